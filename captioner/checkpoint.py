@@ -1,0 +1,211 @@
+"""Checkpoints: one safetensors file that holds a model and explains itself.
+
+Weights are tensors; everything else (configuration, vocabulary, preprocessing, decoding,
+provenance) is JSON in the file's metadata. Nothing in it can execute.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from captioner import config
+from captioner.config import ModelConfig, SearchOptions
+from captioner.errors import CaptionerError, CheckpointError
+from captioner.images import Preprocess
+from captioner.nn.model import CaptionModel, build_model
+from captioner.text import SPECIALS, Vocabulary
+
+FORMAT = 1
+TASK = "caption"
+
+_TIED = "decoder.output.weight"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model with everything that is needed to use it and to judge it."""
+
+    model: CaptionModel
+    config: ModelConfig
+    vocabulary: Vocabulary
+    preprocess: Preprocess
+    search: SearchOptions = field(default_factory=SearchOptions)  # decoding chosen on validation
+    provenance: Mapping[str, Any] = field(default_factory=dict)  # data, licence, recipe, scores
+
+
+def default_path() -> Path:
+    """The weights that came along with the package.
+
+    Raises:
+        CheckpointError: this installation has none.
+    """
+    path = Path(str(importlib.resources.files("captioner.checkpoints") / "caption.safetensors"))
+    if not path.exists():
+        raise CheckpointError(
+            f"{path}: the shipped weights are not there; reinstall captioner, or name a checkpoint"
+        )
+    return path
+
+
+def save(checkpoint: Checkpoint, path: str | Path, dtype: torch.dtype = torch.float16) -> None:
+    """Writes a checkpoint: to a temporary file first, then in one step to its place.
+
+    Args:
+        checkpoint: what to write.
+        path: where.
+        dtype: of the weights; batch norm statistics stay float32.
+    """
+    tied = checkpoint.config.decoder.tie_embeddings
+    tensors = {
+        name: _stored(name, value, dtype)
+        for name, value in checkpoint.model.state_dict().items()
+        if not (tied and name == _TIED)
+    }
+    header = {
+        "format": FORMAT,
+        "task": TASK,
+        "config": config.to_dict(checkpoint.config),
+        "vocabulary": list(checkpoint.vocabulary.words),
+        "preprocess": checkpoint.preprocess.to_dict(),
+        "search": config.to_dict(checkpoint.search),
+        "provenance": dict(checkpoint.provenance),
+    }
+    write_tensors(tensors, {k: json.dumps(v, ensure_ascii=False) for k, v in header.items()}, path)
+
+
+def _stored(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
+    keep = not value.is_floating_point() or "running_" in name
+    return value.detach().cpu().to(value.dtype if keep else dtype).contiguous()
+
+
+def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: str | Path) -> None:
+    """A safetensors file, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        save_file(tensors, partial, metadata)
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
+    """Reads a checkpoint; the model comes back in evaluation mode, in float32.
+
+    Raises:
+        CheckpointError: the file is missing, cut short, no checkpoint, of another task, or from a
+            newer format; the message says which and what to do.
+    """
+    header, tensors = _read(Path(path), with_tensors=True)
+    try:
+        settings = config.from_dict(ModelConfig, header["config"])
+        words = header["vocabulary"]
+        if tuple(words[: len(SPECIALS)]) != SPECIALS:
+            raise CheckpointError(f"the vocabulary does not start with {', '.join(SPECIALS)}")
+        vocabulary = Vocabulary(words[len(SPECIALS) :])
+        model = _filled(settings, len(vocabulary), tensors)
+        return Checkpoint(
+            model=model.to(device).eval(),
+            config=settings,
+            vocabulary=vocabulary,
+            preprocess=Preprocess.from_dict(header["preprocess"]),
+            search=config.from_dict(SearchOptions, header["search"]),
+            provenance=header["provenance"],
+        )
+    except (CaptionerError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(
+            f"{path}: the checkpoint contradicts itself ({reason}); get an undamaged copy"
+        ) from error
+
+
+def _filled(settings: ModelConfig, words: int, tensors: dict[str, Tensor]) -> CaptionModel:
+    with torch.device("meta"):
+        model = build_model(settings, words)
+    state = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    if settings.decoder.tie_embeddings:
+        state[_TIED] = state["decoder.embedding.weight"]
+    model.load_state_dict(state, assign=True)
+    if settings.decoder.tie_embeddings:
+        model.decoder.output.weight = model.decoder.embedding.weight
+    return model.requires_grad_(True)
+
+
+def describe(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint says of itself, without building the model.
+
+    Besides the header: `file`, `bytes`, `parameters`.
+
+    Raises:
+        CheckpointError: as `load`.
+    """
+    path = Path(path)
+    header, _ = _read(path, with_tensors=False)
+    return {"file": str(path), "bytes": path.stat().st_size, **header}
+
+
+def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: no such file; expected a captioner checkpoint (.safetensors)"
+        )
+    with path.open("rb") as file:
+        head = file.read(8)
+    if head[:2] == b"PK" or head[:1] == b"\x80":
+        raise CheckpointError(
+            f"{path}: a pickle, which could run anything when opened; expected a captioner "
+            "checkpoint (.safetensors)"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            header = _header(path, metadata)
+            header["parameters"] = sum(
+                int(torch.Size(file.get_slice(name).get_shape()).numel())
+                for name in file.keys()  # noqa: SIM118
+            )
+            tensors = {n: file.get_tensor(n) for n in file.keys()} if with_tensors else {}  # noqa: SIM118
+            return header, tensors
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path}: cut short or no safetensors file ({error}); expected a captioner checkpoint"
+        ) from error
+
+
+def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    if "format" not in metadata:
+        raise CheckpointError(
+            f"{path}: a safetensors file, but no captioner checkpoint: its metadata lack `format`; "
+            "plain CNN weights belong in --model.encoder.weights"
+        )
+    try:
+        header = {key: json.loads(value) for key, value in metadata.items()}
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{path}: the metadata are no JSON ({error})") from error
+    if not isinstance(header["format"], int) or header["format"] > FORMAT:
+        raise CheckpointError(
+            f"{path}: format {header['format']} is newer than this captioner reads ({FORMAT}); "
+            "upgrade captioner"
+        )
+    if header.get("task") != TASK:
+        raise CheckpointError(
+            f"{path}: a checkpoint for {header.get('task')!r}; expected one for {TASK!r}"
+        )
+    missing = {"config", "vocabulary", "preprocess", "search", "provenance"} - header.keys()
+    if missing:
+        raise CheckpointError(f"{path}: the metadata lack {', '.join(sorted(missing))}")
+    return header

@@ -1,0 +1,460 @@
+"""Every setting: frozen dataclasses, to and from plain values, with the rules between fields.
+
+A field's `help` text is the one place where a setting is explained: the command line's `--help`
+is made from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, TypeVar
+
+from captioner.errors import ConfigError
+
+T = TypeVar("T")
+
+BACKBONES = (
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "efficientnet_b0",
+    "resnet18",
+    "resnet50",
+    "resnet101",
+    "vgg16",
+)
+SCORES = ("additive", "dot", "scaled_dot", "general", "cosine")
+STAGES = 5  # of every backbone: each halves the resolution once, 2⁵ = 32
+
+
+def setting(default: Any, help: str, *, choices: Sequence[Any] = (), unit: str = "") -> Any:
+    """A dataclass field with the sentence that explains it and, where there is one, its choices."""
+    metadata = {"help": help, "choices": tuple(choices), "unit": unit}
+    if callable(default):
+        return dataclasses.field(default_factory=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The CNN that turns a photo into an h×w grid of features."""
+
+    name: str = setting(
+        "mobilenet_v2", "torchvision model whose features are used", choices=BACKBONES
+    )
+    stride: int = setting(
+        32, "pixels a grid cell stands for: 32 (7×7 at 224 pixels) or 16 (14×14)", choices=(16, 32)
+    )
+    image_size: int = setting(224, "side of the square that a photo is squashed to", unit="pixels")
+    feature_size: int = setting(512, "features of a grid cell after the projection (D)")
+    dropout: float = setting(0.0, "share of a grid cell's features dropped in training")
+    weights: str = setting(
+        "imagenet",
+        "where a new CNN starts: imagenet (fetched by torchvision), random, or a safetensors file",
+    )
+
+    def __post_init__(self) -> None:
+        _positive(self, "image_size", "feature_size")
+        _share(self, "dropout")
+        if self.image_size % self.stride:
+            nearest = max(1, round(self.image_size / self.stride)) * self.stride
+            raise ConfigError(
+                f"encoder.image_size {self.image_size} is no multiple of encoder.stride "
+                f"{self.stride}; choose {nearest}"
+            )
+
+
+@dataclass(frozen=True)
+class AttentionConfig:
+    """How the decoder weighs the memory's positions."""
+
+    score: str = setting("additive", "how a position is scored against the query", choices=SCORES)
+    query: str = setting(
+        "before",
+        "state that asks: before the recurrent step (Bahdanau, Xu) or after it (Luong)",
+        choices=("before", "after"),
+    )
+    size: int = setting(512, "hidden size of the additive score")
+
+    def __post_init__(self) -> None:
+        _positive(self, "size")
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """The recurrent network that writes the sentence."""
+
+    cell: str = setting("lstm", "recurrent cell", choices=("lstm", "gru"))
+    hidden_size: int = setting(512, "size of the recurrent state")
+    embedding_size: int = setting(512, "size of a word embedding")
+    dropout: float = setting(0.5, "share dropped of embeddings and of the deep output in training")
+    gate: bool = setting(True, "scale the context by a learned gate (Xu et al. 2015, §4.2.1)")
+    tie_embeddings: bool = setting(True, "use the embedding matrix as the output layer too")
+
+    def __post_init__(self) -> None:
+        _positive(self, "hidden_size", "embedding_size")
+        _share(self, "dropout")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A whole model: encoder, attention, decoder."""
+
+    encoder: EncoderConfig = setting(EncoderConfig, "the photo's encoder")
+    attention: AttentionConfig = setting(AttentionConfig, "the attention module")
+    decoder: DecoderConfig = setting(DecoderConfig, "the decoder")
+
+    def __post_init__(self) -> None:
+        if self.attention.score in ("dot", "scaled_dot", "cosine"):
+            _equal_sizes(self.attention.score, self.encoder.feature_size, self.decoder.hidden_size)
+
+
+def _equal_sizes(score: str, feature_size: int, hidden_size: int) -> None:
+    if feature_size != hidden_size:
+        raise ConfigError(
+            f"attention.score {score} compares vectors of one size, but encoder.feature_size is "
+            f"{feature_size} and decoder.hidden_size {hidden_size}; make them equal, or choose "
+            "general or additive"
+        )
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How a sentence is looked for."""
+
+    beam_size: int = setting(3, "sentences kept alive at every step; 1 is greedy decoding")
+    length_penalty: float = setting(
+        0.7,
+        "exponent a of log p / length^a by which finished sentences are ranked; 0 favours short",
+    )
+    max_length: int = setting(30, "longest sentence", unit="words")
+    n_best: int = setting(1, "sentences returned for every photo, at most the beam size")
+    sample: bool = setting(False, "draw the words at random instead of searching for the best")
+    top_p: float = setting(0.9, "with --sample: draw from the fewest words that hold this share")
+    temperature: float = setting(
+        1.0, "with --sample: below 1 bolder on likely words, above 1 wilder"
+    )
+    seed: int = setting(0, "seed of the draws; the same seed gives the same sentences")
+    alternatives: int = setting(5, "most probable words reported for every position")
+
+    def __post_init__(self) -> None:
+        _positive(self, "beam_size", "max_length", "n_best")
+        if self.alternatives < 0:
+            raise ConfigError(f"alternatives is {self.alternatives}; expected 0 or more")
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"top_p is {self.top_p}; expected a share above 0 and at most 1")
+        if not self.temperature > 0:
+            raise ConfigError(f"temperature is {self.temperature}; expected a number above 0")
+        if not self.length_penalty >= 0:
+            raise ConfigError(f"length_penalty is {self.length_penalty}; expected 0 or more")
+        if self.n_best > self.beam_size and not self.sample:
+            raise ConfigError(
+                f"n_best {self.n_best} is more than beam_size {self.beam_size} can find; "
+                f"ask for a beam_size of at least {self.n_best}"
+            )
+
+
+@dataclass(frozen=True)
+class Source:
+    """One set of captioned photos."""
+
+    captions: str = setting("", "COCO captions JSON, Karpathy JSON or Flickr8k token file")
+    images: str = setting("", "folder that holds the photos")
+    format: str = setting(
+        "auto", "format of the captions file", choices=("auto", "coco", "karpathy", "flickr8k")
+    )
+    split: str = setting(
+        "", "karpathy: the split's name (train, train+restval, val, …); flickr8k: the split file"
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("captions", "images"):
+            if not getattr(self, name):
+                raise ConfigError(f"a data source needs `{name}`: {_help(Source, name)}")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What a model learns from and what it is chosen by."""
+
+    train: tuple[Source, ...] = setting((), "sources of the training photos, mixed together")
+    validation: tuple[Source, ...] = setting((), "sources of the photos that choose the weights")
+    validation_share: float = setting(
+        0.05, "without validation sources: share of the training photos set aside, by photo id"
+    )
+    min_count: int = setting(4, "words written fewer times in the training captions are unknown")
+    max_words: int = setting(40, "longer training captions are cut here", unit="words")
+    validation_photos: int = setting(
+        1000, "at most so many validation photos are captioned after an epoch"
+    )
+
+    def __post_init__(self) -> None:
+        _positive(self, "min_count", "max_words", "validation_photos")
+        if not 0 < self.validation_share < 1:
+            raise ConfigError(
+                f"data.validation_share is {self.validation_share}; expected between 0 and 1"
+            )
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """How training photos are varied."""
+
+    flip: bool = setting(False, "mirror half of the photos (not where captions say left or right)")
+    crop: float = setting(1.0, "smallest share of the area that a random crop keeps; 1 is no crop")
+    jitter: float = setting(0.0, "largest change of brightness, contrast and saturation, ±")
+
+    def __post_init__(self) -> None:
+        if not 0 < self.crop <= 1:
+            raise ConfigError(f"augment.crop is {self.crop}; expected a share above 0, at most 1")
+        if not 0 <= self.jitter < 1:
+            raise ConfigError(f"augment.jitter is {self.jitter}; expected 0 to below 1")
+
+    @property
+    def active(self) -> bool:
+        """Whether the same photo can look different twice."""
+        return self.flip or self.crop < 1 or self.jitter > 0
+
+
+@dataclass(frozen=True)
+class PhaseConfig:
+    """One stretch of training with settings of its own."""
+
+    name: str = setting("", "what the logs call this phase")
+    epochs: int = setting(10, "times every photo is seen")
+    learning_rate: float = setting(5e-4, "peak learning rate of everything but the CNN")
+    encoder_learning_rate: float = setting(1e-4, "peak learning rate of the CNN")
+    fine_tune_from: int = setting(
+        0,
+        "first CNN stage (1 to 5) that learns, with all after it: 1 is the whole CNN, 0 none of it",
+        choices=tuple(range(STAGES + 1)),
+    )
+    batch_norm: str = setting(
+        "frozen", "batch norm statistics while the CNN learns", choices=("frozen", "updated")
+    )
+    cache_features: bool = setting(
+        False, "compute the frozen CNN's grids once and read them from disk afterwards"
+    )
+    augment: AugmentConfig = setting(AugmentConfig, "how photos are varied")
+    warmup: float = setting(0.02, "share of the phase in which the learning rate climbs")
+    schedule: str = setting(
+        "cosine", "learning rate after the warm-up", choices=("cosine", "constant")
+    )
+    final_rate: float = setting(0.02, "share of the peak rate that the cosine ends at")
+
+    def __post_init__(self) -> None:
+        _positive(self, "epochs", "learning_rate", "encoder_learning_rate")
+        _share(self, "warmup", "final_rate")
+        if self.cache_features and self.fine_tune_from:
+            raise ConfigError(
+                f"phase {self.name!r}: cache_features needs a frozen CNN, but fine_tune_from is "
+                f"{self.fine_tune_from}; set fine_tune_from = 0 or cache_features = false"
+            )
+        if self.cache_features and self.augment.active:
+            raise ConfigError(
+                f"phase {self.name!r}: cached features cannot follow augment; set "
+                "cache_features = false or leave augment out"
+            )
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What all phases share."""
+
+    batch_size: int = setting(32, "photos in a step, each with all its captions")
+    label_smoothing: float = setting(0.1, "share of the target spread over all words")
+    doubly_stochastic: float = setting(
+        0.0, "weight of the doubly stochastic penalty (Xu et al. 2015, eq. 14)"
+    )
+    weight_decay: float = setting(0.01, "AdamW's weight decay on matrices")
+    gradient_clip: float = setting(5.0, "largest norm of the gradient; 0 is no limit")
+    weight_average: float = setting(
+        0.999,
+        "decay of the moving average of the weights, which is what is scored and saved; 0 off",
+    )
+    precision: str = setting(
+        "auto",
+        "auto: float16 with loss scaling on CUDA, float32 on a CPU; bfloat16: autocast on either",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    patience: int = setting(0, "epochs without a better validation CIDEr that end a phase; 0 never")
+    workers: int = setting(2, "threads that read photos")
+    save_steps: int = setting(200, "steps between two saves of the resume state; 0 only at epochs")
+
+    def __post_init__(self) -> None:
+        _positive(self, "batch_size", "workers")
+        _share(self, "label_smoothing", "weight_average")
+        if self.doubly_stochastic < 0 or self.gradient_clip < 0 or self.weight_decay < 0:
+            raise ConfigError(
+                "training: doubly_stochastic, gradient_clip and weight_decay are 0 or more, not "
+                f"{self.doubly_stochastic}, {self.gradient_clip}, {self.weight_decay}"
+            )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that `captioner train` needs: one TOML file."""
+
+    output: str = setting("runs/captioner", "folder for checkpoints, logs and the resume state")
+    init: str = setting(
+        "", "checkpoint to start from (`shipped` is the one that came along); empty: a new model"
+    )
+    seed: int = setting(1, "seed of the initial weights, the order of the photos and dropout")
+    data: DataConfig = setting(DataConfig, "training and validation photos")
+    model: ModelConfig = setting(ModelConfig, "the model; taken from `init` where that is given")
+    training: TrainingConfig = setting(TrainingConfig, "what all phases share")
+    search: SearchOptions = setting(
+        lambda: SearchOptions(beam_size=3, alternatives=0), "decoding of the validation photos"
+    )
+    phases: tuple[PhaseConfig, ...] = setting(lambda: (PhaseConfig(),), "one after the other")
+    licence: str = setting("", "terms of the training data, written into the checkpoint")
+
+    def __post_init__(self) -> None:
+        if not self.phases:
+            raise ConfigError("the recipe has no [[phases]]; write at least one")
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
+    """Builds the settings `cls` from plain values, as TOML and JSON give them.
+
+    Args:
+        cls: one of the dataclasses here.
+        values: names to values; left-out names keep their defaults.
+        where: dotted place of `values`, for messages.
+
+    Raises:
+        ConfigError: a name is unknown (with the nearest one), a value is of the wrong type or out
+            of range.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where or cls.__name__} is {values!r}; expected a table of settings")
+    hints = _hints(cls)
+    for name in values:
+        if name not in hints:
+            raise ConfigError(_unknown(name, tuple(hints), where))
+    settings = {k: _convert(hints[k], v, f"{where}.{k}" if where else k) for k, v in values.items()}
+    for entry in fields(cls):  # type: ignore[arg-type]
+        choices = entry.metadata.get("choices")
+        if choices and entry.name in settings and settings[entry.name] not in choices:
+            place = f"{where}.{entry.name}" if where else entry.name
+            listed = ", ".join(map(str, choices))
+            raise ConfigError(f"{place} is {settings[entry.name]!r}; expected one of {listed}")
+    return cls(**settings)
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """The settings as plain values that JSON and TOML can hold; `from_dict` reads them back."""
+    return {k: _plain(v) for k, v in dataclasses.asdict(settings).items()}
+
+
+def override(values: dict[str, Any], path: str, text: str) -> None:
+    """Sets `path` (`training.batch_size`, `phases.0.epochs`) in `values` to what `text` spells.
+
+    Args:
+        values: a recipe as plain values; changed in place.
+        path: dotted place; a number picks one of a list, one past its end adds to it.
+        text: the value as typed: a number, true, false or text.
+
+    Raises:
+        ConfigError: the place does not exist.
+    """
+    cls: Any = Recipe
+    node: Any = values
+    steps = path.split(".")
+    for depth, step in enumerate(steps):
+        last = depth == len(steps) - 1
+        if _is_list(cls):
+            node, cls = _item(node, cls, step, path), typing.get_args(cls)[0]
+            continue
+        if not is_dataclass(cls) or step not in _hints(cls):
+            known = tuple(_hints(cls)) if is_dataclass(cls) else ()
+            raise ConfigError(_unknown(step, known, ".".join(steps[:depth])))
+        cls = _hints(cls)[step]
+        if last:
+            node[step] = _spelt(cls, text, path)
+        else:
+            node = node.setdefault(step, [] if _is_list(cls) else {})
+    if _is_list(cls) or is_dataclass(cls):
+        raise ConfigError(f"--{path} holds several settings; name one of them, e.g. --{path}.…")
+
+
+def _item(node: list[Any], cls: Any, step: str, path: str) -> Any:
+    if not step.isdigit() or int(step) > len(node):
+        raise ConfigError(
+            f"--{path}: {step!r} is no place in a list of {len(node)}; expected 0 to {len(node)}"
+        )
+    if int(step) == len(node):
+        node.append({})
+    return node[int(step)]
+
+
+def _spelt(cls: Any, text: str, path: str) -> Any:
+    try:
+        if cls is bool:
+            return {"true": True, "false": False}[text.lower()]
+        return cls(text) if cls in (int, float, str) else text
+    except (KeyError, ValueError):
+        kind = {bool: "true or false", int: "a whole number", float: "a number"}[cls]
+        raise ConfigError(f"--{path} is {text!r}; expected {kind}") from None
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    if is_dataclass(kind):
+        settings: Any = kind
+        return value if isinstance(value, settings) else from_dict(settings, value, where)
+    if _is_list(kind):
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise ConfigError(f"{where} is {value!r}; expected a list")
+        item = typing.get_args(kind)[0]
+        return tuple(_convert(item, v, f"{where}.{i}") for i, v in enumerate(value))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ConfigError(f"{where} is {value!r}; expected {_kind(kind)}")
+    return value
+
+
+def _kind(kind: Any) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return names.get(kind, str(kind))
+
+
+def _is_list(kind: Any) -> bool:
+    return typing.get_origin(kind) is tuple
+
+
+def _hints(cls: Any) -> Mapping[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (tuple, list)) else value
+
+
+def _unknown(name: str, known: Sequence[str], where: str) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+    return f"{where + '.' if where else ''}{name} is no setting; {hint}"
+
+
+def _help(cls: Any, name: str) -> str:
+    return next(f.metadata["help"] for f in fields(cls) if f.name == name)
+
+
+def _positive(settings: Any, *names: str) -> None:
+    for name in names:
+        if not getattr(settings, name) > 0:
+            raise ConfigError(f"{name} is {getattr(settings, name)}; expected a number above 0")
+
+
+def _share(settings: Any, *names: str) -> None:
+    for name in names:
+        if not 0 <= getattr(settings, name) < 1:
+            raise ConfigError(
+                f"{name} is {getattr(settings, name)}; expected a share from 0 to below 1"
+            )

@@ -1,0 +1,684 @@
+"""Photos in and out of the model's square: opening, preprocessing, geometry and augmentation.
+
+Everything a person may hand over as a photo becomes one thing here, an upright RGB picture of eight
+bits (`open_photo`); `Preprocess` squashes it to the square the model sees, `Geometry` leads from a
+cell of the model's grid back to pixels of the photo. No torch: pictures and arrays only.
+"""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import io
+import os
+import stat
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from math import exp, isfinite, log
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+# The plugins enter their readers in Image.OPEN when they are imported.
+from PIL import (
+    AvifImagePlugin,  # noqa: F401
+    BmpImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
+    Image,
+    Jpeg2KImagePlugin,  # noqa: F401
+    JpegImagePlugin,  # noqa: F401
+    PngImagePlugin,  # noqa: F401
+    PpmImagePlugin,  # noqa: F401
+    TiffImagePlugin,  # noqa: F401
+    WebPImagePlugin,  # noqa: F401
+)
+
+from captioner.config import AugmentConfig
+from captioner.errors import ConfigError, ImageError
+
+MAX_PIXELS = 64_000_000
+"""The largest photo that is opened, in pixels (width × height)."""
+
+ImageSource: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[Any]
+)
+"""What `open_photo` takes: a path, bytes, a binary file object, a PIL image, or an array."""
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM")
+
+PHOTO_SUFFIXES = frozenset(
+    {suffix for suffix, name in Image.EXTENSION.items() if name in _FORMATS} | {".mpo"}
+)
+"""The suffixes, in lower case, of the files that a walk through a folder takes for photos."""
+
+_EXPECTED = "expected a photo (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF)"
+_SOURCES = "expected a path, bytes, a binary file object, a PIL image or a numpy array"
+_HEAD = 4096  # bytes that tell what a file is
+_SHAPES = "expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
+_ORIGINAL = "captioner_original_size"
+
+# What the values 2 to 8 of the EXIF tag Orientation ask for (Exif 2.32, section 4.6.4).
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SWAPPING = {_TURNS[value] for value in (5, 6, 7, 8)}  # width and height change places
+
+
+def open_photo(source: ImageSource, *, side: int | None = None) -> Image.Image:
+    """A photo as an upright RGB picture of eight bits, whatever it came as.
+
+    The EXIF orientation is applied, the first frame of an animation taken, transparency laid on
+    white, and 16-bit values scaled (not clipped) to eight bits. The result shares nothing with the
+    source; a file object stays open. May be called from many threads, as it changes nothing
+    global.
+
+    Args:
+        source: A path, a file's bytes, a binary file object (read from its start), a PIL image, or
+            an array: (H, W) or (H, W, 1|3|4) of uint8, uint16, bool, or floats in [0, 1].
+        side: The shorter side, in pixels, beyond which the caller needs no detail. A JPEG file is
+            then decoded at 1/2, 1/4 or 1/8 of its size, never below `side`; `original_size` tells
+            the size of the whole photo.
+
+    Raises:
+        ImageError: The source is missing, unreadable, damaged, no photo, or above `MAX_PIXELS`.
+    """
+    if side is not None and side < 1:
+        raise ConfigError(
+            f"side: got {side}, expected at least 1 pixel, or None for the whole photo"
+        )
+    name = _name(source)
+    if isinstance(source, Image.Image):
+        return _finished(source, name)
+    if isinstance(source, np.ndarray):
+        return _finished(_from_array(source, name), name)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _finished(_identified(io.BytesIO(bytes(source)), name), name, side)
+    if isinstance(source, (str, os.PathLike)):
+        return _from_path(os.fsdecode(source), name, side)
+    if callable(getattr(source, "read", None)):
+        return _finished(_identified(_buffered(source, name), name), name, side)
+    raise ImageError(f"got {_kind(source)}; {_SOURCES}")
+
+
+def original_size(photo: Image.Image) -> tuple[int, int]:
+    """(width, height) of the upright original of what `open_photo` returned, perhaps smaller."""
+    width, height = photo.info.get(_ORIGINAL, photo.size)
+    return width, height
+
+
+def find_photos(arguments: Sequence[str]) -> list[str]:
+    """The photos that a person's arguments name, in the order given and by name within each.
+
+    A folder stands for the photos in it and below it, hidden ones left out. A pattern (`*`, `?`,
+    `[…]`, and `**` for folders at any depth) stands for the photos that match, and for the photos
+    in the folders that match; where the pattern ends in a suffix of its own (`*.dat`), every
+    matching file counts as a photo. Any other argument is kept as it is: if there is no such file,
+    opening it says so. Nothing is dropped for being named twice.
+
+    Raises:
+        ImageError: A folder holds no photos or cannot be listed, or a pattern matches nothing.
+    """
+    found: list[str] = []
+    for argument in arguments:
+        if os.path.isdir(argument):  # noqa: PTH112  (Path("") is the current folder)
+            photos = list(_walked(argument))
+            problem = "there is no photo in this folder"
+        elif not os.path.lexists(argument) and glob.has_magic(argument):
+            photos = list(_matched(argument))
+            problem = "no photo matches this pattern"
+        else:
+            photos, problem = [argument], ""
+        if not photos:
+            raise ImageError(
+                f"{_shown(argument)}: {problem}; expected files such as photo.jpg or photo.png"
+            )
+        found += photos
+    return found
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a photo becomes the model's input; part of a checkpoint, so it travels with the weights.
+
+    The mean and standard deviation of each channel are those of ImageNet, on values in [0, 1]; they
+    are what the encoder was pre-trained with.
+
+    Raises:
+        ConfigError: A field is of the wrong type or out of range.
+    """
+
+    size: int = 224  # pixels, both sides of the square
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # red, green, blue
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        if not _is_count(self.size):
+            raise ConfigError(
+                f"preprocess: size is {self.size!r}, expected a whole number of pixels, 1 or more"
+            )
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            if not (
+                isinstance(values, (tuple, list))
+                and len(values) == 3
+                and all(map(_is_finite, values))
+            ):
+                raise ConfigError(
+                    f"preprocess: {name} is {values!r}, expected three numbers (red, green, blue)"
+                )
+            object.__setattr__(self, name, tuple(float(value) for value in values))
+        if min(self.std) <= 0:
+            raise ConfigError(f"preprocess: std is {self.std!r}, expected three numbers above 0")
+
+    def pixels(self, photo: Image.Image) -> NDArray[np.uint8]:
+        """The photo squashed to the square: uint8 (3, size, size), red, green, blue.
+
+        The aspect ratio is not kept, as it was not for the training photos. Bilinear, antialiased
+        where the photo shrinks.
+
+        Raises:
+            ImageError: The picture is not RGB.
+        """
+        if photo.mode != "RGB":
+            raise ImageError(
+                f"got a picture of mode {photo.mode}, expected RGB; open it with open_photo"
+            )
+        square = photo.resize((self.size, self.size), Image.Resampling.BILINEAR)
+        return _channels_first(square)  # (3, size, size)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON knows them."""
+        return {"size": self.size, "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocess:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ConfigError: A field is missing, unknown, of the wrong type or out of range.
+        """
+        expected = {field.name for field in fields(cls)}
+        if not isinstance(values, Mapping) or set(values) != expected:
+            got = sorted(map(str, values)) if isinstance(values, Mapping) else _kind(values)
+            raise ConfigError(f"preprocess: got {got}, expected the fields {sorted(expected)}")
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the cells of the model's grid lie on a photo that was squashed to the model's square.
+
+    Coordinates are pixels of the upright original, x to the right and y down; pixel 0 reaches from
+    0 to 1.
+
+    Raises:
+        ConfigError: A field is not a pair of whole numbers, 1 or more.
+    """
+
+    photo: tuple[int, int]  # (width, height) of the upright original, in pixels
+    grid: tuple[int, int]  # (h, w), in cells
+
+    def __post_init__(self) -> None:
+        for name in ("photo", "grid"):
+            pair = getattr(self, name)
+            if not (
+                isinstance(pair, (tuple, list)) and len(pair) == 2 and all(map(_is_count, pair))
+            ):
+                raise ConfigError(
+                    f"geometry: {name} is {pair!r}, expected two whole numbers, 1 or more"
+                )
+            object.__setattr__(self, name, tuple(pair))
+
+    def box(self, row: int, col: int) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom) of one cell.
+
+        Raises:
+            ConfigError: There is no such cell.
+        """
+        rows, cols = self.grid
+        if not (0 <= row < rows and 0 <= col < cols):
+            raise ConfigError(
+                f"cell ({row}, {col}) lies outside the grid of {rows} rows × {cols} columns"
+            )
+        x, y = self._edges()
+        return float(x[col]), float(y[row]), float(x[col + 1]), float(y[row + 1])
+
+    def cell(self, x: float, y: float) -> tuple[int, int]:
+        """(row, col) of the cell that a point lies in; the right and lower edge count as inside.
+
+        Raises:
+            ConfigError: The point lies outside the photo.
+        """
+        width, height = self.photo
+        if not (0 <= x <= width and 0 <= y <= height):
+            raise ConfigError(
+                f"point ({x}, {y}) lies outside the photo of {width} × {height} pixels"
+            )
+        rows, cols = self.grid
+        x_edges, y_edges = self._edges()
+        # Searching the very edges that `box` returns keeps the two inverse, rounding included.
+        row = int(np.searchsorted(y_edges, y, side="right")) - 1
+        col = int(np.searchsorted(x_edges, x, side="right")) - 1
+        return min(row, rows - 1), min(col, cols - 1)
+
+    def coverage(self, boxes: ArrayLike) -> NDArray[np.float64]:
+        """The share of each cell, in [0, 1], that a box covers; outside the photo nothing counts.
+
+        Args:
+            boxes: One box (x, y, width, height) as in COCO, or an array (…, 4) of them.
+
+        Returns:
+            (h, w), or (…, h, w).
+
+        Raises:
+            ConfigError: Not four finite numbers, or a negative width or height.
+        """
+        array = np.asarray(boxes, dtype=np.float64)
+        if array.shape[-1:] != (4,):
+            raise ConfigError(f"box: got shape {array.shape}, expected (x, y, width, height)")
+        if not np.isfinite(array).all() or (array[..., 2:] < 0).any():
+            raise ConfigError("box: got NaN, infinity or a negative side, expected finite numbers")
+        x_edges, y_edges = self._edges()
+        x, y, width, height = np.moveaxis(array, -1, 0)[..., None]  # each (…, 1)
+        across = _overlap(x_edges, x, x + width)  # (…, w)
+        down = _overlap(y_edges, y, y + height)  # (…, h)
+        return down[..., :, None] * across[..., None, :]
+
+    def _edges(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        (width, height), (rows, cols) = self.photo, self.grid
+        return np.arange(cols + 1) * width / cols, np.arange(rows + 1) * height / rows
+
+
+def augment(
+    pixels: NDArray[np.uint8],
+    settings: AugmentConfig,
+    rng: np.random.Generator,
+    flip_allowed: bool = True,
+) -> NDArray[np.uint8]:
+    """A changed copy of a training photo for which its captions still hold.
+
+    Random resized crop and colour jitter as in Szegedy et al., "Going deeper with convolutions"
+    (2015), section 6, and Krizhevsky et al. (2012), section 4.1; the crop's share of the photo is
+    exact, as no draw is ever clipped.
+
+    Args:
+        pixels: uint8 (3, H, W), left as they are.
+        settings: how much may change.
+        rng: Drawn from equally often whatever the settings, so that one photo's changes never shift
+            the next one's.
+        flip_allowed: False for a photo whose captions tell left from right.
+
+    Returns:
+        uint8 of the same shape.
+    """
+    draws = rng.random(8)
+    picture = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))  # (H, W, 3)
+    if settings.crop < 1:
+        box = _crop_box(settings.crop, draws[:4], picture.size)
+        picture = picture.resize(picture.size, Image.Resampling.BILINEAR, box=box)
+    if settings.flip and flip_allowed and draws[4] < 0.5:
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if settings.jitter > 0:
+        factors = 1 + settings.jitter * (2 * draws[5:] - 1)
+        picture = picture.convert("RGB", _colour_matrix(picture, *factors))
+    return _channels_first(picture)  # (3, H, W)
+
+
+def _from_path(path: str, name: str, side: int | None) -> Image.Image:
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116  (Path("") is the current folder)
+        if stat.S_ISDIR(mode):
+            raise ImageError(f"{name}: this is a folder, {_EXPECTED}; name a file in it")
+        if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+            raise ImageError(f"{name}: this is a device or a socket, {_EXPECTED}")
+        with open(path, "rb") as file:  # noqa: PTH123
+            readable = _buffered(file, name) if stat.S_ISFIFO(mode) else file
+            return _finished(_identified(readable, name), name, side)
+    except FileNotFoundError as error:
+        hint = "download it first" if "://" in path else "check the name and the folder"
+        raise ImageError(f"{name}: there is no such file; {hint}") from error
+    except PermissionError as error:
+        raise ImageError(f"{name}: no permission to read it; allow it (chmod u+r)") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise ImageError(f"{name}: cannot be read ({_reason(error)}); check the path") from error
+
+
+def _buffered(file: Any, name: str) -> io.BytesIO:
+    """All of a file object's content: Pillow wants to seek, and not every object can."""
+    try:
+        if callable(seekable := getattr(file, "seekable", None)) and seekable():
+            file.seek(0)
+        data = file.read()
+    except Exception as error:  # any object may come, with any read method
+        raise ImageError(f"{name}: cannot be read ({_reason(error)}); open it again") from error
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise ImageError(
+            f"{name}: reading gives {_kind(data)}, expected bytes; open it in mode 'rb'"
+        )
+    return io.BytesIO(data)
+
+
+def _identified(file: BinaryIO, name: str) -> Image.Image:
+    """The header of an open, seekable file, read by the reader that knows its signature.
+
+    `Image.open` would do the same, but warns of large photos through the `warnings` module, which
+    no thread can silence for itself alone, and tries formats that run other programs.
+    """
+    head = file.read(_HEAD)
+    if not head:
+        raise ImageError(f"{name}: the file is empty (0 bytes), {_EXPECTED}; download it again")
+    for format_name in _FORMATS:
+        factory, accept = Image.OPEN[format_name]
+        if not (accept and _fits(accept, head[:16])):
+            continue
+        try:
+            file.seek(0)
+            return factory(file, "")
+        except Exception as error:  # Pillow's readers raise a dozen kinds on damaged headers
+            if format_name in ("BMP", "PPM") and _is_text(head):  # BM and P1 may begin a word
+                break
+            raise ImageError(_damaged(name, format_name, error)) from error
+    raise ImageError(f"{name}: {_what_it_is(head)}")
+
+
+def _fits(accept: Callable[[bytes], bool | str], head: bytes) -> bool:
+    try:
+        return accept(head) is True  # a string says that Pillow was built without the format
+    except (IndexError, struct.error):  # too few bytes for a signature
+        return False
+
+
+def _finished(image: Image.Image, name: str, side: int | None = None) -> Image.Image:
+    """The picture decoded (for JPEG: no larger than `side` asks), upright and RGB."""
+    size = image.size
+    _check_size(size, name)
+    try:
+        drafted = image.draft(image.mode, (side, side)) if side is not None else None
+        image.load()
+        turn = _TURNS.get(_orientation(image))
+        picture = _rgb(image, name)
+        if drafted is not None:  # the last row and column may lie mostly outside the photo
+            width, height = (round(length) for length in drafted[1][2:])
+            picture = picture.crop((0, 0, width, height))
+        if turn is not None:
+            picture = picture.transpose(turn)
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageError(
+            f"{name}: too little memory for {size[0]} × {size[1]} pixels; make it smaller"
+        ) from error
+    except Exception as error:  # as above: the decoders raise what they like
+        raise ImageError(_damaged(name, image.format or "picture's", error)) from error
+    picture.info = {_ORIGINAL: size[::-1] if turn in _SWAPPING else size}
+    return picture
+
+
+def _check_size(size: tuple[int, int], name: str) -> None:
+    width, height = size
+    if width < 1 or height < 1:
+        raise ImageError(
+            f"{name}: the picture is {width} × {height} pixels, expected at least 1 × 1"
+        )
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{name}: {width} × {height} pixels are {width * height:,}, above the limit of"
+            f" {MAX_PIXELS:,} ({MAX_PIXELS / 1e6:g} megapixels); make it smaller first"
+        )
+
+
+def _orientation(image: Image.Image) -> Any:
+    """The EXIF orientation; a photo is not refused for EXIF data that cannot be read."""
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # the EXIF parser raises as many kinds as the readers
+        return 1
+
+
+def _rgb(image: Image.Image, name: str) -> Image.Image:
+    """A loaded picture of any mode as a new RGB one."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        values = np.asarray(image)  # (H, W)
+        return Image.fromarray(_eight_bits(values, _value_range(values, name))).convert("RGB")
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        canvas = Image.new("RGB", layer.size, "white")
+        canvas.paste(layer.convert("RGB"), mask=layer.getchannel("A"))
+        return canvas
+    return image.convert("RGB")  # a copy where it is RGB already
+
+
+def _value_range(values: NDArray[Any], name: str) -> float:
+    """The value that stands for white in a picture of 16-bit, 32-bit or float values.
+
+    Pillow's modes of 32 bits do not tell, so there it is the smallest usual one that no value
+    exceeds, or else the largest value.
+    """
+    if not np.isfinite(values).all():
+        raise ImageError(f"{name}: holds NaN or infinite values, expected finite ones")
+    if values.dtype.itemsize == 2:
+        return 65535
+    top = float(values.max())
+    usual = (1, 255, 65535) if values.dtype.kind == "f" else (255, 65535)
+    return next((white for white in usual if top <= white), top)
+
+
+def _eight_bits(values: NDArray[Any], white: float) -> NDArray[np.uint8]:
+    """Values from 0 to `white`, rounded to 0 to 255; whatever lies outside is clipped."""
+    scaled = values.astype(np.float32) * np.float32(255 / white)
+    return np.rint(scaled.clip(0, 255, out=scaled), out=scaled).astype(np.uint8)
+
+
+def _from_array(array: NDArray[Any], name: str) -> Image.Image:
+    """An array (H, W) or (H, W, 1|3|4) as a picture of mode L, RGB or RGBA."""
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
+        first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+        hint = "; channels come last: array.transpose(1, 2, 0)" if first else ""
+        raise ImageError(f"{name}: wrong shape, {_SHAPES}{hint}")
+    _check_size((array.shape[1], array.shape[0]), name)
+    kind, bits = array.dtype.kind, 8 * array.dtype.itemsize
+    if kind == "f":
+        _check_floats(array, name)
+    elif kind != "b" and (kind, bits) not in (("u", 8), ("u", 16)):
+        raise ImageError(f"{name}: wrong type, expected uint8, uint16, bool or floats in [0, 1]")
+    if (kind, bits) != ("u", 8):
+        array = _eight_bits(array, 65535 if kind == "u" else 1)
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _check_floats(array: NDArray[Any], name: str) -> None:
+    if not np.isfinite(array).all():
+        raise ImageError(f"{name}: holds NaN or infinite values, expected floats in [0, 1]")
+    low, high = float(array.min()), float(array.max())
+    if low < -1e-3 or high > 1.001:  # what resizing in floats may add is forgiven
+        raise ImageError(
+            f"{name}: values from {low:g} to {high:g}, expected floats in [0, 1];"
+            " scale or clip them, or give uint8"
+        )
+
+
+def _what_it_is(head: bytes) -> str:
+    """A sentence about content that is no photo, from its first bytes."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith((b"<!doctype html", b"<html")):
+        return f"this is a web page (HTML), {_EXPECTED}; download the photo itself"
+    if text.startswith((b"<svg", b"<?xml", b"<!doctype svg", b"<!--")) and b"<svg" in text:
+        return f"SVG is not supported, {_EXPECTED}; convert it to PNG"
+    if head[4:8] == b"ftyp":
+        return _what_container(head[8:12])
+    for start, kind in _KINDS:
+        if head.startswith(start):
+            return f"this is {kind}, {_EXPECTED}; give the photo itself"
+    if _is_text(head):
+        return f"this is text, {_EXPECTED}; give the photo itself"
+    return f"this is no photo that can be read, {_EXPECTED}; convert it to JPEG or PNG"
+
+
+def _what_container(brand: bytes) -> str:
+    """The same for the ISO base media files, by their brand (ISO/IEC 14496-12 and 23008-12)."""
+    if brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"):
+        return f"HEIC is not supported, {_EXPECTED}; convert it to JPEG"
+    if brand in (b"avif", b"avis"):
+        return f"this Pillow was built without AVIF, {_EXPECTED}; convert it to JPEG"
+    return f"this is a video, {_EXPECTED}; give a frame of it"
+
+
+_KINDS = (
+    (b"%PDF", "a PDF document"),
+    (b"%!PS", "a PostScript document"),
+    (b"PK\x03\x04", "a ZIP archive or an office document"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"version https://git-lfs", "a Git LFS pointer (git lfs pull fetches the photo)"),
+)
+
+
+def _is_text(head: bytes) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()  # lets the head end within a character
+    try:
+        text = decoder.decode(head, final=len(head) < _HEAD)
+    except UnicodeDecodeError:
+        return False
+    return all(char.isprintable() or char.isspace() for char in text)
+
+
+def _damaged(name: str, format_name: str, error: Exception) -> str:
+    too_short = isinstance(error.__cause__ or error, (struct.error, IndexError, EOFError))
+    reason = "it ends too early" if too_short else _reason(error)
+    return (
+        f"{name}: the {format_name} data is cut short or damaged ({reason});"
+        " copy or download it again"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """An error's own words, on one line."""
+    words = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return _shown(words) if words else type(error).__name__
+
+
+def _name(source: object) -> str:
+    """How a message calls a source."""
+    if isinstance(source, (str, os.PathLike)):
+        return _shown(os.fsdecode(source)) or "''"
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return "the given bytes"
+    if isinstance(source, np.ndarray):
+        return f"the given array {source.shape} of {source.dtype}"
+    picture = isinstance(source, Image.Image)
+    given = getattr(source, "filename" if picture else "name", None)
+    if isinstance(given, str) and given:
+        return _shown(given)
+    return "the given PIL image" if picture else "the given file object"
+
+
+def _shown(text: str) -> str:
+    """Text as one printable line: names may hold line breaks and bytes that are no UTF-8."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
+def _kind(value: object) -> str:
+    """The type of a value as a message names it."""
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+
+
+def _walked(folder: str) -> Iterator[str]:
+    """The photos in a folder and below it, by name; links to folders are not followed."""
+
+    def refuse(error: OSError) -> None:
+        raise ImageError(
+            f"{_shown(str(error.filename))}: cannot be listed ({_reason(error)})"
+        ) from error
+
+    photos = []
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        photos += [Path(parent, name) for name in files if not name.startswith(".")]
+    return (str(photo) for photo in sorted(photos) if _is_photo(photo))
+
+
+def _matched(pattern: str) -> Iterator[str]:
+    """The photos that a pattern matches, by name, and those in the folders that it matches."""
+    suffix = Path(pattern).suffix
+    takes_all = bool(suffix) and not glob.has_magic(suffix)
+    for match in sorted(map(Path, glob.glob(pattern, recursive=True))):  # noqa: PTH207
+        if not match.is_dir():
+            if takes_all or _is_photo(match):
+                yield str(match)
+        elif "**" not in Path(pattern).parts:  # which has matched the files below the folder, too
+            yield from _walked(str(match))
+
+
+def _is_photo(path: Path) -> bool:
+    return path.suffix.lower() in PHOTO_SUFFIXES
+
+
+def _channels_first(picture: Image.Image) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))  # (3, H, W)
+
+
+def _overlap(
+    edges: NDArray[np.float64], start: NDArray[np.float64], end: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The share of each interval between neighbouring edges that [start, end) covers."""
+    shared = np.minimum(edges[1:], end) - np.maximum(edges[:-1], start)
+    return np.clip(shared / (edges[1:] - edges[:-1]), 0, 1)
+
+
+def _crop_box(
+    smallest: float, draws: NDArray[np.float64], size: tuple[int, int]
+) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of a crop with a share of the area in [smallest, 1].
+
+    Of the aspect ratios 3/4 to 4/3 (to the photo's own) only those are drawn with which the crop
+    fits into the photo.
+    """
+    share, ratio, across, down = draws.tolist()
+    area = smallest + (1 - smallest) * share
+    limit = min(log(4 / 3), -log(area))
+    aspect = exp(limit * (2 * ratio - 1))
+    width, height = min((area * aspect) ** 0.5, 1.0), min((area / aspect) ** 0.5, 1.0)
+    left, top = across * (1 - width), down * (1 - height)
+    right, bottom = min(left + width, 1.0), min(top + height, 1.0)
+    return left * size[0], top * size[1], right * size[0], bottom * size[1]
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+
+
+# Luma of red, green and blue (ITU-R BT.601), which Pillow's mode L and ImageEnhance use too.
+_LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def _colour_matrix(
+    picture: Image.Image, brightness: float, contrast: float, saturation: float
+) -> tuple[float, ...]:
+    """Brightness, contrast about the mean grey, saturation about each pixel's: a 3 × 4 matrix.
+
+    One affine map loses nothing to rounding or clipping between the three steps.
+    """
+    grey = float(np.asarray(picture.convert("L")).mean()) * brightness
+    mix = saturation * np.eye(3) + (1 - saturation) * _LUMA  # every row: the weights of one channel
+    offset = np.full((3, 1), (1 - contrast) * grey)
+    return tuple(np.hstack([contrast * brightness * mix, offset]).ravel().tolist())

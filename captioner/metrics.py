@@ -1,0 +1,489 @@
+"""Caption scores: strings in, `Score` out; BLEU, ROUGE-L, CIDEr, METEOR 1.5, with their recipe.
+
+Values are fractions as in the COCO caption evaluation (Chen et al. 2015, arXiv:1504.00325): BLEU,
+ROUGE-L and METEOR lie in 0..1, CIDEr in 0..10. P photos, R references of a photo.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from captioner.errors import MetricError
+from captioner.text import tokenise
+
+Tokens = Sequence[str]
+Ngram = tuple[str, ...]
+NGRAM_ORDER = 4
+CIDER_SIGMA = 6.0  # width of the length penalty, Vedantam et al. 2015, equation 4 (CIDEr-D)
+ROUGE_BETA = 1.2  # weight of recall against precision in the COCO evaluation
+# Parameters of METEOR 1.5 for English, task "rank", which the program takes by default.
+METEOR_ALPHA, METEOR_BETA, METEOR_GAMMA, METEOR_DELTA = 0.85, 0.20, 0.60, 0.75
+METEOR_WEIGHTS = (1.0, 0.6, 0.8, 0.6)  # exact, stem, synonym, paraphrase
+DRAWN_AT_A_TIME = 2**22  # resamples × photos held at once: 32 MiB
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number with its recipe."""
+
+    name: str  # key in the result of `score`: bleu_1 .. bleu_4, rouge_l, cider, meteor
+    value: float  # nan where it could not be computed; `recipe` then says why
+    interval: tuple[float, float] | None  # 95 % bootstrap over photos (low, high)
+    recipe: str  # one line: what was computed from what
+
+    def __str__(self) -> str:
+        spread = f" [{self.interval[0]:.4f}, {self.interval[1]:.4f}]" if self.interval else ""
+        return f"{self.name} {self.value:.4f}{spread} ({self.recipe})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Fields as plain JSON values; a missing value is None, as JSON knows no nan."""
+        fields = asdict(self)
+        fields["value"] = None if math.isnan(self.value) else self.value
+        fields["interval"] = list(self.interval) if self.interval else None
+        return fields
+
+
+def score(
+    candidates: Sequence[str],
+    references: Sequence[Sequence[str]],
+    *,
+    names: Sequence[str] = ("bleu", "rouge_l", "cider"),
+    bootstrap: int = 1000,
+    seed: int = 0,
+    decoding: str = "",
+) -> dict[str, Score]:
+    """Scores of one caption a photo against the references of that photo.
+
+    The interval is a percentile bootstrap over photos; CIDEr's document frequencies stay those of
+    the full set in every resample. METEOR without its Java program is a `Score` of nan whose
+    recipe says what is missing; the other scores stand.
+
+    Args:
+        candidates: P captions.
+        references: for each of the P photos at least one raw caption.
+        names: any of "bleu", "rouge_l", "cider", "meteor".
+        bootstrap: number of resamples; 0 leaves the intervals out.
+        seed: seed of the resampling.
+        decoding: how the captions were found, e.g. "beam 3, length penalty 0.7"; for the recipe.
+
+    Returns:
+        Scores by name: bleu_1 .. bleu_4, rouge_l, cider, meteor.
+
+    Raises:
+        MetricError: lengths differ, there is no photo, a photo has no reference, or a name is
+            unknown.
+    """
+    _check_names(names)
+    _check_pairs(candidates, references)
+    if bootstrap < 0:
+        raise MetricError(f"bootstrap is {bootstrap}: it must be 0 (no interval) or more.")
+    said = [tokenise(caption) for caption in candidates]
+    wanted = [[tokenise(caption) for caption in captions] for captions in references]
+    found, absent = _statistics(names, said, wanted)
+    resampled = _resample(found, len(said), bootstrap, seed) if found and bootstrap else {}
+    context = _context(references, bootstrap, seed, decoding)
+    scores: dict[str, Score] = {}
+    for name, statistics in found.items():
+        scores |= _MEASURES[name].scores(statistics, resampled.get(name), context)
+    for name, reason in absent.items():
+        scores |= {each: Score(each, math.nan, None, reason) for each in _MEASURES[name].titles}
+    return scores
+
+
+def bleu(
+    candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Corpus BLEU-1..4 (Papineni et al. 2002), closest reference length, no smoothing.
+
+    Returns:
+        Values (4,) and the photos' counts (P, 9): matched 1..4-grams, 1..4-grams, length of the
+        closest reference (the shorter one of two equally close).
+    """
+    _check_pairs(candidates, references)
+    counts = np.array([_bleu_counts(*pair) for pair in zip(candidates, references, strict=True)])
+    return _bleu_values(counts.sum(axis=0), len(counts)), counts
+
+
+def rouge_l(
+    candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]]
+) -> tuple[float, np.ndarray]:
+    """ROUGE-L (Lin 2004, section 3) with the best precision and recall over the references.
+
+    Returns:
+        Mean over photos and the photos' values (P,).
+    """
+    _check_pairs(candidates, references)
+    values = np.array([_rouge_l(*pair) for pair in zip(candidates, references, strict=True)])
+    return float(values.mean()), values
+
+
+def cider(
+    candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]]
+) -> tuple[float, np.ndarray]:
+    """CIDEr-D (Vedantam et al. 2015, section 4), document frequencies from these references.
+
+    On one photo it is 0: every n-gram occurs in all photos, and the logarithm of 1 is 0.
+
+    Returns:
+        Mean over photos and the photos' values (P,).
+    """
+    _check_pairs(candidates, references)
+    values = CiderScorer(references).score(candidates, range(len(candidates)))
+    return float(values.mean()), values
+
+
+def meteor(
+    candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]]
+) -> tuple[float, np.ndarray]:
+    """METEOR 1.5 for English (Denkowski and Lavie 2014), with the authors' Java program.
+
+    Returns:
+        Corpus value and the photos' statistics (P, 23); their sums decide the corpus value.
+
+    Raises:
+        MetricError: Java or the package pycocoevalcap is missing, or the program failed.
+    """
+    _check_pairs(candidates, references)
+    answers = _meteor_run(
+        [
+            " ||| ".join(["SCORE", *map(_meteor_text, captions), _meteor_text(candidate)])
+            for candidate, captions in zip(candidates, references, strict=True)
+        ]
+    )
+    statistics = np.array([answer.split() for answer in answers], dtype=float)
+    # The program does not punish a caption that is word for word its reference for its one chunk.
+    same = (statistics[:, :2] == statistics[:, 21:]).all(axis=1) & (statistics[:, 20] == 1)
+    statistics[same, 20] = 0
+    return float(_meteor_values(statistics.sum(axis=0), len(statistics))[0]), statistics
+
+
+class CiderScorer:
+    """CIDEr-D against fixed references: document frequencies are counted once."""
+
+    def __init__(self, references: Sequence[Sequence[Tokens]]) -> None:
+        """Counts in how many photos each n-gram occurs.
+
+        Args:
+            references: tokens of at least one caption for each photo.
+        """
+        _check_references(references)
+        self._references = references
+        frequency: Counter[Ngram] = Counter()
+        for captions in references:
+            frequency.update({ngram for caption in captions for ngram in _ngrams(caption)})
+        self._rarest = math.log(len(references))
+        self._idf = {ngram: self._rarest - math.log(n) for ngram, n in frequency.items()}
+
+    def score(self, candidates: Sequence[Tokens], owners: Sequence[int]) -> np.ndarray:
+        """CIDEr-D of each caption against the references of the photo that it belongs to.
+
+        Args:
+            candidates: tokens of any number of captions.
+            owners: for each caption, the index of its photo in the references.
+
+        Returns:
+            Values (len(candidates),).
+
+        Raises:
+            MetricError: the lengths differ, or an owner is not the index of a photo.
+        """
+        if len(candidates) != len(owners):
+            raise MetricError(f"{len(candidates)} captions came with {len(owners)} owners.")
+        if any(not 0 <= owner < len(self._references) for owner in owners):
+            raise MetricError(
+                f"An owner is not one of the {len(self._references)} photos (from 0)."
+            )
+        # Vectors of all references of a large set would fill the memory; these are quickly made.
+        photos = {owner: [self._vector(r) for r in self._references[owner]] for owner in owners}
+        return np.array(
+            [
+                _cider_d(self._vector(caption), photos[owner])
+                for caption, owner in zip(candidates, owners, strict=True)
+            ],
+            dtype=float,
+        )
+
+    def _vector(self, tokens: Tokens) -> _TfIdf:
+        counts = Counter(_ngrams(tokens))
+        weights = {ngram: n * self._idf.get(ngram, self._rarest) for ngram, n in counts.items()}
+        squares = [0.0] * NGRAM_ORDER
+        for ngram, weight in weights.items():
+            squares[len(ngram) - 1] += weight * weight
+        return _TfIdf(weights, [math.sqrt(square) for square in squares], len(tokens))
+
+
+class _TfIdf(NamedTuple):
+    weights: dict[Ngram, float]
+    norms: list[float]  # one for each n-gram length
+    length: int
+
+
+def _cider_d(candidate: _TfIdf, references: Sequence[_TfIdf]) -> float:
+    similarities = [_similarity(candidate, reference) for reference in references]
+    return 10.0 * sum(similarities) / len(similarities)
+
+
+def _similarity(candidate: _TfIdf, reference: _TfIdf) -> float:
+    """Clipped cosine of the tf-idf vectors, mean over n-gram lengths, with the length penalty."""
+    products = [0.0] * NGRAM_ORDER
+    for ngram, weight in candidate.weights.items():
+        other = reference.weights.get(ngram)
+        if other is not None:
+            products[len(ngram) - 1] += min(weight, other) * other
+    cosines = (
+        product / (mine * theirs)
+        for product, mine, theirs in zip(products, candidate.norms, reference.norms, strict=True)
+        if product
+    )
+    apart = candidate.length - reference.length
+    return sum(cosines) / NGRAM_ORDER * math.exp(-(apart**2) / (2 * CIDER_SIGMA**2))
+
+
+def _ngrams(tokens: Tokens) -> Iterator[Ngram]:
+    tails = [tokens[start:] for start in range(NGRAM_ORDER)]
+    return chain.from_iterable(zip(*tails[:n], strict=False) for n in range(1, NGRAM_ORDER + 1))
+
+
+def _bleu_counts(candidate: Tokens, references: Sequence[Tokens]) -> list[int]:
+    most: Counter[Ngram] = Counter()
+    for reference in references:
+        most |= Counter(_ngrams(reference))
+    matched = [0] * NGRAM_ORDER
+    for ngram, n in Counter(_ngrams(candidate)).items():
+        matched[len(ngram) - 1] += min(n, most[ngram])
+    length = len(candidate)
+    total = [max(0, length - n) for n in range(NGRAM_ORDER)]
+    closest = min((len(reference) for reference in references), key=lambda r: (abs(r - length), r))
+    return [*matched, *total, closest]
+
+
+def _bleu_values(totals: np.ndarray, _photos: int) -> np.ndarray:
+    """BLEU-1..4 (..., 4) of summed counts (..., 9)."""
+    matched, total = totals[..., :NGRAM_ORDER], totals[..., NGRAM_ORDER:-1]
+    with np.errstate(divide="ignore"):  # no match: log 0 = -inf, and BLEU is 0
+        logs = np.log(matched / np.maximum(total, 1))
+    means = np.cumsum(logs, axis=-1) / np.arange(1, NGRAM_ORDER + 1)
+    brevity = np.minimum(0.0, 1.0 - totals[..., -1] / np.maximum(total[..., 0], 1))
+    return np.exp(means + brevity[..., None])
+
+
+def _rouge_l(candidate: Tokens, references: Sequence[Tokens]) -> float:
+    common = [_common_length(candidate, reference) for reference in references]
+    if not any(common):
+        return 0.0
+    precision = max(common) / len(candidate)
+    recall = max(n / max(1, len(r)) for n, r in zip(common, references, strict=True))
+    squared = ROUGE_BETA**2
+    return (1 + squared) * precision * recall / (recall + squared * precision)
+
+
+def _common_length(first: Tokens, second: Tokens) -> int:
+    """Length of the longest common subsequence, one bit a word (Hyyrö 2004)."""
+    places: dict[str, int] = {}
+    for place, word in enumerate(first):
+        places[word] = places.get(word, 0) | 1 << place
+    row = every = (1 << len(first)) - 1
+    for word in second:
+        hits = row & places.get(word, 0)
+        row = (row + hits) | (row - hits)
+    return (~row & every).bit_count()
+
+
+def _meteor_text(tokens: Tokens) -> str:
+    """Words on one line, without the program's separator."""
+    return " ".join(" ".join(tokens).replace("|||", " ").split())
+
+
+def _meteor_run(lines: Sequence[str]) -> list[str]:
+    """Answers of the METEOR program to these lines; it has ended when this returns."""
+    java, wrapper = shutil.which("java"), _find_wrapper()
+    if java is None or wrapper is None:
+        missing = "a Java runtime" if java is None else "the package pycocoevalcap"
+        raise MetricError(
+            "METEOR 1.5 needs a Java runtime (`java` on the PATH) and the extra "
+            f"`captioner[scores]`; missing here: {missing}."
+        )
+    # Java would otherwise read in the encoding of the terminal.
+    command = [java, "-Dfile.encoding=UTF-8", "-Xmx2G", "-jar", "meteor-1.5.jar"]
+    options = ["-", "-", "-stdio", "-l", "en", "-norm"]  # those of the COCO evaluation
+    try:
+        done = subprocess.run(
+            command + options,
+            cwd=wrapper.parent,
+            input="".join(f"{line}\n" for line in lines),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        raise MetricError(f"METEOR 1.5 could not start {java}: {error}") from error
+    answers = done.stdout.splitlines()
+    if done.returncode or len(answers) != len(lines):
+        complaint = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+        raise MetricError(
+            f"METEOR 1.5 answered {len(answers)} of {len(lines)} captions and ended with code "
+            f"{done.returncode}; Java said: {complaint}"
+        )
+    return answers
+
+
+def _find_wrapper() -> Path | None:
+    """Where pycocoevalcap keeps its METEOR module, beside which the program lies."""
+    try:
+        spec = find_spec("pycocoevalcap.meteor.meteor")
+    except ModuleNotFoundError:
+        return None
+    return Path(spec.origin) if spec and spec.origin else None
+
+
+def _meteor_values(totals: np.ndarray, _photos: int) -> np.ndarray:
+    """METEOR (..., 1) of summed statistics (..., 23), Denkowski and Lavie 2014, section 2.
+
+    The columns are words and function words of caption and reference (4); for exact, stem, synonym
+    and paraphrase matches the content words, then function words matched (4 × 4); chunks; words
+    matched in caption and reference (2).
+    """
+    lengths, chunks, matched = totals[..., :2], totals[..., 20], totals[..., 21:]
+    function = totals[..., 2:4]
+    kinds = totals[..., 4:20].reshape(*totals.shape[:-1], 4, 2, 2)  # kind, content, side
+    share = METEOR_DELTA * kinds[..., 0, :] + (1 - METEOR_DELTA) * kinds[..., 1, :]
+    hits = np.einsum("...ks,k->...s", share, METEOR_WEIGHTS)
+    whole = METEOR_DELTA * (lengths - function) + (1 - METEOR_DELTA) * function
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision, recall = np.moveaxis(hits / whole, -1, 0)
+        mean = 1 / ((1 - METEOR_ALPHA) / precision + METEOR_ALPHA / recall)
+        breaks = chunks / matched.mean(axis=-1)
+    # Without a match both quotients are 0 / 0, and METEOR is 0.
+    return np.nan_to_num(mean * (1 - METEOR_GAMMA * breaks**METEOR_BETA))[..., None]
+
+
+def _mean(totals: np.ndarray, photos: int) -> np.ndarray:
+    return totals / photos
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """A score as a function of sums over photos, so that resampling is one matrix product."""
+
+    titles: dict[str, str]  # name of each value -> how the recipe calls it
+    statistics: Callable[[Sequence[Tokens], Sequence[Sequence[Tokens]]], np.ndarray]  # (P, S)
+    values: Callable[[np.ndarray, int], np.ndarray]  # sums (..., S), P -> (..., len(titles))
+    note: Callable[[np.ndarray], str] = lambda _totals: ""  # sums (S,) -> remark for the recipe
+
+    def scores(
+        self, statistics: np.ndarray, resampled: np.ndarray | None, context: str
+    ) -> dict[str, Score]:
+        photos, totals = len(statistics), statistics.sum(axis=0)
+        values = self.values(totals, photos)
+        intervals: list[tuple[float, float] | None] = [None] * len(self.titles)
+        if resampled is not None:
+            low, high = np.quantile(self.values(resampled, photos), (0.025, 0.975), axis=0)
+            intervals = list(zip(low.tolist(), high.tolist(), strict=True))
+        return {
+            name: Score(name, float(value), interval, f"{title} | {self.note(totals)}{context}")
+            for (name, title), value, interval in zip(
+                self.titles.items(), values, intervals, strict=True
+            )
+        }
+
+
+_MEASURES = {
+    "bleu": _Measure(
+        {f"bleu_{n}": f"BLEU-{n}, corpus" for n in range(1, NGRAM_ORDER + 1)},
+        lambda said, wanted: bleu(said, wanted)[1],
+        _bleu_values,
+        lambda totals: f"length ratio {totals[NGRAM_ORDER] / max(1, totals[-1]):.3f} | ",
+    ),
+    "rouge_l": _Measure(
+        {"rouge_l": "ROUGE-L"}, lambda said, wanted: rouge_l(said, wanted)[1][:, None], _mean
+    ),
+    "cider": _Measure(
+        {"cider": "CIDEr-D"}, lambda said, wanted: cider(said, wanted)[1][:, None], _mean
+    ),
+    "meteor": _Measure(
+        {"meteor": "METEOR 1.5"}, lambda said, wanted: meteor(said, wanted)[1], _meteor_values
+    ),
+}
+
+
+def _statistics(
+    names: Sequence[str], said: Sequence[Tokens], wanted: Sequence[Sequence[Tokens]]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """What each measure keeps of each photo, and why a measure could not be taken."""
+    found: dict[str, np.ndarray] = {}
+    absent: dict[str, str] = {}
+    for name in names:
+        try:
+            found[name] = _MEASURES[name].statistics(said, wanted)
+        except MetricError as error:
+            absent[name] = str(error)
+    return found, absent
+
+
+def _resample(
+    found: dict[str, np.ndarray], photos: int, bootstrap: int, seed: int
+) -> dict[str, np.ndarray]:
+    """Sums (bootstrap, S) of each measure over the same resampled photos."""
+    columns = np.concatenate(list(found.values()), axis=1)
+    chance = np.full(photos, 1 / photos)
+    rng = np.random.default_rng(seed)
+    rows = max(1, DRAWN_AT_A_TIME // photos)
+    sums = np.concatenate(
+        [
+            rng.multinomial(photos, chance, size=min(rows, bootstrap - start)) @ columns
+            for start in range(0, bootstrap, rows)
+        ]
+    )
+    edges = np.cumsum([statistics.shape[1] for statistics in found.values()])[:-1]
+    return dict(zip(found, np.split(sums, edges, axis=1), strict=True))
+
+
+def _context(references: Sequence[Sequence[str]], bootstrap: int, seed: int, decoding: str) -> str:
+    fewest, most = min(map(len, references)), max(map(len, references))
+    each = str(most) if fewest == most else f"{fewest} to {most}"
+    plural = "" if most == 1 else "s"
+    parts = [
+        "tokens: lower-cased, punctuation stripped",
+        f"{each} reference{plural} a photo",
+        f"N {len(references)}",
+        f"bootstrap {bootstrap}, seed {seed}" if bootstrap else "no bootstrap",
+        decoding,
+    ]
+    return " | ".join(part for part in parts if part)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    unknown = [name for name in names if name not in _MEASURES]
+    if unknown:
+        raise MetricError(f"No score is called {unknown[0]!r}: choose from {', '.join(_MEASURES)}.")
+
+
+def _check_pairs(candidates: Sequence[Any], references: Sequence[Sequence[Any]]) -> None:
+    if len(candidates) != len(references):
+        raise MetricError(
+            f"{len(candidates)} captions came with references for {len(references)} photos: "
+            "give one caption for each photo."
+        )
+    _check_references(references)
+
+
+def _check_references(references: Sequence[Sequence[Any]]) -> None:
+    if not references:
+        raise MetricError("There is no photo to score: give at least one caption and reference.")
+    for index, captions in enumerate(references):
+        if isinstance(captions, str):
+            raise MetricError(f"The references of photo {index} are one string: give a list.")
+        if not captions:
+            raise MetricError(f"Photo {index} has no reference caption: leave the photo out.")

@@ -1,0 +1,1 @@
+"""The networks: attention, encoders, decoder, and the model they make. Torch only."""

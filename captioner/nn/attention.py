@@ -1,0 +1,160 @@
+"""Attention over a memory: grid cells of a photo or words of a sentence, the same module for both.
+
+Shapes: B memories, K queries (one memory each), N positions, D features, Q query size, H heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a decoder looks at: N positions of D features, in a row or on a grid."""
+
+    values: Tensor  # (B, N, D)
+    mask: Tensor | None = None  # (B, N) bool, True where a position is real; None: all are
+    grid: tuple[int, int] | None = None  # (h, w) with h·w = N, for a photo
+    keys: Tensor | None = None  # (B, N, ·) what the score compares; written by `Attention.prepare`
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def select(self, indices: Tensor | slice) -> Memory:
+        """The memories at `indices` (K,), which may repeat: one for every query."""
+        mask = None if self.mask is None else self.mask[indices]
+        keys = None if self.keys is None else self.keys[indices]
+        return replace(self, values=self.values[indices], mask=mask, keys=keys)
+
+    def mean(self) -> Tensor:
+        """Mean of the real positions' features, (B, D)."""
+        if self.mask is None:
+            return self.values.mean(1)
+        real = self.mask.unsqueeze(-1).to(self.values.dtype)  # (B, N, 1)
+        return (self.values * real).sum(1) / real.sum(1)
+
+
+@dataclass(frozen=True)
+class Attended:
+    """What one step of attention gives."""
+
+    context: Tensor  # (K, D)
+    weights: Tensor  # (K, H, N), rows sum to 1, exactly 0 where masked
+    extras: Mapping[str, Tensor] = field(default_factory=dict)  # by-products, (K, …) each
+
+
+class Additive(nn.Module):
+    """e_j = vᵀ tanh(W q + U k_j): Bahdanau, Cho, Bengio 2015, appendix A.1.2."""
+
+    def __init__(self, query_size: int, value_size: int, size: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(query_size, size)
+        self.key = nn.Linear(value_size, size, bias=False)
+        self.energy = nn.Linear(size, 1, bias=False)
+
+    def keys(self, values: Tensor) -> Tensor:
+        """U k_j, which does not depend on the query: (B, N, D) → (B, N, size)."""
+        return self.key(values)
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Scores (K, N) of queries (K, Q) against keys (K, N, size)."""
+        return self.energy(torch.tanh(self.query(query).unsqueeze(1) + keys)).squeeze(-1)
+
+
+class Dot(nn.Module):
+    """e_j = q·k_j: Luong, Pham, Manning 2015, eq. 8; divided by √d: Vaswani et al. 2017, §3.2.1."""
+
+    def __init__(self, query_size: int, value_size: int, scaled: bool = False) -> None:
+        super().__init__()
+        if query_size != value_size:
+            raise ValueError(f"dot compares equal sizes, not {query_size} with {value_size}")
+        self.scale = query_size**-0.5 if scaled else 1.0
+
+    def keys(self, values: Tensor) -> Tensor:
+        """The values themselves, (B, N, D)."""
+        return values
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Scores (K, N) of queries (K, D) against keys (K, N, D)."""
+        return torch.bmm(keys, query.unsqueeze(-1)).squeeze(-1) * self.scale
+
+
+class General(nn.Module):
+    """e_j = qᵀ W k_j: Luong, Pham, Manning 2015, eq. 8."""
+
+    def __init__(self, query_size: int, value_size: int) -> None:
+        super().__init__()
+        self.key = nn.Linear(value_size, query_size, bias=False)
+
+    def keys(self, values: Tensor) -> Tensor:
+        """W k_j, which does not depend on the query: (B, N, D) → (B, N, Q)."""
+        return self.key(values)
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Scores (K, N) of queries (K, Q) against keys (K, N, Q)."""
+        return torch.bmm(keys, query.unsqueeze(-1)).squeeze(-1)
+
+
+class Cosine(nn.Module):
+    """e_j = τ q·k_j / (‖q‖‖k_j‖) with a learned τ: the angle counts, not the length."""
+
+    def __init__(self, query_size: int, value_size: int) -> None:
+        super().__init__()
+        if query_size != value_size:
+            raise ValueError(f"cosine compares equal sizes, not {query_size} with {value_size}")
+        # A softmax of cosines alone could never be sharper than e² : 1 between two positions.
+        self.temperature = nn.Parameter(torch.tensor(10.0))
+
+    def keys(self, values: Tensor) -> Tensor:
+        """Values of length 1, (B, N, D)."""
+        return F.normalize(values, dim=-1)
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Scores (K, N) of queries (K, D) against keys (K, N, D)."""
+        unit = F.normalize(query, dim=-1).unsqueeze(-1)
+        return torch.bmm(keys, unit).squeeze(-1) * self.temperature
+
+
+Score = Additive | Dot | General | Cosine
+
+SCORE_BUILDERS: Mapping[str, Callable[[int, int, int], Score]] = {
+    "additive": Additive,
+    "dot": lambda query_size, value_size, _: Dot(query_size, value_size),
+    "scaled_dot": lambda query_size, value_size, _: Dot(query_size, value_size, scaled=True),
+    "general": lambda query_size, value_size, _: General(query_size, value_size),
+    "cosine": lambda query_size, value_size, _: Cosine(query_size, value_size),
+}
+
+
+class Attention(nn.Module):
+    """Soft attention: α = softmax(e), context = Σ_j α_j v_j, with any score."""
+
+    def __init__(self, score: Score) -> None:
+        super().__init__()
+        self.score = score
+
+    def prepare(self, memory: Memory) -> Memory:
+        """The memory with its keys computed, once for all steps.
+
+        Raises:
+            ValueError: a memory has no real position, so nothing could be attended to.
+        """
+        if memory.mask is not None and not bool(memory.mask.any(1).all()):
+            empty = (~memory.mask.any(1)).nonzero().flatten().tolist()
+            raise ValueError(f"memories {empty} are masked everywhere; each needs one position")
+        return replace(memory, keys=self.score.keys(memory.values))
+
+    def forward(self, query: Tensor, memory: Memory) -> Attended:
+        """Attends with queries (K, Q) to K prepared memories."""
+        assert memory.keys is not None, "Attention.prepare comes first"
+        energies = self.score(query, memory.keys)  # (K, N)
+        if memory.mask is not None:
+            energies = energies.masked_fill(~memory.mask, -torch.inf)
+        weights = energies.float().softmax(-1).to(memory.values.dtype)  # (K, N)
+        context = torch.bmm(weights.unsqueeze(1), memory.values).squeeze(1)  # (K, D)
+        return Attended(context, weights.unsqueeze(1))

@@ -1,0 +1,171 @@
+"""The decoder: a recurrent network that writes a sentence while attending to a memory.
+
+Shapes: B memories, K sentences, T words, M words of all sentences together, N positions,
+D features, H heads, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from captioner.nn.attention import Attended, Attention, Memory
+
+
+@dataclass(frozen=True)
+class State:
+    """What the decoder remembers between two words."""
+
+    hidden: Tensor  # (K, S)
+    cell: Tensor | None = None  # (K, S), of an LSTM
+
+    def select(self, indices: Tensor | slice) -> State:
+        """The states at `indices`, which may repeat."""
+        return State(self.hidden[indices], None if self.cell is None else self.cell[indices])
+
+
+@dataclass(frozen=True)
+class Step:
+    """One word further."""
+
+    logits: Tensor  # (K, V) of the next word
+    attended: Attended  # what this step looked at
+    state: State
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """All steps of given sentences (teacher forcing)."""
+
+    logits: PackedSequence  # (M, V): no step is spent on padding
+    weights: Tensor  # (K, T, H, N), 0 beyond a sentence's end
+    extras: Mapping[str, Tensor]  # the attention's by-products, (K, T, …) each
+
+    def padded_logits(self) -> Tensor:
+        """Logits (K, T, V), 0 beyond a sentence's end."""
+        return pad_packed_sequence(self.logits, batch_first=True)[0]
+
+
+class Decoder(nn.Module):
+    """LSTM or GRU with attention, after Xu et al. 2015, §3.1.2.
+
+    The initial state comes from the memory's mean; the context is gated (§4.2.1); the word is read
+    out of the previous word, the state and the context together (deep output, eq. 7).
+    """
+
+    def __init__(
+        self,
+        attention: Attention,
+        embedding: nn.Embedding,
+        cell: nn.LSTMCell | nn.GRUCell,
+        *,
+        context_size: int,
+        query: str = "before",
+        gate: bool = True,
+        tie_embeddings: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        """Takes finished parts.
+
+        Args:
+            attention: any attention whose query is the recurrent state.
+            embedding: of the vocabulary's V words.
+            cell: its input is the previous word and, where the query comes before, the context.
+            context_size: D.
+            query: `before` the recurrent step (Bahdanau, Xu) or `after` it (Luong).
+            gate: scale the context by β = σ(f(h)).
+            tie_embeddings: the output layer shares the embedding matrix.
+            dropout: share dropped of embeddings and of the deep output.
+        """
+        super().__init__()
+        state_size, width = cell.hidden_size, embedding.embedding_dim
+        self.attention, self.embedding, self.cell, self.query = attention, embedding, cell, query
+        self.initial_hidden = nn.Linear(context_size, state_size)
+        self.initial_cell = (
+            nn.Linear(context_size, state_size) if isinstance(cell, nn.LSTMCell) else None
+        )
+        self.gate = nn.Linear(state_size, 1) if gate else None
+        self.from_hidden = nn.Linear(state_size, width)
+        self.from_context = nn.Linear(context_size, width)
+        self.output = nn.Linear(width, embedding.num_embeddings)
+        if tie_embeddings:
+            self.output.weight = embedding.weight
+        self.dropout = nn.Dropout(dropout)
+
+    def start(self, memory: Memory) -> tuple[Memory, State]:
+        """The memory made ready for the attention, and the state before the first word."""
+        memory, mean = self.attention.prepare(memory), memory.mean()
+        hidden = torch.tanh(self.initial_hidden(mean))
+        cell = torch.tanh(self.initial_cell(mean)) if self.initial_cell is not None else None
+        return memory, State(hidden, cell)
+
+    def step(self, tokens: Tensor, state: State, memory: Memory) -> Step:
+        """Reads the previous words (K,) and predicts the next ones."""
+        embedded = self.dropout(self.embedding(tokens))
+        attended, state = self._advance(embedded, state, memory)
+        return Step(self._read_out(embedded, state.hidden, attended.context), attended, state)
+
+    def forward(
+        self, tokens: Tensor, lengths: Tensor, memory: Memory, owners: Tensor | None = None
+    ) -> Unrolled:
+        """Runs all steps of given sentences: the same computation as `step`, word by word.
+
+        Args:
+            tokens: previous words (K, T), the first of each sentence being the start token.
+            lengths: words of each sentence (K,), on the CPU.
+            memory: B memories, fresh from an encoder.
+            owners: which memory each sentence is about, (K,); left out, the k-th is about the k-th.
+        """
+        packed = pack_padded_sequence(tokens, lengths, batch_first=True, enforce_sorted=False)
+        order = packed.sorted_indices  # the longest first: those still running are a prefix
+        assert order is not None, "enforce_sorted=False sorts"
+        memory, state = self.start(memory)
+        rows = order if owners is None else owners[order]
+        memory, state = memory.select(rows), state.select(rows)
+        embedded = self.dropout(self.embedding(packed.data))  # (M, E)
+        hidden: list[Tensor] = []
+        steps: list[Attended] = []
+        for word in embedded.split(packed.batch_sizes.tolist()):
+            if len(word) < len(memory):
+                memory, state = memory.select(slice(len(word))), state.select(slice(len(word)))
+            attended, state = self._advance(word, state, memory)
+            hidden.append(state.hidden)
+            steps.append(attended)
+        contexts = torch.cat([step.context for step in steps])
+        logits = self._read_out(embedded, torch.cat(hidden), contexts)  # (M, V)
+
+        def padded(parts: list[Tensor]) -> Tensor:
+            return pad_packed_sequence(packed._replace(data=torch.cat(parts)), batch_first=True)[0]
+
+        weights = padded([step.weights for step in steps])
+        extras = {name: padded([step.extras[name] for step in steps]) for name in steps[0].extras}
+        return Unrolled(packed._replace(data=logits), weights, extras)
+
+    def _advance(self, embedded: Tensor, state: State, memory: Memory) -> tuple[Attended, State]:
+        if self.query == "before":
+            attended = self._attend(state.hidden, memory)
+            return attended, self._recur(torch.cat([embedded, attended.context], -1), state)
+        state = self._recur(embedded, state)
+        return self._attend(state.hidden, memory), state
+
+    def _recur(self, inputs: Tensor, state: State) -> State:
+        if isinstance(self.cell, nn.LSTMCell):
+            return State(*self.cell(inputs, (state.hidden, state.cell)))
+        return State(self.cell(inputs, state.hidden))
+
+    def _attend(self, query: Tensor, memory: Memory) -> Attended:
+        attended = self.attention(query, memory)
+        if self.gate is None:
+            return attended
+        gate = torch.sigmoid(self.gate(query))  # (K, 1)
+        return Attended(
+            attended.context * gate, attended.weights, {**attended.extras, "gate": gate}
+        )
+
+    def _read_out(self, embedded: Tensor, hidden: Tensor, context: Tensor) -> Tensor:
+        deep = torch.tanh(embedded + self.from_hidden(hidden) + self.from_context(context))
+        return self.output(self.dropout(deep))

@@ -1,0 +1,307 @@
+"""Decoding: greedy, beam, nucleus sampling and teacher forcing, for any memory and any attention.
+
+One loop serves them all, vectorised over photos and beams; what differs is the rule by which the
+next words are chosen. Everything a hypothesis rests on is carried along its back-pointers.
+
+Shapes: B memories, K hypotheses of each, V vocabulary, N positions, H heads, A alternatives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from captioner.config import SearchOptions
+from captioner.errors import ConfigError
+from captioner.nn.attention import Memory
+from captioner.nn.decoder import Decoder, Step
+from captioner.text import BOS, EOS, PAD, UNK
+
+_NEVER = (PAD, BOS, UNK)  # tokens that no sentence holds
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One sentence with everything it rests on. T words; the end is neither a word nor a map."""
+
+    tokens: tuple[int, ...]  # (T,)
+    log_probs: np.ndarray  # (T,), of each word given those before it; nan for an unknown word
+    end_log_prob: float  # of the end after the last word
+    weights: np.ndarray  # (T, H, N), what each word's step looked at
+    alternatives: np.ndarray  # (T, A) tokens, the most probable at each place, best first
+    alternative_probs: np.ndarray  # (T, A)
+    extras: Mapping[str, np.ndarray] = field(default_factory=dict)  # (T, …) each
+
+    @property
+    def log_prob(self) -> float:
+        """Of the known words and the end, natural logarithm."""
+        return float(np.nansum(self.log_probs, dtype=np.float64)) + self.end_log_prob
+
+    def score(self, length_penalty: float) -> float:
+        """Log p / length^a, the end counting as one; what hypotheses are ranked by."""
+        return self.log_prob / (len(self.tokens) + 1) ** length_penalty
+
+
+def word_log_probs(logits: Tensor) -> Tensor:
+    """Log probabilities (…, V) among the words that can be said, and the end of the sentence."""
+    never = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
+    never[list(_NEVER)] = True
+    return logits.float().masked_fill(never, -torch.inf).log_softmax(-1)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The K next words of each memory: (B, K) each."""
+
+    totals: Tensor  # log probability of the sentence so far, −∞ where there is none
+    parents: Tensor  # which hypothesis is continued
+    tokens: Tensor
+
+
+class _Beam:
+    """The K best continuations; a finished sentence gives up its place, as in Xu et al. 2015."""
+
+    def __init__(self, batch: int, beams: int, device: torch.device) -> None:
+        self.totals = torch.full((batch, beams), -torch.inf, device=device)
+        self.totals[:, 0] = 0.0  # one start, or the first step would find K equal beams
+        self.places = torch.full((batch, 1), beams, device=device)
+
+    def choose(self, totals: Tensor, log_probs: Tensor, step: int) -> _Choice:
+        beams, words = log_probs.shape[1:]
+        candidates = (totals.unsqueeze(-1) + log_probs).flatten(1)  # (B, K·V)
+        best, indices = candidates.topk(min(beams, candidates.shape[1]), dim=1)
+        if best.shape[1] < beams:
+            gap = beams - best.shape[1]
+            best = torch.nn.functional.pad(best, (0, gap), value=-torch.inf)
+            indices = torch.nn.functional.pad(indices, (0, gap))
+        rank = torch.arange(beams, device=best.device)
+        best = best.masked_fill(rank >= self.places, -torch.inf)
+        tokens = indices % words
+        ended = (tokens == EOS) & best.isfinite()
+        self.places = self.places - ended.sum(1, keepdim=True)
+        return _Choice(best, indices // words, tokens)
+
+
+class _Nucleus:
+    """One draw for each of K sentences from the likeliest words (Holtzman et al. 2020, §3.1)."""
+
+    def __init__(self, draws: Tensor, options: SearchOptions) -> None:
+        self.totals = torch.zeros(draws.shape[:2], device=draws.device)
+        self.draws = draws  # (B, K, T) uniform in [0, 1)
+        self.options = options
+
+    def choose(self, totals: Tensor, log_probs: Tensor, step: int) -> _Choice:
+        tempered = (log_probs / self.options.temperature).softmax(-1)
+        probs, order = tempered.sort(-1, descending=True)  # (B, K, V)
+        before = probs.cumsum(-1) - probs
+        probs = probs.masked_fill(before >= self.options.top_p, 0.0)  # the first always stays
+        cumulated = probs.cumsum(-1)
+        drawn = self.draws[..., step : step + 1].to(probs) * cumulated[..., -1:]
+        place = torch.searchsorted(cumulated, drawn, right=True).clamp(max=probs.shape[-1] - 1)
+        place = torch.minimum(place, (probs > 0).sum(-1, keepdim=True) - 1)
+        tokens = order.gather(-1, place).squeeze(-1)
+        totals = totals + log_probs.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+        return _Choice(totals, torch.arange(tokens.shape[1]).to(tokens).expand_as(tokens), tokens)
+
+
+def uniform_draws(seed: int, indices: Sequence[int], samples: int, steps: int) -> Tensor:
+    """Uniform numbers (B, samples, steps) that depend on a photo's own index, not on its batch."""
+    rows = [np.random.default_rng((seed, index)).random((samples, steps)) for index in indices]
+    return torch.from_numpy(np.stack(rows)).float()
+
+
+@torch.inference_mode()
+def search(
+    decoder: Decoder,
+    memory: Memory,
+    options: SearchOptions,
+    prefix: Sequence[int] = (),
+    indices: Sequence[int] | None = None,
+) -> list[list[Hypothesis]]:
+    """Writes sentences about B memories; for each, hypotheses from best to worst.
+
+    Args:
+        decoder: in evaluation mode.
+        memory: fresh from an encoder.
+        options: beam or sampling, lengths, counts.
+        prefix: words that every sentence must start with.
+        indices: with sampling, the photos' own numbers, which seed their draws; left out, 0 … B−1.
+
+    Returns:
+        `options.n_best` hypotheses a memory; fewer only where the vocabulary allows no more.
+
+    Raises:
+        ConfigError: the prefix is longer than `max_length` or holds a word that cannot be said.
+    """
+    _check_prefix(prefix, options, decoder.embedding.num_embeddings)
+    batch, device = len(memory), memory.values.device
+    if batch == 0:
+        return []
+    rule: _Beam | _Nucleus = _Beam(batch, options.beam_size, device)
+    if options.sample:
+        numbers = range(batch) if indices is None else indices
+        draws = uniform_draws(options.seed, numbers, options.n_best, options.max_length + 1)
+        rule = _Nucleus(draws.to(device), options)
+    trace = _run(decoder, memory, rule, options, prefix)
+    found = trace.hypotheses(options.length_penalty)
+    return [hypotheses[: options.n_best] for hypotheses in found]
+
+
+def _check_prefix(prefix: Sequence[int], options: SearchOptions, vocabulary_size: int) -> None:
+    if len(prefix) > options.max_length:
+        raise ConfigError(
+            f"the prefix has {len(prefix)} words, max_length is {options.max_length}; raise "
+            "max_length or shorten the prefix"
+        )
+    for token in prefix:
+        if token in (*_NEVER, EOS) or not 0 <= token < vocabulary_size:
+            raise ConfigError(f"the prefix holds token {token}, which cannot be said")
+
+
+def _run(
+    decoder: Decoder,
+    memory: Memory,
+    rule: _Beam | _Nucleus,
+    options: SearchOptions,
+    prefix: Sequence[int],
+) -> _Trace:
+    totals = rule.totals  # (B, K)
+    batch, beams = totals.shape
+    first_rows = torch.arange(batch, device=totals.device).unsqueeze(1) * beams  # (B, 1)
+    memory, state = decoder.start(memory)
+    rows = torch.arange(batch, device=totals.device).repeat_interleave(beams)
+    memory, state = memory.select(rows), state.select(rows)
+    tokens = torch.full((batch * beams,), BOS, device=totals.device)
+    trace = _Trace(first_rows, options.alternatives)
+    # One step more than words: at the last, whatever still runs must end.
+    forced = (*prefix, *[None] * (options.max_length - len(prefix)), EOS)
+    for number, only in enumerate(forced):
+        step = decoder.step(tokens, state, memory)
+        log_probs = word_log_probs(step.logits).view(batch, beams, -1)  # (B, K, V)
+        allowed = log_probs
+        if only is not None:
+            allowed = torch.full_like(log_probs, -torch.inf)
+            allowed[..., only] = log_probs[..., only]
+        choice = rule.choose(totals, allowed, number)
+        ended = (choice.tokens == EOS) & choice.totals.isfinite()
+        trace.add(choice, ended, log_probs, step)
+        totals = choice.totals.masked_fill(ended, -torch.inf)
+        if not bool(totals.isfinite().any()):
+            break
+        state = step.state.select((first_rows + choice.parents).flatten())
+        tokens = choice.tokens.flatten()
+    return trace
+
+
+class _Trace:
+    """What every step chose and saw, from which the sentences are read backwards."""
+
+    def __init__(self, first_rows: Tensor, alternatives: int) -> None:
+        self.first_rows = first_rows
+        self.alternatives = alternatives
+        self.parents: list[Tensor] = []
+        self.steps: list[dict[str, Tensor]] = []  # (B, K, …) each, in the order of the children
+        self.ended: list[Tensor] = []
+
+    def add(self, choice: _Choice, ended: Tensor, log_probs: Tensor, step: Step) -> None:
+        """Keeps one step; what belongs to a parent is put at its children's places."""
+        rows = self.first_rows + choice.parents  # (B, K)
+        flat = log_probs.flatten(0, 1)  # (B·K, V)
+        chosen = flat[rows].gather(-1, choice.tokens.unsqueeze(-1)).squeeze(-1)
+        best, best_tokens = flat.topk(min(self.alternatives, flat.shape[-1]), dim=-1)
+        extras = {name: value[rows].float() for name, value in step.attended.extras.items()}
+        self.steps.append(
+            {
+                "token": choice.tokens,
+                "log_prob": chosen,
+                "weights": step.attended.weights[rows].float(),
+                "alternatives": best_tokens[rows],
+                "alternative_probs": best[rows].exp(),
+                **extras,
+            }
+        )
+        self.parents.append(choice.parents)
+        self.ended.append(ended)
+
+    def hypotheses(self, length_penalty: float) -> list[list[Hypothesis]]:
+        """The sentences of each memory, best first."""
+        ended = torch.stack(self.ended)  # (S, B, K)
+        last, photo, slot = ended.nonzero(as_tuple=True)  # one entry a sentence, (M,)
+        path = torch.zeros(len(self.parents), len(slot), dtype=torch.long, device=slot.device)
+        for number in reversed(range(len(self.parents))):
+            runs = last >= number
+            path[number] = slot
+            slot = torch.where(runs, self.parents[number][photo, slot], slot)
+        traced = {
+            name: torch.stack([s[name][photo, path[i]] for i, s in enumerate(self.steps)]).cpu()
+            for name in self.steps[0]
+        }  # (S, M, …)
+        found: list[list[Hypothesis]] = [[] for _ in range(ended.shape[1])]
+        for row, (length, owner) in enumerate(zip(last.tolist(), photo.tolist(), strict=True)):
+            columns = {k: v[: length + 1, row].numpy() for k, v in traced.items()}
+            found[owner].append(_hypothesis(columns))
+        for hypotheses in found:
+            hypotheses.sort(key=lambda found: -found.score(length_penalty))
+        return found
+
+
+def _hypothesis(columns: dict[str, np.ndarray]) -> Hypothesis:
+    """Cuts the end, the last row, from the words; copies, so that no view keeps a batch alive."""
+    words = {name: column[:-1].copy() for name, column in columns.items()}
+    return Hypothesis(
+        tokens=tuple(words.pop("token").tolist()),
+        log_probs=words.pop("log_prob"),
+        end_log_prob=float(columns["log_prob"][-1]),
+        weights=words.pop("weights"),
+        alternatives=words.pop("alternatives"),
+        alternative_probs=words.pop("alternative_probs"),
+        extras=words,
+    )
+
+
+@torch.inference_mode()
+def force(
+    decoder: Decoder,
+    memory: Memory,
+    sentences: Sequence[Sequence[int]],
+    owners: Sequence[int] | None = None,
+    alternatives: int = 5,
+) -> list[Hypothesis]:
+    """Hypotheses of given sentences (teacher forcing): what the model would have thought of them.
+
+    Args:
+        decoder: in evaluation mode.
+        memory: B memories, fresh from an encoder.
+        sentences: tokens without start and end; `UNK` for words that the vocabulary lacks.
+        owners: which memory each sentence is about; left out, the k-th is about the k-th.
+        alternatives: how many of the most probable words to report at each place.
+    """
+    device = memory.values.device
+    targets = [torch.tensor([*sentence, EOS]) for sentence in sentences]
+    lengths = torch.tensor([len(target) for target in targets])
+    target = pad_sequence(targets, batch_first=True).to(device)  # (K, T)
+    inputs = torch.cat([torch.full_like(target[:, :1], BOS), target[:, :-1]], 1)
+    rows = None if owners is None else torch.tensor(owners, device=device)
+    unrolled = decoder(inputs, lengths, memory, rows)
+    log_probs = word_log_probs(unrolled.padded_logits())  # (K, T, V)
+    chosen = log_probs.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+    chosen = chosen.masked_fill(target == UNK, torch.nan)
+    best, best_tokens = log_probs.topk(min(alternatives, log_probs.shape[-1]), dim=-1)
+    columns = {
+        "token": target,
+        "log_prob": chosen,
+        "weights": unrolled.weights.float(),
+        "alternatives": best_tokens,
+        "alternative_probs": best.exp(),
+        **{name: value.float() for name, value in unrolled.extras.items()},
+    }
+    arrays = {name: value.cpu().numpy() for name, value in columns.items()}
+    return [
+        _hypothesis({name: value[row, :length] for name, value in arrays.items()})
+        for row, length in enumerate(lengths.tolist())
+    ]

@@ -1,0 +1,1058 @@
+"""Photos of every kind that people have, and of every kind that they take for one."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+import threading
+import warnings
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image, ImageFile
+
+from captioner import images
+from captioner.config import AugmentConfig
+from captioner.errors import ConfigError, ImageError
+from captioner.images import (
+    MAX_PIXELS,
+    PHOTO_SUFFIXES,
+    Geometry,
+    Preprocess,
+    augment,
+    find_photos,
+    open_photo,
+    original_size,
+)
+
+checked = settings(deadline=None, derandomize=True, max_examples=60)
+
+LOSSLESS = ("PNG", "BMP", "TIFF", "PPM", "JPEG2000")
+FORMATS = (*LOSSLESS, "JPEG", "GIF", "WEBP", "AVIF")
+
+
+def noise(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+def smooth(height: int, width: int, seed: int = 0) -> Image.Image:
+    """Large soft shapes, which survive compression."""
+    return Image.fromarray(noise(5, 7, seed=seed)).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, format_name: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format_name, **options)
+    return buffer.getvalue()
+
+
+def opened(source: Any, **options: Any) -> np.ndarray:
+    photo = open_photo(source, **options)
+    assert photo.mode == "RGB"
+    return np.asarray(photo)
+
+
+def refused(source: Any) -> str:
+    """The message with which `open_photo` refuses a source: always a single line."""
+    with pytest.raises(ImageError) as caught:
+        open_photo(source)
+    message = str(caught.value)
+    assert message
+    assert message.isprintable()
+    return message
+
+
+def png(width: int, height: int) -> bytes:
+    """A PNG file that announces any size and holds next to nothing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + header + body
+
+
+# ---- what people have
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_every_format_opens_from_path_bytes_and_file(format_name: str, tmp_path: Path) -> None:
+    image = smooth(31, 47)
+    data = encoded(image, format_name)
+    path = tmp_path / "photo.bin"  # the content counts, not the suffix
+    path.write_bytes(data)
+    expected = opened(data)
+    difference = np.abs(expected.astype(int) - np.asarray(image))
+    assert difference.mean() <= (0 if format_name in LOSSLESS else 10)
+    with path.open("rb") as file:
+        sources = [path, str(path), bytearray(data), memoryview(data), io.BytesIO(data), file]
+        for source in sources:
+            np.testing.assert_array_equal(opened(source), expected)
+        assert not file.closed
+    assert original_size(open_photo(path)) == (47, 31)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 997), (997, 1), (2, 3)])
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_thin_photos_open_and_squash(format_name: str, size: tuple[int, int]) -> None:
+    photo = open_photo(encoded(Image.new("RGB", size, (200, 100, 50)), format_name), side=7)
+    assert photo.size == size
+    pixels = Preprocess(size=7).pixels(photo).astype(int)
+    assert np.abs(pixels - np.array([200, 100, 50])[:, None, None]).max() <= 30
+
+
+@pytest.mark.parametrize(
+    "mode", ["L", "1", "CMYK", "YCbCr", "HSV", "LA", "RGBA", "RGBa", "La", "PA", "I", "F"]
+)
+def test_every_mode_becomes_the_same_rgb(mode: str) -> None:
+    grey = Image.fromarray(noise(11, 13, 1)[:, :, 0])
+    image = grey.point(lambda value: 255 * (value > 127)) if mode == "1" else grey
+    steps = {"RGBa": ("RGBA", "RGBa"), "La": ("LA", "La"), "PA": ("P", "PA"), "HSV": ("RGB", "HSV")}
+    steps |= {"YCbCr": ("RGB", "YCbCr"), "CMYK": ("RGB", "CMYK"), "1": ("1",)}
+    changed = image
+    for step in steps.get(mode, (mode,)):
+        changed = changed.convert(step)
+    assert changed.mode == mode
+    expected = np.asarray(image.convert("RGB")).astype(int)
+    assert np.abs(opened(changed) - expected).max() <= 1
+
+
+def test_a_cmyk_jpeg_is_not_inverted() -> None:
+    image = Image.new("RGB", (17, 19), (250, 130, 10))
+    photo = opened(encoded(image.convert("CMYK"), "JPEG", quality=95)).astype(int)
+    assert np.abs(photo - [250, 130, 10]).max() <= 6
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "TIFF", "PPM", "JPEG2000"])
+def test_sixteen_bits_are_scaled_not_clipped(format_name: str) -> None:
+    values = (np.arange(11 * 13, dtype=np.uint32).reshape(11, 13) * 65535 // (11 * 13 - 1)).astype(
+        np.uint16
+    )
+    photo = opened(encoded(Image.fromarray(values), format_name))
+    np.testing.assert_array_equal(photo, np.rint(values / 257)[..., None].repeat(3, 2))
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16L", "I;16B"])
+def test_sixteen_bit_pictures_of_either_byte_order(mode: str) -> None:
+    values = np.array([[0, 257, 65535], [128 * 257, 254 * 257, 255]])
+    order = ">u2" if mode.endswith("B") else "<u2"
+    picture = Image.frombytes(mode, (3, 2), values.astype(order).tobytes())
+    assert opened(picture)[:, :, 0].tolist() == [[0, 1, 255], [128, 254, 1]]
+
+
+@pytest.mark.parametrize(("top", "white"), [(200, 255), (60_000, 65_535), (3_000_000, 3_000_000)])
+def test_thirty_two_bits_take_the_smallest_range_that_holds_them(top: int, white: int) -> None:
+    picture = Image.fromarray(np.array([[0, top // 2, top]], dtype=np.int32))
+    assert opened(picture)[0, :, 0].tolist() == [
+        round(255 * value / white) for value in (0, top // 2, top)
+    ]
+
+
+def test_float_tiff_and_its_nan() -> None:
+    values = np.array([[0.0, 0.5, 1.0]], dtype=np.float32)
+    assert opened(encoded(Image.fromarray(values), "TIFF"))[0, :, 0].tolist() == [0, 128, 255]
+    values[0, 1] = np.nan
+    assert "NaN or infinite" in refused(encoded(Image.fromarray(values), "TIFF"))
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparency_is_laid_on_white(format_name: str, mode: str) -> None:
+    rgba = noise(11, 13, 4)
+    image = Image.fromarray(rgba).convert(mode)
+    data = encoded(
+        image, format_name, **({"lossless": True, "exact": True} if format_name == "WEBP" else {})
+    )
+    layer = np.asarray(image.convert("RGBA")).astype(float)
+    alpha = layer[..., 3:] / 255
+    expected = layer[..., :3] * alpha + 255 * (1 - alpha)
+    assert np.abs(opened(data) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "key"), [("P", 0), ("L", 0), ("1", 0), ("RGB", (0, 0, 0)), ("P", bytes([0]))]
+)
+def test_a_transparent_colour_becomes_white(mode: str, key: Any) -> None:
+    array = np.zeros((5, 7), np.uint8)
+    array[2:, 3:] = 255
+    image = Image.fromarray(array).convert("RGB").convert(mode)
+    if mode == "P":
+        image = Image.fromarray(array // 255, "L")
+        image.putpalette([0, 0, 0, 10, 20, 30])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        photo = opened(encoded(image, "PNG", transparency=key))
+    np.testing.assert_array_equal(photo[:2, :3], 255)
+    np.testing.assert_array_equal(
+        photo[2:, 3:], np.broadcast_to([10, 20, 30] if mode == "P" else 255, (3, 4, 3))
+    )
+
+
+@pytest.mark.parametrize("format_name", ["GIF", "WEBP", "PNG", "TIFF", "MPO", "AVIF"])
+def test_the_first_frame_of_many(format_name: str) -> None:
+    frames = [Image.new("RGB", (23, 29), colour) for colour in ("red", "lime", "blue")]
+    data = encoded(frames[0], format_name, save_all=True, append_images=frames[1:])
+    assert np.abs(opened(data).astype(int) - [255, 0, 0]).max() <= 6
+
+
+# Exif 2.32, section 4.6.4: the side of the upright photo that row 0 and column 0 of the file show.
+STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda upright: upright,  # top, left
+    2: lambda upright: upright[:, ::-1],  # top, right
+    3: lambda upright: upright[::-1, ::-1],  # bottom, right
+    4: lambda upright: upright[::-1],  # bottom, left
+    5: lambda upright: upright.swapaxes(0, 1),  # left, top
+    6: lambda upright: upright[:, ::-1].swapaxes(0, 1),  # right, top
+    7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),  # right, bottom
+    8: lambda upright: upright[::-1].swapaxes(0, 1),  # left, bottom
+}
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "WEBP", "TIFF", "JPEG"])
+@pytest.mark.parametrize("orientation", STORED)
+def test_the_exif_orientation_is_applied(orientation: int, format_name: str) -> None:
+    upright = np.asarray(smooth(31, 47))
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright)))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    extra = (
+        {"lossless": True}
+        if format_name == "WEBP"
+        else {"quality": 95}
+        if format_name == "JPEG"
+        else {}
+    )
+    data = encoded(stored, format_name, exif=exif, **extra)
+    photo = open_photo(data)
+    assert photo.size == original_size(photo) == (47, 31)
+    difference = np.abs(np.asarray(photo).astype(int) - upright)
+    assert difference.mean() <= (8 if format_name == "JPEG" else 0)
+    np.testing.assert_array_equal(opened(Image.open(io.BytesIO(data))), np.asarray(photo))
+    np.testing.assert_array_equal(opened(photo), np.asarray(photo))  # never turned twice
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\0\x09", b"\xff" * 41]
+)
+def test_exif_that_cannot_be_read_does_not_stop_a_photo(exif: bytes) -> None:
+    image = smooth(31, 47)
+    assert opened(encoded(image, "JPEG", exif=exif)).shape == (31, 47, 3)
+    np.testing.assert_array_equal(opened(encoded(image, "PNG", exif=exif)), np.asarray(image))
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 255])
+def test_an_unknown_orientation_leaves_the_photo(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = smooth(31, 47)
+    np.testing.assert_array_equal(opened(encoded(image, exif=exif)), np.asarray(image))
+
+
+# ---- draft
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_draft_looks_like_the_whole_photo(progressive: bool, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(smooth(479, 641), "JPEG", quality=90, progressive=progressive, exif=exif)
+    whole, draft = open_photo(data), open_photo(data, side=59)
+    assert draft.width < whole.width / 7
+    assert original_size(draft) == whole.size == ((641, 479) if orientation == 1 else (479, 641))
+    preprocess = Preprocess(size=59)
+    difference = np.abs(preprocess.pixels(draft).astype(int) - preprocess.pixels(whole))
+    assert difference.mean() < 1.5
+    assert difference.max() <= 12
+
+
+@checked
+@given(width=st.integers(1, 400), height=st.integers(1, 400), side=st.integers(1, 450))
+def test_draft_never_falls_below_the_side(width: int, height: int, side: int) -> None:
+    photo = open_photo(encoded(Image.new("RGB", (width, height)), "JPEG"), side=side)
+    assert min(photo.size) >= min(side, width, height)
+    assert original_size(photo) == (width, height)
+
+
+def test_a_side_below_one_is_refused() -> None:
+    with pytest.raises(ConfigError, match="side: got 0, expected at least 1 pixel"):
+        open_photo(png(3, 5), side=0)
+
+
+# ---- arrays and PIL images
+
+SIDES = st.integers(1, 13)
+SHAPES = st.one_of(
+    st.tuples(SIDES, SIDES),
+    st.tuples(SIDES, SIDES, st.just(1)),
+    st.tuples(SIDES, SIDES, st.just(3)),
+)
+
+
+def as_rgb(array: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(array[..., None] if array.ndim == 2 else array, (*array.shape[:2], 3))
+
+
+@checked
+@given(hnp.arrays(np.uint8, SHAPES))
+def test_uint8_arrays_come_back_unchanged(array: np.ndarray) -> None:
+    before = array.copy()
+    np.testing.assert_array_equal(opened(array), as_rgb(array))
+    np.testing.assert_array_equal(opened(np.asfortranarray(array)), as_rgb(array))
+    np.testing.assert_array_equal(array, before)
+
+
+@checked
+@given(hnp.arrays(st.sampled_from(["<u2", ">u2"]), SHAPES))
+def test_uint16_arrays_are_scaled(array: np.ndarray) -> None:
+    assert np.abs(opened(array) - as_rgb(array / 257)).max() <= 0.501
+
+
+@checked
+@given(hnp.arrays(np.bool_, SHAPES))
+def test_bool_arrays_are_black_and_white(array: np.ndarray) -> None:
+    np.testing.assert_array_equal(opened(array), as_rgb(array) * 255)
+
+
+@checked
+@given(
+    hnp.arrays(
+        st.sampled_from([np.float16, np.float32, np.float64]),
+        SHAPES,
+        elements=st.floats(0, 1, width=16),
+    )
+)
+def test_float_arrays_are_scaled(array: np.ndarray) -> None:
+    assert np.abs(opened(array) - as_rgb(array.astype(float) * 255)).max() <= 0.501
+
+
+@checked
+@given(hnp.arrays(np.uint8, st.tuples(SIDES, SIDES, st.just(4))))
+def test_an_array_with_alpha_is_laid_on_white(array: np.ndarray) -> None:
+    alpha = array[..., 3:] / 255
+    assert np.abs(opened(array) - (array[..., :3] * alpha + 255 * (1 - alpha))).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.zeros(5), r"array \(5,\) of float64: wrong shape, expected \(H, W\)"),
+        (np.zeros((3, 5, 7), np.uint8), r"channels come last: array.transpose\(1, 2, 0\)"),
+        (np.zeros((5, 7, 2), np.uint8), "wrong shape"),
+        (np.zeros((2, 5, 7, 3), np.uint8), "wrong shape"),
+        (np.zeros((0, 7), np.uint8), "7 × 0 pixels, expected at least 1 × 1"),
+        (
+            np.zeros((5, 7), np.int64),
+            "of int64: wrong type, expected uint8, uint16, bool or floats",
+        ),
+        (np.zeros((5, 7), np.uint32), "wrong type"),
+        (np.zeros((5, 7), complex), "wrong type"),
+        (np.full((5, 7), None), "of object: wrong type"),
+        (np.full((5, 7), np.nan), "NaN or infinite"),
+        (np.full((5, 7), np.inf), "NaN or infinite"),
+        (
+            np.linspace(-2, 255, 35).reshape(5, 7),
+            r"values from -2 to 255, expected floats in \[0, 1\]",
+        ),
+        (
+            np.broadcast_to(np.uint8(0), (8001, 8000)),
+            "8000 × 8001 pixels are 64,008,000, above the limit",
+        ),
+    ],
+)
+def test_arrays_that_are_no_photo(array: np.ndarray, expected: str) -> None:
+    with pytest.raises(ImageError, match=expected):
+        open_photo(array)
+
+
+def test_a_pil_image_is_left_as_it_is() -> None:
+    image = Image.fromarray(noise(5, 7))
+    photo = open_photo(image)
+    photo.putpixel((0, 0), (1, 2, 3))
+    np.testing.assert_array_equal(np.asarray(image), noise(5, 7))
+    assert image.info == {}
+
+
+@pytest.mark.parametrize("source", [None, 3, 2.5, ["photo.jpg"], object()])
+def test_unsupported_types(source: Any) -> None:
+    assert refused(source) == (
+        f"got {type(source).__name__}; expected a path, bytes, a binary file object,"
+        " a PIL image or a numpy array"
+    )
+
+
+# ---- what people take for a photo
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "the file is empty (0 bytes)"),
+        (b"hello, world\n", "this is text, expected a photo (JPEG, PNG,"),
+        (b"BMW is a car", "this is text"),
+        (b"P1 is a label", "this is text"),
+        (b"B", "this is text"),
+        (b"P", "this is text"),
+        ("caf\u00e9 ".encode() * 4096, "this is text"),
+        (b"x" + "\u00e9".encode() * 4096, "this is text"),  # the head ends within a character
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG is not supported"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- a --><SVG>", "SVG is not supported"),
+        (b"\n<!DOCTYPE html><html><svg/></html>", "this is a web page (HTML)"),
+        (b"<HTML>not found", "this is a web page (HTML)"),
+        (b"%PDF-1.7", "this is a PDF document"),
+        (b"%!PS-Adobe", "this is a PostScript document"),
+        (b"PK\x03\x04\x14\0", "this is a ZIP archive"),
+        (b"\x1f\x8b\x08\0", "this is a gzip archive"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "this is a Git LFS pointer"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC is not supported"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0", "this is a video"),
+        (b"\0\x01\x02\xfe\xff" * 11, "this is no photo that can be read"),
+        (b"\xff\xd8\xff", "the JPEG data is cut short or damaged (it ends too early)"),
+        (b"\x89PNG\r\n\x1a\n", "the PNG data is cut short or damaged"),
+        (b"GIF89a", "the GIF data is cut short or damaged (it ends too early)"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "the WEBP data is cut short or damaged"),
+    ],
+)
+def test_files_that_are_no_photo(content: bytes, expected: str, tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(content)
+    message = refused(path)
+    assert message.startswith(f"{path}: ")
+    assert expected in message
+    assert refused(content).startswith("the given bytes: ")
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_truncated_files(format_name: str, tmp_path: Path) -> None:
+    data = encoded(Image.fromarray(noise(31, 47)), format_name)
+    path = tmp_path / "photo.jpg"
+    for length in (len(data) // 2, len(data) * 9 // 10):
+        path.write_bytes(data[:length])
+        message = refused(path)
+        assert message.startswith(f"{path}: the {format_name} data is cut short or damaged (")
+        assert message.endswith("; copy or download it again")
+
+
+def test_paths_that_lead_to_no_file(tmp_path: Path) -> None:
+    missing = tmp_path / "no\nsuch.jpg"
+    assert (
+        refused(missing)
+        == f"{tmp_path}/no\\nsuch.jpg: there is no such file; check the name and the folder"
+    )
+    assert refused("") == "'': there is no such file; check the name and the folder"
+    assert refused("https://example.org/a.jpg").endswith("there is no such file; download it first")
+    assert refused(tmp_path) == (
+        f"{tmp_path}: this is a folder, expected a photo (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF);"
+        " name a file in it"
+    )
+    assert "null" in refused("a\0b.jpg")
+    assert "cannot be read" in refused("x" * 5000)
+    assert "this is a device or a socket" in refused(os.devnull)
+    assert refused(os.fsdecode(b"caf\xe9.jpg")).startswith("caf\\udce9.jpg: there is no such file")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            FileNotFoundError(2, "No such file"),
+            "there is no such file; check the name and the folder",
+        ),
+        (
+            PermissionError(13, "Permission denied"),
+            "no permission to read it; allow it (chmod u+r)",
+        ),
+        (OSError(5, "Input/output error"), "cannot be read (Input/output error); check the path"),
+    ],
+)
+def test_a_file_that_cannot_be_opened_after_all(
+    error: OSError, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opening(*arguments: Any) -> Any:
+        raise error
+
+    path = tmp_path / "photo.png"
+    path.write_bytes(png(3, 5))
+    monkeypatch.setattr(images, "open", opening, raising=False)
+    assert refused(path) == f"{path}: {expected}"
+
+
+@pytest.mark.parametrize(
+    "size", [(8001, 8000), (10_000, 9_000), (20_000, 20_000), (2**31 - 1, 2**31 - 1)]
+)
+def test_the_limit_is_checked_from_the_header_without_a_warning(size: tuple[int, int]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        message = refused(png(*size))
+    assert f"{size[0]} × {size[1]} pixels are {size[0] * size[1]:,}, above the limit" in message
+    assert "64,000,000 (64 megapixels); make it smaller first" in message
+
+
+def test_the_limit_itself_is_allowed_and_draft_does_not_get_around_it() -> None:
+    assert MAX_PIXELS == 8000 * 8000
+    assert "cut short" in refused(png(8000, 8000))
+    data = bytearray(encoded(smooth(31, 47), "JPEG"))
+    start = data.index(b"\xff\xc0") + 5  # SOF0: length (2), precision (1), height, width
+    data[start : start + 4] = struct.pack(">HH", 9001, 8009)
+    with pytest.raises(ImageError, match="8009 × 9001 pixels are 72,089,009, above the limit"):
+        open_photo(bytes(data), side=7)
+
+
+def test_a_large_pil_image_is_not_even_loaded() -> None:
+    with Image.open(io.BytesIO(png(9000, 9000))) as image:
+        assert "9000 × 9000 pixels" in refused(image)
+
+
+def test_too_little_memory_and_a_pillow_without_avif(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*arguments: Any) -> Any:
+        raise MemoryError
+
+    data = encoded(smooth(31, 47), "AVIF")
+    monkeypatch.setattr(images, "_rgb", exhausted)
+    assert refused(data) == "the given bytes: too little memory for 47 × 31 pixels; make it smaller"
+    monkeypatch.setitem(Image.OPEN, "AVIF", (None, lambda head: "support not installed"))
+    assert "this Pillow was built without AVIF" in refused(data)
+
+
+# ---- file objects
+
+
+class Stream:
+    """A readable object that can do nothing else."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+    def read(self) -> Any:
+        if isinstance(self.data, Exception):
+            raise self.data
+        return self.data
+
+
+def test_file_objects_are_read_from_their_start_and_stay_open() -> None:
+    data = encoded(smooth(31, 47))
+    file = io.BytesIO(data)
+    file.read(17)
+    np.testing.assert_array_equal(opened(file), opened(data))
+    np.testing.assert_array_equal(opened(file), opened(data))
+    assert not file.closed
+    np.testing.assert_array_equal(opened(Stream(data)), opened(data))
+
+
+def test_file_objects_that_give_no_bytes() -> None:
+    closed = io.BytesIO(b"x")
+    closed.close()
+    assert refused(closed).startswith(
+        "the given file object: cannot be read (I/O operation on closed"
+    )
+    assert refused(io.StringIO("x")) == (
+        "the given file object: reading gives str, expected bytes; open it in mode 'rb'"
+    )
+    assert "cannot be read (the cable\\nis out)" in refused(Stream(OSError("the cable\nis out")))
+    assert "(KeyError)" in refused(Stream(KeyError()))
+
+
+def test_a_pipe_can_be_read(tmp_path: Path) -> None:
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    data = encoded(smooth(31, 47))
+    writer = threading.Thread(target=fifo.write_bytes, args=(data,))
+    writer.start()
+    np.testing.assert_array_equal(opened(fifo), opened(data))
+    writer.join()
+
+
+# ---- what opening leaves behind
+
+
+def test_no_handle_leaks_whatever_the_file_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = [encoded(smooth(31, 47), name) for name in FORMATS]
+    good.append(encoded(smooth(31, 47), "TIFF", compression="jpeg"))
+    handles: list[Any] = []
+
+    def recording(path: str, mode: str) -> Any:
+        handles.append(Path(path).open(mode))  # noqa: SIM115  (what closes it is under test)
+        return handles[-1]
+
+    monkeypatch.setattr(images, "open", recording, raising=False)
+    path = tmp_path / "photo.bin"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", ResourceWarning)
+        for data in (
+            *good,
+            *(data[: len(data) // 2] for data in good),
+            png(9001, 9001),
+            b"no photo",
+        ):
+            path.write_bytes(data)
+            with contextlib.suppress(ImageError):
+                open_photo(path, side=13)
+        gc.collect()
+    assert len(handles) == 2 * len(good) + 2
+    assert all(handle.closed for handle in handles)
+    assert not caught
+
+
+def test_nothing_global_changes() -> None:
+    def state() -> tuple[Any, ...]:
+        return (
+            Image.MAX_IMAGE_PIXELS,
+            ImageFile.LOAD_TRUNCATED_IMAGES,
+            list(warnings.filters),
+            set(Image.OPEN),
+        )
+
+    before = state()
+    for source in (
+        png(9001, 9001),
+        png(20_001, 20_001),
+        png(7, 5),
+        b"x",
+        encoded(smooth(31, 47), "JPEG")[:400],
+    ):
+        with pytest.raises(ImageError):
+            open_photo(source)
+    assert state() == before
+
+
+def test_many_threads_open_what_one_opens() -> None:
+    photos = [encoded(smooth(61, 83, seed), FORMATS[seed % len(FORMATS)]) for seed in range(36)]
+    sources = [data for pair in zip(photos, [png(9999, 9999)] * 36, strict=True) for data in pair]
+
+    def result(data: bytes) -> bytes | str:
+        try:
+            return open_photo(data, side=19).tobytes()
+        except ImageError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(7) as pool:
+        assert list(pool.map(result, sources)) == [result(data) for data in sources]
+
+
+def test_the_module_imports_without_torch() -> None:
+    code = "import sys, captioner.images; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(images.__file__).parents[1])
+
+
+# ---- random damage
+
+VALID = {
+    name: encoded(smooth(23, 29), name) for name in ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")
+}
+
+
+def opens_or_is_refused(data: bytes) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's remarks on damaged metadata
+        with contextlib.suppress(ImageError):
+            assert open_photo(data, side=5).mode == "RGB"
+
+
+@checked
+@given(st.binary(max_size=300), st.sampled_from([b"", *(data[:12] for data in VALID.values())]))
+def test_random_bytes_raise_nothing_but_image_error(data: bytes, start: bytes) -> None:
+    opens_or_is_refused(start + data)
+
+
+@settings(checked, max_examples=300)
+@given(st.sampled_from(sorted(VALID)), st.data())
+def test_damaged_photos_raise_nothing_but_image_error(name: str, draw: st.DataObject) -> None:
+    data = bytearray(VALID[name])
+    places = st.one_of(st.integers(0, 99), st.integers(0, len(data) - 1))  # headers break most
+    for place in draw.draw(st.lists(places, max_size=5)):
+        data[place] = draw.draw(st.integers(0, 255))
+    end = draw.draw(st.one_of(st.none(), st.integers(1, len(data))))
+    opens_or_is_refused(bytes(data[:end]))
+
+
+# ---- find_photos
+
+
+@pytest.fixture
+def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Works inside a folder of files that hold nothing: finding never opens them."""
+    names = (
+        "b.JPG a.png notes.txt .hidden.jpg sub/c.webp sub/deep/d.gif .git/e.jpg empty/readme.md"
+        " odd/photo[1].jpg odd/x.dat a/z.jpg"
+    )
+    for name in names.split():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], []),
+        (["."], ["a/z.jpg", "a.png", "b.JPG", "odd/photo[1].jpg", "sub/c.webp", "sub/deep/d.gif"]),
+        (["sub"], ["sub/c.webp", "sub/deep/d.gif"]),
+        (["sub/", "a.png"], ["sub/c.webp", "sub/deep/d.gif", "a.png"]),
+        (["a.png", "sub", "a.png"], ["a.png", "sub/c.webp", "sub/deep/d.gif", "a.png"]),
+        (["./a.png", "missing.jpg", "notes.txt", ""], ["./a.png", "missing.jpg", "notes.txt", ""]),
+        ([".git"], [".git/e.jpg"]),
+        (["*.png"], ["a.png"]),
+        (["?.*"], ["a.png", "b.JPG"]),
+        (["[ab]*"], ["a/z.jpg", "a.png", "b.JPG"]),
+        (["**/*.gif"], ["sub/deep/d.gif"]),
+        (["sub/**"], ["sub/c.webp", "sub/deep/d.gif"]),
+        (
+            ["**/*"],
+            ["a/z.jpg", "a.png", "b.JPG", "odd/photo[1].jpg", "sub/c.webp", "sub/deep/d.gif"],
+        ),
+        (["odd/*.dat"], ["odd/x.dat"]),
+        (["odd/photo[1].jpg"], ["odd/photo[1].jpg"]),  # a name, though it reads as a pattern
+    ],
+)
+def test_what_arguments_stand_for(album: Path, arguments: list[str], expected: list[str]) -> None:
+    assert find_photos(arguments) == expected
+
+
+def test_absolute_arguments_give_absolute_names(album: Path) -> None:
+    assert find_photos([f"{album}/sub"]) == [f"{album}/sub/c.webp", f"{album}/sub/deep/d.gif"]
+    assert find_photos([f"{album}/*.png"]) == [f"{album}/a.png"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("empty", "empty: there is no photo in this folder"),
+        ("*.tiff", "*.tiff: no photo matches this pattern"),
+        ("not*", "not*: no photo matches this pattern"),
+    ],
+)
+def test_arguments_that_stand_for_nothing(album: Path, argument: str, expected: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        find_photos(["a.png", argument])
+    assert str(caught.value) == f"{expected}; expected files such as photo.jpg or photo.png"
+
+
+def test_links_to_folders_are_not_followed_and_links_to_photos_are(album: Path) -> None:
+    (album / "sub/again").symlink_to(album)
+    (album / "sub/e.png").symlink_to(album / "a.png")
+    assert find_photos(["sub"]) == ["sub/c.webp", "sub/deep/d.gif", "sub/e.png"]
+
+
+def test_a_folder_that_cannot_be_listed(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def listing(path: str) -> Any:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", listing)
+    with pytest.raises(ImageError, match=r"^sub: cannot be listed \(Permission denied\)"):
+        find_photos(["sub"])
+
+
+def test_the_suffixes_are_those_that_people_have() -> None:
+    for name in ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jp2", "mpo"):
+        assert f".{name}" in PHOTO_SUFFIXES
+    assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in PHOTO_SUFFIXES)
+    assert not PHOTO_SUFFIXES & {".txt", ".svg", ".pdf", ".json"}
+
+
+# ---- Preprocess
+
+
+def triangle(source: int, target: int) -> np.ndarray:
+    """(target, source): antialiased bilinear weights, straight from their definition."""
+    scale = source / target
+    centres = (np.arange(target) + 0.5) * scale
+    distance = np.abs(np.arange(source) + 0.5 - centres[:, None]) / max(scale, 1.0)
+    weights = np.clip(1 - distance, 0, None)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size"), [(31, 47, 7), (5, 61, 11), (3, 2, 13), (7, 7, 7), (1, 97, 5)]
+)
+def test_pixels_are_squashed_with_antialiasing(height: int, width: int, size: int) -> None:
+    photo = noise(height, width)
+    pixels = Preprocess(size=size).pixels(Image.fromarray(photo))
+    assert pixels.shape == (3, size, size)
+    assert pixels.dtype == np.uint8
+    assert pixels.flags.c_contiguous
+    assert pixels.flags.writeable
+    expected = np.einsum("ih,hwc,jw->cij", triangle(height, size), photo, triangle(width, size))
+    assert np.abs(pixels - expected).max() <= 1.01
+
+
+def test_preprocess_wants_an_opened_photo() -> None:
+    with pytest.raises(ImageError, match="mode L, expected RGB; open it with open_photo"):
+        Preprocess().pixels(Image.new("L", (3, 5)))
+
+
+def test_preprocess_travels_through_json() -> None:
+    preprocess = Preprocess(size=97, mean=(0.5, 0.25, 0), std=(1, 2, 3.5))
+    assert Preprocess.from_dict(json.loads(json.dumps(preprocess.to_dict()))) == preprocess
+    assert Preprocess.from_dict(Preprocess().to_dict()) == Preprocess()
+    assert Preprocess().to_dict() == {
+        "size": 224,
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"size": 0}, "size is 0, expected a whole number"),
+        ({"size": 2.5}, "size is 2.5"),
+        ({"size": True}, "size is True"),
+        ({"mean": [1, 2]}, r"mean is \[1, 2\], expected three numbers"),
+        ({"mean": "abc"}, "mean is 'abc'"),
+        ({"mean": [0, 0, float("nan")]}, "mean is"),
+        ({"std": [1, 0, 1]}, "expected three numbers above 0"),
+        ({"std": None}, "std is None"),
+        (
+            {"colour": 1},
+            r"got \['colour', 'mean', 'size', 'std'\], expected the fields \['mean', 'size',",
+        ),
+    ],
+)
+def test_preprocess_refuses_wrong_fields(change: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        Preprocess.from_dict(Preprocess().to_dict() | change)
+
+
+def test_preprocess_refuses_missing_fields_and_other_things() -> None:
+    with pytest.raises(ConfigError, match=r"got \['size'\], expected the fields"):
+        Preprocess.from_dict({"size": 7})
+    with pytest.raises(ConfigError, match="got list, expected the fields"):
+        Preprocess.from_dict([1, 2])  # type: ignore[arg-type]
+
+
+# ---- Geometry
+
+GEOMETRIES = st.builds(
+    Geometry,
+    st.tuples(st.integers(1, 9973), st.integers(1, 9973)),
+    st.tuples(st.integers(1, 31), st.integers(1, 31)),
+)
+SHARES = st.floats(0, 1, exclude_max=True)
+
+
+@checked
+@given(GEOMETRIES, st.data())
+def test_box_and_cell_are_inverse(geometry: Geometry, draw: st.DataObject) -> None:
+    rows, cols = geometry.grid
+    row, col = draw.draw(st.integers(0, rows - 1)), draw.draw(st.integers(0, cols - 1))
+    left, top, right, bottom = geometry.box(row, col)
+    assert 0 <= left < right <= geometry.photo[0]
+    assert 0 <= top < bottom <= geometry.photo[1]
+    assert geometry.cell(left, top) == (row, col)
+    assert geometry.cell((left + right) / 2, (top + bottom) / 2) == (row, col)
+    assert geometry.cell(np.nextafter(right, left), np.nextafter(bottom, top)) == (row, col)
+
+
+@checked
+@given(GEOMETRIES, SHARES, SHARES)
+def test_a_point_lies_in_the_box_of_its_cell(
+    geometry: Geometry, across: float, down: float
+) -> None:
+    x, y = across * geometry.photo[0], down * geometry.photo[1]
+    left, top, right, bottom = geometry.box(*geometry.cell(x, y))
+    assert left <= x < right
+    assert top <= y < bottom
+
+
+def test_the_cells_tile_the_photo() -> None:
+    geometry = Geometry(photo=(641, 479), grid=(5, 7))
+    assert geometry.box(0, 0)[:2] == (0, 0)
+    assert geometry.box(4, 6)[2:] == (641, 479)
+    assert geometry.box(2, 3)[2] == geometry.box(2, 4)[0]
+    assert geometry.box(2, 3)[3] == geometry.box(3, 3)[1]
+    assert geometry.cell(641, 479) == (4, 6)
+    assert geometry.cell(640, 0) == (0, 6)
+
+
+@checked
+@given(GEOMETRIES, SHARES, SHARES, SHARES, SHARES)
+def test_coverages_sum_to_the_boxs_area(
+    geometry: Geometry, x: float, y: float, w: float, h: float
+) -> None:
+    (width, height), (rows, cols) = geometry.photo, geometry.grid
+    box = (x * width, y * height, w * (1 - x) * width, h * (1 - y) * height)
+    coverage = geometry.coverage(box)
+    assert coverage.shape == (rows, cols)
+    assert coverage.min() >= 0
+    assert coverage.max() <= 1
+    cell_area = width / cols * height / rows
+    assert coverage.sum() == pytest.approx(box[2] * box[3] / cell_area, abs=1e-6)
+
+
+@checked
+@given(GEOMETRIES, st.data())
+def test_a_cells_own_box_covers_it_alone(geometry: Geometry, draw: st.DataObject) -> None:
+    rows, cols = geometry.grid
+    row, col = draw.draw(st.integers(0, rows - 1)), draw.draw(st.integers(0, cols - 1))
+    left, top, right, bottom = geometry.box(row, col)
+    expected = np.zeros((rows, cols))
+    expected[row, col] = 1
+    coverage = geometry.coverage((left, top, right - left, bottom - top))
+    np.testing.assert_allclose(coverage, expected, atol=1e-6)
+
+
+def test_coverage_against_counted_pixels() -> None:
+    geometry = Geometry(photo=(35, 33), grid=(11, 7))  # cells of 5 × 3 pixels
+    mask = np.zeros((33, 35))
+    mask[4:23, 8:30] = 1
+    counted = mask.reshape(11, 3, 7, 5).mean(axis=(1, 3))
+    np.testing.assert_allclose(geometry.coverage((8, 4, 22, 19)), counted)
+
+
+def test_coverage_of_many_boxes_and_of_boxes_that_stick_out() -> None:
+    geometry = Geometry(photo=(35, 33), grid=(11, 7))
+    boxes = [[8, 4, 22, 19], [-100, -100, 1000, 1000], [40, 2, 5, 5], [3, 3, 0, 0]]
+    coverage = geometry.coverage(boxes)
+    assert coverage.shape == (4, 11, 7)
+    np.testing.assert_array_equal(coverage, [geometry.coverage(box) for box in boxes])
+    assert coverage.sum(axis=(1, 2))[1:].tolist() == [77, 0, 0]
+    assert geometry.coverage(np.zeros((0, 4))).shape == (0, 11, 7)
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (lambda: Geometry((0, 5), (3, 3)), r"photo is \(0, 5\), expected two whole numbers"),
+        (lambda: Geometry((7, 5), (3,)), r"grid is \(3,\)"),  # type: ignore[arg-type]
+        (lambda: Geometry((7, 5), (3, 2.0)), r"grid is \(3, 2.0\)"),  # type: ignore[arg-type]
+        (
+            lambda: Geometry((7, 5), (3, 2)).box(3, 0),
+            r"cell \(3, 0\) lies outside the grid of 3 rows × 2 columns",
+        ),
+        (lambda: Geometry((7, 5), (3, 2)).box(0, -1), r"cell \(0, -1\) lies outside"),
+        (
+            lambda: Geometry((7, 5), (3, 2)).cell(7.5, 0),
+            r"point \(7.5, 0\) lies outside the photo of 7 × 5 pixels",
+        ),
+        (lambda: Geometry((7, 5), (3, 2)).cell(float("nan"), 0), "lies outside"),
+        (
+            lambda: Geometry((7, 5), (3, 2)).coverage((1, 2, 3)),
+            r"got shape \(3,\), expected \(x, y, width, height\)",
+        ),
+        (lambda: Geometry((7, 5), (3, 2)).coverage((1, 2, -3, 4)), "negative side"),
+        (lambda: Geometry((7, 5), (3, 2)).coverage((1, 2, np.nan, 4)), "NaN"),
+    ],
+)
+def test_geometry_refuses(call: Callable[[], Any], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        call()
+
+
+# ---- augment
+
+PIXELS = np.ascontiguousarray(noise(13, 17).transpose(2, 0, 1))  # (3, 13, 17)
+
+
+def drawn(
+    settings: AugmentConfig, pixels: np.ndarray = PIXELS, seed: int = 0, **options: Any
+) -> np.ndarray:
+    return augment(pixels, settings, np.random.default_rng(seed), **options)
+
+
+@checked
+@given(
+    st.booleans(),
+    st.floats(0.05, 1),
+    st.floats(0, 0.9),
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
+    hnp.arrays(np.uint8, st.tuples(st.just(3), SIDES, SIDES)),
+)
+def test_augment_keeps_the_shape_and_follows_the_rng(
+    flip: bool, crop: float, jitter: float, seed: int, allowed: bool, pixels: np.ndarray
+) -> None:
+    settings, before = AugmentConfig(flip, crop, jitter), pixels.copy()
+    changed = drawn(settings, pixels, seed, flip_allowed=allowed)
+    assert changed.shape == pixels.shape
+    assert changed.dtype == np.uint8
+    assert changed.flags.c_contiguous
+    assert not np.shares_memory(changed, pixels)
+    np.testing.assert_array_equal(pixels, before)
+    np.testing.assert_array_equal(drawn(settings, pixels, seed, flip_allowed=allowed), changed)
+
+
+def test_augment_draws_equally_often_whatever_it_does() -> None:
+    states = []
+    for settings, allowed in [
+        (AugmentConfig(True, 0.7, 0.2), True),
+        (AugmentConfig(True, 0.7, 0.2), False),
+        (AugmentConfig(False, 1.0, 0.0), True),
+    ]:
+        rng = np.random.default_rng(7)
+        augment(PIXELS, settings, rng, flip_allowed=allowed)
+        states.append(rng.bit_generator.state)
+    assert states[0] == states[1] == states[2]
+
+
+def test_nothing_to_do_changes_nothing() -> None:
+    np.testing.assert_array_equal(drawn(AugmentConfig(flip=False, crop=1.0, jitter=0.0)), PIXELS)
+    for seed in range(20):
+        np.testing.assert_array_equal(
+            drawn(AugmentConfig(True, 1.0, 0.0), seed=seed, flip_allowed=False), PIXELS
+        )
+
+
+def test_every_second_photo_is_mirrored() -> None:
+    mirrored = 0
+    for seed in range(200):
+        changed = drawn(AugmentConfig(flip=True, crop=1.0, jitter=0.0), seed=seed)
+        mirrored += (changed == PIXELS[:, :, ::-1]).all()
+        assert (changed == PIXELS).all() or (changed == PIXELS[:, :, ::-1]).all()
+    assert 70 <= mirrored <= 130
+
+
+def test_the_crop_keeps_its_share_and_its_aspect() -> None:
+    down, across = np.mgrid[0:101, 0:101] * 2  # the colours tell where a pixel came from
+    pixels = np.stack([across, down, np.zeros_like(down)]).astype(np.uint8)
+    areas = []
+    for seed in range(100):
+        changed = drawn(AugmentConfig(flip=False, crop=0.3, jitter=0.0), pixels, seed).astype(float)
+        width = (changed[0].mean(axis=0)[-11] - changed[0].mean(axis=0)[10]) / (
+            2 * 80
+        )  # 80 pixels apart
+        height = (changed[1].mean(axis=1)[-11] - changed[1].mean(axis=1)[10]) / (2 * 80)
+        areas.append(width * height)
+        assert 0.74 <= width / height <= 1.36
+        assert width <= 1.01
+        assert height <= 1.01
+    assert 0.28 <= min(areas) <= 0.4
+    assert 0.9 <= max(areas) <= 1.01
+
+
+def test_jitter_is_brightness_contrast_saturation() -> None:
+    pixels = (PIXELS // 4 + 96).astype(
+        np.uint8
+    )  # far from black and white, so that nothing is clipped
+    luma = np.array([0.299, 0.587, 0.114])[:, None, None]
+    for seed in range(20):
+        brightness, contrast, saturation = 1 + 0.2 * (
+            2 * np.random.default_rng(seed).random(8)[5:] - 1
+        )
+        bright = pixels * brightness
+        mean = (luma * bright).sum(axis=0).mean()
+        hard = mean + contrast * (bright - mean)
+        grey = (luma * hard).sum(axis=0)
+        expected = grey + saturation * (hard - grey)
+        assert np.abs(drawn(AugmentConfig(False, 1.0, 0.2), pixels, seed) - expected).max() <= 1.5
