@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from captioner import config
+from captioner.config import ModelConfig, PhaseConfig, Recipe, SearchOptions, from_dict, to_dict
+from captioner.errors import ConfigError
+from captioner.nn import encoders
+from captioner.nn.attention import SCORE_BUILDERS
+
+RECIPES = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
+SETTINGS = [
+    entry
+    for cls in vars(config).values()
+    if dataclasses.is_dataclass(cls)
+    for entry in dataclasses.fields(cls)
+]
+
+
+def test_every_setting_explains_itself() -> None:
+    assert len(SETTINGS) > 50
+    for entry in SETTINGS:
+        assert entry.metadata["help"], entry.name
+
+
+def test_choices_are_what_the_networks_know() -> None:
+    assert set(config.BACKBONES) == set(encoders.BACKBONES)
+    assert set(config.SCORES) == set(SCORE_BUILDERS)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipes_are_valid_and_survive_json(path: Path) -> None:
+    recipe = from_dict(Recipe, tomllib.loads(path.read_text(encoding="utf-8")))
+    assert from_dict(Recipe, json.loads(json.dumps(to_dict(recipe)))) == recipe
+
+
+def test_defaults_survive_json() -> None:
+    assert from_dict(Recipe, json.loads(json.dumps(to_dict(Recipe())))) == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("cls", "values", "message"),
+    [
+        (Recipe, {"sed": 1}, "sed is no setting; did you mean seed?"),
+        (Recipe, {"training": {"batchsize": 1}}, "training.batchsize is no setting; did you mean"),
+        (Recipe, {"xyzzy": 1}, "xyzzy is no setting; expected one of output, init, seed"),
+        (Recipe, {"seed": "1"}, "seed is '1'; expected a whole number"),
+        (Recipe, {"seed": True}, "seed is True; expected a whole number"),
+        (Recipe, {"data": 3}, "data is 3; expected a table of settings"),
+        (Recipe, {"phases": 3}, "phases is 3; expected a list"),
+        (Recipe, {"phases": []}, r"no \[\[phases\]\]"),
+        (Recipe, {"phases": [{"epochs": 0}]}, "epochs is 0; expected a number above 0"),
+        (Recipe, {"phases": [{"epochs": 1.5}]}, "phases.0.epochs is 1.5; expected a whole number"),
+        (Recipe, {"phases": [{"fine_tune_from": 6}]}, "phases.0.fine_tune_from is 6; expected one"),
+        (Recipe, {"data": {"train": [{"images": "x"}]}}, "a data source needs `captions`"),
+        (Recipe, {"data": {"validation_share": 1.0}}, "validation_share is 1.0; expected between"),
+        (Recipe, {"training": {"weight_decay": -1.0}}, "0 or more, not"),
+        (
+            ModelConfig,
+            {"attention": {"score": "cosin"}},
+            "attention.score is 'cosin'; expected one",
+        ),
+        (ModelConfig, {"encoder": {"stride": 8}}, "encoder.stride is 8; expected one of 16, 32"),
+        (ModelConfig, {"encoder": {"image_size": 100}}, "no multiple of encoder.stride 32; choose"),
+        (
+            ModelConfig,
+            {"attention": {"score": "dot"}, "encoder": {"feature_size": 300}},
+            "encoder.feature_size is 300 and decoder.hidden_size 512; make them equal",
+        ),
+        (ModelConfig, {"decoder": {"dropout": 1.0}}, "dropout is 1.0; expected a share"),
+        (SearchOptions, {"beam_size": 0}, "beam_size is 0; expected a number above 0"),
+        (SearchOptions, {"n_best": 4}, "n_best 4 is more than beam_size 3 can find"),
+        (SearchOptions, {"top_p": 0.0}, "top_p is 0.0; expected a share above 0"),
+        (SearchOptions, {"temperature": 0.0}, "temperature is 0.0"),
+        (SearchOptions, {"length_penalty": -1.0}, "length_penalty is -1.0"),
+        (SearchOptions, {"alternatives": -1}, "alternatives is -1"),
+        (PhaseConfig, {"cache_features": True, "fine_tune_from": 1}, "needs a frozen CNN"),
+        (PhaseConfig, {"cache_features": True, "augment": {"flip": True}}, "cannot follow augment"),
+        (PhaseConfig, {"augment": {"crop": 0.0}}, "augment.crop is 0.0"),
+        (PhaseConfig, {"augment": {"jitter": 1.0}}, "augment.jitter is 1.0"),
+    ],
+)
+def test_wrong_settings_are_told(cls: type, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        from_dict(cls, values)
+
+
+def test_n_best_samples_need_no_beam() -> None:
+    assert SearchOptions(sample=True, n_best=9).n_best == 9
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "value"),
+    [
+        ("seed", "7", 7),
+        ("output", "runs/x", "runs/x"),
+        ("training.weight_average", "0.5", 0.5),
+        ("model.decoder.gate", "false", False),
+        ("phases.0.epochs", "3", 3),
+        ("phases.1.epochs", "4", 4),
+        ("phases.0.augment.flip", "TRUE", True),
+        ("data.train.0.captions", "a.json", "a.json"),
+    ],
+)
+def test_override_sets_one_place(path: str, text: str, value: object) -> None:
+    values: dict[str, Any] = {"phases": [{"epochs": 9}]}
+    config.override(values, path, text)
+    node: Any = values
+    for step in path.split("."):
+        node = node[int(step) if step.isdigit() else step]
+    assert node == value
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "message"),
+    [
+        ("training.batch", "1", "training.batch is no setting; did you mean batch_size?"),
+        ("seed", "x", "--seed is 'x'; expected a whole number"),
+        ("model.decoder.gate", "maybe", "expected true or false"),
+        ("training.weight_decay", "x", "expected a number"),
+        ("phases.3.epochs", "1", "'3' is no place in a list of 0; expected 0 to 0"),
+        ("phases.x", "1", "'x' is no place in a list"),
+        ("model", "1", "--model holds several settings"),
+        ("phases.0", "1", "--phases.0 holds several settings"),
+        ("seed.x", "1", "seed.x is no setting"),
+    ],
+)
+def test_override_refuses(path: str, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config.override({}, path, text)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["seed", "data", "model", "encoder", "phases", "train", "epochs", "x"]
+                ),
+                inner,
+                max_size=4,
+            )
+        ),
+    )
+)
+def test_nothing_but_a_config_error(values: Any) -> None:
+    with contextlib.suppress(ConfigError):
+        assert isinstance(from_dict(Recipe, values), Recipe)

@@ -1,0 +1,73 @@
+"""Imports point strictly downwards: the drawing of the house, kept true."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FLOORS = (
+    ("errors",),
+    ("config",),
+    ("nn.attention",),
+    ("images", "nn.encoders", "nn.decoder", "scenes", "text", "examples"),
+    ("nn.model",),
+    ("checkpoint", "metrics", "render", "search"),
+    ("datasets", "losses", "prediction"),
+    ("audit", "batches", "evaluation", "maps"),
+    ("training",),
+    ("cli",),
+    ("__main__",),
+)
+FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
+MODULES = sorted((ROOT / "captioner").rglob("*.py"))
+
+
+def _name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT / "captioner").with_suffix("").parts)
+
+
+def _imports(path: Path, *, top_only: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = set()
+    for node in tree.body if top_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import hides the floor"
+            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_every_module_has_its_floor() -> None:
+    assert {_name(path) for path in MODULES if path.name != "__init__.py"} <= FLOOR.keys()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_imports_point_downwards(path: Path) -> None:
+    if path.name == "__init__.py":
+        return  # the public names look everywhere
+    own = {name.removeprefix("captioner.") for name in _imports(path) if "captioner." in name}
+    for name in own & FLOOR.keys():
+        assert FLOOR[name] < FLOOR[_name(path)], f"{_name(path)} imports {name}"
+
+
+def test_only_the_page_imports_gradio() -> None:
+    for path in MODULES:
+        assert not any(name.split(".")[0] == "gradio" for name in _imports(path)), path
+
+
+@pytest.mark.parametrize("module", ["config", "errors", "images", "datasets", "render", "metrics"])
+def test_light_modules_do_not_import_torch(module: str) -> None:
+    path = ROOT / "captioner" / f"{module}.py"
+    heavy = {"torch", "torchvision", "nltk", "matplotlib"}
+    assert not {name.split(".")[0] for name in _imports(path, top_only=True)} & heavy
+
+
+def test_nothing_unpickles() -> None:
+    for path in [*MODULES, *(ROOT / "data").glob("*.py")]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        called = {ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
+        assert not called & {"torch.load", "pickle.load", "pickle.loads", "joblib.load"}, path

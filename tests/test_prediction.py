@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from captioner import checkpoint as checkpoints
+from captioner.checkpoint import Checkpoint
+from captioner.config import SearchOptions
+from captioner.errors import CheckpointError, ConfigError, ImageError
+from captioner.nn.encoders import normalise
+from captioner.prediction import Caption, Captioner
+from captioner.search import search
+from captioner.text import detokenise
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    paths = []
+    for number in range(7):
+        pixels = np.random.default_rng(number).integers(0, 256, (37, 41, 3), dtype=np.uint8)
+        paths.append(tmp_path / f"{number}.png")
+        Image.fromarray(pixels).save(paths[-1])
+    return paths
+
+
+def same(one: Caption, other: Caption) -> None:
+    assert one.text == other.text
+    assert one.log_prob == pytest.approx(other.log_prob, abs=1e-4)
+    np.testing.assert_allclose(one.maps, other.maps, atol=1e-5)
+
+
+def test_a_caption_is_what_the_search_found(
+    tiny_captioner: Captioner, picture: Image.Image
+) -> None:
+    caption = tiny_captioner(picture, beam_size=2)
+    checkpoint = tiny_captioner.checkpoint
+    pixels = torch.from_numpy(checkpoint.preprocess.pixels(picture)).unsqueeze(0)
+    mean, std = checkpoint.preprocess.mean, checkpoint.preprocess.std
+    with torch.inference_mode():
+        memory = checkpoint.model.encoder(normalise(pixels, mean, std))  # batch norm not folded
+    options = dataclasses.replace(checkpoint.search, beam_size=2)
+    found = search(checkpoint.model.decoder, memory, options)[0][0]
+    words = checkpoint.vocabulary.decode(found.tokens)
+    assert caption.text == detokenise(words)
+    assert [word.text for word in caption.words] == words
+    assert caption.log_prob == pytest.approx(found.log_prob, abs=1e-4)
+    np.testing.assert_allclose(caption.maps.reshape(len(words), -1), found.weights[:, 0], atol=1e-5)
+    assert caption.gates is not None
+    assert caption.gates.shape == (len(words),)
+
+
+def test_maps_words_and_probabilities(tiny_captioner: Captioner, picture: Image.Image) -> None:
+    caption = tiny_captioner(picture)
+    assert caption.maps.shape == (len(caption.words), 2, 2)
+    np.testing.assert_allclose(caption.maps.sum((1, 2)), 1, atol=1e-6)
+    assert caption.geometry is not None
+    assert caption.geometry.photo == picture.size
+    for word in caption.words:
+        assert word.prob is not None
+        assert word.log_prob is not None
+        assert word.prob == pytest.approx(np.exp(word.log_prob))
+        probs = [prob for _, prob in word.alternatives]
+        assert len(probs) == 5
+        assert probs == sorted(probs, reverse=True)
+    known = sum(word.log_prob or 0 for word in caption.words)
+    assert caption.log_prob < known  # the end counts too
+
+
+@pytest.mark.parametrize("kind", ["str", "path", "bytes", "file", "picture", "array"])
+def test_every_source_gives_the_same(
+    tiny_captioner: Captioner, photos: list[Path], kind: str
+) -> None:
+    path = photos[0]
+    with path.open("rb") as file:
+        sources = {
+            "str": str(path),
+            "path": path,
+            "bytes": path.read_bytes(),
+            "file": io.BytesIO(file.read()),
+            "picture": Image.open(path),
+            "array": np.asarray(Image.open(path)),
+        }
+    caption = tiny_captioner(sources[kind])
+    same(caption, tiny_captioner(path))
+    assert caption.file == (str(path) if kind in ("str", "path") else None)
+    assert caption.photo().size == (41, 37)
+
+
+def test_streams_keep_the_order_whatever_the_batch(
+    tiny_captioner: Captioner, photos: list[Path], tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("no picture")
+    sources = [*photos[:3], bad, *photos[3:], tmp_path / "gone.png"]
+    alone = [tiny_captioner(path) for path in photos]
+    for batch_size in (1, 3, 32):
+        captions = list(tiny_captioner.stream(sources, batch_size=batch_size))
+        assert [caption.file for caption in captions] == [str(source) for source in sources]
+        good = [caption for caption in captions if caption.error is None]
+        for one, other in zip(good, alone, strict=True):
+            same(one, other)
+        errors = [caption.error for caption in captions if caption.error]
+        assert "bad.jpg" in errors[0]
+        assert "no such file" in errors[1]
+
+
+def test_a_stream_reads_only_a_little_ahead(tiny_captioner: Captioner, photos: list[Path]) -> None:
+    taken = 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield photos[0]
+
+    stream = tiny_captioner.stream(endless(), batch_size=2)
+    next(stream)
+    assert taken <= 6
+    stream.close()
+
+
+def test_samples_depend_on_the_seed_not_on_the_batch(
+    tiny_captioner: Captioner, photos: list[Path]
+) -> None:
+    def said(seed: int, batch_size: int) -> list[str]:
+        stream = tiny_captioner.stream(
+            photos, batch_size=batch_size, sample=True, seed=seed, temperature=5.0
+        )
+        return [caption.text for caption in stream]
+
+    assert said(1, 2) == said(1, 32)
+    assert said(1, 32) != said(2, 32)
+
+
+def test_n_best_comes_in_order(tiny_captioner: Captioner, picture: Image.Image) -> None:
+    caption = tiny_captioner(picture, n_best=4)  # wider than the checkpoint's own beam
+    assert len(caption.n_best) == 3
+    texts = [caption.text, *(other.text for other in caption.n_best)]
+    assert len(set(texts)) == 4
+    penalty = tiny_captioner.checkpoint.search.length_penalty
+    scores = [c.log_prob / (len(c.words) + 1) ** penalty for c in (caption, *caption.n_best)]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_prefix_is_kept(tiny_captioner: Captioner, picture: Image.Image) -> None:
+    caption = tiny_captioner(picture, prefix="The red dog's")
+    assert [word.text for word in caption.words[:4]] == ["the", "red", "dog", "'s"]
+    assert caption.text.startswith("The red dog's")
+    with pytest.raises(ConfigError, match=r"the prefix holds 'zebra', which the vocabulary of 12"):
+        tiny_captioner(picture, prefix="a zebra")
+
+
+def test_explaining_its_own_caption_changes_nothing(
+    tiny_captioner: Captioner, picture: Image.Image
+) -> None:
+    caption = tiny_captioner(picture)
+    explained = tiny_captioner.explain(picture, caption.text)
+    same(caption, explained)
+    assert [w.alternatives[0][0] for w in caption.words] == [
+        w.alternatives[0][0] for w in explained.words
+    ]
+
+
+def test_unknown_words_keep_their_place(tiny_captioner: Captioner, picture: Image.Image) -> None:
+    caption = tiny_captioner.explain(picture, "The zebra runs!")
+    assert [word.text for word in caption.words] == ["the", "zebra", "runs"]
+    assert [word.known for word in caption.words] == [True, False, True]
+    assert caption.words[1].prob is None
+    assert caption.words[1].log_prob is None
+    assert len(caption.words[1].alternatives) == 5
+    assert caption.maps.shape == (3, 2, 2)
+    assert np.isfinite(caption.log_prob)
+    values = caption.to_dict(maps=True)
+    assert values["words"][1]["unknown"] is True
+    assert values["words"][1]["prob"] is None
+    assert caption.sheet().width > 100
+
+
+def test_explaining_many(tiny_captioner: Captioner, photos: list[Path]) -> None:
+    sentences = ["a dog", "the red cat runs", "a man jumps over the log"]
+    pairs = list(zip(photos, sentences, strict=False))
+    for batch_size in (1, 2):
+        captions = list(tiny_captioner.stream_explained(pairs, batch_size=batch_size))
+        for (photo, sentence), caption in zip(pairs, captions, strict=True):
+            same(caption, tiny_captioner.explain(photo, sentence))
+
+
+def test_a_sentence_needs_words(tiny_captioner: Captioner, picture: Image.Image) -> None:
+    with pytest.raises(ConfigError, match=r"'\.\.\.' has no words; write what you see"):
+        tiny_captioner.explain(picture, "...")
+
+
+def test_overlay_by_word_and_by_place(tiny_captioner: Captioner, picture: Image.Image) -> None:
+    caption = tiny_captioner.explain(picture, "a dog over a cat")
+    assert caption.overlay("Dog").size == picture.size
+    assert caption.overlay("dog").tobytes() == caption.overlay(1).tobytes()
+    assert caption.overlay(-1).tobytes() == caption.overlay("cat").tobytes()
+    assert caption.overlay("dog", grid=True).tobytes() != caption.overlay("dog").tobytes()
+    with pytest.raises(ConfigError, match="no word 'horse'; its words are: a, dog, over, a, cat"):
+        caption.overlay("horse")
+    with pytest.raises(ConfigError, match="no word 5"):
+        caption.overlay(5)
+
+
+def test_to_dict_is_the_contract(tiny_captioner: Captioner, photos: list[Path]) -> None:
+    caption = tiny_captioner(photos[0], n_best=2)
+    values = json.loads(json.dumps(caption.to_dict(maps=True)))
+    names = ["file", "caption", "words", "log_prob", "grid", "maps", "n_best", "error"]
+    assert list(values) == names
+    assert values["file"] == str(photos[0])
+    assert values["caption"] == caption.text
+    assert values["grid"] == [2, 2]
+    assert values["error"] is None
+    assert set(values["words"][0]) == {"word", "prob", "alternatives"}
+    assert len(values["maps"]) == len(values["words"])
+    for row in values["maps"]:
+        assert len(row) == 4
+        assert sum(row) == pytest.approx(1, abs=1e-3)
+        assert all(number == float(f"{number:.4g}") for number in row)
+    assert set(values["n_best"][0]) == {"caption", "words", "log_prob", "maps"}
+    assert "maps" not in caption.to_dict()
+
+
+def test_an_unreadable_photo_raises_alone(tiny_captioner: Captioner, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no such file"):
+        tiny_captioner(tmp_path / "gone.jpg")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"beams": 3}, "beams is no decoding option; expected alternatives, beam_size"),
+        ({"beam_size": 0}, "beam_size is 0"),
+        ({"prefix": "a " * 10}, "the prefix has 10 words, max_length is 9"),
+    ],
+)
+def test_wrong_options(
+    tiny_captioner: Captioner, picture: Image.Image, settings: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        tiny_captioner(picture, **settings)  # type: ignore[arg-type]
+
+
+def test_options_start_from_the_checkpoint(tiny_captioner: Captioner) -> None:
+    assert tiny_captioner.options() == tiny_captioner.checkpoint.search
+    assert tiny_captioner.options(beam_size=None).beam_size == 3
+    assert tiny_captioner.options(max_length=4) == SearchOptions(beam_size=3, max_length=4)
+
+
+@pytest.mark.parametrize(("batch_size", "workers"), [(0, 1), (1, 0)])
+def test_streams_need_a_batch_and_a_worker(
+    tiny_captioner: Captioner, photos: list[Path], batch_size: int, workers: int
+) -> None:
+    with pytest.raises(ConfigError, match=f"batch_size is {batch_size} and workers {workers}"):
+        next(tiny_captioner.stream(photos, batch_size=batch_size, workers=workers))
+
+
+def test_load(tiny_checkpoint: Checkpoint, picture: Image.Image, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.safetensors"
+    checkpoints.save(tiny_checkpoint, path, torch.float32)
+    same(Captioner.load(path)(picture), Captioner(tiny_checkpoint)(picture))
+    with pytest.raises(CheckpointError, match="no such file"):
+        Captioner.load(tmp_path / "none.safetensors")
+
+
+def test_the_checkpoint_stays_as_it_was(tiny_checkpoint: Checkpoint) -> None:
+    before = {k: v.clone() for k, v in tiny_checkpoint.model.state_dict().items()}
+    Captioner(tiny_checkpoint)
+    after = tiny_checkpoint.model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
