@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-if (ROOT / "captioner" / "scenes.py").is_file():  # in a checkout: the one beside this script
+if (ROOT / "captioner" / "scenes").is_dir():  # in a checkout: the package beside this script
     sys.path.insert(0, str(ROOT))
 
 from captioner import scenes  # noqa: E402  (after the path above)
@@ -19,13 +19,13 @@ from captioner.errors import CaptionerError  # noqa: E402
 
 EXAMPLE = """\
 example:
-  python data/make_scenes.py runs/data/scenes --train 2000 --val 200 --seed 1 --size 224
+  python data/make_scenes.py runs/scenes --train 2000 --val 200 --seed 1 --size 224
 
 writes
-  runs/data/scenes/images/000001.png ...                 training pictures
-  runs/data/scenes/images/500001.png ...                 validation pictures
-  runs/data/scenes/captions_train.json, captions_val.json      five captions a picture
-  runs/data/scenes/instances_train.json, instances_val.json    boxes and masks of what is in it
+  runs/scenes/images/000001.png ...                 training pictures
+  runs/scenes/images/500001.png ...                 validation pictures
+  runs/scenes/captions_train.json, captions_val.json      five captions a picture
+  runs/scenes/instances_train.json, instances_val.json    boxes and masks of what is in it
 """
 
 

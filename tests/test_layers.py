@@ -11,6 +11,15 @@ ROOT = Path(__file__).parent.parent
 FLOORS = (
     ("errors",),
     ("config",),
+    # The drawn world's own floors, of which the others see only the house that holds them.
+    ("scenes.colours",),
+    ("scenes.sketch",),
+    ("scenes.people", "scenes.animals", "scenes.objects"),
+    ("scenes.kinds", "scenes.places"),
+    ("scenes.layout",),
+    ("scenes.painting", "scenes.sentences"),
+    ("scenes.world",),
+    ("scenes.files",),
     ("nn.attention",),
     ("images", "nn.encoders", "nn.decoder", "scenes", "text", "examples"),
     ("nn.model",),
@@ -52,6 +61,13 @@ def test_imports_point_downwards(path: Path) -> None:
     own = {name.removeprefix("captioner.") for name in _imports(path) if "captioner." in name}
     for name in own & FLOOR.keys():
         assert FLOOR[name] < FLOOR[_name(path)], f"{_name(path)} imports {name}"
+
+
+def test_the_drawn_world_has_one_door() -> None:
+    rooms = {f"captioner.{name}" for name in FLOOR if name.startswith("scenes.")}
+    for path in MODULES:
+        if path.parent.name != "scenes":
+            assert not _imports(path) & rooms, path
 
 
 def test_only_the_page_imports_gradio() -> None:
