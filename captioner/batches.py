@@ -9,12 +9,14 @@ import copy
 import hashlib
 import json
 import logging
+import math
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +32,11 @@ from captioner.nn.encoders import ImageEncoder, fold_batch_norm, normalise
 from captioner.text import BOS, EOS, Vocabulary, tokenise
 
 _LOG = logging.getLogger(__name__)
+_TRIES = 100  # photos in a row that cannot be read, from which on none is expected to be
 _SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
+
+
+_Grids = np.memmap[Any, np.dtype[np.float16]]
 
 
 @dataclass(frozen=True)
@@ -63,15 +69,17 @@ class BatchReader:
         max_words: int,
         workers: int = 2,
     ) -> None:
-        self.photos = list(photos)
         self.preprocess = preprocess
         self.batch_size = batch_size
         self.seed = seed
         self.workers = workers
-        self.sentences = [
-            [vocabulary.encode(tokenise(caption)[:max_words]) for caption in photo.captions]
-            for photo in self.photos
-        ]
+        self.photos: list[Photo] = []  # those with a caption that has a word
+        self.sentences: list[list[list[int]]] = []  # of each photo
+        for photo in photos:
+            sentences = [words for caption in photo.captions if (words := tokenise(caption))]
+            if sentences:
+                self.photos.append(photo)
+                self.sentences.append([vocabulary.encode(words[:max_words]) for words in sentences])
         self._skipped: set[int] = set()
 
     def __len__(self) -> int:
@@ -96,16 +104,19 @@ class BatchReader:
             grids: (P, h, w, C), read instead of the pictures.
 
         Raises:
-            DataError: no photo of a whole batch can be read.
+            DataError: none of the epoch's first photos can be read.
         """
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.photos))
         starts = range(first_step * self.batch_size, len(order), self.batch_size)
         batches = [order[start : start + self.batch_size] for start in starts]
 
         def picture(number: int) -> NDArray[np.generic] | ImageError:
-            if grids is not None:
-                return grids[number]
-            return self._picture(number, epoch, changes)
+            if grids is None:
+                return self._picture(number, epoch, changes)
+            if np.isnan(grids[number].flat[0]):
+                path = self.photos[number].path
+                return ImageError(f"{path}: could not be read when its features were computed")
+            return grids[number]
 
         with ThreadPoolExecutor(self.workers) as pool:
             waiting: list[tuple[NDArray[np.int64], list[Future[NDArray[np.generic] | ImageError]]]]
@@ -117,7 +128,9 @@ class BatchReader:
                         waiting.append((numbers, [pool.submit(picture, n) for n in numbers]))
                     if ahead >= 2:
                         numbers, futures = waiting.pop(0)
-                        yield self._batch(numbers, [future.result() for future in futures])
+                        kept = self._readable(numbers, [future.result() for future in futures])
+                        # Steps are counted, for a resume to find its place: each needs a photo.
+                        yield self._batch(kept or self._first_readable(order, picture))
             finally:
                 for _, futures in waiting:
                     for future in futures:
@@ -137,27 +150,39 @@ class BatchReader:
         rng = np.random.default_rng((self.seed, epoch, number))
         return augment(pixels, changes, rng, flip_allowed=not one_sided)
 
-    def _batch(
+    def _readable(
         self, numbers: NDArray[np.int64], pictures: Sequence[NDArray[np.generic] | ImageError]
-    ) -> Batch:
-        kept, arrays = [], []
-        for number, array in zip(numbers.tolist(), pictures, strict=True):
-            if isinstance(array, ImageError):
-                if number not in self._skipped:
-                    _LOG.warning("left out: %s", array)
-                    self._skipped.add(number)
-                continue
-            kept.append(number)
-            arrays.append(array)
-        if not kept:
-            raise DataError(
-                f"none of {len(numbers)} photos in a row can be read, first "
-                f"{self.photos[numbers[0]].path}; is the images folder right? `captioner data check` tells what is wrong"
-            )
-        sentences = [sentence for number in kept for sentence in self.sentences[number]]
-        counts = torch.tensor([len(self.sentences[number]) for number in kept])
+    ) -> list[tuple[int, NDArray[np.generic]]]:
+        """The pictures that there are, with their numbers; the others are named once."""
+        kept = []
+        for number, picture in zip(numbers.tolist(), pictures, strict=True):
+            if not isinstance(picture, ImageError):
+                kept.append((number, picture))
+            elif number not in self._skipped:
+                _LOG.warning("left out: %s", picture)
+                self._skipped.add(number)
+        return kept
+
+    def _first_readable(
+        self,
+        order: NDArray[np.int64],
+        picture: Callable[[int], NDArray[np.generic] | ImageError],
+    ) -> list[tuple[int, NDArray[np.generic]]]:
+        """The first picture of an epoch, to stand in for a whole batch that cannot be read."""
+        for place in range(min(_TRIES, len(order))):
+            if kept := self._readable(order[place : place + 1], [picture(order[place])]):
+                return kept
+        raise DataError(
+            f"none of {min(_TRIES, len(order))} photos can be read, first "
+            f"{self.photos[order[0]].path}; is the images folder right? "
+            "`captioner data check` tells what is wrong"
+        )
+
+    def _batch(self, kept: Sequence[tuple[int, NDArray[np.generic]]]) -> Batch:
+        sentences = [sentence for number, _ in kept for sentence in self.sentences[number]]
+        counts = torch.tensor([len(self.sentences[number]) for number, _ in kept])
         return Batch(
-            photos=torch.from_numpy(np.stack(arrays)),
+            photos=torch.from_numpy(np.stack([picture for _, picture in kept])),
             inputs=_padded([[BOS, *sentence] for sentence in sentences]),
             targets=_padded([[*sentence, EOS] for sentence in sentences]),
             lengths=torch.tensor([len(sentence) + 1 for sentence in sentences]),
@@ -200,49 +225,65 @@ def cache_grids(
     """The frozen CNN's grids (P, h, w, C) of all photos, memory-mapped from `folder`.
 
     What an earlier call computed, even one that was interrupted, is not computed again. A photo
-    that cannot be read has a grid of zeros and a warning.
+    that cannot be read has a grid of nan, by which `BatchReader.read` knows it.
 
     Raises:
         DataError: the disk has too little room.
     """
     name = fingerprint(encoder, preprocess, photos)
     path, partial, count = (folder / f"{name}{end}" for end in (".npy", ".partial.npy", ".count"))
-    if path.exists():
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+    probe = torch.zeros(1, 3, preprocess.size, preprocess.size, device=device)
+    shape = (len(photos), *encoder.grid(probe).shape[1:])
+    finished = _opened(path, shape, "r")
+    if finished is not None:
+        return finished
     folder.mkdir(parents=True, exist_ok=True)
-    done = int(count.read_text()) if count.exists() and partial.exists() else 0
-    if done:
-        grids = np.lib.format.open_memmap(partial, mode="r+")
-    else:
-        probe = torch.zeros(1, 3, preprocess.size, preprocess.size, device=device)
-        shape = (len(photos), *encoder.grid(probe).shape[1:])
-        _check_room(folder, 2 * int(np.prod(shape)))
-        grids = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
+    done, grids = _number(count), _opened(partial, shape, "r+")
+    if grids is None or not 0 <= done <= len(photos):
+        _check_room(folder, 2 * math.prod(shape))
+        done, grids = 0, np.lib.format.open_memmap(partial, "w+", np.float16, shape)
 
-    def pixels(photo: Photo) -> NDArray[np.uint8]:
+    def pixels(photo: Photo) -> NDArray[np.uint8] | None:
         try:
             return preprocess.pixels(open_photo(photo.path, side=preprocess.size))
-        except ImageError as error:
-            _LOG.warning("left out: %s", error)
-            return np.zeros((3, preprocess.size, preprocess.size), np.uint8)
+        except ImageError:
+            return None
 
     quick = copy.deepcopy(encoder)
     quick.features = fold_batch_norm(encoder.features)
     progress(done)
     with ThreadPoolExecutor(workers) as pool:
         for start in range(done, len(photos), batch_size):
-            batch = np.stack(list(pool.map(pixels, photos[start : start + batch_size])))
+            found = list(pool.map(pixels, photos[start : start + batch_size]))
+            blank = np.zeros((3, preprocess.size, preprocess.size), np.uint8)
+            batch = np.stack([blank if picture is None else picture for picture in found])
             pictures = torch.from_numpy(batch).to(device)
             grid = quick.grid(normalise(pictures, preprocess.mean, preprocess.std))
-            grids[start : start + len(batch)] = grid.half().cpu().numpy()
-            progress(len(batch))
-            if start // batch_size % 32 == 31:
-                grids.flush()
-                count.write_text(str(start + len(batch)))
-    grids.flush()
+            grid[[picture is None for picture in found]] = torch.nan
+            grids[start : start + len(found)] = grid.half().cpu().numpy()
+            grids.flush()  # the number must not reach the disk before what it counts
+            count.write_text(str(start + len(found)))
+            progress(len(found))
     partial.replace(path)
     count.unlink(missing_ok=True)
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    return np.lib.format.open_memmap(path, "r")
+
+
+def _opened(path: Path, shape: tuple[int, ...], mode: str) -> _Grids | None:
+    """The grids in a file; None without one, or with one that is damaged."""
+    try:
+        grids = np.lib.format.open_memmap(path, mode)
+    except (OSError, ValueError):
+        return None
+    return grids if grids.shape == shape and grids.dtype == np.float16 else None
+
+
+def _number(path: Path) -> int:
+    """The number in a file; 0 without one, or with one that was being written."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def _check_room(folder: Path, needed: int) -> None:

@@ -6,6 +6,7 @@ provenance) is JSON in the file's metadata. Nothing in it can execute.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
 import json
 import os
@@ -90,17 +91,26 @@ def _stored(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: str | Path) -> None:
-    """A safetensors file, whole or not at all."""
+    """A safetensors file, whole or not at all.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, partial, metadata)
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path}: cannot be written ({error}); make room there, or choose another folder"
+        ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
@@ -114,6 +124,8 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
     try:
         settings = config.from_dict(ModelConfig, header["config"])
         words = header["vocabulary"]
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise CheckpointError("the vocabulary is no list of words")
         if tuple(words[: len(SPECIALS)]) != SPECIALS:
             raise CheckpointError(f"the vocabulary does not start with {', '.join(SPECIALS)}")
         vocabulary = Vocabulary(words[len(SPECIALS) :])
@@ -163,13 +175,6 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, 
         raise CheckpointError(
             f"{path}: no such file; expected a captioner checkpoint (.safetensors)"
         )
-    with path.open("rb") as file:
-        head = file.read(8)
-    if head[:2] == b"PK" or head[:1] == b"\x80":
-        raise CheckpointError(
-            f"{path}: a pickle, which could run anything when opened; expected a captioner "
-            "checkpoint (.safetensors)"
-        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -180,7 +185,17 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, 
             )
             tensors = {n: file.get_tensor(n) for n in file.keys()} if with_tensors else {}  # noqa: SIM118
             return header, tensors
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
     except SafetensorError as error:
+        # Only now: the length that a whole file begins with may happen to look like a pickle.
+        with path.open("rb") as file:
+            pickled = file.read(2) in (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05")
+        if pickled:
+            raise CheckpointError(
+                f"{path}: a pickle, which could run anything when opened; expected a captioner "
+                "checkpoint (.safetensors)"
+            ) from error
         raise CheckpointError(
             f"{path}: cut short or no safetensors file ({error}); expected a captioner checkpoint"
         ) from error
@@ -194,7 +209,7 @@ def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         )
     try:
         header = {key: json.loads(value) for key, value in metadata.items()}
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # endless digits, endless nesting
         raise CheckpointError(f"{path}: the metadata are no JSON ({error})") from error
     if not isinstance(header["format"], int) or header["format"] > FORMAT:
         raise CheckpointError(

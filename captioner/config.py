@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -146,8 +147,10 @@ class SearchOptions:
             raise ConfigError(f"alternatives is {self.alternatives}; expected 0 or more")
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"top_p is {self.top_p}; expected a share above 0 and at most 1")
-        if not self.temperature > 0:
+        if not 0 < self.temperature < math.inf:
             raise ConfigError(f"temperature is {self.temperature}; expected a number above 0")
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}; expected 0 or more")
         if not self.length_penalty >= 0:
             raise ConfigError(f"length_penalty is {self.length_penalty}; expected 0 or more")
         if self.n_best > self.beam_size and not self.sample:

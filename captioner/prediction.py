@@ -183,6 +183,8 @@ class Captioner:
             ImageError: it is no readable photo.
             ConfigError: the sentence has no words.
         """
+        if not tokenise(sentence):
+            raise ConfigError(_wordless(sentence))
         return self._raised(self.stream_explained([(photo, sentence)], alternatives=alternatives))
 
     @staticmethod
@@ -242,21 +244,20 @@ class Captioner:
     ) -> Iterator[Caption]:
         """`explain` for any number of (photo, sentence) pairs, in their order.
 
-        Raises:
-            ConfigError: a sentence has no words.
+        A photo that cannot be read or a sentence without words gives a `Caption` with its `error`,
+        and the others go on.
         """
-        waiting: deque[list[str]] = deque()
+        waiting: deque[str] = deque()
 
         def photos() -> Iterator[ImageSource]:
             for photo, sentence in pairs:
-                words = tokenise(sentence)
-                if not words:
-                    raise ConfigError(f"the sentence {sentence!r} has no words; write what you see")
-                waiting.append(words)
+                waiting.append(sentence)
                 yield photo
 
-        for batch in _opened(photos(), self.preprocess, batch_size, workers):
-            sentences = [waiting.popleft() for _ in batch]
+        for read in _opened(photos(), self.preprocess, batch_size, workers):
+            written = [waiting.popleft() for _ in read]
+            batch = [photo.checked(text) for photo, text in zip(read, written, strict=True)]
+            sentences = [tokenise(text) for text in written]
             good = [place for place, opened in enumerate(batch) if opened.error is None]
             memory = self._memory([batch[place] for place in good])
             tokens = [self.vocabulary.encode(sentences[place]) for place in good]
@@ -330,6 +331,10 @@ class Captioner:
         return Word(text, float(np.exp(log_prob)), log_prob, alternatives)
 
 
+def _wordless(sentence: str) -> str:
+    return f"the sentence {sentence!r} has no words; write what you see"
+
+
 def _shown(word: str) -> str:
     """An alternative as people read it: ending the sentence here is a full stop."""
     return "." if word == "<eos>" else word
@@ -344,6 +349,12 @@ class _Opened:
     size: tuple[int, int] = (0, 0)
     pixels: NDArray[np.uint8] | None = None
     error: str | None = None
+
+    def checked(self, sentence: str) -> _Opened:
+        """Itself, or an error where the photo is fine but the sentence about it has no words."""
+        if self.error is not None or tokenise(sentence):
+            return self
+        return dataclasses.replace(self, error=_wordless(sentence))
 
     def failed(self) -> Caption:
         empty = np.zeros((0, 0, 0), np.float32)

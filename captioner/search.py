@@ -54,6 +54,13 @@ def word_log_probs(logits: Tensor) -> Tensor:
     return logits.float().masked_fill(never, -torch.inf).log_softmax(-1)
 
 
+def _most_probable(log_probs: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Tokens (…, A) and probabilities (…, A) of the likeliest words, best first."""
+    can_be_said = log_probs.shape[-1] - len(_NEVER)
+    best, tokens = log_probs.topk(min(count, can_be_said), dim=-1)
+    return tokens, best.exp()
+
+
 @dataclass(frozen=True)
 class _Choice:
     """The K next words of each memory: (B, K) each."""
@@ -74,11 +81,7 @@ class _Beam:
     def choose(self, totals: Tensor, log_probs: Tensor, step: int) -> _Choice:
         beams, words = log_probs.shape[1:]
         candidates = (totals.unsqueeze(-1) + log_probs).flatten(1)  # (B, K·V)
-        best, indices = candidates.topk(min(beams, candidates.shape[1]), dim=1)
-        if best.shape[1] < beams:
-            gap = beams - best.shape[1]
-            best = torch.nn.functional.pad(best, (0, gap), value=-torch.inf)
-            indices = torch.nn.functional.pad(indices, (0, gap))
+        best, indices = candidates.topk(beams, dim=1)
         rank = torch.arange(beams, device=best.device)
         best = best.masked_fill(rank >= self.places, -torch.inf)
         tokens = indices % words
@@ -96,7 +99,8 @@ class _Nucleus:
         self.options = options
 
     def choose(self, totals: Tensor, log_probs: Tensor, step: int) -> _Choice:
-        tempered = (log_probs / self.options.temperature).softmax(-1)
+        below_best = log_probs - log_probs.amax(-1, keepdim=True)  # divided, still 0 at the best
+        tempered = (below_best / self.options.temperature).softmax(-1)
         probs, order = tempered.sort(-1, descending=True)  # (B, K, V)
         before = probs.cumsum(-1) - probs
         probs = probs.masked_fill(before >= self.options.top_p, 0.0)  # the first always stays
@@ -212,8 +216,8 @@ class _Trace:
         """Keeps one step; what belongs to a parent is put at its children's places."""
         rows = self.first_rows + choice.parents  # (B, K)
         flat = log_probs.flatten(0, 1)  # (B·K, V)
-        chosen = flat[rows].gather(-1, choice.tokens.unsqueeze(-1)).squeeze(-1)
-        best, best_tokens = flat.topk(min(self.alternatives, flat.shape[-1]), dim=-1)
+        chosen = flat[rows, choice.tokens]
+        best_tokens, best_probs = _most_probable(flat, self.alternatives)
         extras = {name: value[rows].float() for name, value in step.attended.extras.items()}
         self.steps.append(
             {
@@ -221,7 +225,7 @@ class _Trace:
                 "log_prob": chosen,
                 "weights": step.attended.weights[rows].float(),
                 "alternatives": best_tokens[rows],
-                "alternative_probs": best[rows].exp(),
+                "alternative_probs": best_probs[rows],
                 **extras,
             }
         )
@@ -281,6 +285,8 @@ def force(
         owners: which memory each sentence is about; left out, the k-th is about the k-th.
         alternatives: how many of the most probable words to report at each place.
     """
+    if not sentences:
+        return []
     device = memory.values.device
     targets = [torch.tensor([*sentence, EOS]) for sentence in sentences]
     lengths = torch.tensor([len(target) for target in targets])
@@ -291,13 +297,13 @@ def force(
     log_probs = word_log_probs(unrolled.padded_logits())  # (K, T, V)
     chosen = log_probs.gather(-1, target.unsqueeze(-1)).squeeze(-1)
     chosen = chosen.masked_fill(target == UNK, torch.nan)
-    best, best_tokens = log_probs.topk(min(alternatives, log_probs.shape[-1]), dim=-1)
+    best_tokens, best_probs = _most_probable(log_probs, alternatives)
     columns = {
         "token": target,
         "log_prob": chosen,
         "weights": unrolled.weights.float(),
         "alternatives": best_tokens,
-        "alternative_probs": best.exp(),
+        "alternative_probs": best_probs,
         **{name: value.float() for name, value in unrolled.extras.items()},
     }
     arrays = {name: value.cpu().numpy() for name, value in columns.items()}

@@ -11,8 +11,11 @@ import contextlib
 import csv
 import dataclasses
 import datetime
+import hashlib
 import json
+import logging
 import math
+import os
 import platform
 import signal
 import sys
@@ -20,6 +23,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any, cast
@@ -38,7 +42,7 @@ from captioner.batches import Batch, BatchReader, cache_grids
 from captioner.checkpoint import Checkpoint
 from captioner.config import DataConfig, PhaseConfig, Recipe
 from captioner.datasets import Photo
-from captioner.errors import CheckpointError, ConfigError
+from captioner.errors import CheckpointError, ConfigError, DataError
 from captioner.evaluation import evaluate
 from captioner.images import Preprocess
 from captioner.metrics import Score
@@ -46,6 +50,10 @@ from captioner.nn.encoders import load_pretrained, normalise
 from captioner.nn.model import CaptionModel, build_model
 from captioner.prediction import Captioner
 from captioner.text import Vocabulary
+
+_LOG = logging.getLogger(__name__)
+_STATE = "captioner resume state"
+_FREE = ("output", "licence", "training.workers", "training.save_steps")  # no weight knows of them
 
 
 class Interrupted(Exception):  # noqa: N818  (a wish, not an error)
@@ -135,8 +143,10 @@ class Trainer:
             if position.phase != number:
                 position.phase, position.epoch, self.progress.stale_epochs = number, 0, 0
                 self.enter(phase)
+            if self._is_over():  # where a resumed run stands behind its phase's last epoch
+                continue
             self._each("on_phase", phase)
-            while position.epoch < phase.epochs and not self._is_stale():
+            while not self._is_over():
                 self._epoch(phase)
 
     def _epoch(self, phase: PhaseConfig) -> None:
@@ -163,7 +173,11 @@ class Trainer:
         self._each("after_epoch")
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """One gradient step on a batch."""
+        """One gradient step on a batch.
+
+        Raises:
+            ConfigError: the loss or its gradient is not finite.
+        """
         position = self.progress.position
         # Dropout depends on the place in the run, not on what was drawn before: resuming is exact.
         key = (self.recipe.seed, position.phase, position.epoch, position.step)
@@ -179,6 +193,7 @@ class Trainer:
         self.scaler.unscale_(self.optimizer)
         limit = self.recipe.training.gradient_clip or math.inf
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        self._check_finite(float(found["loss"].detach()), float(norm))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -206,6 +221,13 @@ class Trainer:
             total = total + settings.doubly_stochastic * found["doubly_stochastic"]
         return {"loss": total, **found}
 
+    @cached_property
+    def data_digest(self) -> str:
+        """What the batches depend on besides the recipe: the photos, their captions, the words."""
+        names = [photo.photo_id for photo in self.reader.photos]
+        content = [self.checkpoint.vocabulary.words, names, self.reader.sentences]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
     def averaged(self, **provenance: Any) -> Checkpoint:
         """The checkpoint with the moving average of the weights."""
         average = cast(CaptionModel, self.average.module)
@@ -224,9 +246,22 @@ class Trainer:
         if averages[0].is_floating_point():  # each call brings tensors of one type
             torch._foreach_lerp_(list(averages), list(values), 1 - decay)
 
-    def _is_stale(self) -> bool:
+    def _is_over(self) -> bool:
         patience = self.recipe.training.patience
-        return bool(patience) and self.progress.stale_epochs >= patience
+        stale = bool(patience) and self.progress.stale_epochs >= patience
+        return stale or self.progress.position.epoch >= self.phase.epochs
+
+    def _check_finite(self, loss: float, norm: float) -> None:
+        # Loss scaling finds its scale by gradients that overflow; such steps are not taken.
+        if math.isfinite(loss) and (self.scaler.is_enabled() or math.isfinite(norm)):
+            return
+        position = self.progress.position
+        raise ConfigError(
+            f"phase {position.phase + 1}, epoch {position.epoch + 1}, step {position.step + 1}: "
+            f"the loss is {loss:g} and its gradient's norm {norm:g}, so training cannot go on; "
+            f"lower the phase's learning rates and start anew (what was saved before stays in "
+            f"{self.recipe.output})"
+        )
 
     def _each(self, event: str, *arguments: Any) -> None:
         for callback in self.callbacks:
@@ -284,8 +319,7 @@ class FeatureCache(Callback):
         trainer.grids = None
         if not phase.cache_features:
             return
-        photos, encoder = trainer.reader.photos, trainer.model.encoder
-        encoder.eval()
+        photos = trainer.reader.photos
         with _bar(self.show, len(photos), "features", "photo") as bar:
 
             def advance(count: int) -> None:
@@ -293,14 +327,13 @@ class FeatureCache(Callback):
                 self.interrupt.check()
 
             trainer.grids = cache_grids(
-                encoder,
+                trainer.model.encoder,
                 trainer.checkpoint.preprocess,
                 photos,
                 self.folder,
                 device=trainer.device,
                 progress=advance,
             )
-        encoder.train()
 
 
 class Validation(Callback):
@@ -310,6 +343,7 @@ class Validation(Callback):
         self, photos: Sequence[Photo], folder: Path, show: bool, interrupt: Interrupt
     ) -> None:
         self.photos, self.folder, self.show, self.interrupt = photos, folder, show, interrupt
+        self.named: set[str] = set()  # photos that cannot be read
 
     def on_epoch(self, trainer: Trainer, entry: dict[str, Any]) -> None:
         """Adds the scores to `entry`; writes `best.safetensors` and `last.safetensors`."""
@@ -327,6 +361,10 @@ class Validation(Callback):
                 progress=advance,
                 **dataclasses.asdict(trainer.recipe.search),
             )
+        for reason in report.left_out:
+            if reason not in self.named:
+                _LOG.warning("left out: %s", reason)
+                self.named.add(reason)
         entry["cider"] = report.scores["cider"].value
         entry["bleu_4"] = report.scores["bleu_4"].value
         trained = _provenance(trainer, report.scores)
@@ -342,7 +380,7 @@ def _provenance(trainer: Trainer, scores: dict[str, Score]) -> dict[str, Any]:
     position, recipe = trainer.progress.position, trainer.recipe
     return {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "recipe": config.to_dict(recipe),
+        "recipe": _portable(config.to_dict(recipe)),
         "licence": recipe.licence,
         "photos": len(trainer.reader.photos),
         "captions": sum(len(sentences) for sentences in trainer.reader.sentences),
@@ -355,6 +393,17 @@ def _provenance(trainer: Trainer, scores: dict[str, Score]) -> dict[str, Any]:
             "torchvision": torchvision.__version__,
         },
     }
+
+
+def _portable(settings: Any) -> Any:
+    """Settings whose absolute paths, which say something of one machine, are cut to their names."""
+    if isinstance(settings, dict):
+        return {name: _portable(value) for name, value in settings.items()}
+    if isinstance(settings, list):
+        return [_portable(value) for value in settings]
+    if isinstance(settings, str) and Path(settings).is_absolute():
+        return Path(settings).name
+    return settings
 
 
 class Log(Callback):
@@ -447,8 +496,7 @@ class Save(Callback):
 class Interrupt(Callback):
     """Turns Ctrl-C into an orderly stop after the current step; a second one stops at once."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self) -> None:
         self.requested = False
 
     @contextlib.contextmanager
@@ -467,7 +515,8 @@ class Interrupt(Callback):
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        print("\nstopping after this step; once more stops at once", file=sys.stderr)
+        # Not `print`: the signal may come while the same stream is being written to.
+        os.write(2, b"\nstopping after this step; once more stops at once\n")
 
     def check(self) -> None:
         """Raises `Interrupted` where Ctrl-C was pressed."""
@@ -492,10 +541,11 @@ def save_state(trainer: Trainer, path: Path) -> None:
         for name, value in tensors.items()
     }
     metadata = {
-        "format": json.dumps("captioner resume state"),
+        "format": json.dumps(_STATE),
         "recipe": json.dumps(config.to_dict(trainer.recipe)),
         "progress": json.dumps(dataclasses.asdict(trainer.progress)),
         "scaler": json.dumps(trainer.scaler.state_dict()),
+        "data": json.dumps(trainer.data_digest),
     }
     checkpoints.write_tensors(copies, metadata, path)
 
@@ -504,19 +554,24 @@ def load_state(trainer: Trainer, path: Path) -> None:
     """Puts a trainer where `save_state` found it.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or of another recipe.
+        CheckpointError: the file is missing, damaged, or of another recipe or other data.
     """
-    if not path.exists():
-        raise CheckpointError(f"{path}: nothing to resume; leave --resume out to start")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, json.JSONDecodeError) as error:
+        if metadata["format"] != _STATE:
+            raise KeyError("format")
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise CheckpointError(
-            f"{path}: the resume state is damaged ({error}); start anew"
+            f"{path}: no resume state, or a damaged one ({error}); start anew in another --output"
         ) from error
     _check_same(metadata["recipe"], config.to_dict(trainer.recipe), path)
+    if metadata.get("data", trainer.data_digest) != trainer.data_digest:
+        raise CheckpointError(
+            f"{path}: the training photos or captions are not those of the interrupted run; put "
+            "them back, or start anew in another --output"
+        )
     values = metadata["progress"]
     trainer.progress = Progress(**{**values, "position": Position(**values["position"])})
     trainer.enter(trainer.recipe.phases[trainer.progress.position.phase])
@@ -527,9 +582,15 @@ def load_state(trainer: Trainer, path: Path) -> None:
         own = _under(f"{name}.", moments)
         if own:
             trainer.optimizer.state[parameter] = {
-                k: v if k == "step" else v.to(parameter.device) for k, v in own.items()
+                k: v if k == "step" else _laid_out_as(parameter, v) for k, v in own.items()
             }
-    trainer.scaler.load_state_dict(metadata["scaler"])
+    if metadata["scaler"]:
+        trainer.scaler.load_state_dict(metadata["scaler"])
+
+
+def _laid_out_as(parameter: Tensor, values: Tensor) -> Tensor:
+    """The values in the parameter's memory format: in another one, sums may round differently."""
+    return torch.empty_like(parameter, dtype=values.dtype).copy_(values)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -547,12 +608,12 @@ def _check_same(saved: Any, given: Any, path: Path) -> None:
         return {k: v for name, value in pairs for k, v in flat(value, name).items()}
 
     old, new = flat(saved), flat(given)
-    changed = [k for k in {**old, **new} if old.get(k) != new.get(k)]
+    changed = [k for k in {**old, **new} if old.get(k) != new.get(k) and k not in _FREE]
     if changed:
         name = changed[0]
         raise CheckpointError(
             f"{path}: the interrupted run had {name} = {old.get(name)!r}, the recipe now has "
-            f"{new.get(name)!r}; resume with the old recipe, or start anew without --resume"
+            f"{new.get(name)!r}; resume with the old recipe, or start anew in another --output"
         )
 
 
@@ -592,12 +653,39 @@ def start_checkpoint(recipe: Recipe, training: Sequence[Photo]) -> Checkpoint:
             old, vocabulary=vocabulary, search=recipe.search, provenance=begun
         )
     vocabulary = Vocabulary.build(captions, recipe.data.min_count)
+    if not vocabulary.ordinary:
+        raise DataError(
+            f"no word stands {recipe.data.min_count} times in the {len(captions)} training "
+            "captions; lower data.min_count"
+        )
     encoder = recipe.model.encoder
     model = build_model(recipe.model, len(vocabulary))
     load_pretrained(model.encoder.features, encoder.name, encoder.weights)
     return Checkpoint(
         model, recipe.model, vocabulary, Preprocess(encoder.image_size), recipe.search
     )
+
+
+def _claim(folder: Path, resume: bool) -> None:
+    """Makes the folder of a new run, which must not write over another one's files."""
+    files = ("resume.safetensors", "best.safetensors", "last.safetensors", "log.csv")
+    held = [name for name in files if (folder / name).exists()]
+    if resume:
+        if files[0] in held:
+            return
+        raise CheckpointError(
+            f"{folder}: nothing to resume; leave --resume out, or name the --output of the run"
+        )
+    if held:
+        raise ConfigError(
+            f"{folder} holds a run already; go on with --resume, or choose another --output"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"output {folder} cannot be made ({error.strerror}); choose another --output"
+        ) from error
 
 
 def train(
@@ -617,10 +705,7 @@ def train(
     """
     folder = Path(recipe.output)
     state_path = folder / "resume.safetensors"
-    if not resume and state_path.exists():
-        raise ConfigError(
-            f"{folder} holds a run already; go on with --resume, or choose another --output"
-        )
+    _claim(folder, resume)
     visible = sys.stderr.isatty() if show is None else show
     training, validation = read_splits(recipe.data, recipe.seed)
     torch.manual_seed(recipe.seed)
@@ -635,7 +720,7 @@ def train(
         max_words=recipe.data.max_words,
         workers=recipe.training.workers,
     )
-    interrupt = Interrupt(state_path)
+    interrupt = Interrupt()
     callbacks = [
         FeatureCache(folder / "features", visible, interrupt),
         Validation(validation, folder, visible, interrupt),
@@ -644,7 +729,6 @@ def train(
         interrupt,
     ]
     trainer = Trainer(recipe, checkpoint, reader, callbacks)
-    folder.mkdir(parents=True, exist_ok=True)
     if resume:
         load_state(trainer, state_path)
     try:

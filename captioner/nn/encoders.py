@@ -72,14 +72,11 @@ def _dilate(stage: nn.Module) -> None:
     for module in stage.modules():  # in the order of computation
         if not isinstance(module, nn.Conv2d):
             continue
-        spatial = module.kernel_size[0] > 1
-        if halved and spatial:
+        if halved and module.kernel_size[0] > 1:  # a 1×1 convolution has no neighbours to spread
             module.dilation = (2, 2)
             module.padding = tuple(size - 1 for size in module.kernel_size)
         if module.stride == (2, 2):
-            module.stride = (1, 1)
-            # A shortcut's 1×1 convolution is halved as well, but has no neighbours to spread.
-            halved = halved or spatial
+            module.stride, halved = (1, 1), True
 
 
 def load_pretrained(features: nn.Sequential, name: str, weights: str) -> None:
@@ -113,13 +110,14 @@ def load_pretrained(features: nn.Sequential, name: str, weights: str) -> None:
 
 
 def _imagenet(name: str) -> dict[str, Tensor]:
+    best = torchvision.models.get_model_weights(name).DEFAULT
     try:
-        return dict(
-            torchvision.models.get_model_weights(name).DEFAULT.get_state_dict(check_hash=True)
-        )
-    except (OSError, RuntimeError) as error:
+        # The file is a pickle: nothing but tensors may come out of it.
+        return dict(best.get_state_dict(check_hash=True, weights_only=True))
+    except Exception as error:  # a download and a damaged copy of it fail in many ways
+        reason = str(error).partition("\n")[0]
         raise CheckpointError(
-            f"torchvision's ImageNet weights for {name} could not be fetched ({error}); give a "
+            f"torchvision's ImageNet weights for {name} could not be fetched ({reason}); give a "
             "local file: --model.encoder.weights FILE.safetensors"
         ) from error
 

@@ -35,9 +35,9 @@ class CaptionModel(nn.Module):
         old, output = self.decoder.embedding, self.decoder.output
         added = size - old.num_embeddings
         tied = output.weight is old.weight
-        embedding = nn.Embedding(size, old.embedding_dim)
+        embedding = nn.Embedding(size, old.embedding_dim).to(old.weight)
         embedding.weight.copy_(_grown(old.weight, added))
-        new_output = nn.Linear(output.in_features, size)
+        new_output = nn.Linear(output.in_features, size).to(old.weight)
         new_output.bias.copy_(_grown(output.bias, added))
         if tied:
             new_output.weight = embedding.weight

@@ -1,0 +1,388 @@
+"""Grounding: does the map of a noun point at what the noun names?
+
+The pointing game of Zhang et al. 2016, "Top-down Neural Attention by Excitation Backprop", §4.1, on
+given reference captions (teacher forcing), so that every model is asked about the same words. The
+map of a word was computed before the word was known; the map of the step after it is therefore
+measured too, and both stand beside a map that looks at the centre and one that looks nowhere.
+
+Shapes: M mentions of a thing in a caption, B photos, K captions, T steps, H heads, N = h·w cells.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from captioner.datasets import Photo, photo_id
+from captioner.errors import DataError, ImageError
+from captioner.images import open_photo
+from captioner.nn.encoders import normalise
+from captioner.prediction import Captioner
+from captioner.text import BOS, tokenise
+
+Box = tuple[float, float, float, float]
+"""x, y, width and height in shares of the photo's sides: squashing a photo does not move them."""
+
+Things = Mapping[str, Sequence[Box]]
+"""The boxes in a photo by the kind of thing."""
+
+MAPS = ("word", "next word", "centre", "uniform")
+MEASURES = ("pointing", "mass", "spread")
+POINTS = 9  # samples along a cell's side; odd, so that one of them is the cell's centre
+SIGMA = 0.25  # standard deviation of the centred Gaussian, in sides
+LARGE = 0.25  # share of the photo from which on a thing is no longer difficult
+
+_BATCH = 32  # photos at a time
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share, 0 to 1, of M mentions."""
+
+    value: float  # nan where there was nothing to measure
+    interval: tuple[float, float] | None = None  # 95 % bootstrap over photos (low, high)
+
+    def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "–"
+        between = (
+            f" ({'–'.join(f'{100 * end:.1f}' for end in self.interval)})" if self.interval else ""
+        )
+        return f"{100 * self.value:.1f}{between}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the mentions."""
+
+    photos: int
+    mentions: int
+    pointing: Mapping[str, Share]  # by `MAPS`: the peak cell's centre lies in a box
+    mass: Mapping[str, Share]  # by `MAPS`: the map's weight in the boxes
+    spread: Mapping[str, Share]  # by `MAPS`: exp(entropy) / N; 1 looks everywhere alike
+    reachable: Share  # some cell's centre lies in a box: what pointing can come to at most
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """How well the maps of nouns cover the things that they name."""
+
+    whole: Part
+    difficult: Part  # boxes below a quarter of the photo, and a thing of another kind beside them
+    left_out: tuple[str, ...]  # why photos are missing
+    recipe: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; a missing value is None, as JSON knows no nan."""
+        return _plain(dataclasses.asdict(self))
+
+    def __str__(self) -> str:
+        """A table (Markdown) in percent, and the recipe."""
+        parts = {"all": self.whole, "difficult": self.difficult}
+        columns = {
+            f"{measure}, {name}": getattr(part, measure)
+            for measure in ("pointing", "mass")
+            for name, part in parts.items()
+        } | {"spread": self.whole.spread}
+        heads = ["map", *columns]
+        cells = [[name, *(str(column[name]) for column in columns.values())] for name in MAPS]
+        widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+        rows = [heads, ["-" * width for width in widths], *cells]
+        lines = [
+            "| " + " | ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) + " |"
+            for row in rows
+        ]
+        counts = ", ".join(
+            f"{name} {p.mentions} words in {p.photos} photos (pointing at most {p.reachable})"
+            for name, p in parts.items()
+        )
+        return "\n".join([*lines, "", f"{counts} | {self.recipe}"])
+
+
+def measure(
+    captioner: Captioner,
+    photos: Iterable[Photo],
+    things: Mapping[str, Things],
+    kinds_of: Callable[[str], Sequence[str]],
+    *,
+    bootstrap: int = 1000,
+    progress: Callable[[int], object] = lambda photos: None,
+) -> Grounding:
+    """Measures the maps of all words that name something with a box, in the reference captions.
+
+    Pointing: the centre of the map's largest cell lies in a box of what the word names; of equal
+    largest cells each counts for its share. Mass: the weight in the boxes, a cell counting for the
+    share of its 9×9 points that lie in one. Words that the vocabulary lacks are measured too.
+    Where all boxes are of one kind, nothing is known of others, and the difficult part is that of
+    the small boxes alone.
+
+    Args:
+        captioner: whose maps; heads are averaged.
+        photos: with reference captions; those without a box for any of their words are passed over.
+        things: boxes by `Photo.photo_id`, then by kind; see `read_boxes`.
+        kinds_of: the kinds that a word (lower-cased) can name; none for words that are no nouns.
+        bootstrap: resamples of the photos for the intervals; 0 leaves them out.
+        progress: called with a number of photos when these are done.
+
+    Raises:
+        DataError: no caption names a thing that has a box, or none of the photos can be read.
+    """
+    asked = [entry for photo in photos if (entry := _asked(photo, things, kinds_of))]
+    if not asked:
+        raise DataError(
+            f"no caption names a thing that has a box ({len(things)} photos have boxes); do the "
+            "captions and the boxes belong to the same photos?"
+        )
+    several = len({kind for own in things.values() for kind in own}) > 1
+    found: list[_Found] = []
+    left_out: list[str] = []
+    with ThreadPoolExecutor(2) as pool:
+        for start in range(0, len(asked), _BATCH):
+            batch = asked[start : start + _BATCH]
+            opened = list(pool.map(lambda entry: _pixels(captioner, entry.photo), batch))
+            left_out += [str(error) for error in opened if isinstance(error, ImageError)]
+            pairs = list(zip(batch, opened, strict=True))
+            good = [(entry, p) for entry, p in pairs if not isinstance(p, ImageError)]
+            found += _measured(captioner, good, several) if good else []
+            progress(len(batch))
+    if not found:
+        raise DataError(f"none of {len(asked)} photos can be read; the first: {left_out[0]}")
+    return Grounding(
+        _part([entry.values for entry in found], bootstrap),
+        _part([entry.values[entry.difficult] for entry in found], bootstrap),
+        tuple(left_out),
+        _recipe(found[0].grid, asked, several, bootstrap),
+    )
+
+
+def read_boxes(path: str | Path) -> dict[str, dict[str, list[Box]]]:
+    """The boxes of a COCO instance file, by photo id and kind; see Lin et al. 2014.
+
+    Raises:
+        DataError: the file is missing, or not what the format promises.
+    """
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise DataError(f"{path}: broken JSON ({error}); get the file again") from None
+    try:
+        return _boxes(document)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise DataError(
+            f"{path}: no COCO instance file ({type(error).__name__}: {error}); expected 'images' "
+            "(id, file_name, width, height), 'annotations' (image_id, category_id, bbox) and "
+            "'categories' (id, name)"
+        ) from None
+
+
+def _boxes(document: Any) -> dict[str, dict[str, list[Box]]]:
+    kinds = {category["id"]: str(category["name"]) for category in document["categories"]}
+    images = {image["id"]: image for image in document["images"]}
+    found: dict[str, dict[str, list[Box]]] = {photo_id(i["file_name"]): {} for i in images.values()}
+    for annotation in document["annotations"]:
+        image = images[annotation["image_id"]]
+        wide, high = image["width"], image["height"]
+        x, y, width, height = map(float, annotation["bbox"])
+        boxes = found[photo_id(image["file_name"])].setdefault(kinds[annotation["category_id"]], [])
+        boxes.append((x / wide, y / high, width / wide, height / high))
+    return found
+
+
+_PEOPLE = (
+    "adult adults baby boy boys child children female girl girls guy guys kid kids ladies lady man "
+    "male men people person player players rider riders skateboarder skier skiers surfer surfers "
+    "woman women"
+)
+
+
+def naming(kinds: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    """Which of COCO's `kinds` a word names: by the kind's own name, its plural in -s or -es.
+
+    "person" is named by the usual words for people; kinds of two words ("stop sign") by none.
+    """
+    words = {f"{kind}{ending}": (kind,) for kind in kinds for ending in ("es", "s", "")}
+    if "person" in words:
+        words |= dict.fromkeys(_PEOPLE.split(), ("person",))
+    return lambda word: words.get(word, ())
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A photo and the words that are asked about."""
+
+    photo: Photo
+    words: list[list[str]]  # of each caption
+    mentions: list[tuple[int, int, frozenset[str]]]  # caption, place in it, kinds that it names
+    things: Things
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What one photo's mentions came to."""
+
+    values: NDArray[np.float64]  # (M, 13): `MEASURES` by `MAPS`, then whether it is reachable
+    difficult: NDArray[np.bool_]  # (M,)
+    grid: tuple[int, int]
+
+
+def _asked(
+    photo: Photo, things: Mapping[str, Things], kinds_of: Callable[[str], Sequence[str]]
+) -> _Asked | None:
+    own = things.get(photo.photo_id, {})
+    words = [tokenise(caption) for caption in photo.captions]
+    mentions = [
+        (number, place, kinds)
+        for number, sentence in enumerate(words)
+        for place, word in enumerate(sentence)
+        if (kinds := frozenset(kinds_of(word)) & own.keys())
+    ]
+    return _Asked(photo, words, mentions, own) if mentions else None
+
+
+def _pixels(captioner: Captioner, photo: Photo) -> NDArray[np.uint8] | ImageError:
+    try:
+        preprocess = captioner.preprocess
+        return preprocess.pixels(open_photo(photo.path, side=preprocess.size))
+    except ImageError as error:
+        return error
+
+
+@torch.inference_mode()
+def _measured(
+    captioner: Captioner, good: Sequence[tuple[_Asked, NDArray[np.uint8]]], several: bool
+) -> list[_Found]:
+    asked, preprocess = [entry for entry, _ in good], captioner.preprocess
+    pixels = torch.from_numpy(np.stack([picture for _, picture in good])).to(captioner.device)
+    memory = captioner.model.encoder(normalise(pixels, preprocess.mean, preprocess.std))
+    assert memory.grid is not None
+    sentences = [[BOS, *captioner.vocabulary.encode(s)] for entry in asked for s in entry.words]
+    counts = torch.tensor([len(entry.words) for entry in asked])
+    unrolled = captioner.model.decoder(
+        pad_sequence([torch.tensor(s) for s in sentences], batch_first=True).to(captioner.device),
+        torch.tensor([len(sentence) for sentence in sentences]),
+        memory,
+        torch.arange(len(asked)).repeat_interleave(counts).to(captioner.device),
+    )
+    maps = unrolled.weights.float().mean(2).cpu()  # (K, T, N)
+    firsts = (counts.cumsum(0) - counts).tolist()
+    regions = [_regions(entry, memory.grid) for entry in asked]
+    mentions = [
+        (first + k, t) for first, e in zip(firsts, asked, strict=True) for k, t, _ in e.mentions
+    ]
+    rows, places = torch.tensor(mentions).unbind(1)  # (M,)
+    covered, centred = (torch.cat([region[i] for region in regions]) for i in (0, 1))  # (M, N)
+    both = torch.stack([maps[rows, places], maps[rows, places + 1]], 1)  # (M, 2, N)
+    fixed = _baselines(memory.grid).expand(len(rows), -1, -1)  # (M, 2, N)
+    values = _values(torch.cat([both, fixed], 1), covered, centred)
+    sizes = [len(entry.mentions) for entry in asked]
+    return [
+        _Found(own.double().numpy(), _difficult(entry, area, several).numpy(), memory.grid)
+        for entry, own, (_, _, area) in zip(asked, values.split(sizes), regions, strict=True)
+    ]
+
+
+def _values(maps: Tensor, covered: Tensor, centred: Tensor) -> Tensor:
+    """Measures (M, 13) of maps (M, 4, N), given each cell's covered share and centre (M, N)."""
+    maps = maps / maps.sum(-1, keepdim=True)
+    peaks = (maps == maps.amax(-1, keepdim=True)).float()
+    pointing = (peaks * centred.unsqueeze(1)).sum(-1) / peaks.sum(-1)  # (M, 4)
+    mass = (maps * covered.unsqueeze(1)).sum(-1)
+    spread = torch.special.entr(maps).sum(-1).exp() / maps.shape[-1]
+    return torch.cat([pointing, mass, spread, centred.amax(-1, keepdim=True)], -1)
+
+
+def _baselines(grid: tuple[int, int]) -> Tensor:
+    """A centred Gaussian and a uniform map, (2, N)."""
+    # Whole numerators, or rounding would prefer one of the equally central cells of an even grid.
+    down, across = ((2 * torch.arange(size) + 1 - size) / (2 * size) for size in grid)
+    gaussian = torch.exp(-(down.square()[:, None] + across.square()) / (2 * SIGMA**2))  # (h, w)
+    return torch.stack([gaussian.flatten(), torch.ones(gaussian.numel())])
+
+
+def _regions(asked: _Asked, grid: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each mention the cells' covered shares and centres (M, N), and the covered area (M,)."""
+    rows, columns = grid
+    masks = {kind: _mask(boxes, grid) for kind, boxes in asked.things.items()}  # (h·9, w·9) each
+    named = [torch.stack([masks[k] for k in kinds]).any(0) for *_, kinds in asked.mentions]
+    points = torch.stack(named).reshape(-1, rows, POINTS, columns, POINTS)  # (M, h, 9, w, 9)
+    covered = points.float().mean((2, 4)).flatten(1)
+    centred = points[:, :, POINTS // 2, :, POINTS // 2].float().flatten(1)
+    return covered, centred, covered.mean(1)
+
+
+def _mask(boxes: Sequence[Box], grid: tuple[int, int]) -> Tensor:
+    """Which of a photo's points (h·9, w·9) lie in one of the boxes."""
+    y, x = (((torch.arange(POINTS * size) + 0.5) / (POINTS * size)) for size in grid)
+    left, top, width, height = torch.tensor(boxes).unsqueeze(-1).unbind(1)  # (boxes, 1) each
+    across = (left <= x) & (x < left + width)  # (boxes, w·9)
+    down = (top <= y) & (y < top + height)  # (boxes, h·9)
+    return (down.unsqueeze(2) & across.unsqueeze(1)).any(0)
+
+
+def _difficult(asked: _Asked, area: Tensor, several: bool) -> Tensor:
+    """Whether boxes of this area (M,) are small, and a thing of another kind is there, (M,)."""
+    others = [bool(asked.things.keys() - kinds) or not several for *_, kinds in asked.mentions]
+    return (area < LARGE) & torch.tensor(others)
+
+
+def _part(values: Sequence[NDArray[np.float64]], bootstrap: int) -> Part:
+    """Means over all mentions, with intervals from resampled photos."""
+    kept = [own for own in values if len(own)]
+    shares = [Share(math.nan)] * (len(MEASURES) * len(MAPS) + 1)
+    if kept:
+        shares = _shares(np.array([[len(own), *own.sum(0)] for own in kept]), bootstrap)
+    rows = (shares[start : start + len(MAPS)] for start in range(0, len(shares) - 1, len(MAPS)))
+    pointing, mass, spread = (dict(zip(MAPS, row, strict=True)) for row in rows)
+    return Part(len(kept), sum(map(len, kept)), pointing, mass, spread, shares[-1])
+
+
+def _shares(sums: NDArray[np.float64], bootstrap: int) -> list[Share]:
+    """Means and their intervals from each photo's number of mentions and sums (P, 14)."""
+    means = sums[:, 1:].sum(0) / sums[:, 0].sum()
+    if not bootstrap:
+        return [Share(value) for value in means.tolist()]
+    chance = np.full(len(sums), 1 / len(sums))
+    rng = np.random.default_rng(0)
+    drawn = np.array([rng.multinomial(len(sums), chance) @ sums for _ in range(bootstrap)])
+    ends = np.percentile(drawn[:, 1:] / drawn[:, :1], (2.5, 97.5), axis=0)  # (2, 13)
+    return [
+        Share(value, (low, high))
+        for value, low, high in zip(means.tolist(), *ends.tolist(), strict=True)
+    ]
+
+
+def _recipe(grid: tuple[int, int], asked: Sequence[_Asked], several: bool, bootstrap: int) -> str:
+    others = ", another kind present" if several else ""
+    return " | ".join(
+        [
+            f"teacher-forced on {sum(len(entry.words) for entry in asked)} reference captions",
+            f"grid {grid[0]}×{grid[1]}",
+            "pointing: centre of the peak cell in a box",
+            f"mass: {POINTS}×{POINTS} points a cell",
+            f"centre: Gaussian, σ = {SIGMA:g} sides",
+            f"difficult: boxes under {LARGE:.0%} of the photo{others}",
+            f"bootstrap {bootstrap} over photos, seed 0" if bootstrap else "no bootstrap",
+        ]
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,411 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from captioner import checkpoint as checkpoints
+from captioner import config
+from captioner.checkpoint import Checkpoint
+from captioner.config import ModelConfig, SearchOptions
+from captioner.errors import CheckpointError
+from captioner.images import Preprocess
+from captioner.nn.model import build_model
+from captioner.prediction import Captioner
+from captioner.text import Vocabulary
+
+WORDS = ("a", "dog", "éclair", "runs", "t-shirt", "'s", "雪")
+SMALL = {
+    "encoder": {"image_size": 64, "feature_size": 23, "weights": "random"},
+    "attention": {"size": 19},
+    "decoder": {"hidden_size": 29, "embedding_size": 17},
+}
+
+
+def made(**decoder: Any) -> Checkpoint:
+    settings = config.from_dict(ModelConfig, {**SMALL, "decoder": {**SMALL["decoder"], **decoder}})
+    torch.manual_seed(5)
+    model = build_model(settings, len(WORDS) + 4)
+    for module in model.modules():  # statistics that float16 would spoil
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(std=3.0)
+            module.running_var.uniform_(0.3, 7.0)
+    return Checkpoint(
+        model=model.eval(),
+        config=settings,
+        vocabulary=Vocabulary(WORDS),
+        preprocess=Preprocess(64),
+        search=SearchOptions(beam_size=2, max_length=7),
+        provenance={"licence": "ours", "scores": {"cider": 0.5}, "epoch": 3},
+    )
+
+
+@pytest.fixture(scope="module")
+def tied() -> Checkpoint:
+    return made()
+
+
+@pytest.fixture(scope="module")
+def saved(tied: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("saved") / "model.safetensors"
+    checkpoints.save(tied, path)
+    return path
+
+
+def photo() -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 256, (71, 83, 3)).astype(np.uint8)
+
+
+# ---- the round trip ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tie", [True, False])
+def test_float32_comes_back_bit_by_bit(tie: bool, tmp_path: Path) -> None:
+    checkpoint = made(tie_embeddings=tie)
+    checkpoints.save(checkpoint, tmp_path / "model.safetensors", torch.float32)
+    loaded = checkpoints.load(tmp_path / "model.safetensors")
+    before, after = checkpoint.model.state_dict(), loaded.model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert (loaded.model.decoder.output.weight is loaded.model.decoder.embedding.weight) == tie
+    assert loaded.config == checkpoint.config
+    assert loaded.vocabulary == checkpoint.vocabulary
+    assert loaded.preprocess == checkpoint.preprocess
+    assert loaded.search == checkpoint.search
+    assert loaded.provenance == checkpoint.provenance
+    assert not any(module.training for module in loaded.model.modules())
+
+
+def test_float16_rounds_weights_but_not_statistics(tied: Checkpoint, saved: Path) -> None:
+    loaded = checkpoints.load(saved).model.state_dict()
+    for name, value in tied.model.state_dict().items():
+        assert loaded[name].dtype == value.dtype
+        exact = "running_" in name or not value.is_floating_point()
+        assert torch.equal(loaded[name], value if exact else value.half().float()), name
+    stored = load_file(saved)
+    assert {str(v.dtype) for k, v in stored.items() if "running_" in k} == {"torch.float32"}
+    assert stored["decoder.embedding.weight"].dtype == torch.float16
+
+
+def test_tied_weights_are_stored_once(saved: Path, tmp_path: Path) -> None:
+    assert "decoder.output.weight" not in load_file(saved)
+    untied = tmp_path / "untied.safetensors"
+    checkpoints.save(made(tie_embeddings=False), untied)
+    assert "decoder.output.weight" in load_file(untied)
+
+
+def test_the_captions_stay_the_same(tied: Checkpoint, tmp_path: Path) -> None:
+    checkpoints.save(tied, tmp_path / "exact.safetensors", torch.float32)
+    before = Captioner(tied)(photo())
+    exact = Captioner.load(tmp_path / "exact.safetensors")(photo())
+    assert exact.text == before.text
+    assert exact.log_prob == before.log_prob
+    assert np.array_equal(exact.maps, before.maps)
+
+
+def test_saving_what_was_loaded_changes_nothing(saved: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.safetensors"
+    checkpoints.save(checkpoints.load(saved), again)
+    first, second = load_file(saved), load_file(again)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_it_can_be_trained_further(saved: Path) -> None:
+    model = checkpoints.load(saved).model
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_model_in_another_memory_format_is_stored_the_same(
+    tied: Checkpoint, saved: Path, tmp_path: Path
+) -> None:
+    turned = dataclasses.replace(
+        tied, model=checkpoints.load(saved).model.to(memory_format=torch.channels_last)
+    )
+    checkpoints.save(turned, tmp_path / "turned.safetensors")
+    first, second = load_file(saved), load_file(tmp_path / "turned.safetensors")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+# ---- what it says of itself ----------------------------------------------------------------------
+
+
+def test_describe_builds_no_model(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "build_model", lambda *_: pytest.fail("a model was built"))
+    told = checkpoints.describe(saved)
+    assert told["file"] == str(saved)
+    assert told["bytes"] == saved.stat().st_size
+    assert told["parameters"] == sum(value.numel() for value in load_file(saved).values())
+    assert told["format"] == checkpoints.FORMAT
+    assert told["task"] == "caption"
+    assert told["vocabulary"][4:] == list(WORDS)
+    assert told["config"]["encoder"]["feature_size"] == 23
+    assert told["preprocess"]["size"] == 64
+    assert told["search"]["beam_size"] == 2
+    assert told["provenance"]["licence"] == "ours"
+
+
+def test_no_path_gets_into_the_file(tied: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    checkpoints.save(tied, path)
+    assert str(tmp_path).encode() not in path.read_bytes()
+
+
+def test_the_metadata_are_json_in_utf8(saved: Path) -> None:
+    with safe_open(saved, framework="np") as file:
+        header = {key: json.loads(value) for key, value in file.metadata().items()}
+    assert header["vocabulary"][-1] == "雪"
+
+
+# ---- writing whole or not at all -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failing", ["save_file", "fsync", "replace"])
+def test_a_failed_write_leaves_the_old_file(
+    failing: str, tied: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"the old one")
+
+    def half(tensors: Any, target: Path, metadata: Any) -> None:
+        Path(target).write_bytes(b"half of it")
+        raise SafetensorError("No space left on device")
+
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(
+        *{
+            "save_file": (checkpoints, "save_file", half),
+            "fsync": (checkpoints.os, "fsync", fail),
+            "replace": (Path, "replace", fail),
+        }[failing]
+    )
+    with pytest.raises(CheckpointError, match=r"cannot be written .*No space left.*make room") as e:
+        checkpoints.save(tied, path)
+    assert str(path) in str(e.value)
+    monkeypatch.undo()
+    assert path.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_interrupted_write_leaves_nothing_behind(
+    tied: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints.os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.save(tied, tmp_path / "model.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_a_file(tied: Checkpoint, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        checkpoints.save(tied, tmp_path / "file" / "model.safetensors")
+
+
+def test_missing_folders_are_made(tied: Checkpoint, tmp_path: Path) -> None:
+    checkpoints.save(tied, tmp_path / "a" / "b" / "model.safetensors")
+    assert checkpoints.load(tmp_path / "a" / "b" / "model.safetensors").config == tied.config
+
+
+# ---- files that are none -------------------------------------------------------------------------
+
+
+def refused(path: Path, message: str) -> None:
+    """Both readers refuse the file with one line that names it."""
+    for read in (checkpoints.load, checkpoints.describe):
+        with pytest.raises(CheckpointError, match=message) as caught:
+            read(path)
+        assert str(caught.value).startswith(f"{path}: ")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    refused(tmp_path / "none.safetensors", "no such file; expected a captioner checkpoint")
+    refused(tmp_path, "no such file")
+
+
+def test_a_file_without_permission(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def deny(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(checkpoints, "safe_open", deny)
+    refused(saved, r"cannot be read \(Permission denied\)")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"not a model at all, but a text\n" * 9, b"\0" * 99]
+)
+def test_no_safetensors_file(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    refused(path, "cut short or no safetensors file .*expected a captioner checkpoint")
+
+
+@pytest.mark.parametrize("share", [0.0001, 0.01, 0.5, 0.999])
+def test_a_file_cut_short(share: float, saved: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    content = saved.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    refused(path, "cut short")
+
+
+def test_pickles_are_named_and_never_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pickle, "load", lambda *_: pytest.fail("unpickled"))
+    monkeypatch.setattr(torch, "load", lambda *_: pytest.fail("unpickled"))
+    for protocol in (2, 4, 5):
+        path = tmp_path / f"{protocol}.pt"
+        path.write_bytes(pickle.dumps({"weights": list(range(999))}, protocol))
+        refused(path, "a pickle, which could run anything when opened")
+    torch.save({"weight": torch.zeros(7)}, tmp_path / "new.pt")
+    refused(tmp_path / "new.pt", "a pickle")
+    torch.save(
+        {"weight": torch.zeros(7)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False
+    )
+    refused(tmp_path / "old.pt", "a pickle")
+    with zipfile.ZipFile(tmp_path / "any.zip", "w") as archive:
+        archive.writestr("any", "thing")
+    refused(tmp_path / "any.zip", "a pickle")
+
+
+@pytest.mark.parametrize("length", [0x80, 0x0280, 0x0480, 0x4B50])
+def test_a_length_that_looks_like_a_pickle(length: int, saved: Path, tmp_path: Path) -> None:
+    """A file begins with its header's length, whose bytes may be those of a pickle's beginning."""
+    content = saved.read_bytes()
+    (old,) = struct.unpack("<Q", content[:8])
+    length += -(-(old - length) // 65536) * 65536 if old > length else 0
+    path = tmp_path / "model.safetensors"
+    header = content[8 : 8 + old].ljust(length)
+    path.write_bytes(struct.pack("<Q", length) + header + content[8 + old :])
+    assert path.read_bytes()[:1] in (b"\x80", b"P")
+    assert checkpoints.describe(path)["vocabulary"][4:] == list(WORDS)
+
+
+def test_weights_of_a_plain_cnn(tmp_path: Path) -> None:
+    path = tmp_path / "mobilenet.safetensors"
+    save_file({"features.0.0.weight": torch.zeros(5, 3, 3, 3)}, path)
+    refused(path, "no captioner checkpoint: .*lack `format`.*model.encoder.weights")
+    save_file({"features.0.0.weight": torch.zeros(5)}, path, {"format": "pt"})
+    refused(path, "the metadata are no JSON")
+
+
+# ---- checkpoints that are not right --------------------------------------------------------------
+
+Change = Callable[[dict[str, Any], dict[str, torch.Tensor]], None]
+
+
+def altered(saved: Path, path: Path, change: Change) -> Path:
+    with safe_open(saved, framework="pt") as file:
+        header = {key: json.loads(value) for key, value in file.metadata().items()}
+    tensors = load_file(saved)
+    change(header, tensors)
+    texts = {k: v if isinstance(v, bytes) else json.dumps(v) for k, v in header.items()}
+    save_file(
+        tensors, path, {k: v.decode() if isinstance(v, bytes) else v for k, v in texts.items()}
+    )
+    return path
+
+
+def put(place: str, value: Any) -> Change:
+    def change(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+        *way, last = place.split(".")
+        node = header
+        for step in way:
+            node = node[step]
+        node[last] = value
+
+    return change
+
+
+def drop(name: str) -> Change:
+    return lambda header, tensors: header.pop(name)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (put("format", 2), r"format 2 is newer than this captioner reads \(1\); upgrade captioner"),
+        (put("format", "one"), "format one is newer"),
+        (put("task", "translation"), "a checkpoint for 'translation'; expected one for 'caption'"),
+        (drop("task"), "a checkpoint for None"),
+        (put("config", b"{broken"), "the metadata are no JSON"),
+        (put("provenance", b"9" * 5000), "the metadata are no JSON"),
+        (put("provenance", b"[" * 100_000), "the metadata are no JSON"),
+        (drop("vocabulary"), "the metadata lack vocabulary"),
+        (lambda h, t: [h.pop("config"), h.pop("search")], "the metadata lack config, search"),
+    ],
+)
+def test_metadata_that_no_reader_takes(
+    change: Change, message: str, saved: Path, tmp_path: Path
+) -> None:
+    refused(altered(saved, tmp_path / "model.safetensors", change), message)
+
+
+def reshape(name: str, *shape: int) -> Change:
+    return lambda header, tensors: tensors.update({name: torch.zeros(shape)})
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (put("config.encoder.name", "alexnet"), "encoder.name is 'alexnet'"),
+        (put("config.encoder.size", 3), "encoder.size is no setting"),
+        (put("config", [1, 2]), "expected a table"),
+        (put("config.decoder.hidden_size", 31), "size mismatch"),
+        (put("config.encoder.name", "resnet18"), "Missing key"),
+        (put("search.beam_size", 0), "beam_size is 0"),
+        (put("preprocess.std", [0, 0, 0]), "std"),
+        (put("preprocess", {}), "preprocess"),
+        (put("vocabulary", ["<pad>", "<bos>", "<eos>", "<unk>", "a", "a"]), "lists 'a' twice"),
+        (put("vocabulary", ["a", "dog"]), "does not start with <pad>, <bos>, <eos>, <unk>"),
+        (put("vocabulary", ["<pad>", "<bos>", "<eos>", "<unk>", 5, 6, 7]), "is no list of words"),
+        (put("vocabulary", ["<pad>", "<bos>", "<eos>", "<unk>", "too", "few"]), "size mismatch"),
+        (put("vocabulary", 7), "is no list of words"),
+        (put("vocabulary", {}), "is no list of words"),
+        (lambda h, t: t.pop("decoder.from_hidden.bias"), "Missing key.*from_hidden.bias"),
+        (lambda h, t: t.pop("decoder.embedding.weight"), "decoder.embedding.weight"),
+        (reshape("decoder.surplus", 3), "Unexpected key.*surplus"),
+        (reshape("decoder.output.bias", 3), "size mismatch for decoder.output.bias"),
+        (
+            lambda h, t: t.update({"decoder.output.bias": torch.zeros(11, dtype=torch.int64)}),
+            "floating point",
+        ),
+    ],
+)
+def test_checkpoints_that_contradict_themselves(
+    change: Change, reason: str, saved: Path, tmp_path: Path
+) -> None:
+    path = altered(saved, tmp_path / "model.safetensors", change)
+    with pytest.raises(
+        CheckpointError, match=r"contradicts itself .*get an undamaged copy"
+    ) as caught:
+        checkpoints.load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is not None
+    assert caught.match(reason)
+
+
+def test_without_shipped_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints.importlib.resources, "files", lambda package: tmp_path)
+    with pytest.raises(CheckpointError, match="the shipped weights are not there; reinstall"):
+        checkpoints.default_path()
+    (tmp_path / "caption.safetensors").touch()
+    assert checkpoints.default_path() == tmp_path / "caption.safetensors"

@@ -1,0 +1,385 @@
+"""One decoder: word by word or unrolled, with any cell, query, gate and memory."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from captioner.nn.attention import SCORE_BUILDERS, Attention, Memory
+from captioner.nn.decoder import Decoder, State, Unrolled
+
+V, E, S, D, SIZE = 23, 11, 13, 7, 5  # words, embedding, state, features, additive's hidden size
+B, N, T = 3, 17, 6
+LENGTHS = torch.tensor([4, 6, 1, 3, 6])  # of K = 5 sentences
+OWNERS = torch.tensor([2, 0, 0, 1, 2])
+
+VARIANTS = list(product(("lstm", "gru"), ("before", "after"), (True, False), (True, False)))
+every_variant = pytest.mark.parametrize(("cell", "query", "gate", "tied"), VARIANTS)
+every_step = pytest.mark.parametrize(
+    ("cell", "query"), list(product(("lstm", "gru"), ("before", "after")))
+)
+
+
+def decoder_of(
+    cell: str = "lstm",
+    query: str = "before",
+    gate: bool = True,
+    tied: bool = True,
+    dropout: float = 0.0,
+    score: str = "additive",
+) -> Decoder:
+    torch.manual_seed(3)
+    inputs = E + D if query == "before" else E
+    decoder = Decoder(
+        Attention(SCORE_BUILDERS[score](S, D, SIZE)),
+        nn.Embedding(V, E),
+        (nn.LSTMCell if cell == "lstm" else nn.GRUCell)(inputs, S),
+        context_size=D,
+        query=query,
+        gate=gate,
+        tie_embeddings=tied,
+        dropout=dropout,
+    )
+    with torch.no_grad():  # from nearly indifferent to opinionated
+        for parameter in decoder.parameters():
+            parameter.mul_(2)
+    return decoder.eval()
+
+
+def grids(batch: int = B) -> Memory:
+    return Memory(torch.randn(batch, N, D, generator=torch.Generator().manual_seed(5)))
+
+
+def sentences_of_words() -> Memory:
+    """A memory in a row, as of sentences of 17, 2 and 9 words."""
+    mask = torch.arange(N) < torch.tensor([17, 2, 9]).unsqueeze(1)
+    return Memory(grids().values, mask)
+
+
+def tokens_of() -> Tensor:
+    drawn = torch.randint(0, V, (len(LENGTHS), T), generator=torch.Generator().manual_seed(7))
+    return drawn.masked_fill(torch.arange(T) >= LENGTHS.unsqueeze(1), 0)
+
+
+def double(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().double().numpy()
+
+
+def assert_same(found: Unrolled, expected: Unrolled) -> None:
+    torch.testing.assert_close(found.padded_logits(), expected.padded_logits())
+    torch.testing.assert_close(found.weights, expected.weights)
+    assert found.extras.keys() == expected.extras.keys()
+    for name in expected.extras:
+        torch.testing.assert_close(found.extras[name], expected.extras[name])
+
+
+@every_variant
+@pytest.mark.parametrize("masked", [False, True])
+def test_word_by_word_is_unrolled(
+    cell: str, query: str, gate: bool, tied: bool, masked: bool
+) -> None:
+    decoder, tokens = decoder_of(cell, query, gate, tied), tokens_of()
+    memory = sentences_of_words() if masked else grids()
+    unrolled = decoder(tokens, LENGTHS, memory, OWNERS)
+    logits = unrolled.padded_logits()
+    assert logits.shape == (len(LENGTHS), T, V)
+    assert unrolled.weights.shape == (len(LENGTHS), T, 1, N)
+    assert unrolled.extras.keys() == ({"gate"} if gate else set())
+
+    ready, state = decoder.start(memory)
+    ready, state = ready.select(OWNERS), state.select(OWNERS)
+    for t in range(T):
+        step = decoder.step(tokens[:, t], state, ready)
+        state = step.state
+        runs = t < LENGTHS
+        found = {"logits": logits, "weights": unrolled.weights, **unrolled.extras}
+        expected = {
+            "logits": step.logits,
+            "weights": step.attended.weights,
+            **step.attended.extras,
+        }
+        assert found.keys() == expected.keys()
+        for name in expected:
+            torch.testing.assert_close(found[name][runs, t], expected[name][runs])
+            assert bool((found[name][~runs, t] == 0).all())
+
+
+@every_variant
+def test_sentences_together_are_sentences_alone(
+    cell: str, query: str, gate: bool, tied: bool
+) -> None:
+    decoder, tokens, memory = decoder_of(cell, query, gate, tied), tokens_of(), sentences_of_words()
+    together = decoder(tokens, LENGTHS, memory, OWNERS)
+    for k, (length, owner) in enumerate(zip(LENGTHS.tolist(), OWNERS.tolist(), strict=True)):
+        alone = decoder(
+            tokens[k : k + 1, :length],
+            LENGTHS[k : k + 1],
+            memory.select(slice(owner, owner + 1)),
+        )
+        torch.testing.assert_close(alone.padded_logits()[0], together.padded_logits()[k, :length])
+        torch.testing.assert_close(alone.weights[0], together.weights[k, :length])
+        for name, values in alone.extras.items():
+            torch.testing.assert_close(values[0], together.extras[name][k, :length])
+
+
+def test_without_owners_the_kth_sentence_is_about_the_kth_memory() -> None:
+    decoder, tokens = decoder_of(), tokens_of()
+    memory = grids(len(LENGTHS))
+    assert_same(
+        decoder(tokens, LENGTHS, memory),
+        decoder(tokens, LENGTHS, memory, torch.arange(len(LENGTHS))),
+    )
+
+
+@every_step
+@pytest.mark.parametrize("score", ["additive", "general"])
+def test_padding_a_memory_changes_nothing(cell: str, query: str, score: str) -> None:
+    decoder, tokens = decoder_of(cell, query, score=score), tokens_of()
+    memory = sentences_of_words()
+    assert memory.mask is not None
+    padded = Memory(F.pad(memory.values, (0, 0, 0, 2), value=1e3), F.pad(memory.mask, (0, 2)))
+    expected = decoder(tokens, LENGTHS, memory, OWNERS)
+    found = decoder(tokens, LENGTHS, padded, OWNERS)
+    torch.testing.assert_close(found.padded_logits(), expected.padded_logits())
+    torch.testing.assert_close(found.weights, F.pad(expected.weights, (0, 2)))
+    unmasked = ~padded.mask[OWNERS]
+    assert bool((found.weights[:, :, 0].transpose(1, 2)[unmasked] == 0).all())
+
+
+def test_a_memory_without_a_word_is_an_error() -> None:
+    memory = Memory(grids().values, torch.tensor([[True], [False], [True]]).expand(B, N))
+    with pytest.raises(ValueError, match=r"memories \[1\] are masked everywhere"):
+        decoder_of().start(memory)
+
+
+def test_padding_behind_a_sentence_is_not_read() -> None:
+    decoder, tokens, memory = decoder_of(), tokens_of(), grids()
+    dirty = torch.where(torch.arange(T) < LENGTHS.unsqueeze(1), tokens, V - 1)
+    longer = F.pad(dirty, (0, 3), value=V - 1)
+    expected = decoder(tokens, LENGTHS, memory, OWNERS)
+    for given in (dirty, longer):
+        assert_same(decoder(given, LENGTHS, memory, OWNERS), expected)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+class ByHand:
+    """The decoder's equations in NumPy, float64, for one sentence."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
+        self.weights = {name: double(value) for name, value in decoder.named_parameters()}
+        self.after = decoder.query == "after"
+
+    def affine(self, name: str, x: np.ndarray) -> np.ndarray:
+        return self.weights[f"{name}.weight"] @ x + self.weights[f"{name}.bias"]
+
+    def recur(self, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        w = self.weights
+        from_input = w["cell.weight_ih"] @ x + w["cell.bias_ih"]
+        from_state = w["cell.weight_hh"] @ h + w["cell.bias_hh"]
+        if isinstance(self.decoder.cell, nn.LSTMCell):
+            i, f, g, o = np.split(from_input + from_state, 4)
+            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+            return sigmoid(o) * np.tanh(c), c
+        (r, z, n), (hr, hz, hn) = np.split(from_input, 3), np.split(from_state, 3)
+        z = sigmoid(z + hz)
+        return (1 - z) * np.tanh(n + sigmoid(r + hr) * hn) + z * h, c
+
+    def attend(self, q: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        w = self.weights
+        keys = values @ w["attention.score.key.weight"].T
+        hidden = np.tanh(self.affine("attention.score.query", q) + keys)
+        energies = hidden @ w["attention.score.energy.weight"][0]
+        raised = np.exp(energies - energies.max())
+        weights = raised / raised.sum()
+        gate = sigmoid(self.affine("gate", q))[0] if self.decoder.gate is not None else 1.0
+        return gate * (weights @ values), weights, gate
+
+    def run(self, tokens: list[int], values: np.ndarray) -> list[dict[str, np.ndarray]]:
+        mean = values.mean(0)
+        h = np.tanh(self.affine("initial_hidden", mean))
+        c = np.tanh(self.affine("initial_cell", mean)) if "initial_cell.bias" in self.weights else h
+        steps = []
+        for token in tokens:
+            embedded = self.weights["embedding.weight"][token]
+            if self.after:
+                h, c = self.recur(embedded, h, c)
+                context, weights, gate = self.attend(h, values)
+            else:
+                context, weights, gate = self.attend(h, values)
+                h, c = self.recur(np.concatenate([embedded, context]), h, c)
+            deep = embedded + self.affine("from_hidden", h) + self.affine("from_context", context)
+            matrix = self.weights.get("output.weight", self.weights["embedding.weight"])
+            logits = matrix @ np.tanh(deep) + self.weights["output.bias"]
+            steps.append({"logits": logits, "weights": weights, "gate": np.array(gate)})
+        return steps
+
+
+@every_variant
+def test_the_steps_are_the_equations(cell: str, query: str, gate: bool, tied: bool) -> None:
+    decoder = decoder_of(cell, query, gate, tied)
+    memory, tokens = grids(1), [2, 19, 5, 11]
+    unrolled = decoder(torch.tensor([tokens]), torch.tensor([len(tokens)]), memory)
+    expected = ByHand(decoder).run(tokens, double(memory.values[0]))
+    for t, step in enumerate(expected):
+        found = unrolled.padded_logits()[0, t]
+        np.testing.assert_allclose(double(found), step["logits"], atol=2e-5)
+        np.testing.assert_allclose(double(unrolled.weights[0, t, 0]), step["weights"], atol=1e-6)
+        if gate:
+            np.testing.assert_allclose(
+                double(unrolled.extras["gate"][0, t, 0]), step["gate"], atol=1e-6
+            )
+
+
+def test_the_query_before_does_not_see_the_word_and_the_query_after_does() -> None:
+    twice = Memory(grids(1).values.expand(2, -1, -1))
+    for query, sees in (("before", False), ("after", True)):
+        decoder = decoder_of(query=query)
+        ready, state = decoder.start(twice)
+        weights = decoder.step(torch.tensor([5, 9]), state, ready).attended.weights.detach()
+        assert (float((weights[0] - weights[1]).abs().max()) > 1e-4) == sees
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_states_are_selected_with_everything_they_have(cell: str) -> None:
+    decoder, memory = decoder_of(cell), grids()
+    ready, state = decoder.start(memory)
+    assert (state.cell is None) == (cell == "gru")
+    indices = torch.tensor([2, 2, 0, 1])
+    for chosen in (indices, slice(2)):
+        selected = state.select(chosen)
+        assert torch.equal(selected.hidden, state.hidden[chosen])
+        if state.cell is None:
+            assert selected.cell is None
+        else:
+            assert selected.cell is not None
+            assert torch.equal(selected.cell, state.cell[chosen])
+    tokens = torch.tensor([3, 8, 13])
+    step = decoder.step(tokens, state, ready)
+    moved = decoder.step(tokens[indices], state.select(indices), ready.select(indices))
+    torch.testing.assert_close(moved.logits, step.logits[indices])
+    torch.testing.assert_close(moved.state.hidden, step.state.hidden[indices])
+
+
+def test_a_step_leaves_its_state_alone() -> None:
+    decoder = decoder_of()
+    ready, state = decoder.start(grids())
+    kept = State(state.hidden.clone(), None if state.cell is None else state.cell.clone())
+    tokens = torch.tensor([3, 8, 13])
+    first = decoder.step(tokens, state, ready).logits
+    assert torch.equal(state.hidden, kept.hidden)
+    assert torch.equal(decoder.step(tokens, state, ready).logits, first)
+
+
+def test_dropout_is_for_training() -> None:
+    decoder, tokens, memory = decoder_of(dropout=0.5), tokens_of(), grids()
+    plain = decoder_of(dropout=0.0)
+    assert_same(decoder(tokens, LENGTHS, memory, OWNERS), plain(tokens, LENGTHS, memory, OWNERS))
+    decoder.train()
+    one, other = (decoder(tokens, LENGTHS, memory, OWNERS).padded_logits() for _ in range(2))
+    assert not torch.equal(one, other)
+    torch.manual_seed(11)
+    first = decoder(tokens, LENGTHS, memory, OWNERS)
+    torch.manual_seed(11)
+    assert_same(decoder(tokens, LENGTHS, memory, OWNERS), first)
+
+
+class Dropped(nn.Module):
+    """In the place of dropout: drops everything that is handed to it at one of its calls."""
+
+    def __init__(self, call: int) -> None:
+        super().__init__()
+        self.left = call
+
+    def forward(self, given: Tensor) -> Tensor:
+        self.left -= 1
+        return given * 0 if self.left == 0 else given
+
+
+@pytest.mark.parametrize("unrolled", [False, True])
+def test_embeddings_and_the_deep_output_are_dropped(unrolled: bool) -> None:
+    decoder, memory = decoder_of(), grids()
+
+    def logits(tokens: list[int], call: int) -> Tensor:
+        decoder.dropout = Dropped(call)
+        if unrolled:
+            found = decoder(torch.tensor([tokens]).T, torch.ones(B, dtype=torch.long), memory)
+            return found.logits.data
+        ready, state = decoder.start(memory)
+        return decoder.step(torch.tensor(tokens), state, ready).logits
+
+    without_words = logits([3, 8, 13], call=1)
+    torch.testing.assert_close(logits([4, 4, 19], call=1), without_words)
+    assert not torch.allclose(logits([4, 4, 19], call=0), logits([3, 8, 13], call=0))
+    torch.testing.assert_close(
+        logits([3, 8, 13], call=2), decoder.output.bias.detach().expand(B, -1)
+    )
+
+
+@every_variant
+def test_the_gradient_reaches_every_parameter(
+    cell: str, query: str, gate: bool, tied: bool
+) -> None:
+    decoder = decoder_of(cell, query, gate, tied)
+    assert (decoder.output.weight is decoder.embedding.weight) == tied
+    decoder(tokens_of(), LENGTHS, grids(), OWNERS).logits.data.square().sum().backward()
+    for name, parameter in decoder.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool((parameter.grad != 0).any()), name
+
+
+def test_the_gradient_knows_no_padding() -> None:
+    """The loss of one sentence moves the memory of that sentence only, at its real positions."""
+    decoder, tokens, memory = decoder_of(), tokens_of(), sentences_of_words()
+    values = memory.values.clone().requires_grad_()
+    unrolled = decoder(tokens, LENGTHS, Memory(values, memory.mask), OWNERS)
+    unrolled.padded_logits()[3].square().sum().backward()  # sentence 3 is about memory 1
+    assert values.grad is not None
+    assert bool((values.grad[1, :2] != 0).any(-1).all())
+    assert bool((values.grad[1, 2:] == 0).all())
+    assert bool((values.grad[[0, 2]] == 0).all())
+
+
+@every_step
+def test_half_precision_learns_too(cell: str, query: str) -> None:
+    decoder, tokens, memory = decoder_of(cell, query), tokens_of(), sentences_of_words()
+    expected = decoder(tokens, LENGTHS, memory, OWNERS)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = decoder(tokens, LENGTHS, memory, OWNERS)
+    torch.testing.assert_close(
+        found.padded_logits().float(), expected.padded_logits(), atol=0.3, rtol=0.1
+    )
+    sums = found.weights.float().sum(-1)
+    runs = torch.arange(T) < LENGTHS.unsqueeze(1)
+    torch.testing.assert_close(sums[runs], torch.ones_like(sums[runs]), atol=2**-7, rtol=0)
+    found.logits.data.float().square().sum().backward()
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in decoder.parameters())
+
+
+def test_without_a_gate_there_is_none() -> None:
+    gated, plain = decoder_of(gate=True), decoder_of(gate=False)
+    assert plain.gate is None
+    plain.load_state_dict({k: v for k, v in gated.state_dict().items() if "gate" not in k})
+    with torch.no_grad():
+        gated.gate.weight.zero_()
+        gated.gate.bias.fill_(40)  # σ(40) is 1
+    tokens = tokens_of()
+    open_, none = (d(tokens, LENGTHS, grids(), OWNERS) for d in (gated, plain))
+    torch.testing.assert_close(open_.padded_logits(), none.padded_logits())
+    assert none.extras == {}
+    with torch.no_grad():
+        gated.gate.bias.fill_(-200)  # σ(−200) is 0 and passes nothing
+    shut = gated(tokens, LENGTHS, grids(), OWNERS)
+    shuffled = Memory(grids().values.roll(3, 1))  # only the mean, which stays, still counts
+    torch.testing.assert_close(
+        gated(tokens, LENGTHS, shuffled, OWNERS).padded_logits(), shut.padded_logits()
+    )
+    assert not shut.extras["gate"].any()

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import captioner
+
+ROOT = Path(__file__).parent.parent
+
+
+def _python(code: str, folder: Path = ROOT) -> str:
+    """What a fresh interpreter prints."""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import captioner; dir(captioner); captioner.__version__",
+        "import captioner.cli",
+        "from captioner.config import SearchOptions",
+        "from captioner import ConfigError, Recipe",
+    ],
+)
+def test_importing_loads_nothing_heavy(statement: str) -> None:
+    code = f"import sys; {statement}; print(*sys.modules)"
+    loaded = {name.partition(".")[0] for name in _python(code).split()}
+    heavy = {"torch", "torchvision", "gradio", "nltk", "matplotlib", "numpy", "PIL", "tqdm"}
+    assert not loaded & heavy
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["caption", "--help"], ["train", "--help"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    code = f"""
+import sys
+from captioner.cli import main
+try:
+    main({arguments!r})
+except SystemExit as end:
+    assert end.code == 0
+print("modules:", *sys.modules)
+"""
+    loaded = _python(code).partition("modules:")[2].split()
+    assert not {"torch", "gradio", "numpy", "PIL"} & {name.partition(".")[0] for name in loaded}
+
+
+def test_every_public_name_is_there() -> None:
+    for name in captioner.__all__:
+        assert getattr(captioner, name) is not None
+    assert set(captioner.__all__) <= set(dir(captioner))
+    assert sorted(captioner.__all__) == captioner.__all__
+
+
+def test_public_names_are_the_layers_own() -> None:
+    from captioner import checkpoint, evaluation, prediction, training
+
+    assert captioner.Captioner is prediction.Captioner
+    assert captioner.load_checkpoint is checkpoint.load
+    assert captioner.save_checkpoint is checkpoint.save
+    assert captioner.describe_checkpoint is checkpoint.describe
+    assert captioner.evaluate is evaluation.evaluate
+    assert captioner.train is training.train
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(AttributeError, match="module 'captioner' has no attribute 'Translator'"):
+        captioner.Translator  # noqa: B018
+    with pytest.raises(ImportError):
+        from captioner import Translator  # noqa: F401
+
+
+def test_the_version_is_the_projects() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert captioner.__version__ == project["version"]
+
+
+def _copied(folder: Path) -> None:
+    """The package's first file alone, as it would lie in site-packages."""
+    (folder / "captioner").mkdir()
+    source = (ROOT / "captioner" / "__init__.py").read_text(encoding="utf-8")
+    (folder / "captioner" / "__init__.py").write_text(source, encoding="utf-8")
+
+
+def test_outside_a_checkout_the_version_is_the_installed_one(tmp_path: Path) -> None:
+    _copied(tmp_path)
+    asked = "import captioner; print(captioner.__version__, len(captioner.__path__))"
+    hidden = (  # whatever is installed here
+        "import importlib.metadata as metadata\n"
+        "def version(name): raise metadata.PackageNotFoundError(name)\n"
+        "metadata.version = version\n"
+    )
+    assert _python(hidden + asked, tmp_path).split() == ["unknown", "1"]
+    installed = tmp_path / "captioner-7.3.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: captioner\nVersion: 7.3\n")
+    assert _python(asked, tmp_path).split() == ["7.3", "1"]
+
+
+def test_in_a_checkout_the_sister_folders_belong_to_the_package(tmp_path: Path) -> None:
+    _copied(tmp_path)
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "5.1"\n')
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "__init__.py").write_text("")
+    (tmp_path / "checkpoints" / "caption.safetensors").write_text("weights")
+    code = (
+        "import captioner, captioner.checkpoints\n"
+        "from importlib.resources import files\n"
+        "print((files('captioner.checkpoints') / 'caption.safetensors').read_text())\n"
+        "print(captioner.__version__)\n"
+    )
+    assert _python(code, tmp_path).split() == ["weights", "5.1"]

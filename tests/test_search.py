@@ -1,0 +1,624 @@
+"""Decoding, held against naive searches that share no code with it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from captioner.config import SearchOptions
+from captioner.errors import ConfigError
+from captioner.nn.attention import SCORE_BUILDERS, Attended, Attention, Memory
+from captioner.nn.decoder import Decoder, State, Step
+from captioner.search import Hypothesis, force, search, uniform_draws, word_log_probs
+from captioner.text import BOS, EOS, PAD, UNK
+
+V, E, S, D, N, B = 23, 11, 13, 7, 17, 5
+MAX_LENGTH = 6
+
+
+def decoder_of(seed: int = 3, cell: str = "lstm", query: str = "before") -> Decoder:
+    torch.manual_seed(seed)
+    inputs = E + D if query == "before" else E
+    decoder = Decoder(
+        Attention(SCORE_BUILDERS["additive"](S, D, 5)),
+        nn.Embedding(V, E),
+        (nn.LSTMCell if cell == "lstm" else nn.GRUCell)(inputs, S),
+        context_size=D,
+        query=query,
+        tie_embeddings=False,
+    )
+    with torch.no_grad():  # from nearly indifferent to opinionated
+        for parameter in decoder.parameters():
+            parameter.mul_(2)
+        decoder.output.weight.mul_(3)
+        decoder.output.bias[EOS] += 2
+    return decoder.eval()
+
+
+def memory_of(masked: bool = False) -> Memory:
+    values = 2 * torch.randn(B, N, D, generator=torch.Generator().manual_seed(5))
+    mask = torch.arange(N) < torch.tensor([17, 3, 1, 11, 5]).unsqueeze(1)
+    return Memory(values, mask if masked else None)
+
+
+def options_of(**settings: Any) -> SearchOptions:
+    return SearchOptions(**{"max_length": MAX_LENGTH, "alternatives": 3, **settings})
+
+
+class Scripted:
+    """A decoder whose distributions are drawn anew for every photo and every beginning.
+
+    It stands in for the real one, and what it attends to betrays the words that a step had read.
+    """
+
+    def __init__(self, words: int, sharpness: float = 2.0) -> None:
+        self.embedding = nn.Embedding(words, 1)
+        self.words, self.sharpness = words, sharpness
+        self.cache: dict[tuple[int, ...], np.ndarray] = {}
+
+    def log_probs(self, photo: int, said: tuple[int, ...]) -> np.ndarray:
+        """(V,) after the words `said`."""
+        key = (photo, *said)
+        if key not in self.cache:
+            logits = self.sharpness * np.random.default_rng(key).normal(size=self.words)
+            logits[[PAD, BOS, UNK]] += 9  # a search that may say them, will
+            self.cache[key] = logits
+        kept = self.cache[key].copy()
+        kept[[PAD, BOS, UNK]] = -np.inf
+        return kept - np.log(np.exp(kept).sum())
+
+    def start(self, memory: Memory) -> tuple[Memory, State]:
+        return memory, State(torch.zeros(len(memory), 0))
+
+    def step(self, tokens: Tensor, state: State, memory: Memory) -> Step:
+        read = torch.cat([state.hidden, tokens.unsqueeze(1)], 1)  # the start and the words so far
+        photos = memory.values[:, 0, 0].long().tolist()
+        rows = [
+            (photo, *map(int, row[1:])) for photo, row in zip(photos, read.tolist(), strict=True)
+        ]
+        for photo, *said in rows:
+            self.log_probs(photo, tuple(said))
+        logits = torch.tensor(np.stack([self.cache[row] for row in rows]), dtype=torch.float32)
+        weights = torch.zeros(len(rows), 2, N)
+        for number, row in enumerate(rows):
+            for head, place in enumerate(places(row[0], row[1:])):
+                weights[number, head, place] = 1
+        extras = {"last": tokens.unsqueeze(1)}
+        return Step(logits, Attended(memory.values[:, 0], weights, extras), State(read))
+
+
+def places(photo: int, said: Sequence[int]) -> tuple[int, int]:
+    """Where the two heads look after the words `said`: every beginning somewhere else."""
+    number = sum(word * 7**place for place, word in enumerate(said, 1)) + photo
+    return number % N, (number // N) % N
+
+
+def photos_of(*numbers: int) -> Memory:
+    return Memory(torch.tensor(numbers).float().view(-1, 1, 1).expand(-1, N, 1))
+
+
+def run(decoder: Decoder | Scripted, memory: Memory, *arguments: Any, **settings: Any) -> Any:
+    return search(decoder, memory, *arguments, **settings)  # type: ignore[arg-type]
+
+
+def every_sentence(words: int, max_length: int) -> Iterator[tuple[int, ...]]:
+    for length in range(max_length + 1):
+        yield from itertools.product(range(4, words), repeat=length)
+
+
+def log_prob_of(script: Scripted, photo: int, sentence: tuple[int, ...]) -> float:
+    ended = (*sentence, EOS)
+    return sum(script.log_probs(photo, ended[:t])[word] for t, word in enumerate(ended))
+
+
+@dataclass(frozen=True)
+class Found:
+    tokens: tuple[int, ...]
+    total: float
+
+    def score(self, penalty: float) -> float:
+        return self.total / (len(self.tokens) + 1) ** penalty
+
+
+def naive_beam(
+    script: Scripted, photo: int, beams: int, max_length: int, prefix: Sequence[int] = ()
+) -> list[Found]:
+    """Beam search with lists, in float64."""
+    alive, done = [Found((), 0.0)], []
+    for step in range(max_length + 1):
+        if step < len(prefix):
+            allowed: Sequence[int] = [prefix[step]]
+        else:
+            allowed = [EOS] if step == max_length else [EOS, *range(4, script.words)]
+        longer = [
+            Found((*one.tokens, word), one.total + script.log_probs(photo, one.tokens)[word])
+            for one in alive
+            for word in allowed
+        ]
+        longer.sort(key=lambda one: -one.total)
+        best = longer[: beams - len(done)]
+        done += [replace(one, tokens=one.tokens[:-1]) for one in best if one.tokens[-1] == EOS]
+        alive = [one for one in best if one.tokens[-1] != EOS]
+    return done
+
+
+def assert_rests_on_its_own_words(script: Scripted, photo: int, found: Hypothesis) -> None:
+    """Everything that it carries comes from the beginnings that it went through itself."""
+    words = len(found.tokens)
+    assert found.weights.shape == (words, 2, N)
+    for t, word in enumerate(found.tokens):
+        said = found.tokens[:t]
+        log_probs = script.log_probs(photo, said)
+        np.testing.assert_allclose(found.log_probs[t], log_probs[word], atol=1e-5)
+        for head, place in enumerate(places(photo, said)):
+            assert found.weights[t, head].tolist() == np.eye(N)[place].tolist()
+        assert found.extras["last"][t].tolist() == [said[-1] if said else BOS]
+        best = np.argsort(-log_probs, kind="stable")[: found.alternatives.shape[1]]
+        assert found.alternatives[t].tolist() == best.tolist()
+        np.testing.assert_allclose(found.alternative_probs[t], np.exp(log_probs[best]), atol=1e-5)
+    end = script.log_probs(photo, found.tokens)[EOS]
+    np.testing.assert_allclose(found.end_log_prob, end, atol=1e-5)
+    total = log_prob_of(script, photo, found.tokens)
+    np.testing.assert_allclose(found.log_prob, total, atol=1e-4)
+
+
+@pytest.mark.parametrize("beams", [1, 2, 3, 5, 11])
+@pytest.mark.parametrize("penalty", [0.0, 0.7])
+def test_beam_search_is_the_naive_one(beams: int, penalty: float) -> None:
+    script = Scripted(words=9)
+    options = options_of(beam_size=beams, n_best=beams, length_penalty=penalty)
+    photos = range(7)
+    for photo, found in zip(photos, run(script, photos_of(*photos), options), strict=True):
+        expected = naive_beam(script, photo, beams, MAX_LENGTH)
+        expected.sort(key=lambda one: -one.score(penalty))
+        assert [one.tokens for one in found] == [one.tokens for one in expected]
+        for hypothesis, one in zip(found, expected, strict=True):
+            np.testing.assert_allclose(hypothesis.score(penalty), one.score(penalty), atol=1e-4)
+            assert_rests_on_its_own_words(script, photo, hypothesis)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.7, 2.0])
+def test_a_beam_as_wide_as_all_sentences_finds_them_all(penalty: float) -> None:
+    script = Scripted(words=6)
+    sentences = list(every_sentence(words=6, max_length=3))
+    assert len(sentences) == 1 + 2 + 4 + 8
+    options = options_of(
+        beam_size=len(sentences), n_best=len(sentences), max_length=3, length_penalty=penalty
+    )
+    for photo, found in zip((3, 8), run(script, photos_of(3, 8), options), strict=True):
+        scores = {
+            sentence: log_prob_of(script, photo, sentence) / (len(sentence) + 1) ** penalty
+            for sentence in sentences
+        }
+        expected = sorted(sentences, key=lambda sentence: -scores[sentence])
+        assert [one.tokens for one in found] == expected
+        np.testing.assert_allclose(
+            [one.score(penalty) for one in found], [scores[s] for s in expected], atol=1e-4
+        )
+        best = run(script, photos_of(photo), replace(options, n_best=3))
+        assert [one.tokens for one in best[0]] == expected[:3]
+
+
+def test_the_probabilities_of_all_sentences_sum_to_1_short_of_those_that_are_cut() -> None:
+    script = Scripted(words=6)
+    options = options_of(beam_size=15, n_best=15, max_length=3)
+    [found] = run(script, photos_of(2), options)
+    # At the last step the end is forced, but counts with its own probability.
+    cut = sum(
+        math.exp(one.log_prob - one.end_log_prob) * (1 - math.exp(one.end_log_prob))
+        for one in found
+        if len(one.tokens) == 3
+    )
+    assert math.isclose(sum(math.exp(one.log_prob) for one in found) + cut, 1, rel_tol=1e-4)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(("cell", "query"), [("lstm", "before"), ("gru", "after")])
+def test_a_beam_of_1_is_greedy(cell: str, query: str, masked: bool) -> None:
+    decoder, memory = decoder_of(cell=cell, query=query), memory_of(masked)
+    found = search(decoder, memory, options_of(beam_size=1))
+    lengths = set()
+    for photo in range(B):
+        ready, state = decoder.start(memory.select(slice(photo, photo + 1)))
+        token, said, log_prob = BOS, [], 0.0
+        while token != EOS:
+            step = decoder.step(torch.tensor([token]), state, ready)
+            logits, state = step.logits[0].detach().double().numpy(), step.state
+            logits[[PAD, BOS, UNK]] = -np.inf
+            log_probs = logits - np.log(np.exp(logits).sum())
+            token = EOS if len(said) == MAX_LENGTH else int(log_probs.argmax())
+            log_prob += log_probs[token]
+            said.append(token)
+        assert found[photo][0].tokens == tuple(said[:-1])
+        np.testing.assert_allclose(found[photo][0].log_prob, log_prob, atol=1e-4)
+        lengths.add(len(said))
+    assert len(lengths) > 1  # or the ends would not have been tried
+
+
+def assert_same(found: Hypothesis, expected: Hypothesis) -> None:
+    assert found.tokens == expected.tokens
+    assert found.alternatives.shape == expected.alternatives.shape
+    close = {"rtol": 1e-4, "atol": 1e-5}
+    np.testing.assert_allclose(found.end_log_prob, expected.end_log_prob, **close)
+    for name in ("log_probs", "weights", "alternative_probs"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), **close)
+    assert found.alternatives.tolist() == expected.alternatives.tolist()
+    assert found.extras.keys() == expected.extras.keys()
+    for name in expected.extras:
+        np.testing.assert_allclose(found.extras[name], expected.extras[name], **close)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    "settings",
+    [{"beam_size": 1}, {"beam_size": 5, "n_best": 5}, {"sample": True, "n_best": 3, "seed": 7}],
+    ids=["greedy", "beam", "sample"],
+)
+def test_a_batch_of_photos_is_one_at_a_time(settings: dict[str, Any], masked: bool) -> None:
+    decoder, memory, options = decoder_of(), memory_of(masked), options_of(**settings)
+    together = search(decoder, memory, options)
+    for photo, expected in enumerate(together):
+        alone = memory.select(slice(photo, photo + 1))
+        [found] = search(decoder, alone, options, indices=[photo])
+        assert len(found) == len(expected) == options.n_best
+        for one, other in zip(found, expected, strict=True):
+            assert_same(one, other)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("query", ["before", "after"])
+@pytest.mark.parametrize("settings", [{"beam_size": 7, "n_best": 7}, {"sample": True, "n_best": 5}])
+def test_what_is_found_is_what_teacher_forcing_says(
+    settings: dict[str, Any], query: str, masked: bool
+) -> None:
+    decoder, memory = decoder_of(query=query), memory_of(masked)
+    found = search(decoder, memory, options_of(**settings))
+    owners = [photo for photo, hypotheses in enumerate(found) for _ in hypotheses]
+    sentences = [one.tokens for hypotheses in found for one in hypotheses]
+    assert len({len(sentence) for sentence in sentences}) > 2
+    forced = force(decoder, memory, sentences, owners, alternatives=3)
+    for one, other in zip(itertools.chain.from_iterable(found), forced, strict=True):
+        assert_same(one, other)
+        assert one.log_prob == pytest.approx(other.log_prob, abs=1e-4)
+        assert set(one.extras) == {"gate"}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("sample", [False, True])
+def test_what_every_hypothesis_keeps(sample: bool, masked: bool) -> None:
+    memory = memory_of(masked)
+    options = options_of(beam_size=5, n_best=5, sample=sample, alternatives=4)
+    for photo, hypotheses in enumerate(search(decoder_of(), memory, options)):
+        scores = [one.score(options.length_penalty) for one in hypotheses]
+        assert scores == sorted(scores, reverse=True)
+        for one in hypotheses:
+            words = len(one.tokens)
+            assert words <= MAX_LENGTH
+            assert not {PAD, BOS, EOS, UNK} & set(one.tokens)
+            assert one.weights.shape == (words, 1, N)
+            np.testing.assert_allclose(one.weights.sum(-1), 1, atol=1e-5)
+            if memory.mask is not None:
+                assert not one.weights[..., ~memory.mask[photo].numpy()].any()
+            assert one.log_probs.shape == (words,)
+            assert bool((one.log_probs <= 0).all())
+            assert one.end_log_prob <= 0
+            assert one.extras["gate"].shape == (words, 1)
+            assert one.alternatives.shape == one.alternative_probs.shape == (words, 4)
+            assert not np.isin(one.alternatives, [PAD, BOS, UNK]).any()
+            assert bool((np.diff(one.alternative_probs) <= 0).all())
+            for word, log_prob, others, probs in zip(
+                one.tokens, one.log_probs, one.alternatives, one.alternative_probs, strict=True
+            ):
+                if word in others:
+                    place = others.tolist().index(word)
+                    assert probs[place] == pytest.approx(math.exp(log_prob), rel=1e-5)
+                else:
+                    assert math.exp(log_prob) <= probs[-1]
+            for array in (one.log_probs, one.weights, one.alternatives, *one.extras.values()):
+                assert array.base is None  # a view would keep the whole batch
+
+
+@pytest.mark.parametrize("sample", [False, True])
+@pytest.mark.parametrize(("bias", "words"), [(-60.0, MAX_LENGTH), (60.0, 0)])
+def test_sentences_end_at_the_latest_after_max_length_words(
+    sample: bool, bias: float, words: int
+) -> None:
+    decoder = decoder_of()
+    with torch.no_grad():
+        decoder.output.bias[EOS] += bias
+    options = options_of(beam_size=1, sample=sample)
+    for [one] in search(decoder, memory_of(), options):
+        assert len(one.tokens) == words
+        assert one.weights.shape == (words, 1, N)
+        assert one.alternatives.shape == (words, 3)
+        assert math.isfinite(one.log_prob)
+        assert (one.end_log_prob < -20) == (words > 0)
+
+
+@pytest.mark.parametrize("max_length", [1, 2])
+def test_short_sentences(max_length: int) -> None:
+    script = Scripted(words=6)
+    options = options_of(beam_size=15, n_best=15, max_length=max_length)
+    [found] = run(script, photos_of(4), options)
+    assert {one.tokens for one in found} == set(every_sentence(6, max_length))
+
+
+@pytest.mark.parametrize("words", [4, 5, 6])
+def test_a_vocabulary_smaller_than_the_beam_gives_what_there_is(words: int) -> None:
+    script = Scripted(words)
+    options = options_of(beam_size=13, n_best=13, max_length=1, alternatives=9)
+    for photo, found in enumerate(run(script, photos_of(0, 1), options)):
+        assert {one.tokens for one in found} == set(every_sentence(words, 1))
+        for one in found:
+            assert one.alternatives.shape == (len(one.tokens), words - 3)
+            assert_rests_on_its_own_words(script, photo, one)
+
+
+@pytest.mark.parametrize("beams", [1, 3, 7])
+@pytest.mark.parametrize("prefix", [(5,), (8, 4), (4, 4, 7, 5, 8), (4, 4, 7, 5, 8, 6)])
+def test_every_sentence_starts_with_the_prefix(beams: int, prefix: tuple[int, ...]) -> None:
+    script = Scripted(words=9)
+    options = options_of(beam_size=beams, n_best=beams)
+    for photo, found in enumerate(run(script, photos_of(0, 1, 2), options, prefix)):
+        expected = naive_beam(script, photo, beams, MAX_LENGTH, prefix)
+        expected.sort(key=lambda one: -one.score(options.length_penalty))
+        assert [one.tokens for one in found] == [one.tokens for one in expected]
+        for one in found:
+            assert one.tokens[: len(prefix)] == prefix
+            assert_rests_on_its_own_words(script, photo, one)
+
+
+@pytest.mark.parametrize("sample", [False, True])
+def test_a_prefix_counts_with_its_own_probabilities(sample: bool) -> None:
+    decoder, memory, prefix = decoder_of(), memory_of(), (17, 5, 20)
+    options = options_of(beam_size=3, n_best=3, sample=sample)
+    for photo, found in enumerate(search(decoder, memory, options, prefix)):
+        forced = force(decoder, memory, [one.tokens for one in found], [photo] * 3, alternatives=3)
+        for one, other in zip(found, forced, strict=True):
+            assert one.tokens[:3] == prefix
+            assert bool((one.log_probs[:3] < 0).all())
+            assert_same(one, other)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "message"),
+    [
+        (
+            (4, 5, 6, 7, 8, 9, 10),
+            "the prefix has 7 words, max_length is 6; raise max_length or shorten the prefix",
+        ),
+        ((4, EOS), "the prefix holds token 2, which cannot be said"),
+        ((PAD,), "the prefix holds token 0, which cannot be said"),
+        ((BOS, 4), "the prefix holds token 1, which cannot be said"),
+        ((4, UNK), "the prefix holds token 3, which cannot be said"),
+        ((V,), f"the prefix holds token {V}, which cannot be said"),
+        ((-1,), "the prefix holds token -1, which cannot be said"),
+    ],
+)
+def test_prefixes_that_cannot_be(prefix: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        search(decoder_of(), memory_of(), options_of(), prefix)
+    assert str(caught.value) == message
+
+
+def sampled(decoder: Decoder, memory: Memory, **settings: Any) -> list[list[tuple[int, ...]]]:
+    indices = settings.pop("indices", None)
+    options = options_of(sample=True, **settings)
+    found = search(decoder, memory, options, indices=indices)
+    return [[one.tokens for one in hypotheses] for hypotheses in found]
+
+
+def test_the_same_seed_draws_the_same_sentences() -> None:
+    decoder, memory = decoder_of(), memory_of()
+    first = sampled(decoder, memory, n_best=3, seed=7)
+    torch.manual_seed(99)
+    assert sampled(decoder, memory, n_best=3, seed=7) == first
+    assert sampled(decoder, memory, n_best=3, seed=8) != first
+    assert len({tuple(sentence) for hypotheses in first for sentence in hypotheses}) > 5
+
+
+def test_draws_belong_to_the_photo_and_not_to_its_place() -> None:
+    decoder, memory = decoder_of(), memory_of()
+    first = sampled(decoder, memory, n_best=3)
+    order = [3, 0, 4]
+    assert sampled(decoder, memory.select(torch.tensor(order)), n_best=3, indices=order) == [
+        first[photo] for photo in order
+    ]
+    twins = memory.select(torch.tensor([1, 1]))
+    one, other = sampled(decoder, twins, n_best=7)
+    assert one != other  # photos that look alike still draw for themselves
+
+
+def test_uniform_draws_are_uniform_and_each_photos_own() -> None:
+    draws = uniform_draws(3, range(11), 13, 17)
+    assert draws.shape == (11, 13, 17)
+    assert bool(((draws >= 0) & (draws <= 1)).all())
+    assert abs(float(draws.mean()) - 0.5) < 0.02
+    assert abs(float(draws.var()) - 1 / 12) < 0.01
+    assert len(draws.unique()) > 0.99 * draws.numel()
+    assert torch.equal(uniform_draws(3, [9, 2], 13, 17), draws[[9, 2]])
+    assert not torch.equal(uniform_draws(4, range(11), 13, 17), draws)
+
+
+def nucleus(log_probs: np.ndarray, top_p: float, temperature: float) -> np.ndarray:
+    """The fewest words that hold `top_p` of the tempered distribution, and their chances."""
+    raised = np.exp(log_probs / temperature)
+    probs = raised / raised.sum()
+    kept = np.zeros_like(probs)
+    held = 0.0
+    for word in np.argsort(-probs):
+        if held >= top_p:
+            break
+        kept[word] = probs[word]
+        held += probs[word]
+    return kept / kept.sum()
+
+
+@pytest.mark.parametrize(
+    ("top_p", "temperature"), [(1.0, 1.0), (0.8, 1.0), (0.6, 1.0), (0.9, 0.6), (0.9, 2.0)]
+)
+def test_frequencies_approach_the_truncated_distribution(top_p: float, temperature: float) -> None:
+    script, samples = Scripted(words=7, sharpness=1.0), 2003
+    options = options_of(
+        sample=True, n_best=samples, max_length=2, top_p=top_p, temperature=temperature, seed=11
+    )
+    [found] = run(script, photos_of(3), options)
+    assert len(found) == samples
+    drawn = {one.tokens: one for one in found}
+    for sentence, one in drawn.items():
+        np.testing.assert_allclose(one.log_prob, log_prob_of(script, 3, sentence), atol=1e-4)
+    counts = Counter(one.tokens for one in found)
+    for sentence in every_sentence(7, 2):
+        chance, ended = 1.0, (*sentence, EOS)
+        for t, word in enumerate(ended[:2] if len(sentence) == 2 else ended):
+            chance *= nucleus(script.log_probs(3, ended[:t]), top_p, temperature)[word]
+        deviation = math.sqrt(chance * (1 - chance) / samples)
+        # Where a word is cut off, its chance and so the deviation are exactly 0.
+        assert abs(counts[sentence] / samples - chance) <= 4 * deviation, sentence
+
+
+@pytest.mark.parametrize(
+    "settings", [{"top_p": 1e-9}, {"top_p": 1.0, "temperature": 1e-5}, {"temperature": 1e-38}]
+)
+def test_drawing_from_the_best_word_alone_is_greedy(settings: dict[str, float]) -> None:
+    decoder, memory = decoder_of(), memory_of()
+    greedy = search(decoder, memory, options_of(beam_size=1))
+    drawn = search(decoder, memory, options_of(sample=True, n_best=3, **settings))
+    for [expected], found in zip(greedy, drawn, strict=True):
+        for one in found:
+            assert_same(one, expected)  # the log probabilities too: they are not tempered
+
+
+def test_sampling_may_return_more_than_the_beam_holds() -> None:
+    found = search(decoder_of(), memory_of(), options_of(sample=True, beam_size=1, n_best=7))
+    assert [len(hypotheses) for hypotheses in found] == [7] * B
+
+
+def test_no_photos_no_sentences() -> None:
+    decoder, nobody = decoder_of(), memory_of().select(slice(0))
+    for sample in (False, True):
+        assert search(decoder, nobody, options_of(sample=sample)) == []
+    assert force(decoder, nobody, []) == []
+
+
+def test_teacher_forcing_of_different_lengths_is_one_by_one() -> None:
+    decoder, memory = decoder_of(), memory_of(masked=True)
+    sentences = [(5, 9, 13), (), (4,), (22, 4, 4, 19, 8, 8, 11), (7, 7)]
+    for owners in (None, [2, 2, 0, 1, 4]):
+        together = force(decoder, memory, sentences, owners)
+        for k, found in enumerate(together):
+            owner = k if owners is None else owners[k]
+            alone = memory.select(slice(owner, owner + 1))
+            [expected] = force(decoder, alone, [sentences[k]])
+            assert found.tokens == sentences[k]
+            assert found.alternatives.shape == (len(sentences[k]), 5)
+            assert_same(found, expected)
+
+
+def test_teacher_forcing_is_the_steps() -> None:
+    decoder, memory, sentence = decoder_of(), memory_of(), (5, 19, 4, 4, 11, 22, 8)
+    [found] = force(decoder, memory.select(slice(2, 3)), [sentence])
+    ready, state = decoder.start(memory.select(slice(2, 3)))
+    read, total = (BOS, *sentence), 0.0
+    for t, word in enumerate((*sentence, EOS)):
+        step = decoder.step(torch.tensor([read[t]]), state, ready)
+        state = step.state
+        logits = step.logits[0].detach().double().numpy()
+        logits[[PAD, BOS, UNK]] = -np.inf
+        log_prob = logits[word] - np.log(np.exp(logits).sum())
+        total += log_prob
+        if word == EOS:
+            np.testing.assert_allclose(found.end_log_prob, log_prob, atol=1e-5)
+        else:
+            np.testing.assert_allclose(found.log_probs[t], log_prob, atol=1e-5)
+            weights = step.attended.weights[0].detach()
+            np.testing.assert_allclose(found.weights[t], weights, atol=1e-6)
+    np.testing.assert_allclose(found.log_prob, total, atol=1e-4)
+
+
+def test_an_unknown_word_keeps_its_place_and_its_map_but_has_no_probability() -> None:
+    decoder, memory = decoder_of(), memory_of()
+    sentence = (5, UNK, 9, UNK)
+    [found] = force(decoder, memory, [sentence], [1])
+    assert found.tokens == sentence
+    assert np.isnan(found.log_probs).tolist() == [False, True, False, True]
+    assert found.log_prob == pytest.approx(
+        float(found.log_probs[0] + found.log_probs[2]) + found.end_log_prob, abs=1e-5
+    )
+    np.testing.assert_allclose(found.weights.sum(-1), 1, atol=1e-5)
+    assert bool(np.isfinite(found.alternative_probs).all())
+    assert not np.isin(found.alternatives, [PAD, BOS, UNK]).any()
+    [other] = force(decoder, memory, [(5, 21, 9, 21)], [1])
+    assert found.log_probs[0] == pytest.approx(float(other.log_probs[0]), abs=1e-6)
+    assert found.log_probs[2] != pytest.approx(float(other.log_probs[2]), abs=1e-6)  # it was read
+
+
+def test_probabilities_are_shared_among_what_can_be_said() -> None:
+    logits = 3 * torch.randn(5, 7, V, generator=torch.Generator().manual_seed(13))
+    found = word_log_probs(logits).exp()
+    assert not found[..., [PAD, BOS, UNK]].any()
+    torch.testing.assert_close(found.sum(-1), torch.ones(5, 7))
+    said = [token for token in range(V) if token not in (PAD, BOS, UNK)]
+    torch.testing.assert_close(found[..., said], logits[..., said].softmax(-1))
+    assert word_log_probs(logits.half()).dtype == torch.float32
+
+
+def test_half_precision_finds_sentences_too() -> None:
+    memory = memory_of(masked=True)
+    half = Memory(memory.values.bfloat16(), memory.mask)
+    found = [one for [one] in search(decoder_of().bfloat16(), half, options_of())]
+    in_full = force(decoder_of(), memory, [one.tokens for one in found])
+    for one, other in zip(found, in_full, strict=True):
+        assert one.weights.dtype == one.log_probs.dtype == np.float32
+        np.testing.assert_allclose(one.weights.sum(-1), 1, atol=2**-7)
+        np.testing.assert_allclose(one.weights, other.weights, atol=0.05)
+        assert one.log_prob == pytest.approx(other.log_prob, abs=0.5)
+
+
+def test_no_alternatives_are_none() -> None:
+    decoder, memory = decoder_of(), memory_of()
+    [first, *_] = search(decoder, memory, options_of(alternatives=0))
+    assert first[0].alternatives.shape == (len(first[0].tokens), 0)
+    [forced, *_] = force(decoder, memory, [(5, 9)], [0], alternatives=0)
+    assert forced.alternatives.shape == forced.alternative_probs.shape == (2, 0)
+
+
+def test_the_score_divides_by_the_length_and_counts_the_end() -> None:
+    nothing = np.zeros((3, 0))
+    log_probs = np.array([-1.0, np.nan, -2.5])
+    one = Hypothesis((4, UNK, 5), log_probs, -0.5, nothing, nothing, nothing)
+    assert one.log_prob == -4.0
+    assert one.score(0.0) == -4.0
+    assert one.score(1.0) == -1.0
+    assert one.score(0.5) == -2.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"n_best": 4, "beam_size": 3},
+            "n_best 4 is more than beam_size 3 can find; ask for a beam_size of at least 4",
+        ),
+        ({"top_p": 0.0}, "top_p is 0.0; expected a share above 0 and at most 1"),
+        ({"temperature": 0.0}, "temperature is 0.0; expected a number above 0"),
+        ({"temperature": math.inf}, "temperature is inf; expected a number above 0"),
+        ({"seed": -1}, "seed is -1; expected 0 or more"),
+        ({"length_penalty": -0.1}, "length_penalty is -0.1; expected 0 or more"),
+        ({"max_length": 0}, "max_length is 0; expected a number above 0"),
+        ({"alternatives": -1}, "alternatives is -1; expected 0 or more"),
+    ],
+)
+def test_options_that_cannot_be(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        SearchOptions(**settings)
+    assert str(caught.value) == message

@@ -1,0 +1,779 @@
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import logging
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from captioner import checkpoint as checkpoints
+from captioner import config, datasets, scenes, training
+from captioner.config import PhaseConfig, Recipe
+from captioner.errors import CheckpointError, ConfigError, DataError
+from captioner.metrics import Score
+from captioner.prediction import Captioner
+from captioner.text import tokenise
+from captioner.training import Callback, Interrupt, Interrupted, Position, Trainer, train
+
+SIZE = 64  # two cells a side
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody cuts the power here, and a busy disk takes its time."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    scenes.write(folder, train=6, val=3, seed=5, size=(SIZE, SIZE))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(world: Path) -> list[datasets.Photo]:
+    return datasets.read_coco(world / "captions_train.json", world / "images")
+
+
+FROZEN = {"name": "frozen", "epochs": 2, "learning_rate": 3e-3, "cache_features": True}
+TUNED = {
+    "name": "tuned",
+    "epochs": 2,
+    "learning_rate": 1e-3,
+    "encoder_learning_rate": 1e-3,
+    "fine_tune_from": 4,
+    "batch_norm": "updated",
+    "augment": {"flip": True, "crop": 0.6, "jitter": 0.2},
+}
+
+
+def source(folder: Path, split: str = "train") -> dict[str, str]:
+    return {"captions": str(folder / f"captions_{split}.json"), "images": str(folder / "images")}
+
+
+def recipe(world: Path, output: Path, **changes: Any) -> Recipe:
+    """Six photos, batches of two: three steps an epoch."""
+    values = {
+        "output": str(output),
+        "seed": 3,
+        "data": {"train": [source(world)], "validation": [source(world, "val")], "min_count": 1},
+        "model": {
+            "encoder": {"image_size": SIZE, "feature_size": 23, "weights": "random"},
+            "attention": {"size": 19},
+            "decoder": {"hidden_size": 29, "embedding_size": 17, "dropout": 0.3},
+        },
+        "training": {"batch_size": 2, "save_steps": 2, "workers": 2, "weight_average": 0.9},
+        "search": {"beam_size": 2, "max_length": 5, "alternatives": 0},
+        "phases": [FROZEN, TUNED],
+    }
+    for name, value in changes.items():
+        old = values.get(name)
+        values[name] = {**old, **value} if isinstance(old, dict) else value
+    return config.from_dict(Recipe, values)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "uninterrupted"
+    train(recipe(world, folder))
+    return folder
+
+
+def log(folder: Path) -> list[dict[str, str]]:
+    with (folder / "log.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def equal_runs(first: Path, second: Path) -> bool:
+    """Weights, averages, moments, places and logs; only the time may differ."""
+    for name in ("best", "last", "resume"):
+        one, other = (load_file(folder / f"{name}.safetensors") for folder in (first, second))
+        assert one.keys() == other.keys()
+        different = [key for key in one if not torch.equal(one[key], other[key])]
+        assert not different, (name, different)
+    progress = []
+    for folder in (first, second):
+        with safe_open(folder / "resume.safetensors", framework="pt") as file:
+            progress.append(json.loads(file.metadata()["progress"]))
+        for entry in progress[-1]["history"]:
+            del entry["seconds"]
+    return progress[0] == progress[1] and log(first) == log(second)
+
+
+# ---- a handful of pictures learned by heart ------------------------------------------------------
+
+
+def one_caption_each(world: Path, path: Path, captions: list[str]) -> dict[str, str]:
+    document = json.loads((world / "captions_train.json").read_text())
+    document["annotations"] = [
+        {"id": i, "image_id": image["id"], "caption": caption}
+        for i, (image, caption) in enumerate(zip(document["images"], captions, strict=True))
+    ]
+    path.write_text(json.dumps(document))
+    return {"captions": str(path), "images": str(world / "images")}
+
+
+LEARNER = {
+    "model": {
+        "encoder": {"image_size": SIZE, "feature_size": 64, "weights": "random"},
+        "attention": {"size": 32},
+        "decoder": {"hidden_size": 64, "embedding_size": 48, "dropout": 0.0},
+    },
+    "training": {"batch_size": 6, "label_smoothing": 0.0, "weight_average": 0.9, "save_steps": 0},
+    "search": {"beam_size": 2, "max_length": 20, "alternatives": 0},
+}
+
+
+@pytest.fixture(scope="module")
+def learned(
+    world: Path, photos: list[datasets.Photo], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A checkpoint that knows six pictures by heart, learned with the whole CNN."""
+    folder = tmp_path_factory.mktemp("learned")
+    own = one_caption_each(world, folder / "captions.json", [p.captions[0] for p in photos])
+    phase = {
+        "epochs": 2,
+        "learning_rate": 5e-3,
+        "encoder_learning_rate": 1e-3,
+        "fine_tune_from": 1,
+        "batch_norm": "updated",
+    }
+    wanted = recipe(
+        world,
+        folder / "run",
+        data={"train": [own] * 80, "validation": [own]},  # eighty steps between two validations
+        phases=[phase],
+        **LEARNER,
+    )
+    return train(wanted)
+
+
+def test_pictures_learned_by_heart_come_back_word_for_word(
+    photos: list[datasets.Photo], learned: Path
+) -> None:
+    captioner = Captioner.load(learned)
+    said = [tokenise(caption.text) for caption in captioner.stream(photo.path for photo in photos)]
+    assert said == [tokenise(photo.captions[0]) for photo in photos]
+
+
+def test_a_checkpoint_learns_new_words_and_keeps_the_old_ones(
+    world: Path, photos: list[datasets.Photo], learned: Path, tmp_path: Path
+) -> None:
+    new = ["ein Bild", "zwei Bilder", "ein Tier", "kein Tier", "viele Tiere", "a new picture"]
+    own = one_caption_each(world, tmp_path / "captions.json", new)
+    wanted = recipe(
+        world,
+        tmp_path / "run",
+        init=str(learned),
+        data={"train": [own] * 30, "validation": [own]},
+        model={"decoder": {"hidden_size": 999}},  # of a new model, so not of this one
+        training={**LEARNER["training"], "weight_average": 0.0},
+        search=LEARNER["search"],
+        phases=[{"epochs": 2, "learning_rate": 5e-3, "cache_features": True}],
+    )
+    before, after = checkpoints.load(learned), checkpoints.load(train(wanted))
+    assert after.vocabulary.words[: len(before.vocabulary)] == before.vocabulary.words
+    added = set(after.vocabulary.words[len(before.vocabulary) :])
+    assert added >= {"ein", "bild", "zwei", "bilder", "tier", "kein", "viele", "tiere"}
+    assert "a" not in added
+    assert after.config == before.config
+    assert after.provenance["started_from"]["checkpoint"] == "best.safetensors"
+    assert "scores" in after.provenance["started_from"]
+    said = [c.text for c in Captioner(after).stream(photo.path for photo in photos)]
+    assert [tokenise(text) for text in said] == [tokenise(text) for text in new]
+
+
+def test_new_words_leave_what_was_known_untouched(
+    world: Path, photos: list[datasets.Photo], learned: Path
+) -> None:
+    before = checkpoints.load(learned)
+    wanted = dataclasses.replace(recipe(world, Path("unused")), init=str(learned))
+    after = training.start_checkpoint(wanted, photos)
+    known = len(before.vocabulary)
+    assert len(after.vocabulary) > known
+    old, new = before.model.state_dict(), after.model.state_dict()
+    for name, value in old.items():
+        assert torch.equal(new[name][: len(value)] if value.dim() else new[name], value), name
+
+
+# ---- going on after Ctrl-C -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def press(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Moments at which Ctrl-C is pressed, one a session, with a real signal."""
+    moments: list[str] = []
+
+    def at(moment: str) -> None:
+        if moments and moments[0] == moment:
+            moments.pop(0)
+            signal.raise_signal(signal.SIGINT)
+
+    def telling(name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+        def outer(*arguments: Any, progress: Callable[..., Any], **settings: Any) -> Any:
+            def told(*count: int) -> None:
+                at(name)
+                progress(*count)
+
+            return inner(*arguments, progress=told, **settings)
+
+        return outer
+
+    on_step = Interrupt.on_step
+
+    def step(self: Interrupt, trainer: Trainer, losses: dict[str, torch.Tensor]) -> None:
+        at(f"step {trainer.progress.position.total_steps}")
+        on_step(self, trainer, losses)
+
+    after_epoch = training.Save.after_epoch
+
+    def epoch(self: training.Save, trainer: Trainer) -> None:
+        at(f"after epoch {len(trainer.progress.history)}")
+        after_epoch(self, trainer)
+
+    monkeypatch.setattr(training, "cache_grids", telling("features", training.cache_grids))
+    monkeypatch.setattr(training, "evaluate", telling("validation", training.evaluate))
+    monkeypatch.setattr(Interrupt, "on_step", step)
+    monkeypatch.setattr(training.Save, "after_epoch", epoch)
+    return moments
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [
+        # before a grid is cached; within, at the end of, between epochs of the frozen phase
+        ["features", "step 2", "validation", "after epoch 1", "step 5", "step 6"],
+        # the last moment of the frozen phase, then the fine-tuned one with its augmentation
+        ["after epoch 2", "step 8", "step 9", "validation", "step 11", "step 12", "after epoch 4"],
+    ],
+    ids=["frozen", "fine-tuned"],
+)
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(
+    moments: list[str],
+    press: list[str],
+    world: Path,
+    uninterrupted: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    wanted = recipe(world, tmp_path / "run")
+    for session, moment in enumerate(moments):
+        press.append(moment)
+        if moment == "after epoch 4":  # nothing is left to be stopped
+            continue
+        with pytest.raises(Interrupted, match=r"stopped and saved in .*run; .*--resume"):
+            train(wanted, resume=session > 0)
+        assert not press
+    train(wanted, resume=True)
+    assert not press
+    assert equal_runs(tmp_path / "run", uninterrupted)
+    assert len(log(tmp_path / "run")) == 4
+    assert "stopping after this step" in capfd.readouterr().err
+    assert logged_steps(tmp_path / "run") == list(range(1, 13))
+
+
+def logged_steps(folder: Path) -> list[int]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    assert {"train/loss", "train/learning_rate", "epoch/cider"} <= set(events.Tags()["scalars"])
+    return [event.step for event in events.Scalars("train/loss")]
+
+
+def test_a_second_ctrl_c_stops_at_once_and_loses_little(
+    press: list[str],
+    world: Path,
+    uninterrupted: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check = Interrupt.check
+
+    def pressed_again(self: Interrupt) -> None:
+        if self.requested:
+            signal.raise_signal(signal.SIGINT)
+        check(self)
+
+    monkeypatch.setattr(Interrupt, "check", pressed_again)
+    press.append("step 9")
+    before = signal.getsignal(signal.SIGINT)
+    wanted = recipe(world, tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        train(wanted)
+    assert signal.getsignal(signal.SIGINT) == before
+    train(wanted, resume=True)
+    assert equal_runs(tmp_path / "run", uninterrupted)
+
+
+CHILD = """
+import json, sys
+from captioner import config, training
+
+def evaluate(*arguments, inner=training.evaluate, **settings):
+    print("validating", flush=True)
+    sys.stdin.readline()
+    return inner(*arguments, **settings)
+
+training.evaluate = evaluate
+try:
+    training.train(config.from_dict(config.Recipe, json.loads(sys.argv[1])))
+except training.Interrupted as message:
+    print(message, flush=True)
+    sys.exit(130)
+"""
+
+
+def test_ctrl_c_in_a_process_of_its_own(world: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    wanted = recipe(world, tmp_path / "run")
+    threads = str(torch.get_num_threads())
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, json.dumps(config.to_dict(wanted))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "validating\n"
+    child.send_signal(signal.SIGINT)
+    said, _ = child.communicate("\n", timeout=120)
+    assert child.returncode == 130
+    assert "stopped and saved in" in said
+    assert not (tmp_path / "run" / "best.safetensors").exists()  # the validation was cut off
+    train(wanted, resume=True)
+    assert equal_runs(tmp_path / "run", uninterrupted)
+
+
+def test_ctrl_c_is_left_alone_in_other_threads() -> None:
+    handlers = []
+
+    def work() -> None:
+        with Interrupt().watching():
+            handlers.append(signal.getsignal(signal.SIGINT))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert handlers == [before]
+
+
+def test_a_finished_run_has_nothing_left_to_do(
+    world: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = log(uninterrupted)
+    monkeypatch.setattr(Trainer, "step", lambda *_: pytest.fail("a step was taken"))
+    monkeypatch.setattr(training, "cache_grids", lambda *_, **__: pytest.fail("cached"))
+    assert train(recipe(world, uninterrupted), resume=True) == uninterrupted / "best.safetensors"
+    assert log(uninterrupted) == before
+
+
+def test_the_same_seed_gives_the_same_weights(
+    world: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    wanted = recipe(world, tmp_path / "run", training={"workers": 3, "save_steps": 0})
+    train(wanted)
+    assert equal_runs(tmp_path / "run", uninterrupted)
+
+
+# ---- what a run leaves in its folder -------------------------------------------------------------
+
+
+def test_files_of_a_run(world: Path, uninterrupted: Path) -> None:
+    names = {path.name for path in uninterrupted.iterdir()}
+    events = {name for name in names if name.startswith("events.out.tfevents")}
+    assert events
+    assert names - events == {
+        "best.safetensors",
+        "last.safetensors",
+        "resume.safetensors",
+        "log.csv",
+        "features",
+    }
+    rows = log(uninterrupted)
+    assert [(row["phase"], row["epoch"], row["step"]) for row in rows] == [
+        ("frozen", "1", "3"),
+        ("frozen", "2", "6"),
+        ("tuned", "1", "9"),
+        ("tuned", "2", "12"),
+    ]
+    assert all(math.isfinite(float(row[k])) for row in rows for k in ("loss", "cider", "bleu_4"))
+
+
+def test_a_checkpoint_tells_how_it_was_made(world: Path, uninterrupted: Path) -> None:
+    told = checkpoints.describe(uninterrupted / "last.safetensors")
+    made = told["provenance"]
+    assert made["photos"] == 6
+    assert made["captions"] == 30
+    assert (made["phase"], made["epoch"]) == ("tuned", 2)
+    assert made["scores"]["cider"]["recipe"]
+    assert made["recipe"]["seed"] == 3
+    assert made["recipe"]["data"]["train"][0]["captions"] == "captions_train.json"
+    assert str(world) not in json.dumps(told["provenance"])
+
+
+def scores(*values: float) -> Callable[..., Any]:
+    """An evaluation with these CIDErs, one an epoch."""
+    waiting = list(values)
+
+    def evaluate(*_: Any, **__: Any) -> SimpleNamespace:
+        value = waiting.pop(0)
+        named = {name: Score(name, value, None, "given") for name in ("cider", "bleu_4")}
+        return SimpleNamespace(scores=named, left_out=())
+
+    return evaluate
+
+
+class Watcher(Callback):
+    """Keeps the averaged weights of every epoch."""
+
+    kept: list[dict[str, torch.Tensor]]
+
+    def __init__(self) -> None:
+        self.kept = []
+
+    def after_epoch(self, trainer: Trainer) -> None:
+        state = trainer.averaged().model.state_dict()
+        self.kept.append({name: value.clone() for name, value in state.items()})
+
+
+def holds(path: Path, state: dict[str, torch.Tensor]) -> bool:
+    loaded = checkpoints.load(path).model.state_dict()
+    return all(
+        torch.equal(
+            loaded[name], value if "running_" in name else value.to(torch.float16).to(value.dtype)
+        )
+        for name, value in state.items()
+        if value.is_floating_point()
+    )
+
+
+def test_best_and_last_and_early_stopping(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Patience counts within a phase; the best is the best of all phases."""
+    watcher = Watcher()
+    monkeypatch.setattr(training, "evaluate", scores(0.1, 0.3, 0.2, 0.3, 0.25, 0.4, 0.4, 0.1))
+    monkeypatch.setattr(training, "Save", lambda path: watcher)
+    phases = [{**FROZEN, "epochs": 9}, {**FROZEN, "name": "more", "epochs": 9}]
+    wanted = recipe(world, tmp_path / "run", training={"patience": 2}, phases=phases)
+    assert train(wanted) == tmp_path / "run" / "best.safetensors"
+    rows = log(tmp_path / "run")
+    assert [(row["phase"], row["epoch"], row["cider"]) for row in rows] == [
+        ("frozen", "1", "0.1"),
+        ("frozen", "2", "0.3"),
+        ("frozen", "3", "0.2"),
+        ("frozen", "4", "0.3"),
+        ("more", "1", "0.25"),
+        ("more", "2", "0.4"),
+        ("more", "3", "0.4"),
+        ("more", "4", "0.1"),
+    ]
+    assert holds(tmp_path / "run" / "best.safetensors", watcher.kept[5])
+    assert holds(tmp_path / "run" / "last.safetensors", watcher.kept[7])
+    assert not holds(tmp_path / "run" / "last.safetensors", watcher.kept[5])
+    best = checkpoints.describe(tmp_path / "run" / "best.safetensors")["provenance"]
+    assert (best["phase"], best["epoch"]) == ("more", 2)
+
+
+# ---- what is refused -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", ["resume.safetensors", "best.safetensors", "log.csv"])
+def test_a_folder_that_holds_a_run_is_refused(file: str, world: Path, tmp_path: Path) -> None:
+    (tmp_path / file).write_bytes(b"of another run")
+    with pytest.raises(ConfigError, match=r"holds a run already; go on with --resume, or choose"):
+        train(recipe(world, tmp_path))
+    assert (tmp_path / file).read_bytes() == b"of another run"
+
+
+def test_a_folder_that_cannot_be_made(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"output .*file.run cannot be made .*another --output"):
+        train(recipe(world, tmp_path / "file" / "run"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 4}, r"had seed = 3, the recipe now has 4; resume with the old recipe"),
+        ({"phases": [FROZEN]}, r"had phases\.1\.name = 'tuned', the recipe now has None"),
+        (
+            {"training": {"batch_size": 3}},
+            r"had training\.batch_size = 2, the recipe now has 3",
+        ),
+        ({"model": {"attention": {"size": 31}}}, r"model\.attention\.size"),
+    ],
+)
+def test_another_recipe_cannot_go_on(
+    changes: dict[str, Any], message: str, world: Path, uninterrupted: Path
+) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        train(recipe(world, uninterrupted, **changes), resume=True)
+
+
+def test_a_moved_run_with_other_workers_goes_on(
+    world: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "moved").mkdir()
+    for name in ("resume.safetensors", "best.safetensors", "last.safetensors", "log.csv"):
+        (tmp_path / "moved" / name).write_bytes((uninterrupted / name).read_bytes())
+    train(recipe(world, tmp_path / "moved", training={"workers": 1, "save_steps": 7}), resume=True)
+
+
+def test_other_captions_cannot_go_on(
+    world: Path, photos: list[datasets.Photo], uninterrupted: Path
+) -> None:
+    wanted, path = recipe(world, uninterrupted), uninterrupted / "resume.safetensors"
+    training.load_state(small_trainer(wanted, photos), path)
+    changed = [*photos[:-1], dataclasses.replace(photos[-1], captions=("Something else.",) * 5)]
+    for other in (changed, photos[::-1], photos[:-1]):
+        with pytest.raises(CheckpointError, match="are not those of the interrupted run; put them"):
+            training.load_state(small_trainer(wanted, other), path)
+
+
+def small_trainer(wanted: Recipe, photos: list[datasets.Photo], *callbacks: Callback) -> Trainer:
+    torch.manual_seed(wanted.seed)
+    checkpoint = training.start_checkpoint(wanted, photos)
+    reader = training.BatchReader(
+        photos,
+        checkpoint.vocabulary,
+        checkpoint.preprocess,
+        batch_size=wanted.training.batch_size,
+        seed=wanted.seed,
+        max_words=wanted.data.max_words,
+    )
+    return Trainer(wanted, checkpoint, reader, callbacks)
+
+
+def test_nothing_to_go_on_from(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"run: nothing to resume; leave --resume out, or"):
+        train(recipe(world, tmp_path / "run"), resume=True)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"cut short"])
+def test_a_damaged_state(content: bytes, world: Path, tmp_path: Path) -> None:
+    (tmp_path / "resume.safetensors").write_bytes(content)
+    with pytest.raises(
+        CheckpointError, match=r"no resume state, or a damaged one .*start anew in another --output"
+    ):
+        train(recipe(world, tmp_path), resume=True)
+
+
+def test_a_checkpoint_is_no_resume_state(world: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    content = (uninterrupted / "last.safetensors").read_bytes()
+    (tmp_path / "resume.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match="no resume state, or a damaged one"):
+        train(recipe(world, tmp_path), resume=True)
+
+
+def test_without_data_or_words(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"names no training data; write \[\[data.train\]\]"):
+        train(recipe(world, tmp_path / "a", data={"train": []}))
+    with pytest.raises(
+        DataError,
+        match=r"no word stands 999 times in the 30 training captions; lower data.min_count",
+    ):
+        train(recipe(world, tmp_path / "b", data={"min_count": 999}))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(world: Path, tmp_path: Path) -> None:
+    phase = {"epochs": 3, "learning_rate": 1e37, "schedule": "constant", "warmup": 0.0}
+    wanted = recipe(world, tmp_path / "run", training={"save_steps": 1}, phases=[phase])
+    with pytest.raises(
+        ConfigError,
+        match=r"phase 1, epoch 1, step \d: the loss is .*nan.*; lower the phase's learning rates",
+    ):
+        train(wanted)
+    state = load_file(tmp_path / "run" / "resume.safetensors")
+    assert all(value.isfinite().all() for value in state.values())
+
+
+def test_unreadable_photos_are_left_out_with_one_warning(
+    world: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for path in (world / "images").iterdir():
+        content = path.read_bytes()
+        broken = path.name in ("000002.png", "500001.png")
+        (images / path.name).write_bytes(content[: len(content) // 3] if broken else content)
+    data = {
+        "train": [{**source(world), "images": str(images)}],
+        "validation": [{**source(world, "val"), "images": str(images)}],
+    }
+    phases = [{**FROZEN, "epochs": 1}, {**TUNED, "epochs": 2}]
+    with caplog.at_level(logging.WARNING):
+        train(recipe(world, tmp_path / "run", data=data, phases=phases))
+    assert sorted(text.split("/")[-1][:10] for text in caplog.messages) == [
+        "000002.png",
+        "500001.png",
+    ]
+    assert all(text.startswith("left out: ") for text in caplog.messages)
+
+
+# ---- the parts of a step -------------------------------------------------------------------------
+
+
+def test_validation_photos_are_split_off_and_limited(world: Path) -> None:
+    data = recipe(world, Path("unused"), data={"validation": [], "validation_share": 0.4}).data
+    training_photos, validation = training.read_splits(data, 3)
+    ids = [{photo.photo_id for photo in part} for part in (training_photos, validation)]
+    assert not ids[0] & ids[1]
+    assert len(ids[0] | ids[1]) == 6
+    few = dataclasses.replace(recipe(world, Path("unused")).data, validation_photos=2)
+    chosen = training.read_splits(few, 3)[1]
+    assert len(chosen) == 2
+    assert chosen == training.read_splits(few, 3)[1]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_the_learning_rate_climbs_and_falls(schedule: str) -> None:
+    phase = PhaseConfig(epochs=5, warmup=0.2, final_rate=0.1, schedule=schedule)
+    rates = [
+        training._rate(phase, Position(0, epoch, step), 7)
+        for epoch in range(5)
+        for step in range(7)
+    ]
+    assert rates[:7] == pytest.approx([(n + 1) / 7 for n in range(7)])
+    if schedule == "constant":
+        assert rates[7:] == [1.0] * 28
+        return
+    expected = [0.1 + 0.9 * (1 + math.cos(math.pi * n / 28)) / 2 for n in range(28)]
+    assert rates[7:] == pytest.approx(expected)
+    assert all(before > after for before, after in pairwise(rates[7:]))
+    assert 0.1 < rates[-1] < 0.12
+
+
+def test_the_rate_of_a_phase_without_warm_up_starts_at_its_peak() -> None:
+    phase = PhaseConfig(epochs=1, warmup=0.0)
+    assert training._rate(phase, Position(), 5) == 1.0
+
+
+@pytest.mark.parametrize("stage", [0, 5, 1])
+def test_parameter_groups(stage: int, world: Path, photos: list[datasets.Photo]) -> None:
+    phase = {"fine_tune_from": stage, "learning_rate": 0.7, "encoder_learning_rate": 0.03}
+    wanted = recipe(world, Path("unused"), phases=[phase], training={"weight_decay": 0.02})
+    trainer = small_trainer(wanted, photos)
+    names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
+    seen: list[str] = []
+    for group in trainer.optimizer.param_groups:
+        for parameter in group["params"]:
+            name = names[id(parameter)]
+            seen.append(name)
+            assert group["peak"] == (0.03 if name.startswith("encoder.features") else 0.7)
+            assert group["weight_decay"] == (0.02 if parameter.dim() > 1 else 0.0)
+    learning = [name for name, p in trainer.model.named_parameters() if p.requires_grad]
+    assert sorted(seen) == sorted(learning)
+    first = {0: None, 5: 14, 1: 0}[stage]
+    cnn = {int(name.split(".")[2]) for name in seen if name.startswith("encoder.features")}
+    assert cnn == (set() if first is None else set(range(first, 19)))
+
+
+class Recorder(Callback):
+    def __init__(self) -> None:
+        self.weights: list[dict[str, np.ndarray]] = []
+        self.losses: list[dict[str, float]] = []
+
+    def on_step(self, trainer: Trainer, losses: dict[str, torch.Tensor]) -> None:
+        state = trainer.model.state_dict()
+        self.weights.append({k: v.numpy().astype(np.float64) for k, v in state.items()})
+        self.losses.append({name: float(value) for name, value in losses.items()})
+
+
+def test_the_weight_average_against_numpy(world: Path, photos: list[datasets.Photo]) -> None:
+    recorder = Recorder()
+    wanted = recipe(world, Path("unused"), phases=[TUNED], training={"weight_average": 0.25})
+    trainer = small_trainer(wanted, photos, recorder)
+    trainer.fit()
+    found = trainer.averaged().model.state_dict()
+    for name in (
+        "decoder.output.weight",
+        "encoder.features.18.1.running_mean",
+        "encoder.project.bias",
+    ):
+        average = recorder.weights[0][name]
+        for count, weights in enumerate(recorder.weights[1:], start=1):
+            decay = min(0.25, (1 + count) / (10 + count))
+            average = decay * average + (1 - decay) * weights[name]
+        assert not np.allclose(average, recorder.weights[-1][name], rtol=1e-3)
+        np.testing.assert_allclose(found[name].numpy(), average, rtol=1e-4, atol=1e-6)
+
+
+def test_without_an_average_the_weights_themselves_count(
+    world: Path, photos: list[datasets.Photo]
+) -> None:
+    wanted = recipe(world, Path("unused"), training={"weight_average": 0.0})
+    trainer = small_trainer(wanted, photos)
+    assert trainer.averaged(epoch=7).model is trainer.model
+    assert trainer.averaged(epoch=7).provenance["epoch"] == 7
+
+
+def test_the_penalty_is_added(world: Path, photos: list[datasets.Photo]) -> None:
+    found = {}
+    for weight in (0.0, 2.5):
+        wanted = recipe(world, Path("unused"), training={"doubly_stochastic": weight})
+        trainer = small_trainer(wanted, photos)
+        trainer.model.eval()
+        found[weight] = trainer.loss(next(trainer.reader.read(0)))
+    assert found[0.0].keys() == {"loss", "cross_entropy"}
+    assert found[0.0]["loss"] == found[0.0]["cross_entropy"] == found[2.5]["cross_entropy"]
+    expected = found[2.5]["cross_entropy"] + 2.5 * found[2.5]["doubly_stochastic"]
+    assert torch.equal(found[2.5]["loss"], expected)
+    assert found[2.5]["doubly_stochastic"] > 0
+
+
+def test_cached_grids_train_like_pictures(
+    world: Path, photos: list[datasets.Photo], tmp_path: Path
+) -> None:
+    """What a frozen CNN makes of a picture is the same from the cache, within float16."""
+    losses = []
+    for cache in (True, False):
+        recorder = Recorder()
+        wanted = recipe(world, Path("unused"), phases=[{**FROZEN, "cache_features": cache}])
+        features = training.FeatureCache(tmp_path, False, Interrupt())
+        small_trainer(wanted, photos, features, recorder).fit()
+        losses.append([found["loss"] for found in recorder.losses])
+    assert len(losses[0]) == 6
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
+
+
+def test_frozen_stages_keep_every_bit(world: Path, photos: list[datasets.Photo]) -> None:
+    wanted = recipe(world, Path("unused"), phases=[{**TUNED, "fine_tune_from": 5, "epochs": 1}])
+    trainer = small_trainer(wanted, photos)
+    before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
+    trainer.fit()
+    after = trainer.model.state_dict()
+    for name, value in before.items():
+        if name.startswith("encoder.features"):
+            learns = int(name.split(".")[2]) >= 14
+            assert torch.equal(after[name], value) != learns, name
+
+
+def test_bfloat16_trains(world: Path, photos: list[datasets.Photo]) -> None:
+    recorder = Recorder()
+    settings = {"precision": "bfloat16", "weight_average": 0.0}
+    wanted = recipe(world, Path("unused"), phases=[{**TUNED, "epochs": 1}], training=settings)
+    small_trainer(wanted, photos, recorder).fit()
+    assert all(math.isfinite(found["loss"]) for found in recorder.losses)
+    assert all(np.isfinite(value).all() for value in recorder.weights[-1].values())
