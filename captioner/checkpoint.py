@@ -10,6 +10,7 @@ import contextlib
 import importlib.resources
 import json
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,12 +83,48 @@ def save(checkpoint: Checkpoint, path: str | Path, dtype: torch.dtype = torch.fl
         "search": config.to_dict(checkpoint.search),
         "provenance": dict(checkpoint.provenance),
     }
-    write_tensors(tensors, {k: json.dumps(v, ensure_ascii=False) for k, v in header.items()}, path)
+    write_tensors(tensors, _metadata(header), path)
 
 
 def _stored(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
     keep = not value.is_floating_point() or "running_" in name
     return value.detach().cpu().to(value.dtype if keep else dtype).contiguous()
+
+
+def _metadata(header: Mapping[str, Any]) -> dict[str, str]:
+    return {key: json.dumps(value, ensure_ascii=False) for key, value in header.items()}
+
+
+def save_scores(
+    path: str | Path,
+    judged: Checkpoint,
+    name: str,
+    scores: Mapping[str, Any],
+    search: SearchOptions,
+) -> None:
+    """Writes scores into a checkpoint's file, with the decoding that they hold for as its own.
+
+    The weights stay as they are stored, bit by bit.
+
+    Args:
+        path: the file.
+        judged: what was loaded from it and scored.
+        name: of the split; scores kept under that name before are replaced.
+        scores: plain values by metric, as `Score.to_dict` makes them.
+        search: how the captions were found.
+
+    Raises:
+        CheckpointError: the file cannot be read or written, or holds another checkpoint by now.
+    """
+    header, tensors = _read(Path(path), with_tensors=True)
+    provenance = header["provenance"]
+    if provenance != judged.provenance:  # a training that still runs has a new best one
+        raise CheckpointError(f"{path}: changed since it was loaded; score what it holds now")
+    del header["parameters"]  # counted in reading
+    kept = {**provenance.get("scores", {}), name: dict(scores)}
+    header["provenance"] = {**provenance, "scores": kept}
+    header["search"] = config.to_dict(search)
+    write_tensors(tensors, _metadata(header), path)
 
 
 def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: str | Path) -> None:
@@ -100,7 +137,10 @@ def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: st
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        usual = stat.S_IMODE(partial.stat().st_mode)
         save_file(tensors, partial, metadata)
+        partial.chmod(usual)  # safetensors lets nobody but the owner read
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,8 +73,7 @@ def evaluate(
         else:
             left_out.append(caption.error)
         progress()
-    if not kept:
-        raise DataError(f"none of {len(photos)} photos can be read; the first: {left_out[:1]}")
+    _check_any(kept, left_out)
     said = [caption.text for caption in captions]
     written = [photo.captions for photo in kept]
     scores = metrics.score(
@@ -85,6 +84,98 @@ def evaluate(
         [[tokenise(text) for text in texts] for texts in written],
     )
     return Report(scores, tuple(kept), tuple(captions), each, tuple(left_out))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A decoding that was tried, and how it scored."""
+
+    beam_size: int
+    length_penalty: float | None  # None for a beam of 1, which has nothing to rank
+    cider: float
+    bleu_4: float
+
+    def settings(self) -> dict[str, Any]:
+        """The fields of `SearchOptions` that ask for this decoding."""
+        settings = {"beam_size": self.beam_size, "length_penalty": self.length_penalty}
+        return {name: value for name, value in settings.items() if value is not None}
+
+
+def search_decoding(
+    captioner: Captioner,
+    photos: Sequence[Photo],
+    *,
+    beam_sizes: Sequence[int],
+    length_penalties: Sequence[float],
+    progress: Callable[[], object] = lambda: None,
+    **settings: Any,
+) -> tuple[Trial, ...]:
+    """Scores every beam size with every length penalty.
+
+    A beam finds the same sentences whatever the penalty, which only ranks them at the end: one
+    search a beam size is enough.
+
+    Args:
+        captioner: with the weights to judge.
+        photos: with their reference captions; not those that the final scores are for.
+        beam_sizes: to try; 1 is tried once, as it has nothing to rank.
+        length_penalties: to try.
+        progress: called after every photo of every beam size.
+        settings: `batch_size` and `workers`, and other fields of `SearchOptions`.
+
+    Returns:
+        The trials, beam size by beam size; photos that cannot be read are left out.
+
+    Raises:
+        DataError: none of the photos can be read.
+    """
+    trials = []
+    for beam_size in beam_sizes:
+        own = {**settings, "beam_size": beam_size, "n_best": beam_size, "alternatives": 0}
+        found = _all_sentences(captioner, photos, progress, own)
+        for penalty in length_penalties if beam_size > 1 else (None,):
+            scores = _ranked_scores(found, penalty or 0.0)
+            trials.append(Trial(beam_size, penalty, scores["cider"].value, scores["bleu_4"].value))
+    return tuple(trials)
+
+
+_Sentences = list[tuple[Photo, list[tuple[str, float, int]]]]  # text, log p, words and the end
+
+
+def _all_sentences(
+    captioner: Captioner,
+    photos: Sequence[Photo],
+    progress: Callable[[], object],
+    settings: Mapping[str, Any],
+) -> _Sentences:
+    """For every readable photo, all sentences that the beam found."""
+    found: _Sentences = []
+    left_out = []
+    stream = captioner.stream([photo.path for photo in photos], **settings)
+    for photo, caption in zip(photos, stream, strict=True):
+        if caption.error is None:
+            every = (caption, *caption.n_best)
+            found.append((photo, [(c.text, c.log_prob, len(c.words) + 1) for c in every]))
+        else:
+            left_out.append(caption.error)
+        progress()
+    _check_any(found, left_out)
+    return found
+
+
+def _ranked_scores(found: _Sentences, length_penalty: float) -> dict[str, Score]:
+    """Scores of the sentences that `length_penalty` ranks first."""
+    said = [
+        max(sentences, key=lambda entry: entry[1] / entry[2] ** length_penalty)[0]
+        for _, sentences in found
+    ]
+    written = [photo.captions for photo, _ in found]
+    return metrics.score(said, written, names=("bleu", "cider"), bootstrap=0)
+
+
+def _check_any(readable: Sequence[Any], left_out: Sequence[str]) -> None:
+    if not readable:
+        raise DataError(f"none of {len(left_out)} photos can be read; the first: {left_out[:1]}")
 
 
 def decoding(options: SearchOptions) -> str:

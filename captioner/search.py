@@ -137,7 +137,7 @@ def search(
         indices: with sampling, the photos' own numbers, which seed their draws; left out, 0 … B−1.
 
     Returns:
-        `options.n_best` hypotheses a memory; fewer only where the vocabulary allows no more.
+        `options.n_best` hypotheses a memory; fewer only where no more sentences are possible.
 
     Raises:
         ConfigError: the prefix is longer than `max_length` or holds a word that cannot be said.

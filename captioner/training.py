@@ -40,7 +40,7 @@ from captioner import checkpoint as checkpoints
 from captioner import config, datasets, losses
 from captioner.batches import Batch, BatchReader, cache_grids
 from captioner.checkpoint import Checkpoint
-from captioner.config import DataConfig, PhaseConfig, Recipe
+from captioner.config import DataConfig, PhaseConfig, Recipe, SearchOptions
 from captioner.datasets import Photo
 from captioner.errors import CheckpointError, ConfigError, DataError
 from captioner.evaluation import evaluate
@@ -386,7 +386,7 @@ def _provenance(trainer: Trainer, scores: dict[str, Score]) -> dict[str, Any]:
         "captions": sum(len(sentences) for sentences in trainer.reader.sentences),
         "phase": trainer.phase.name,
         "epoch": position.epoch + 1,
-        "scores": {name: score.to_dict() for name, score in scores.items()},
+        "scores": {"validation": {name: score.to_dict() for name, score in scores.items()}},
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -643,15 +643,15 @@ def read_splits(data: DataConfig, seed: int) -> tuple[list[Photo], list[Photo]]:
 def start_checkpoint(recipe: Recipe, training: Sequence[Photo]) -> Checkpoint:
     """What training starts from: a new model, or `recipe.init` with its vocabulary extended."""
     captions = [caption for photo in training for caption in photo.captions]
+    # Validation reports no alternatives, which cost time; who uses the model wants them.
+    search = dataclasses.replace(recipe.search, alternatives=SearchOptions().alternatives)
     if recipe.init:
         path = checkpoints.default_path() if recipe.init == "shipped" else Path(recipe.init)
         old = checkpoints.load(path)
         vocabulary = old.vocabulary.extended(captions, recipe.data.min_count)
         old.model.extend_vocabulary(len(vocabulary))
         begun = {"started_from": {"checkpoint": path.name, **old.provenance}}
-        return dataclasses.replace(
-            old, vocabulary=vocabulary, search=recipe.search, provenance=begun
-        )
+        return dataclasses.replace(old, vocabulary=vocabulary, search=search, provenance=begun)
     vocabulary = Vocabulary.build(captions, recipe.data.min_count)
     if not vocabulary.ordinary:
         raise DataError(
@@ -661,9 +661,7 @@ def start_checkpoint(recipe: Recipe, training: Sequence[Photo]) -> Checkpoint:
     encoder = recipe.model.encoder
     model = build_model(recipe.model, len(vocabulary))
     load_pretrained(model.encoder.features, encoder.name, encoder.weights)
-    return Checkpoint(
-        model, recipe.model, vocabulary, Preprocess(encoder.image_size), recipe.search
-    )
+    return Checkpoint(model, recipe.model, vocabulary, Preprocess(encoder.image_size), search)
 
 
 def _claim(folder: Path, resume: bool) -> None:

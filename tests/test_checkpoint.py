@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pickle
 import struct
 import zipfile
@@ -221,6 +222,52 @@ def test_a_folder_that_is_a_file(tied: Checkpoint, tmp_path: Path) -> None:
 def test_missing_folders_are_made(tied: Checkpoint, tmp_path: Path) -> None:
     checkpoints.save(tied, tmp_path / "a" / "b" / "model.safetensors")
     assert checkpoints.load(tmp_path / "a" / "b" / "model.safetensors").config == tied.config
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_a_file_has_the_usual_permissions(mask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        checkpoints.write_tensors({"one": torch.zeros(2)}, {}, tmp_path / "one.safetensors")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "one.safetensors").stat().st_mode & 0o777 == mode
+
+
+# ---- scores --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_scores_are_kept_and_nothing_else_changes(
+    dtype: torch.dtype, tied: Checkpoint, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.safetensors"
+    first = {"cider": {"value": 0.5}}
+    provenance = {"licence": "ours", "scores": {"validation": first, "test": {"cider": {}}}}
+    checkpoints.save(dataclasses.replace(tied, provenance=provenance), path, dtype)
+    header, stored = checkpoints.describe(path), load_file(path)
+    search = SearchOptions(beam_size=5, length_penalty=0.25)
+    second = {"bleu_4": {"value": 0.25}}
+    checkpoints.save_scores(path, checkpoints.load(path), "test", second, search)
+    after, weights = checkpoints.describe(path), load_file(path)
+    kept = {"licence": "ours", "scores": {"validation": first, "test": second}}
+    expected = {**header, "search": config.to_dict(search), "provenance": kept}
+    assert {**after, "bytes": 0} == {**expected, "bytes": 0}
+    assert weights.keys() == stored.keys()
+    for name, tensor in stored.items():
+        assert weights[name].dtype == tensor.dtype
+        assert torch.equal(weights[name], tensor)
+
+
+def test_scores_of_another_checkpoint_are_refused(tied: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    checkpoints.save(tied, path)
+    judged = checkpoints.load(path)
+    checkpoints.save(dataclasses.replace(tied, provenance={"epoch": 5}), path)
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError, match="changed since it was loaded; score what it holds"):
+        checkpoints.save_scores(path, judged, "test", {}, SearchOptions())
+    assert path.read_bytes() == before
 
 
 # ---- files that are none -------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.client import IncompleteRead
 from itertools import pairwise
 from pathlib import Path
@@ -89,6 +89,13 @@ def sides_of(name: str, stride: int) -> list[int]:
     for hook in hooks:
         hook.remove()
     return sides
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory_is_given_back() -> Iterator[None]:
+    yield
+    for cached in (features_of, maps_of, sides_of):
+        cached.cache_clear()
 
 
 def small_encoder(name: str = "mobilenet_v2", dropout: float = 0.0) -> ImageEncoder:

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from captioner import metrics
+from captioner.checkpoint import Checkpoint
 from captioner.config import SearchOptions
 from captioner.datasets import Photo
 from captioner.errors import DataError
-from captioner.evaluation import decoding, draw_extremes, evaluate
+from captioner.evaluation import Trial, decoding, draw_extremes, evaluate, search_decoding
+from captioner.nn.model import build_model
 from captioner.prediction import Captioner
 
 SAYINGS = ("A dog runs.", "The red ball", "A cat jumps over the log!", "the man's dog")
@@ -56,6 +60,57 @@ def test_an_unreadable_photo_is_left_out_and_told(
 def test_nothing_to_score(tiny_captioner: Captioner, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none of 1 photos can be read"):
         evaluate(tiny_captioner, [Photo("x", tmp_path / "gone.png", ("A dog.",))])
+
+
+@pytest.fixture
+def undecided(tiny_checkpoint: Checkpoint) -> Captioner:
+    """A captioner whose caption depends on beam size and length penalty."""
+    decoder = dataclasses.replace(tiny_checkpoint.config.decoder, tie_embeddings=False)
+    settings = dataclasses.replace(tiny_checkpoint.config, decoder=decoder)
+    torch.manual_seed(1)
+    model = build_model(settings, len(tiny_checkpoint.vocabulary)).eval()
+    with torch.no_grad():
+        model.decoder.embedding.weight.mul_(30)
+        model.decoder.output.weight.mul_(3)
+    return Captioner(dataclasses.replace(tiny_checkpoint, model=model, config=settings))
+
+
+def test_one_search_ranks_as_a_search_for_each_penalty_would(
+    undecided: Captioner, photos: list[Photo], tmp_path: Path
+) -> None:
+    seen = []
+    trials = search_decoding(
+        undecided,
+        [*photos, Photo("x", tmp_path / "gone.png", ("A dog.",))],
+        beam_sizes=(1, 3, 5),
+        length_penalties=(0.0, 0.7, 1.0),
+        progress=lambda: seen.append(1),
+        batch_size=4,
+    )
+    tried = [(1, None), *((beam, penalty) for beam in (3, 5) for penalty in (0.0, 0.7, 1.0))]
+    assert [(trial.beam_size, trial.length_penalty) for trial in trials] == tried
+    written = [photo.captions for photo in photos]
+    all_said = set()
+    for trial in trials:
+        stream = undecided.stream((photo.path for photo in photos), **trial.settings())
+        said = [caption.text for caption in stream]
+        expected = metrics.score(said, written, names=("bleu", "cider"), bootstrap=0)
+        assert trial.cider == expected["cider"].value
+        assert trial.bleu_4 == expected["bleu_4"].value
+        all_said.add(tuple(said))
+    assert len(all_said) > 2  # the settings make a difference here
+    assert len(seen) == 3 * 10
+
+
+def test_a_trial_asks_for_its_decoding() -> None:
+    assert Trial(3, 0.0, 0.5, 0.25).settings() == {"beam_size": 3, "length_penalty": 0.0}
+    assert Trial(1, None, 0.5, 0.25).settings() == {"beam_size": 1}
+
+
+def test_nothing_to_search_on(tiny_captioner: Captioner, tmp_path: Path) -> None:
+    gone = [Photo("x", tmp_path / "gone.png", ("A dog.",))]
+    with pytest.raises(DataError, match="none of 1 photos can be read"):
+        search_decoding(tiny_captioner, gone, beam_sizes=(1,), length_penalties=())
 
 
 @pytest.mark.parametrize(

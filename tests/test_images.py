@@ -995,13 +995,13 @@ def test_augment_keeps_the_shape_and_follows_the_rng(
 
 def test_augment_draws_equally_often_whatever_it_does() -> None:
     states = []
-    for settings, allowed in [
+    for changes, allowed in [
         (AugmentConfig(True, 0.7, 0.2), True),
         (AugmentConfig(True, 0.7, 0.2), False),
         (AugmentConfig(False, 1.0, 0.0), True),
     ]:
         rng = np.random.default_rng(7)
-        augment(PIXELS, settings, rng, flip_allowed=allowed)
+        augment(PIXELS, changes, rng, flip_allowed=allowed)
         states.append(rng.bit_generator.state)
     assert states[0] == states[1] == states[2]
 

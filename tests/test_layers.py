@@ -25,8 +25,11 @@ FLOORS = (
     ("nn.model",),
     ("checkpoint", "metrics", "render", "search"),
     ("datasets", "losses", "prediction"),
-    ("audit", "batches", "evaluation", "maps"),
+    ("audit", "batches", "evaluation", "maps", "outputs"),
     ("training",),
+    ("cli.display", "cli.models", "cli.settings"),
+    ("cli.parser",),
+    ("cli.audits", "cli.captions", "cli.descriptions", "cli.evaluations", "cli.recipes"),
     ("cli",),
     ("__main__",),
 )

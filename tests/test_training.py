@@ -425,7 +425,7 @@ def test_a_checkpoint_tells_how_it_was_made(world: Path, uninterrupted: Path) ->
     assert made["photos"] == 6
     assert made["captions"] == 30
     assert (made["phase"], made["epoch"]) == ("tuned", 2)
-    assert made["scores"]["cider"]["recipe"]
+    assert made["scores"]["validation"]["cider"]["recipe"]
     assert made["recipe"]["seed"] == 3
     assert made["recipe"]["data"]["train"][0]["captions"] == "captions_train.json"
     assert str(world) not in json.dumps(told["provenance"])

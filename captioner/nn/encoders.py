@@ -197,7 +197,7 @@ class ImageEncoder(nn.Module):
 def fold_batch_norm(features: nn.Sequential) -> nn.Sequential:
     """A copy of a CNN for evaluation only, each batch norm folded into the convolution before it.
 
-    The function stays the same; a photo costs about half the time.
+    The function stays the same; on a CPU, MobileNetV2 takes about a third less time.
     """
     folded = copy.deepcopy(features).eval().requires_grad_(False)
     for module in folded.modules():

@@ -1,0 +1,85 @@
+"""`captioner data check`: splits in, findings with their remedies out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from captioner.cli.display import progress_bar
+from captioner.cli.settings import given, read_recipe
+from captioner.config import DataConfig, Source
+from captioner.errors import ConfigError
+
+if TYPE_CHECKING:
+    from captioner.audit import Finding
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Looks at photos and captions of splits; returns how many findings are errors."""
+    from captioner import audit, datasets
+
+    sources, min_count = _named_sources(arguments)
+    splits = {
+        name: [photo for source in several for photo in datasets.read(source)]
+        for name, several in sources.items()
+    }
+    with progress_bar(2, "entry") as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        findings = audit.audit(splits, min_count=min_count, progress=advance, limit=arguments.limit)
+    print(audit.table(audit.summary(splits)))
+    _print_findings(findings)
+    return sum(finding.severity == "error" for finding in findings)
+
+
+def _named_sources(arguments: argparse.Namespace) -> tuple[dict[str, tuple[Source, ...]], int]:
+    """What to look at, by name of the split, and the count below which words are unknown."""
+    single = given(arguments, Source)
+    if sum(map(bool, (arguments.splits, arguments.config, single))) != 1:
+        raise ConfigError(
+            "name the data in one of three ways: --config CONFIG.toml, --captions FILE --images "
+            "DIR, or NAME=CAPTIONS:IMAGES for each split"
+        )
+    min_count = arguments.min_count or DataConfig.min_count
+    if arguments.config:
+        data = read_recipe(arguments.config).data
+        named = {"train": data.train, "validation": data.validation}
+        found = {name: sources for name, sources in named.items() if sources}
+        return found, arguments.min_count or data.min_count
+    if single:
+        return {single.get("split", "data"): (Source(**single),)}, min_count
+    splits: dict[str, tuple[Source, ...]] = {}
+    for text in arguments.splits:
+        name, source = _split_source(text)
+        splits[name] = (*splits.get(name, ()), source)
+    return splits, min_count
+
+
+def _split_source(text: str) -> tuple[str, Source]:
+    name, _, rest = text.partition("=")
+    parts = rest.split(":")
+    if not name or len(parts) not in (2, 3) or not all(parts):
+        raise ConfigError(
+            f"{text!r} names no split; expected NAME=CAPTIONS:IMAGES or NAME=CAPTIONS:IMAGES:SPLIT "
+            "(paths with a colon go into --captions and --images)"
+        )
+    return name, Source(parts[0], parts[1], split="".join(parts[2:]))
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    headings = {
+        "error": "errors, to be mended before training",
+        "warning": "warnings, worth a look",
+        "info": "good to know",
+    }
+    for severity, several in groupby(findings, lambda finding: finding.severity):
+        print(f"\n{headings[severity]}")
+        for remedy, alike in groupby(several, lambda finding: finding.remedy):
+            for finding in alike:
+                print(f"  {finding.split}: {finding.subject}: {finding.message}")
+            print(f"    → {remedy}")

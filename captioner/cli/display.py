@@ -1,0 +1,51 @@
+"""What the commands show alike: progress, columns, shares, scores."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def progress_bar(total: int, unit: str) -> Any:
+    """A progress bar on standard error, where somebody watches and has to wait."""
+    from tqdm import tqdm
+
+    hidden = total < 2 or not sys.stderr.isatty()
+    return tqdm(total=total, unit=unit, disable=hidden, leave=False, dynamic_ncols=True)
+
+
+def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Rows as aligned lines; the columns numbered in `right` end flush."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = zip(row, widths, strict=True)
+        line = (c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(cells))
+        lines.append("  ".join(line).rstrip())
+    return "\n".join(lines)
+
+
+def percent(share: float) -> str:
+    """A share as a percentage that never rounds to impossible or to certain."""
+    if 0 < share < 0.001:
+        return "< 0.1 %"
+    return "> 99.9 %" if 0.999 < share < 1 else f"{100 * share:.1f} %"
+
+
+def one_line(text: str) -> str:
+    """A path without what would break a line of output, or a terminal."""
+    return "".join(
+        c if c.isprintable() or "\ud800" <= c <= "\udfff" else ascii(c)[1:-1] for c in text
+    )
+
+
+def print_scores(provenance: Mapping[str, Any]) -> None:
+    """Prints the scores that a checkpoint keeps, split by split."""
+    from captioner.metrics import Score
+
+    for split, scores in provenance.get("scores", {}).items():
+        print(f"scores on {split}:")
+        for entry in scores.values():
+            value = float("nan") if entry["value"] is None else entry["value"]
+            print(f"  {Score(**{**entry, 'value': value})}")

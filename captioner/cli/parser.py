@@ -1,0 +1,338 @@
+"""Everything that can be typed after `captioner`, and what `--help` says about it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from captioner.cli.settings import add_fields, help_of, metavar, setting_groups
+from captioner.config import DataConfig, SearchOptions, Source
+from captioner.errors import ConfigError
+
+METRICS = ("bleu", "rouge_l", "cider", "meteor")
+BEAM_SIZES, LENGTH_PENALTIES = (1, 3, 5), (0.0, 0.5, 0.7, 1.0)  # what `evaluate --search` tries
+
+ABOUT = "Captions photos and shows, for every word, where it looked."
+COMMANDS = """\
+commands:
+  caption      write a sentence about photos, folders of photos, or a list of paths
+  explain      what the model thinks of your sentence: how likely each word is, where it looks
+  demo         caption a few photographs that came along with installed packages
+  train        teach a model your own captioned photos, from one TOML file
+  evaluate     score a checkpoint on captioned photos
+  describe     what is in a checkpoint, where it comes from and how good it is
+  data check   look for damaged photos, odd captions and leaks between splits
+
+examples:
+  captioner demo
+  captioner caption photo.jpg holiday/ --overlay sheets
+  captioner caption holiday/ --jsonl captions.jsonl --maps
+  captioner explain photo.jpg "A dog jumps over a log."
+  captioner train configs/caption.toml --output runs/mine
+
+`captioner COMMAND --help` says more about each.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and shows its texts as they are written."""
+
+    def __init__(self, **settings: Any) -> None:
+        def shape(prog: str) -> argparse.HelpFormatter:
+            return argparse.RawDescriptionHelpFormatter(prog, max_help_position=34, width=100)
+
+        super().__init__(formatter_class=shape, allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises what `main` shows."""
+        raise ConfigError(f"{message}; see {self.prog} --help")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; what is wrong comes out of it as a `ConfigError`."""
+    parser = _Parser(prog="captioner", description=ABOUT, epilog=COMMANDS, usage="%(prog)s COMMAND")
+    parser.add_argument("--version", action="store_true", help="show the version and exit")
+    commands = parser.add_subparsers(
+        dest="command", prog="captioner", help=argparse.SUPPRESS, metavar="COMMAND"
+    )
+    for add in (_add_caption, _add_explain, _add_demo, _add_train, _add_evaluate, _add_describe):
+        add(commands)
+    _add_data(commands)
+    return parser
+
+
+def _add_caption(commands: Any) -> None:
+    parser = commands.add_parser(
+        "caption",
+        usage="captioner caption PATH… [options]",
+        description="Writes one line a photo: its path, a tab, its caption.",
+        epilog="""\
+examples:
+  captioner caption photo.jpg
+  captioner caption holiday/ 'more/**/*.png' --overlay sheets
+  captioner caption holiday/ --jsonl captions.jsonl --maps --n-best 3
+  find . -name '*.jpg' | captioner caption - --jsonl - | jq -r .caption
+
+A file that is no photo is told on standard error, the others go on, and the exit code is 1.""",
+    )
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="photos, folders (with all photos below, by name) or patterns; `-` reads paths from "
+        "standard input, one a line",
+    )
+    parser.add_argument("--prefix", default="", metavar="TEXT", help="how every caption must begin")
+    _add_outputs(parser)
+    parser.add_argument("--maps", action="store_true", help="put the maps into the objects too")
+    _add_model(parser)
+    _add_speed(parser)
+    _add_decoding(parser, omit=())
+
+
+def _add_explain(commands: Any) -> None:
+    parser = commands.add_parser(
+        "explain",
+        usage="captioner explain PHOTO SENTENCE [options]\n"
+        "       captioner explain --input PAIRS.tsv --jsonl FILE [options]",
+        description="Shows what the model thinks of your sentence about a photo: for every word "
+        "how likely it is after\nthose before it, the likeliest other word there, and over how "
+        "much of the photo its map is spread.",
+        epilog="""\
+examples:
+  captioner explain photo.jpg "A dog jumps over a log."
+  captioner explain photo.jpg "A cat jumps over a log." --overlay sheets
+  captioner explain --input pairs.tsv --jsonl explained.jsonl""",
+    )
+    parser.add_argument("photo", nargs="?", metavar="PHOTO", help="one photo")
+    parser.add_argument("sentence", nargs="*", metavar="SENTENCE", help="what you say about it")
+    parser.add_argument(
+        "--input",
+        metavar="FILE",
+        help="many: a photo's path, a tab and a sentence on every line; `-` is standard input",
+    )
+    _add_outputs(parser)
+    _add_model(parser)
+    _add_speed(parser)
+    add_fields(parser, SearchOptions, only=("alternatives",))
+    parser.set_defaults(maps=True)
+
+
+def _add_demo(commands: Any) -> None:
+    parser = commands.add_parser(
+        "demo",
+        usage="captioner demo [options]",
+        description="Captions photographs that came along with installed packages (Gradio, "
+        "scikit-image), and draws\na sheet for each: every word over the place that it looked at. "
+        "Nothing is fetched.",
+    )
+    parser.add_argument(
+        "--output",
+        default="captioner-demo",
+        metavar="DIR",
+        help="folder for the sheets (default: ./captioner-demo)",
+    )
+    _add_model(parser)
+
+
+def _add_train(commands: Any) -> None:
+    parser = commands.add_parser(
+        "train",
+        usage="captioner train CONFIG.toml [--KEY VALUE …] [--resume] [--device DEVICE]",
+        description="Trains a model as a recipe says. The recipe is a TOML file; every setting "
+        "below stands in it\nunder its name, or is typed here to replace what the file says.",
+        epilog="""\
+examples:
+  captioner train configs/caption.toml
+  captioner train configs/caption.toml --output runs/small --training.batch_size 16
+  captioner train configs/caption.toml --init shipped --phases.0.epochs=3
+  captioner train configs/caption.toml --resume
+
+Ctrl-C saves after the current step; the same command with --resume goes on at that very step.""",
+    )
+    parser.add_argument("recipe", nargs="?", metavar="CONFIG.toml", help="the recipe")
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    _add_device(parser)
+    for title, about, settings in setting_groups():
+        group = parser.add_argument_group(title, about)
+        for place, entry, default in settings:
+            group.add_argument(f"--{place}", metavar=metavar(entry), help=help_of(entry, default))
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        usage="captioner evaluate --captions FILE --images DIR [options]",
+        description="Captions the photos of a split and compares with what people wrote. Each "
+        "score comes with its recipe,\nwithout which it cannot be compared.",
+        epilog="""\
+examples:
+  captioner evaluate --captions captions_test.json --images images --output scores
+  captioner evaluate --checkpoint runs/mine/best.safetensors --captions dataset_flickr8k.json \\
+    --images images --split val --search --save-scores validation
+
+Choose beam size and length penalty on validation photos (--search), then score the test photos.
+METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install pycocoevalcap.""",
+    )
+    add_fields(parser, Source, required=("captions", "images"))
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N photos")
+    parser.add_argument(
+        "--metrics",
+        default=METRICS[:3],
+        type=_metric_names,
+        metavar="NAMES",
+        help=f"scores, with commas between: {', '.join(METRICS)} (default: bleu,rouge_l,cider)",
+    )
+    parser.add_argument(
+        "--bootstrap",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="resamples for the 95 %% intervals; 0 leaves them out (default: 1000)",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        help="folder for scores.json, captions.jsonl and extremes.png: the worst, median and best "
+        "photos",
+    )
+    parser.add_argument("--json", metavar="FILE", help="the scores as JSON; `-` is standard output")
+    parser.add_argument(
+        "--search",
+        action="store_true",
+        help=f"first try beam sizes {', '.join(map(str, BEAM_SIZES))} with length penalties "
+        f"{', '.join(map(str, LENGTH_PENALTIES))} and take the best by CIDEr; only on validation",
+    )
+    parser.add_argument(
+        "--save-scores",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="write the scores into the checkpoint under this name (default: the split's or the "
+        "file's), and make this decoding its own",
+    )
+    _add_model(parser)
+    _add_speed(parser)
+    _add_decoding(parser, omit=("n_best", "alternatives"))
+
+
+def _add_describe(commands: Any) -> None:
+    parser = commands.add_parser(
+        "describe",
+        usage="captioner describe [CHECKPOINT] [--json]",
+        description="Shows what is in a checkpoint, where it comes from and how it scored.",
+    )
+    parser.add_argument(
+        "checkpoint", nargs="?", metavar="CHECKPOINT", help="default: the one that came along"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="everything as JSON, the vocabulary too"
+    )
+
+
+def _add_data(commands: Any) -> None:
+    data = commands.add_parser("data", usage="captioner data check …", description="Looks at data.")
+    topics = data.add_subparsers(
+        dest="topic", prog="captioner data", required=True, metavar="check"
+    )
+    parser = topics.add_parser(
+        "check",
+        usage="captioner data check NAME=CAPTIONS:IMAGES[:SPLIT] … | --config CONFIG.toml\n"
+        "       captioner data check --captions FILE --images DIR [--format F] [--split S]",
+        description="Opens every photo, reads every caption and compares the splits; says what is "
+        "wrong and what to do.\nThe exit code is 1 where something has to be mended.",
+        epilog="""\
+examples:
+  captioner data check --config configs/caption.toml
+  captioner data check --captions captions_train.json --images images
+  captioner data check train=captions_train.json:images test=captions_test.json:images
+  captioner data check train=dataset_coco.json:coco:train+restval val=dataset_coco.json:coco:val""",
+    )
+    parser.add_argument(
+        "splits",
+        nargs="*",
+        metavar="NAME=CAPTIONS:IMAGES[:SPLIT]",
+        help="a split: its name, its captions file, its folder of photos, its name in the file",
+    )
+    parser.add_argument("--config", metavar="CONFIG.toml", help="the data of a training recipe")
+    add_fields(parser, Source)
+    parser.add_argument(
+        "--min-count",
+        type=int,
+        metavar="N",
+        help="words met fewer times in the training captions count as unknown (default: the "
+        f"recipe's, or {DataConfig.min_count})",
+    )
+    parser.add_argument(
+        "--limit",
+        type=int,
+        default=10,
+        metavar="N",
+        help="findings of one kind that are told apart in a split (default: 10)",
+    )
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--jsonl",
+        metavar="FILE",
+        help="write an object a photo, in input order; `-` is standard output. FILE.partial grows "
+        "line by line and takes the name FILE at the end",
+    )
+    parser.add_argument(
+        "--overlay",
+        metavar="DIR",
+        help="draw a sheet a photo, named after it: every word over the place that it looked at",
+    )
+    parser.add_argument(
+        "--grid", action="store_true", help="show the real grid cells on the sheets, not smoothed"
+    )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", help="weights to use (default: those that came along)"
+    )
+    _add_device(parser)
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="DEVICE",
+        help="cpu, cuda, cuda:1, …; auto (default) is a GPU where there is one",
+    )
+
+
+def _add_speed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=32,
+        metavar="N",
+        help="photos computed together (default: 32)",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=2, metavar="N", help="threads that open photos (default: 2)"
+    )
+
+
+def _add_decoding(parser: argparse.ArgumentParser, omit: Sequence[str]) -> None:
+    group = parser.add_argument_group(
+        "decoding", "What has no default here is as the checkpoint has it (captioner describe)."
+    )
+    names = [entry.name for entry in dataclasses.fields(SearchOptions) if entry.name not in omit]
+    add_fields(group, SearchOptions, only=names)
+
+
+def _metric_names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in METRICS:
+            raise argparse.ArgumentTypeError(
+                f"no score is called {name!r}; expected {', '.join(METRICS)}, with commas between"
+            )
+    return names

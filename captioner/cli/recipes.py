@@ -1,0 +1,38 @@
+"""`captioner train`: a recipe in, a run's folder out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from captioner.cli.display import print_scores
+from captioner.cli.models import pick_device
+from captioner.cli.settings import read_recipe
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Trains as a recipe says; returns 0.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, with what was saved and how to go on.
+    """
+    recipe = read_recipe(arguments.recipe, arguments.settings)
+    device = pick_device(arguments.device)
+    from captioner import checkpoint, training
+
+    folder = Path(recipe.output)
+    print(f"training on {device}; everything goes to {folder}/: best.safetensors, log.csv, …")
+    print(f"watch it: tensorboard --logdir {folder}", flush=True)
+    try:
+        best = training.train(recipe, resume=arguments.resume, device=device)
+    except training.Interrupted as stop:
+        raise KeyboardInterrupt(str(stop)) from stop
+    print(f"\nbest checkpoint: {best}")
+    print_scores(checkpoint.describe(best)["provenance"])
+    source = (recipe.data.validation or recipe.data.train)[0]
+    print(f"""
+what to do with it:
+  captioner caption --checkpoint {best} --overlay sheets PHOTO…
+  captioner evaluate --checkpoint {best} --captions {source.captions} --images {source.images}
+  captioner describe {best}""")
+    return 0
