@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
 
 import captioner
+from captioner import scenes
 
 ROOT = Path(__file__).parent.parent
 
@@ -117,3 +121,48 @@ def test_in_a_checkout_the_sister_folders_belong_to_the_package(tmp_path: Path) 
         "print(captioner.__version__)\n"
     )
     assert _python(code, tmp_path).split() == ["weights", "5.1"]
+
+
+def test_the_list_of_packages_is_complete() -> None:
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {path.parent for path in (ROOT / "captioner").rglob("__init__.py")}
+    expected = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    sisters = {f"captioner.{path.parent.name}" for path in ROOT.glob("*/__init__.py")}
+    assert set(setuptools["packages"]) == expected | (sisters - {"captioner.captioner"})
+    for package, folder in setuptools["package-dir"].items():
+        assert (ROOT / folder / "__init__.py").exists(), package
+    for package, files in setuptools["package-data"].items():
+        home = ROOT / setuptools["package-dir"].get(package, package.replace(".", "/"))
+        assert all((home / file).exists() for file in files)
+
+
+def test_the_wheel_works_away_from_the_checkout(tmp_path: Path) -> None:
+    """Built, unpacked beside the same site-packages, and asked to caption a photo from `/`."""
+    source = tmp_path / "source"
+    skipped = ("runs", ".git", ".venv", "venv", "build", "*.egg-info", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(*skipped))
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path)]
+    subprocess.run([*build, str(source)], check=True, capture_output=True)
+    wheel = next(tmp_path.glob("captioner-*.whl"))
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert "captioner/checkpoints/caption.safetensors" in names
+    assert "captioner/checkpoints/NOTICE" in names
+    assert "captioner/py.typed" in names
+    tops = {name.split("/")[0] for name in names}
+    assert tops == {"captioner", next(top for top in tops if top.endswith(".dist-info"))}
+    home = tmp_path / "installed"
+    zipfile.ZipFile(wheel).extractall(home)
+    photo = tmp_path / "photo.png"
+    scenes.draw(1, 0).picture.save(photo)
+    code = f"""
+import sys
+sys.path.insert(0, {str(home)!r})
+import captioner
+assert captioner.__file__.startswith({str(home)!r}), captioner.__file__
+print(captioner.Captioner.load()({str(photo)!r}).text)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd="/", capture_output=True, text=True, check=True
+    )
+    assert re.fullmatch(r"[A-Z].+\.\n", done.stdout)

@@ -63,8 +63,25 @@ def _evaluated(arguments: argparse.Namespace) -> tuple[str, int]:
         print(score)
     for reason in report.left_out:
         print(f"captioner: {reason}", file=sys.stderr)
+    if arguments.boxes:
+        _print_grounding(captioner, photos, arguments.boxes, arguments.bootstrap)
     options = captioner.options(**settings, alternatives=SearchOptions.alternatives)
     return _keep_evaluation(arguments, captioner, report, options), len(report.left_out)
+
+
+def _print_grounding(
+    captioner: Captioner, photos: Sequence[Photo], boxes: str, bootstrap: int
+) -> None:
+    """Shows how well the maps of nouns cover what they name, in percent."""
+    from captioner import maps
+
+    things = maps.read_boxes(boxes)
+    kinds_of = maps.naming({kind for kinds in things.values() for kind in kinds})
+    with progress_bar(len(photos), "photo") as bar:
+        found = maps.measure(
+            captioner, photos, things, kinds_of, bootstrap=bootstrap, progress=bar.update
+        )
+    print(f"\n{found}")
 
 
 def _check_evaluation(arguments: argparse.Namespace) -> None:

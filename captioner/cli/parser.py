@@ -200,6 +200,12 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
     )
     parser.add_argument("--json", metavar="FILE", help="the scores as JSON; `-` is standard output")
     parser.add_argument(
+        "--boxes",
+        metavar="FILE",
+        help="boxes of the things in these photos (COCO instances JSON): also measure how often a "
+        "noun's map points at what the noun names",
+    )
+    parser.add_argument(
         "--search",
         action="store_true",
         help=f"first try beam sizes {', '.join(map(str, BEAM_SIZES))} with length penalties "
