@@ -54,7 +54,8 @@ class EncoderConfig:
     dropout: float = setting(0.0, "share of a grid cell's features dropped in training")
     weights: str = setting(
         "imagenet",
-        "where a new CNN starts: imagenet (fetched by torchvision), random, or a safetensors file",
+        "where a new CNN starts: imagenet (fetched by torchvision), shipped (the one that came "
+        "along), random, or a safetensors file",
     )
 
     def __post_init__(self) -> None:

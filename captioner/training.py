@@ -660,8 +660,22 @@ def start_checkpoint(recipe: Recipe, training: Sequence[Photo]) -> Checkpoint:
         )
     encoder = recipe.model.encoder
     model = build_model(recipe.model, len(vocabulary))
-    load_pretrained(model.encoder.features, encoder.name, encoder.weights)
+    if encoder.weights == "shipped":
+        _take_shipped(model, encoder.name)
+    else:
+        load_pretrained(model.encoder.features, encoder.name, encoder.weights)
     return Checkpoint(model, recipe.model, vocabulary, Preprocess(encoder.image_size), search)
+
+
+def _take_shipped(model: CaptionModel, name: str) -> None:
+    """Starts the CNN as the one of the checkpoint that came along; the rest stays new."""
+    shipped = checkpoints.load(checkpoints.default_path())
+    if shipped.config.encoder.name != name:
+        raise ConfigError(
+            f"model.encoder.weights = \"shipped\" holds a {shipped.config.encoder.name}, but "
+            f"model.encoder.name is {name}; make them equal, or choose imagenet"
+        )
+    model.encoder.features.load_state_dict(shipped.model.encoder.features.state_dict())
 
 
 def _claim(folder: Path, resume: bool) -> None:
