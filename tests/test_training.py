@@ -187,7 +187,7 @@ def test_a_checkpoint_learns_new_words_and_keeps_the_old_ones(
         model={"decoder": {"hidden_size": 999}},  # of a new model, so not of this one
         training={**LEARNER["training"], "weight_average": 0.0},
         search=LEARNER["search"],
-        phases=[{"epochs": 2, "learning_rate": 5e-3, "cache_features": True}],
+        phases=[{"epochs": 5, "learning_rate": 4e-3, "cache_features": True}],
     )
     before, after = checkpoints.load(learned), checkpoints.load(train(wanted))
     assert after.vocabulary.words[: len(before.vocabulary)] == before.vocabulary.words
