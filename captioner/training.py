@@ -672,7 +672,7 @@ def _take_shipped(model: CaptionModel, name: str) -> None:
     shipped = checkpoints.load(checkpoints.default_path())
     if shipped.config.encoder.name != name:
         raise ConfigError(
-            f"model.encoder.weights = \"shipped\" holds a {shipped.config.encoder.name}, but "
+            f'model.encoder.weights = "shipped" holds a {shipped.config.encoder.name}, but '
             f"model.encoder.name is {name}; make them equal, or choose imagenet"
         )
     model.encoder.features.load_state_dict(shipped.model.encoder.features.state_dict())
