@@ -49,6 +49,12 @@ class EncoderConfig:
     stride: int = setting(
         32, "pixels a grid cell stands for: 32 (7×7 at 224 pixels) or 16 (14×14)", choices=(16, 32)
     )
+    stages: int = setting(
+        5,
+        "stages of the CNN that are used: all 5, or 4, which end at stride 16 and see less of what "
+        "lies around a cell",
+        choices=(4, 5),
+    )
     image_size: int = setting(224, "side of the square that a photo is squashed to", unit="pixels")
     feature_size: int = setting(512, "features of a grid cell after the projection (D)")
     dropout: float = setting(0.0, "share of a grid cell's features dropped in training")
@@ -61,6 +67,11 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         _positive(self, "image_size", "feature_size")
         _share(self, "dropout")
+        if self.stages == 4 and self.stride != 16:
+            raise ConfigError(
+                f"encoder.stages 4 end at stride 16, but encoder.stride is {self.stride}; set "
+                "stride = 16, or stages = 5"
+            )
         if self.image_size % self.stride:
             nearest = max(1, round(self.image_size / self.stride)) * self.stride
             raise ConfigError(

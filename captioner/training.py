@@ -675,7 +675,9 @@ def _take_shipped(model: CaptionModel, name: str) -> None:
             f'model.encoder.weights = "shipped" holds a {shipped.config.encoder.name}, but '
             f"model.encoder.name is {name}; make them equal, or choose imagenet"
         )
-    model.encoder.features.load_state_dict(shipped.model.encoder.features.state_dict())
+    weights = shipped.model.encoder.features.state_dict()
+    wanted = model.encoder.features.state_dict().keys()  # fewer, with fewer stages
+    model.encoder.features.load_state_dict({key: weights[key] for key in wanted})
 
 
 def _claim(folder: Path, resume: bool) -> None:

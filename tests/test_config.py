@@ -70,6 +70,7 @@ def test_defaults_survive_json() -> None:
             "attention.score is 'cosin'; expected one",
         ),
         (ModelConfig, {"encoder": {"stride": 8}}, "encoder.stride is 8; expected one of 16, 32"),
+        (ModelConfig, {"encoder": {"stages": 4}}, "stages 4 end at stride 16, but encoder.stride"),
         (ModelConfig, {"encoder": {"image_size": 100}}, "no multiple of encoder.stride 32; choose"),
         (
             ModelConfig,

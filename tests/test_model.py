@@ -216,3 +216,31 @@ def test_settings_that_make_no_model(changes: dict[str, dict[str, Any]], message
     with pytest.raises(ConfigError) as caught:
         settings(**changes)
     assert str(caught.value) == message
+
+
+def test_four_stages_see_less_around_a_cell() -> None:
+    """The earlier stage's cells do not change with what lies far away; the dilated ones' do."""
+    photo = torch.rand(1, 3, 320, 320, generator=torch.Generator().manual_seed(3))
+    covered = photo.clone()
+    covered[..., 200:, 200:] = 0
+    changed = {}
+    for stages in (4, 5):
+        wanted = {"encoder": {"stride": 16, "stages": stages, "image_size": 320}}
+        torch.manual_seed(7)
+        model = build_model(from_dict(ModelConfig, wanted), 11).eval()
+        with torch.inference_mode():
+            one, other = model.encoder.grid(photo), model.encoder.grid(covered)
+        assert one.shape[1:3] == (20, 20)
+        changed[stages] = (one != other).any(-1)[0]
+    assert not changed[4][0, 0]
+    assert changed[4][-1, -1]
+    assert changed[5].sum() > changed[4].sum()
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_large", "efficientnet_b0", "resnet18", "vgg16"])
+def test_four_stages_of_every_family(name: str) -> None:
+    wanted = {"encoder": {"name": name, "stride": 16, "stages": 4, "image_size": 64}}
+    model = build_model(from_dict(ModelConfig, wanted), 11).eval()
+    with torch.inference_mode():
+        memory = model.encoder(torch.rand(1, 3, 64, 64))
+    assert memory.grid == (4, 4)

@@ -28,29 +28,31 @@ class Backbone:
     """How a torchvision model is cut into five stages, each ending at half the resolution."""
 
     channels: int  # features of the last stage
+    earlier_channels: int  # features of the stage before it
     stages: tuple[int, int, int, int, int]  # first child of each stage in `features`
     prefix: str = "features."  # of the parameters' names in torchvision's model
 
 
 BACKBONES = {
-    "mobilenet_v2": Backbone(1280, (0, 2, 4, 7, 14)),
-    "mobilenet_v3_large": Backbone(960, (0, 2, 4, 7, 13)),
-    "efficientnet_b0": Backbone(1280, (0, 2, 3, 4, 6)),
-    "resnet18": Backbone(512, (0, 3, 5, 6, 7), prefix=""),
-    "resnet50": Backbone(2048, (0, 3, 5, 6, 7), prefix=""),
-    "resnet101": Backbone(2048, (0, 3, 5, 6, 7), prefix=""),
-    "vgg16": Backbone(512, (0, 5, 10, 17, 24)),
+    "mobilenet_v2": Backbone(1280, 96, (0, 2, 4, 7, 14)),
+    "mobilenet_v3_large": Backbone(960, 112, (0, 2, 4, 7, 13)),
+    "efficientnet_b0": Backbone(1280, 112, (0, 2, 3, 4, 6)),
+    "resnet18": Backbone(512, 256, (0, 3, 5, 6, 7), prefix=""),
+    "resnet50": Backbone(2048, 1024, (0, 3, 5, 6, 7), prefix=""),
+    "resnet101": Backbone(2048, 1024, (0, 3, 5, 6, 7), prefix=""),
+    "vgg16": Backbone(512, 512, (0, 5, 10, 17, 24)),
 }
 
 _MAX_POOL_LAST = ("vgg16",)  # stages end, not begin, with the halving
 
 
-def build_features(name: str, stride: int) -> nn.Sequential:
+def build_features(name: str, stride: int, stages: int = 5) -> nn.Sequential:
     """The convolutional part of torchvision's model `name`, with random weights.
 
-    Stride 16 is real. VGG ends before its last pooling, as in Xu et al. 2015; the others keep the
-    last stage's resolution by dilation (Yu & Koltun 2016), which computes the stride-32 features at
-    four times as many places.
+    Stride 16 is real. With four stages the CNN ends there by itself. With all five, VGG ends before
+    its last pooling, as in Xu et al. 2015; the others keep the last stage's resolution by dilation
+    (Yu & Koltun 2016), which computes the stride-32 features at four times as many places, each
+    still seeing as much around it as at stride 32.
     """
     model = torchvision.models.get_model(name, weights=None)
     if hasattr(model, "features"):
@@ -59,6 +61,8 @@ def build_features(name: str, stride: int) -> nn.Sequential:
         cut = ("avgpool", "fc")
         parts = [(part, module) for part, module in model.named_children() if part not in cut]
         features = nn.Sequential(OrderedDict(parts))
+    if stages == 4:
+        return features[: BACKBONES[name].stages[-1]]
     if stride == 16:
         if name in _MAX_POOL_LAST:
             return features[:-1]
@@ -148,13 +152,19 @@ class ImageEncoder(nn.Module):
     """
 
     def __init__(
-        self, features: nn.Sequential, name: str, feature_size: int, dropout: float = 0.0
+        self,
+        features: nn.Sequential,
+        name: str,
+        feature_size: int,
+        dropout: float = 0.0,
+        stages: int = 5,
     ) -> None:
         super().__init__()
         backbone = BACKBONES[name]
         self.features = features
         self.stage_starts = backbone.stages
-        self.project = nn.Linear(backbone.channels, feature_size)
+        channels = backbone.channels if stages == 5 else backbone.earlier_channels
+        self.project = nn.Linear(channels, feature_size)
         self.normalise = nn.LayerNorm(feature_size)
         self.dropout = nn.Dropout(dropout)
         self.freeze_batch_norm = True

@@ -53,7 +53,7 @@ def _grown(old: Tensor, added: int) -> Tensor:
 def build_model(config: ModelConfig, vocabulary_size: int) -> CaptionModel:
     """A new model with random weights; the CNN's are filled by `encoders.load_pretrained`."""
     encoder, attention, decoder = config.encoder, config.attention, config.decoder
-    features = build_features(encoder.name, encoder.stride)
+    features = build_features(encoder.name, encoder.stride, encoder.stages)
     score = SCORE_BUILDERS[attention.score](
         decoder.hidden_size, encoder.feature_size, attention.size
     )
@@ -65,7 +65,9 @@ def build_model(config: ModelConfig, vocabulary_size: int) -> CaptionModel:
     cell = nn.LSTMCell if decoder.cell == "lstm" else nn.GRUCell
     context = encoder.feature_size if attention.query == "before" else 0
     return CaptionModel(
-        ImageEncoder(features, encoder.name, encoder.feature_size, encoder.dropout),
+        ImageEncoder(
+            features, encoder.name, encoder.feature_size, encoder.dropout, encoder.stages
+        ),
         Decoder(
             Attention(score),
             embedding,
