@@ -65,9 +65,7 @@ def build_model(config: ModelConfig, vocabulary_size: int) -> CaptionModel:
     cell = nn.LSTMCell if decoder.cell == "lstm" else nn.GRUCell
     context = encoder.feature_size if attention.query == "before" else 0
     return CaptionModel(
-        ImageEncoder(
-            features, encoder.name, encoder.feature_size, encoder.dropout, encoder.stages
-        ),
+        ImageEncoder(features, encoder.name, encoder.feature_size, encoder.dropout, encoder.stages),
         Decoder(
             Attention(score),
             embedding,
