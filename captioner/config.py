@@ -328,6 +328,8 @@ class Recipe:
     licence: str = setting("", "terms of the training data, written into the checkpoint")
 
     def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}; expected 0 or more")
         if not self.phases:
             raise ConfigError("the recipe has no [[phases]]; write at least one")
 

@@ -54,6 +54,7 @@ def test_defaults_survive_json() -> None:
         (Recipe, {"training": {"batchsize": 1}}, "training.batchsize is no setting; did you mean"),
         (Recipe, {"xyzzy": 1}, "xyzzy is no setting; expected one of output, init, seed"),
         (Recipe, {"seed": "1"}, "seed is '1'; expected a whole number"),
+        (Recipe, {"seed": -1}, "seed is -1; expected 0 or more"),
         (Recipe, {"seed": True}, "seed is True; expected a whole number"),
         (Recipe, {"data": 3}, "data is 3; expected a table of settings"),
         (Recipe, {"phases": 3}, "phases is 3; expected a list"),
