@@ -27,7 +27,7 @@ BACKBONES = (
     "resnet101",
     "vgg16",
 )
-SCORES = ("additive", "dot", "scaled_dot", "general", "cosine")
+SCORES = ("additive", "dot", "scaled_dot", "general", "cosine", "none")
 STAGES = 5  # of every backbone: each halves the resolution once, 2⁵ = 32
 
 
@@ -64,9 +64,27 @@ class EncoderConfig:
         "along), random, or a safetensors file",
     )
 
+    lateral: bool = setting(
+        False,
+        "read the fourth stage as well: its grid of stride 16 beside the last stage's, enlarged "
+        "(a feature pyramid, Lin et al. 2017)",
+    )
+
     def __post_init__(self) -> None:
         _positive(self, "image_size", "feature_size")
         _share(self, "dropout")
+        if self.lateral and (self.stages, self.stride) != (5, 16):
+            raise ConfigError(
+                "encoder.lateral puts the fourth stage beside the fifth on a grid of stride 16, "
+                f"but encoder.stages is {self.stages} and encoder.stride {self.stride}; set "
+                "stages = 5 and stride = 16, or lateral = false"
+            )
+        if self.lateral and self.image_size % 32:
+            nearest = max(1, round(self.image_size / 32)) * 32
+            raise ConfigError(
+                f"encoder.image_size {self.image_size} is no multiple of 32, the fifth stage's "
+                f"stride, which encoder.lateral reads; choose {nearest}"
+            )
         if self.stages == 4 and self.stride != 16:
             raise ConfigError(
                 f"encoder.stages 4 end at stride 16, but encoder.stride is {self.stride}; set "
@@ -84,16 +102,43 @@ class EncoderConfig:
 class AttentionConfig:
     """How the decoder weighs the memory's positions."""
 
-    score: str = setting("additive", "how a position is scored against the query", choices=SCORES)
+    score: str = setting(
+        "additive",
+        "how a position is scored against the query; none: no attention, all that the decoder "
+        "knows is what the encoder summed up (the bottleneck)",
+        choices=SCORES,
+    )
     query: str = setting(
         "before",
         "state that asks: before the recurrent step (Bahdanau, Xu) or after it (Luong)",
         choices=("before", "after"),
     )
     size: int = setting(512, "hidden size of the additive score")
+    input_feeding: bool = setting(
+        False,
+        "with the query after the step: read the previous step's context together with the word "
+        "(Luong et al. 2015, §3.3)",
+    )
+    every_step: bool = setting(
+        False,
+        "with score none: the sum is there at every step (Cho et al. 2014), not only in the first "
+        "state (Sutskever et al. 2014)",
+    )
 
     def __post_init__(self) -> None:
         _positive(self, "size")
+        if self.every_step and self.score != "none":
+            raise ConfigError(
+                "attention.every_step belongs to attention.score none; with "
+                f'{self.score}, every step has its context; set score = "none", or every_step = '
+                "false"
+            )
+        if self.input_feeding and self.query == "before":
+            raise ConfigError(
+                "attention.input_feeding brings the previous context into the next step, but with "
+                "attention.query before the step its own context is there already; set query = "
+                '"after", or input_feeding = false'
+            )
 
 
 @dataclass(frozen=True)
@@ -104,12 +149,15 @@ class DecoderConfig:
     hidden_size: int = setting(512, "size of the recurrent state")
     embedding_size: int = setting(512, "size of a word embedding")
     dropout: float = setting(0.5, "share dropped of embeddings and of the deep output in training")
+    word_dropout: float = setting(
+        0.0, "share of the previous words that are hidden in training (Gal & Ghahramani 2016)"
+    )
     gate: bool = setting(True, "scale the context by a learned gate (Xu et al. 2015, §4.2.1)")
     tie_embeddings: bool = setting(True, "use the embedding matrix as the output layer too")
 
     def __post_init__(self) -> None:
         _positive(self, "hidden_size", "embedding_size")
-        _share(self, "dropout")
+        _share(self, "dropout", "word_dropout")
 
 
 @dataclass(frozen=True)
@@ -119,6 +167,47 @@ class ModelConfig:
     encoder: EncoderConfig = setting(EncoderConfig, "the photo's encoder")
     attention: AttentionConfig = setting(AttentionConfig, "the attention module")
     decoder: DecoderConfig = setting(DecoderConfig, "the decoder")
+
+    def __post_init__(self) -> None:
+        if self.attention.score in ("dot", "scaled_dot", "cosine"):
+            _equal_sizes(self.attention.score, self.encoder.feature_size, self.decoder.hidden_size)
+
+
+@dataclass(frozen=True)
+class SentenceEncoderConfig:
+    """The recurrent network that reads the source sentence in both directions."""
+
+    cell: str = setting("lstm", "recurrent cell", choices=("lstm", "gru"))
+    hidden_size: int = setting(256, "state of each direction; a word has two of them (D)")
+    layers: int = setting(1, "recurrent layers, each reading what the one below it wrote")
+    dropout: float = setting(
+        0.3, "share dropped of embeddings, between layers and of the memory in training"
+    )
+    word_dropout: float = setting(0.0, "share of the source's words that are hidden in training")
+    tie_embeddings: bool = setting(True, "use the decoder's embedding matrix")
+
+    def __post_init__(self) -> None:
+        _positive(self, "hidden_size", "layers")
+        _share(self, "dropout", "word_dropout")
+
+    @property
+    def feature_size(self) -> int:
+        """Features of a source word (D)."""
+        return 2 * self.hidden_size
+
+
+@dataclass(frozen=True)
+class TranslationConfig:
+    """A whole translation model: the captioner's, but for the encoder."""
+
+    encoder: SentenceEncoderConfig = setting(SentenceEncoderConfig, "the sentence's encoder")
+    attention: AttentionConfig = setting(
+        lambda: AttentionConfig(score="general", query="after", input_feeding=True),
+        "the attention module",
+    )
+    decoder: DecoderConfig = setting(
+        lambda: DecoderConfig(dropout=0.3, gate=False), "the decoder"
+    )
 
     def __post_init__(self) -> None:
         if self.attention.score in ("dot", "scaled_dot", "cosine"):

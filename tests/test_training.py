@@ -23,13 +23,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from captioner import checkpoint as checkpoints
-from captioner import config, datasets, scenes, training
+from captioner import config, datasets, scenes
 from captioner.config import PhaseConfig, Recipe
 from captioner.errors import CheckpointError, ConfigError, DataError
 from captioner.metrics import Score
 from captioner.prediction import Captioner
 from captioner.text import tokenise
-from captioner.training import Callback, Interrupt, Interrupted, Position, Trainer, train
+from captioner.training import Interrupted, captioning, loop, state, train
+from captioner.training.callbacks import Interrupt, Save
+from captioner.training.captioning import CaptionTrainer, FeatureCache
+from captioner.training.loop import Callback, Position, Trainer
 
 SIZE = 64  # two cells a side
 ROOT = Path(__file__).resolve().parent.parent
@@ -206,7 +209,7 @@ def test_new_words_leave_what_was_known_untouched(
 ) -> None:
     before = checkpoints.load(learned)
     wanted = dataclasses.replace(recipe(world, Path("unused")), init=str(learned))
-    after = training.start_checkpoint(wanted, photos)
+    after = captioning.start_checkpoint(wanted, photos)
     known = len(before.vocabulary)
     assert len(after.vocabulary) > known
     old, new = before.model.state_dict(), after.model.state_dict()
@@ -243,16 +246,16 @@ def press(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         at(f"step {trainer.progress.position.total_steps}")
         on_step(self, trainer, losses)
 
-    after_epoch = training.Save.after_epoch
+    after_epoch = Save.after_epoch
 
-    def epoch(self: training.Save, trainer: Trainer) -> None:
+    def epoch(self: Save, trainer: Trainer) -> None:
         at(f"after epoch {len(trainer.progress.history)}")
         after_epoch(self, trainer)
 
-    monkeypatch.setattr(training, "cache_grids", telling("features", training.cache_grids))
-    monkeypatch.setattr(training, "evaluate", telling("validation", training.evaluate))
+    monkeypatch.setattr(captioning, "cache_grids", telling("features", captioning.cache_grids))
+    monkeypatch.setattr(captioning, "evaluate", telling("validation", captioning.evaluate))
     monkeypatch.setattr(Interrupt, "on_step", step)
-    monkeypatch.setattr(training.Save, "after_epoch", epoch)
+    monkeypatch.setattr(Save, "after_epoch", epoch)
     return moments
 
 
@@ -330,13 +333,14 @@ def test_a_second_ctrl_c_stops_at_once_and_loses_little(
 CHILD = """
 import json, sys
 from captioner import config, training
+from captioner.training import captioning
 
-def evaluate(*arguments, inner=training.evaluate, **settings):
+def evaluate(*arguments, inner=captioning.evaluate, **settings):
     print("validating", flush=True)
     sys.stdin.readline()
     return inner(*arguments, **settings)
 
-training.evaluate = evaluate
+captioning.evaluate = evaluate
 try:
     training.train(config.from_dict(config.Recipe, json.loads(sys.argv[1])))
 except training.Interrupted as message:
@@ -386,7 +390,7 @@ def test_a_finished_run_has_nothing_left_to_do(
 ) -> None:
     before = log(uninterrupted)
     monkeypatch.setattr(Trainer, "step", lambda *_: pytest.fail("a step was taken"))
-    monkeypatch.setattr(training, "cache_grids", lambda *_, **__: pytest.fail("cached"))
+    monkeypatch.setattr(captioning, "cache_grids", lambda *_, **__: pytest.fail("cached"))
     assert train(recipe(world, uninterrupted), resume=True) == uninterrupted / "best.safetensors"
     assert log(uninterrupted) == before
 
@@ -476,8 +480,8 @@ def test_best_and_last_and_early_stopping(
 ) -> None:
     """Patience counts within a phase; the best is the best of all phases."""
     watcher = Watcher()
-    monkeypatch.setattr(training, "evaluate", scores(0.1, 0.3, 0.2, 0.3, 0.25, 0.4, 0.4, 0.1))
-    monkeypatch.setattr(training, "Save", lambda path: watcher)
+    monkeypatch.setattr(captioning, "evaluate", scores(0.1, 0.3, 0.2, 0.3, 0.25, 0.4, 0.4, 0.1))
+    monkeypatch.setattr(captioning, "Save", lambda path: watcher)
     phases = [{**FROZEN, "epochs": 9}, {**FROZEN, "name": "more", "epochs": 9}]
     wanted = recipe(world, tmp_path / "run", training={"patience": 2}, phases=phases)
     assert train(wanted) == tmp_path / "run" / "best.safetensors"
@@ -548,17 +552,19 @@ def test_other_captions_cannot_go_on(
     world: Path, photos: list[datasets.Photo], uninterrupted: Path
 ) -> None:
     wanted, path = recipe(world, uninterrupted), uninterrupted / "resume.safetensors"
-    training.load_state(small_trainer(wanted, photos), path)
+    state.load_state(small_trainer(wanted, photos), path)
     changed = [*photos[:-1], dataclasses.replace(photos[-1], captions=("Something else.",) * 5)]
     for other in (changed, photos[::-1], photos[:-1]):
         with pytest.raises(CheckpointError, match="are not those of the interrupted run; put them"):
-            training.load_state(small_trainer(wanted, other), path)
+            state.load_state(small_trainer(wanted, other), path)
 
 
-def small_trainer(wanted: Recipe, photos: list[datasets.Photo], *callbacks: Callback) -> Trainer:
+def small_trainer(
+    wanted: Recipe, photos: list[datasets.Photo], *callbacks: Callback
+) -> CaptionTrainer:
     torch.manual_seed(wanted.seed)
-    checkpoint = training.start_checkpoint(wanted, photos)
-    reader = training.BatchReader(
+    checkpoint = captioning.start_checkpoint(wanted, photos)
+    reader = captioning.BatchReader(
         photos,
         checkpoint.vocabulary,
         checkpoint.preprocess,
@@ -566,7 +572,7 @@ def small_trainer(wanted: Recipe, photos: list[datasets.Photo], *callbacks: Call
         seed=wanted.seed,
         max_words=wanted.data.max_words,
     )
-    return Trainer(wanted, checkpoint, reader, callbacks)
+    return CaptionTrainer(wanted, checkpoint, reader, callbacks)
 
 
 def test_nothing_to_go_on_from(world: Path, tmp_path: Path) -> None:
@@ -641,21 +647,21 @@ def test_unreadable_photos_are_left_out_with_one_warning(
 
 def test_validation_photos_are_split_off_and_limited(world: Path) -> None:
     data = recipe(world, Path("unused"), data={"validation": [], "validation_share": 0.4}).data
-    training_photos, validation = training.read_splits(data, 3)
+    training_photos, validation = captioning.read_splits(data, 3)
     ids = [{photo.photo_id for photo in part} for part in (training_photos, validation)]
     assert not ids[0] & ids[1]
     assert len(ids[0] | ids[1]) == 6
     few = dataclasses.replace(recipe(world, Path("unused")).data, validation_photos=2)
-    chosen = training.read_splits(few, 3)[1]
+    chosen = captioning.read_splits(few, 3)[1]
     assert len(chosen) == 2
-    assert chosen == training.read_splits(few, 3)[1]
+    assert chosen == captioning.read_splits(few, 3)[1]
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "constant"])
 def test_the_learning_rate_climbs_and_falls(schedule: str) -> None:
     phase = PhaseConfig(epochs=5, warmup=0.2, final_rate=0.1, schedule=schedule)
     rates = [
-        training._rate(phase, Position(0, epoch, step), 7)
+        loop._rate(phase, Position(0, epoch, step), 7)
         for epoch in range(5)
         for step in range(7)
     ]
@@ -671,7 +677,7 @@ def test_the_learning_rate_climbs_and_falls(schedule: str) -> None:
 
 def test_the_rate_of_a_phase_without_warm_up_starts_at_its_peak() -> None:
     phase = PhaseConfig(epochs=1, warmup=0.0)
-    assert training._rate(phase, Position(), 5) == 1.0
+    assert loop._rate(phase, Position(), 5) == 1.0
 
 
 @pytest.mark.parametrize("stage", [0, 5, 1])
@@ -755,7 +761,7 @@ def test_cached_grids_train_like_pictures(
     for cache in (True, False):
         recorder = Recorder()
         wanted = recipe(world, Path("unused"), phases=[{**FROZEN, "cache_features": cache}])
-        features = training.FeatureCache(tmp_path, False, Interrupt())
+        features = FeatureCache(tmp_path, False, Interrupt())
         small_trainer(wanted, photos, features, recorder).fit()
         losses.append([found["loss"] for found in recorder.losses])
     assert len(losses[0]) == 6

@@ -7,7 +7,7 @@ D features, H heads, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +22,13 @@ class State:
 
     hidden: Tensor  # (K, S)
     cell: Tensor | None = None  # (K, S), of an LSTM
+    context: Tensor | None = None  # (K, D) of the previous step, where the next one is fed it
 
     def select(self, indices: Tensor | slice) -> State:
         """The states at `indices`, which may repeat."""
-        return State(self.hidden[indices], None if self.cell is None else self.cell[indices])
+        cell = None if self.cell is None else self.cell[indices]
+        context = None if self.context is None else self.context[indices]
+        return State(self.hidden[indices], cell, context)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Decoder(nn.Module):
         *,
         context_size: int,
         query: str = "before",
+        input_feeding: bool = False,
         gate: bool = True,
         tie_embeddings: bool = True,
         dropout: float = 0.0,
@@ -77,6 +81,9 @@ class Decoder(nn.Module):
             cell: its input is the previous word and, where the query comes before, the context.
             context_size: D.
             query: `before` the recurrent step (Bahdanau, Xu) or `after` it (Luong).
+            input_feeding: with the query after it, the step reads the previous context beside the
+                word, so that it knows what has been looked at (Luong et al. 2015, §3.3, who feed
+                their attentional state instead).
             gate: scale the context by β = σ(f(h)).
             tie_embeddings: the output layer shares the embedding matrix.
             dropout: share dropped of embeddings and of the deep output.
@@ -84,6 +91,7 @@ class Decoder(nn.Module):
         super().__init__()
         state_size, width = cell.hidden_size, embedding.embedding_dim
         self.attention, self.embedding, self.cell, self.query = attention, embedding, cell, query
+        self.input_feeding = input_feeding
         self.initial_hidden = nn.Linear(context_size, state_size)
         self.initial_cell = (
             nn.Linear(context_size, state_size) if isinstance(cell, nn.LSTMCell) else None
@@ -101,7 +109,7 @@ class Decoder(nn.Module):
         memory, mean = self.attention.prepare(memory), memory.mean()
         hidden = torch.tanh(self.initial_hidden(mean))
         cell = torch.tanh(self.initial_cell(mean)) if self.initial_cell is not None else None
-        return memory, State(hidden, cell)
+        return memory, State(hidden, cell, mean if self.input_feeding else None)
 
     def step(self, tokens: Tensor, state: State, memory: Memory) -> Step:
         """Reads the previous words (K,) and predicts the next ones."""
@@ -149,8 +157,11 @@ class Decoder(nn.Module):
         if self.query == "before":
             attended = self._attend(state.hidden, memory)
             return attended, self._recur(torch.cat([embedded, attended.context], -1), state)
+        if state.context is not None:
+            embedded = torch.cat([embedded, state.context], -1)
         state = self._recur(embedded, state)
-        return self._attend(state.hidden, memory), state
+        attended = self._attend(state.hidden, memory)
+        return attended, replace(state, context=attended.context if self.input_feeding else None)
 
     def _recur(self, inputs: Tensor, state: State) -> State:
         if isinstance(self.cell, nn.LSTMCell):

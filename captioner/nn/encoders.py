@@ -18,6 +18,7 @@ import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from captioner.errors import CheckpointError
 from captioner.nn.attention import Memory
@@ -158,6 +159,7 @@ class ImageEncoder(nn.Module):
         feature_size: int,
         dropout: float = 0.0,
         stages: int = 5,
+        lateral: bool = False,
     ) -> None:
         super().__init__()
         backbone = BACKBONES[name]
@@ -165,6 +167,9 @@ class ImageEncoder(nn.Module):
         self.stage_starts = backbone.stages
         channels = backbone.channels if stages == 5 else backbone.earlier_channels
         self.project = nn.Linear(channels, feature_size)
+        self.lateral = (
+            nn.Linear(backbone.earlier_channels, feature_size, bias=False) if lateral else None
+        )
         self.normalise = nn.LayerNorm(feature_size)
         self.dropout = nn.Dropout(dropout)
         self.freeze_batch_norm = True
@@ -188,16 +193,32 @@ class ImageEncoder(nn.Module):
         return self
 
     def grid(self, photos: Tensor) -> Tensor:
-        """Feature maps (B, h, w, C) of normalised photos (B, 3, S, S)."""
+        """Feature maps (B, h, w, C) of normalised photos (B, 3, S, S).
+
+        A lateral connection packs each cell's four cells of the fourth stage behind its own C.
+        """
         photos = photos.contiguous(memory_format=torch.channels_last)
-        return self.features(photos).permute(0, 2, 3, 1)  # (B, h, w, C)
+        if self.lateral is None:
+            return self.features(photos).permute(0, 2, 3, 1)  # (B, h, w, C)
+        last = self.stage_starts[-1]
+        fine = self.features[:last](photos)  # (B, C', 2h, 2w)
+        coarse = self.features[last:](fine)  # (B, C, h, w)
+        return torch.cat([coarse, F.pixel_unshuffle(fine, 2)], 1).permute(0, 2, 3, 1)
 
     def read(self, grid: Tensor) -> Memory:
         """The memory of feature maps (B, h, w, C), computed or from a cache."""
-        batch, height, width, channels = grid.shape
-        cells = grid.reshape(batch, height * width, channels).to(self.project.weight.dtype)
-        values = self.dropout(self.normalise(self.project(cells)).relu())  # (B, N, D)
-        return Memory(values, grid=(height, width))
+        cells = grid.to(self.project.weight.dtype)
+        if self.lateral is None:
+            places = self.project(cells)  # (B, h, w, D)
+        else:
+            coarse, fine = cells.split([self.project.in_features, 4 * self.lateral.in_features], -1)
+            fine = F.pixel_shuffle(fine.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+            enlarged = F.interpolate(
+                self.project(coarse).permute(0, 3, 1, 2), scale_factor=2.0, mode="bilinear"
+            )
+            places = enlarged.permute(0, 2, 3, 1) + self.lateral(fine)  # (B, 2h, 2w, D)
+        values = self.dropout(self.normalise(places.flatten(1, 2)).relu())  # (B, N, D)
+        return Memory(values, grid=(places.shape[1], places.shape[2]))
 
     def forward(self, photos: Tensor) -> Memory:
         """The memory of normalised photos (B, 3, S, S)."""

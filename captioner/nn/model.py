@@ -53,7 +53,8 @@ def _grown(old: Tensor, added: int) -> Tensor:
 def build_model(config: ModelConfig, vocabulary_size: int) -> CaptionModel:
     """A new model with random weights; the CNN's are filled by `encoders.load_pretrained`."""
     encoder, attention, decoder = config.encoder, config.attention, config.decoder
-    features = build_features(encoder.name, encoder.stride, encoder.stages)
+    stride = 32 if encoder.lateral else encoder.stride  # the fourth stage brings the finer grid
+    features = build_features(encoder.name, stride, encoder.stages)
     score = SCORE_BUILDERS[attention.score](
         decoder.hidden_size, encoder.feature_size, attention.size
     )
@@ -63,15 +64,24 @@ def build_model(config: ModelConfig, vocabulary_size: int) -> CaptionModel:
     with torch.no_grad():
         embedding.weight[PAD] = 0
     cell = nn.LSTMCell if decoder.cell == "lstm" else nn.GRUCell
-    context = encoder.feature_size if attention.query == "before" else 0
+    reads_context = attention.query == "before" or attention.input_feeding
+    context = encoder.feature_size if reads_context else 0
     return CaptionModel(
-        ImageEncoder(features, encoder.name, encoder.feature_size, encoder.dropout, encoder.stages),
+        ImageEncoder(
+            features,
+            encoder.name,
+            encoder.feature_size,
+            encoder.dropout,
+            encoder.stages,
+            encoder.lateral,
+        ),
         Decoder(
             Attention(score),
             embedding,
             cell(decoder.embedding_size + context, decoder.hidden_size),
             context_size=encoder.feature_size,
             query=attention.query,
+            input_feeding=attention.input_feeding,
             gate=decoder.gate,
             tie_embeddings=decoder.tie_embeddings,
             dropout=decoder.dropout,

@@ -1,0 +1,213 @@
+"""What hangs on the loop: logging, saving, validation, Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import datetime
+import os
+import platform
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor
+
+from captioner import checkpoint as checkpoints
+from captioner import config
+from captioner.config import PhaseConfig
+from captioner.metrics import Score
+from captioner.training.loop import Callback, Trainer
+from captioner.training.state import save_state
+
+
+class Interrupted(Exception):  # noqa: N818  (a wish, not an error)
+    """Ctrl-C: everything is saved, and the message says how to go on."""
+
+
+class Log(Callback):
+    """`log.csv`, TensorBoard's event files, a progress bar, and a line an epoch."""
+
+    def __init__(self, folder: Path, show: bool) -> None:
+        self.folder, self.show = folder, show
+        self.writer: Any = None
+        self.bar: Any = None
+
+    def on_phase(self, trainer: Trainer, phase: PhaseConfig) -> None:
+        """Opens the writer and a bar with the time left in the phase."""
+        position, steps = trainer.progress.position, len(trainer.reader)
+        if self.writer is None:
+            from torch.utils.tensorboard.writer import SummaryWriter  # slow to import
+
+            # What an interrupted run logged after its last save is about to be logged again.
+            self.writer = SummaryWriter(str(self.folder), purge_step=position.total_steps + 1)
+        if self.bar is not None:
+            self.bar.close()
+        done = position.epoch * steps + position.step
+        self.bar = progress_bar(
+            self.show, phase.epochs * steps, phase.name or "training", "step", done
+        )
+
+    def on_step(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
+        """Writes the step's losses and learning rates."""
+        number = trainer.progress.position.total_steps
+        for name, value in losses.items():
+            self.writer.add_scalar(f"train/{name}", float(value), number)
+        rate = trainer.optimizer.param_groups[0]["lr"]
+        self.writer.add_scalar("train/learning_rate", rate, number)
+        self.bar.set_postfix(loss=f"{float(losses['loss']):.3f}", refresh=False)
+        self.bar.update(1)
+
+    def on_epoch(self, trainer: Trainer, entry: dict[str, Any]) -> None:
+        """Writes the epoch's line everywhere."""
+        entry["seconds"] = round(trainer.progress.seconds, 1)
+        scores = {k: v for k, v in entry.items() if k not in ("phase", "epoch", "step", "seconds")}
+        for name, value in scores.items():
+            self.writer.add_scalar(f"epoch/{name}", value, entry["step"])
+        self.writer.flush()
+        _write_csv(self.folder / "log.csv", [*trainer.progress.history, entry])
+        epochs = trainer.phase.epochs
+        self.bar.write(
+            f"{entry['phase']} · epoch {entry['epoch']}/{epochs} · "
+            + " · ".join(f"{name} {value:.4f}" for name, value in scores.items())
+            + f" · {entry['seconds']:.0f} s",
+            file=sys.stdout,
+        )
+        sys.stdout.flush()
+
+    def close(self, trainer: Trainer) -> None:
+        """Closes the bar and the event file."""
+        if self.bar is not None:
+            self.bar.close()
+        if self.writer is not None:
+            self.writer.close()
+
+
+def progress_bar(show: bool, total: int, name: str, unit: str, done: int = 0) -> Any:
+    """A bar on the terminal, gone when it is closed; none where `show` is false."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, initial=done, desc=name, unit=unit, disable=not show, leave=False)
+
+
+def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    partial = path.with_suffix(".csv.partial")
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(path)
+
+
+class Save(Callback):
+    """Writes the resume state every so many steps and after every epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_step(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
+        """Saves where the recipe says so."""
+        every = trainer.recipe.training.save_steps
+        if every and trainer.progress.position.total_steps % every == 0:
+            save_state(trainer, self.path)
+
+    def after_epoch(self, trainer: Trainer) -> None:
+        """Saves."""
+        save_state(trainer, self.path)
+
+
+class Interrupt(Callback):
+    """Turns Ctrl-C into an orderly stop after the current step; a second one stops at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Listens for Ctrl-C inside the block (in the main thread, where signals arrive)."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous = signal.signal(signal.SIGINT, self._request)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        # Not `print`: the signal may come while the same stream is being written to.
+        os.write(2, b"\nstopping after this step; once more stops at once\n")
+
+    def check(self) -> None:
+        """Raises `Interrupted` where Ctrl-C was pressed."""
+        if self.requested:
+            raise Interrupted
+
+    def on_step(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
+        """Stops between two steps."""
+        self.check()
+
+
+class Validation(Callback):
+    """Scores the averaged weights after every epoch and keeps the best ones."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def scores(self, trainer: Trainer) -> dict[str, Score]:
+        """The scores by name; by the first one the best weights are chosen."""
+        raise NotImplementedError
+
+    def provenance(self, trainer: Trainer) -> dict[str, Any]:
+        """What the checkpoint says of its data."""
+        raise NotImplementedError
+
+    def on_epoch(self, trainer: Trainer, entry: dict[str, Any]) -> None:
+        """Adds the scores to `entry`; writes `best.safetensors` and `last.safetensors`."""
+        scores = self.scores(trainer)
+        entry |= {name: score.value for name, score in scores.items()}
+        chosen = next(iter(scores.values())).value
+        progress = trainer.progress
+        better = chosen > progress.best_score
+        progress.stale_epochs = 0 if better else progress.stale_epochs + 1
+        progress.best_score = max(progress.best_score, chosen)
+        trained = trainer.averaged(**self._provenance(trainer, scores))
+        for name in ["last", *(["best"] if better else [])]:
+            checkpoints.save(trained, self.folder / f"{name}.safetensors")
+
+    def _provenance(self, trainer: Trainer, scores: dict[str, Score]) -> dict[str, Any]:
+        recipe = trainer.recipe
+        return {
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "recipe": _portable(config.to_dict(recipe)),
+            "licence": recipe.licence,
+            **self.provenance(trainer),
+            "phase": trainer.phase.name,
+            "epoch": trainer.progress.position.epoch + 1,
+            "scores": {"validation": {name: score.to_dict() for name, score in scores.items()}},
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "torchvision": torchvision.__version__,
+            },
+        }
+
+
+def _portable(settings: Any) -> Any:
+    """Settings whose absolute paths, which say something of one machine, are cut to their names."""
+    if isinstance(settings, dict):
+        return {name: _portable(value) for name, value in settings.items()}
+    if isinstance(settings, list):
+        return [_portable(value) for value in settings]
+    if isinstance(settings, str) and Path(settings).is_absolute():
+        return Path(settings).name
+    return settings

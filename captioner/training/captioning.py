@@ -1,0 +1,265 @@
+"""Training a captioner: photos with their captions in, a checkpoint out."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from captioner import checkpoint as checkpoints
+from captioner import datasets, losses
+from captioner.batches import Batch, BatchReader, cache_grids
+from captioner.checkpoint import Checkpoint
+from captioner.config import DataConfig, PhaseConfig, Recipe, SearchOptions
+from captioner.datasets import Photo
+from captioner.errors import ConfigError, DataError
+from captioner.evaluation import evaluate
+from captioner.images import Preprocess
+from captioner.metrics import Score
+from captioner.nn.attention import Memory
+from captioner.nn.encoders import load_pretrained, normalise
+from captioner.nn.model import CaptionModel, build_model
+from captioner.prediction import Captioner
+from captioner.text import Vocabulary
+from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
+from captioner.training.loop import Callback, Trainer
+from captioner.training.run import STATE_FILE, claim, run
+
+_LOG = logging.getLogger(__name__)
+
+
+class CaptionTrainer(Trainer):
+    """Minimises the cross-entropy of captions given their photos, and what a phase adds to it."""
+
+    model: CaptionModel
+    checkpoint: Checkpoint
+    reader: BatchReader
+    grids: NDArray[np.float16] | None = None  # of a frozen CNN, where a phase caches them
+
+    def batches(self, epoch: int, first_step: int) -> Iterator[Batch]:
+        """Photos, varied as the phase says, or cached grids."""
+        return self.reader.read(epoch, first_step, self.phase.augment, self.grids)
+
+    def groups(self, phase: PhaseConfig) -> list[tuple[list[nn.Parameter], float]]:
+        """The decoder's and the CNN's parameters, whose rates differ."""
+        self.model.encoder.fine_tune(phase.fine_tune_from, phase.batch_norm == "frozen")
+        cnn = {id(parameter) for parameter in self.model.encoder.features.parameters()}
+        learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        return [
+            ([p for p in learning if id(p) not in cnn], phase.learning_rate),
+            ([p for p in learning if id(p) in cnn], phase.encoder_learning_rate),
+        ]
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Cross-entropy, and the doubly stochastic penalty where it is asked for."""
+        settings = self.recipe.training
+        unrolled = self.model.decoder(
+            batch.inputs, batch.lengths, self._memory(batch), batch.owners
+        )
+        found = {
+            "cross_entropy": losses.cross_entropy(
+                unrolled.logits, batch.targets, settings.label_smoothing
+            )
+        }
+        total = found["cross_entropy"]
+        if settings.doubly_stochastic:
+            found["doubly_stochastic"] = losses.doubly_stochastic(unrolled.weights)
+            total = total + settings.doubly_stochastic * found["doubly_stochastic"]
+        return {"loss": total, **found}
+
+    def _memory(self, batch: Batch) -> Memory:
+        encoder = self.model.encoder
+        if batch.photos.dtype != torch.uint8:
+            return encoder.read(batch.photos)
+        preprocess = self.checkpoint.preprocess
+        return encoder(normalise(batch.photos, preprocess.mean, preprocess.std))
+
+    @cached_property
+    def data_digest(self) -> str:
+        """Of the photos, their captions and the words."""
+        names = [photo.photo_id for photo in self.reader.photos]
+        content = [self.checkpoint.vocabulary.words, names, self.reader.sentences]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+class CaptionValidation(Validation):
+    """Captions the validation photos; the highest CIDEr-D is the best."""
+
+    def __init__(
+        self, photos: Sequence[Photo], folder: Path, show: bool, interrupt: Interrupt
+    ) -> None:
+        super().__init__(folder)
+        self.photos, self.show, self.interrupt = photos, show, interrupt
+        self.named: set[str] = set()  # photos that cannot be read
+
+    def scores(self, trainer: Trainer) -> dict[str, Score]:
+        """CIDEr-D and BLEU-4, without their intervals."""
+        captioner = Captioner(trainer.averaged(), trainer.device)
+        with progress_bar(self.show, len(self.photos), "validation", "photo") as bar:
+
+            def advance() -> None:
+                bar.update(1)
+                self.interrupt.check()
+
+            report = evaluate(
+                captioner,
+                self.photos,
+                bootstrap=0,
+                progress=advance,
+                **dataclasses.asdict(trainer.recipe.search),
+            )
+        for reason in report.left_out:
+            if reason not in self.named:
+                _LOG.warning("left out: %s", reason)
+                self.named.add(reason)
+        return {"cider": report.scores["cider"], "bleu_4": report.scores["bleu_4"]}
+
+    def provenance(self, trainer: Trainer) -> dict[str, Any]:
+        """Counts of photos and captions."""
+        sentences = trainer.reader.sentences
+        return {"photos": len(sentences), "captions": sum(map(len, sentences))}
+
+
+class FeatureCache(Callback):
+    """Computes a frozen CNN's grids once, before a phase that asks for it."""
+
+    def __init__(self, folder: Path, show: bool, interrupt: Interrupt) -> None:
+        self.folder, self.show, self.interrupt = folder, show, interrupt
+
+    def on_phase(self, trainer: Trainer, phase: PhaseConfig) -> None:
+        """Fills `trainer.grids`, or empties it."""
+        assert isinstance(trainer, CaptionTrainer)
+        trainer.grids = None
+        if not phase.cache_features:
+            return
+        photos = trainer.reader.photos
+        with progress_bar(self.show, len(photos), "features", "photo") as bar:
+
+            def advance(count: int) -> None:
+                bar.update(count)
+                self.interrupt.check()
+
+            trainer.grids = cache_grids(
+                trainer.model.encoder,
+                trainer.checkpoint.preprocess,
+                photos,
+                self.folder,
+                device=trainer.device,
+                progress=advance,
+            )
+
+
+def read_splits(data: DataConfig, seed: int) -> tuple[list[Photo], list[Photo]]:
+    """The training and the validation photos of a recipe.
+
+    Raises:
+        ConfigError: no training source is named.
+        DataError: a source is not what its format promises.
+    """
+    if not data.train:
+        raise ConfigError(
+            "the recipe names no training data; write [[data.train]] with captions and images, or "
+            "--data.train.0.captions FILE --data.train.0.images FOLDER"
+        )
+    training = [photo for source in data.train for photo in datasets.read(source)]
+    if not data.validation:
+        training, validation = datasets.split_off(training, data.validation_share, seed)
+    else:
+        validation = [photo for source in data.validation for photo in datasets.read(source)]
+    if len(validation) > data.validation_photos:
+        chosen = np.random.default_rng(seed).permutation(len(validation))[: data.validation_photos]
+        validation = [validation[number] for number in sorted(chosen.tolist())]
+    return training, validation
+
+
+def start_checkpoint(recipe: Recipe, training: Sequence[Photo]) -> Checkpoint:
+    """What training starts from: a new model, or `recipe.init` with its vocabulary extended."""
+    captions = [caption for photo in training for caption in photo.captions]
+    # Validation reports no alternatives, which cost time; who uses the model wants them.
+    search = dataclasses.replace(recipe.search, alternatives=SearchOptions().alternatives)
+    if recipe.init:
+        path = checkpoints.default_path() if recipe.init == "shipped" else Path(recipe.init)
+        old = checkpoints.load(path)
+        vocabulary = old.vocabulary.extended(captions, recipe.data.min_count)
+        old.model.extend_vocabulary(len(vocabulary))
+        begun = {"started_from": {"checkpoint": path.name, **old.provenance}}
+        return dataclasses.replace(old, vocabulary=vocabulary, search=search, provenance=begun)
+    vocabulary = Vocabulary.build(captions, recipe.data.min_count)
+    if not vocabulary.ordinary:
+        raise DataError(
+            f"no word stands {recipe.data.min_count} times in the {len(captions)} training "
+            "captions; lower data.min_count"
+        )
+    encoder = recipe.model.encoder
+    model = build_model(recipe.model, len(vocabulary))
+    if encoder.weights == "shipped":
+        _take_shipped(model, encoder.name)
+    else:
+        load_pretrained(model.encoder.features, encoder.name, encoder.weights)
+    return Checkpoint(model, recipe.model, vocabulary, Preprocess(encoder.image_size), search)
+
+
+def _take_shipped(model: CaptionModel, name: str) -> None:
+    """Starts the CNN as the one of the checkpoint that came along; the rest stays new."""
+    shipped = checkpoints.load(checkpoints.default_path())
+    if shipped.config.encoder.name != name:
+        raise ConfigError(
+            f'model.encoder.weights = "shipped" holds a {shipped.config.encoder.name}, but '
+            f"model.encoder.name is {name}; make them equal, or choose imagenet"
+        )
+    weights = shipped.model.encoder.features.state_dict()
+    wanted = model.encoder.features.state_dict().keys()  # fewer, with fewer stages
+    model.encoder.features.load_state_dict({key: weights[key] for key in wanted})
+
+
+def train(
+    recipe: Recipe, *, resume: bool = False, device: str = "cpu", show: bool | None = None
+) -> Path:
+    """Trains as the recipe says and returns the best checkpoint's path.
+
+    Args:
+        recipe: everything there is to set.
+        resume: go on with the interrupted run in `recipe.output`.
+        device: where to compute.
+        show: progress bars; left out, on a terminal only.
+
+    Raises:
+        ConfigError, DataError, CheckpointError: the recipe, its data or its files are not usable.
+        Interrupted: Ctrl-C; the run is saved.
+    """
+    folder = Path(recipe.output)
+    claim(folder, resume)
+    visible = sys.stderr.isatty() if show is None else show
+    training, validation = read_splits(recipe.data, recipe.seed)
+    torch.manual_seed(recipe.seed)
+    checkpoint = start_checkpoint(recipe, training)
+    checkpoint.model.to(device).encoder.features.to(memory_format=torch.channels_last)
+    reader = BatchReader(
+        training,
+        checkpoint.vocabulary,
+        checkpoint.preprocess,
+        batch_size=recipe.training.batch_size,
+        seed=recipe.seed,
+        max_words=recipe.data.max_words,
+        workers=recipe.training.workers,
+    )
+    interrupt = Interrupt()
+    callbacks = [
+        FeatureCache(folder / "features", visible, interrupt),
+        CaptionValidation(validation, folder, visible, interrupt),
+        Log(folder, visible),
+        Save(folder / STATE_FILE),
+        interrupt,
+    ]
+    return run(CaptionTrainer(recipe, checkpoint, reader, callbacks), interrupt, resume)

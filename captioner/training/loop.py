@@ -1,0 +1,245 @@
+"""The loop: steps through batches, and calls whoever watches.
+
+What a batch, a model and a loss are is the business of the module that is named after the task.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from captioner.config import PhaseConfig
+from captioner.errors import ConfigError
+
+
+@dataclass
+class Position:
+    """Where a run stands: the next thing to do."""
+
+    phase: int = 0
+    epoch: int = 0  # of the phase
+    step: int = 0  # of the epoch; at its end, the epoch is still to be validated
+    total_steps: int = 0  # of all phases, for the logs
+
+
+@dataclass
+class Progress:
+    """What a run has found so far."""
+
+    position: Position = field(default_factory=Position)
+    history: list[dict[str, Any]] = field(default_factory=list)  # one entry an epoch
+    best_score: float = -math.inf
+    stale_epochs: int = 0  # since the best, in this phase
+    loss_sum: float = 0.0  # over the steps of this epoch
+    seconds: float = 0.0  # spent in this epoch, interruptions not counted
+
+
+class Callback:
+    """What happens around the loop; every method may be left out."""
+
+    def on_phase(self, trainer: Trainer, phase: PhaseConfig) -> None:
+        """Before the first step of a phase, also after a resume."""
+
+    def on_step(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
+        """After every step."""
+
+    def on_epoch(self, trainer: Trainer, entry: dict[str, Any]) -> None:
+        """After the last step of an epoch; `entry` is its line of the log, to be added to."""
+
+    def after_epoch(self, trainer: Trainer) -> None:
+        """When the epoch is logged and the position stands at the next one."""
+
+    def close(self, trainer: Trainer) -> None:
+        """When the run ends, is interrupted or fails."""
+
+
+class Trainer:
+    """Steps through batches; a task's own trainer says what they are and what a step minimises."""
+
+    def __init__(
+        self, recipe: Any, checkpoint: Any, reader: Any, callbacks: Sequence[Callback] = ()
+    ) -> None:
+        """Takes what the task's own trainer has made.
+
+        Args:
+            recipe: with `training`, `phases`, `seed` and `output`.
+            checkpoint: a frozen dataclass with a `model` and its `provenance`.
+            reader: its `len` is the steps of an epoch.
+            callbacks: called in this order.
+        """
+        self.recipe = recipe
+        self.checkpoint = checkpoint
+        self.model: nn.Module = checkpoint.model
+        self.reader = reader
+        self.callbacks = callbacks
+        self.device = next(self.model.parameters()).device
+        self.precision = _precision(recipe.training.precision, self.device)
+        self.progress = Progress()
+        self.average = AveragedModel(
+            self.model, multi_avg_fn=self._average_weights, use_buffers=True
+        )
+        self.enter(recipe.phases[0])
+
+    def batches(self, epoch: int, first_step: int) -> Iterator[Any]:
+        """The batches of an epoch (counted over all phases) from a step on."""
+        raise NotImplementedError
+
+    def loss(self, batch: Any) -> dict[str, Tensor]:
+        """What is minimised, under `loss`, and its parts by name."""
+        raise NotImplementedError
+
+    def groups(self, phase: PhaseConfig) -> list[tuple[list[nn.Parameter], float]]:
+        """The parameters that learn in a phase, with their peak learning rates."""
+        learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        return [(learning, phase.learning_rate)]
+
+    @property
+    def data_digest(self) -> str:
+        """What the batches depend on besides the recipe."""
+        raise NotImplementedError
+
+    def enter(self, phase: PhaseConfig) -> None:
+        """Readies the model and a new optimiser for a phase."""
+        self.phase = phase
+        self.model.train()
+        decay = self.recipe.training.weight_decay
+        groups = [
+            {"params": part, "peak": rate, "lr": rate, "weight_decay": decay if matrix else 0.0}
+            for parameters, rate in self.groups(phase)
+            for matrix in (False, True)
+            if (part := [p for p in parameters if (p.dim() > 1) == matrix])
+        ]
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-8)
+        half = self.precision == torch.float16
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
+
+    def fit(self) -> None:
+        """Runs what is left of all phases."""
+        position = self.progress.position
+        for number in range(position.phase, len(self.recipe.phases)):
+            phase = self.recipe.phases[number]
+            if position.phase != number:
+                position.phase, position.epoch, self.progress.stale_epochs = number, 0, 0
+                self.enter(phase)
+            if self._is_over():  # where a resumed run stands behind its phase's last epoch
+                continue
+            self._each("on_phase", phase)
+            while not self._is_over():
+                self._epoch(phase)
+
+    def _epoch(self, phase: PhaseConfig) -> None:
+        position, progress = self.progress.position, self.progress
+        began = time.perf_counter() - progress.seconds
+        epoch_number = sum(p.epochs for p in self.recipe.phases[: position.phase]) + position.epoch
+        for batch in self.batches(epoch_number, position.step):
+            found = self.step(batch.to(self.device))
+            progress.loss_sum += float(found["loss"])
+            progress.seconds = time.perf_counter() - began
+            position.step += 1
+            position.total_steps += 1
+            self._each("on_step", found)
+        entry = {
+            "phase": phase.name or f"phase {position.phase + 1}",
+            "epoch": position.epoch + 1,
+            "step": position.total_steps,
+            "loss": progress.loss_sum / max(position.step, 1),
+        }
+        self._each("on_epoch", entry)
+        progress.history.append(entry)
+        position.epoch, position.step = position.epoch + 1, 0
+        progress.loss_sum = progress.seconds = 0.0
+        self._each("after_epoch")
+
+    def step(self, batch: Any) -> dict[str, Tensor]:
+        """One gradient step on a batch.
+
+        Raises:
+            ConfigError: the loss or its gradient is not finite.
+        """
+        position = self.progress.position
+        # Dropout depends on the place in the run, not on what was drawn before: resuming is exact.
+        key = (self.recipe.seed, position.phase, position.epoch, position.step)
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+        rate = _rate(self.phase, position, len(self.reader))
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * rate
+        with torch.autocast(
+            self.device.type, self.precision, enabled=self.precision != torch.float32
+        ):
+            found = self.loss(batch)
+        self.scaler.scale(found["loss"]).backward()
+        self.scaler.unscale_(self.optimizer)
+        limit = self.recipe.training.gradient_clip or math.inf
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        self._check_finite(float(found["loss"].detach()), float(norm))
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.average.update_parameters(self.model)
+        return {**{k: v.detach() for k, v in found.items()}, "gradient_norm": norm.detach()}
+
+    def averaged(self, **provenance: Any) -> Any:
+        """The checkpoint with the moving average of the weights."""
+        model = self.average.module if self.recipe.training.weight_average else self.model
+        merged = {**self.checkpoint.provenance, **provenance}
+        return dataclasses.replace(self.checkpoint, model=model, provenance=merged)
+
+    def _average_weights(
+        self,
+        averages: tuple[Tensor, ...] | list[Tensor],
+        values: tuple[Tensor, ...] | list[Tensor],
+        count: Tensor | int,
+    ) -> None:
+        # A short memory at first, or the random start would weigh on the average for epochs.
+        decay = min(self.recipe.training.weight_average, (1 + int(count)) / (10 + int(count)))
+        if averages[0].is_floating_point():  # each call brings tensors of one type
+            torch._foreach_lerp_(list(averages), list(values), 1 - decay)
+
+    def _is_over(self) -> bool:
+        patience = self.recipe.training.patience
+        stale = bool(patience) and self.progress.stale_epochs >= patience
+        return stale or self.progress.position.epoch >= self.phase.epochs
+
+    def _check_finite(self, loss: float, norm: float) -> None:
+        # Loss scaling finds its scale by gradients that overflow; such steps are not taken.
+        if math.isfinite(loss) and (self.scaler.is_enabled() or math.isfinite(norm)):
+            return
+        position = self.progress.position
+        raise ConfigError(
+            f"phase {position.phase + 1}, epoch {position.epoch + 1}, step {position.step + 1}: "
+            f"the loss is {loss:g} and its gradient's norm {norm:g}, so training cannot go on; "
+            f"lower the phase's learning rates and start anew (what was saved before stays in "
+            f"{self.recipe.output})"
+        )
+
+    def _each(self, event: str, *arguments: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self, *arguments)
+
+
+def _precision(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+
+
+def _rate(phase: PhaseConfig, position: Position, steps: int) -> float:
+    """Share of the peak rate: a linear warm-up, then a cosine (Loshchilov & Hutter 2017)."""
+    total = phase.epochs * steps
+    warm = max(1, round(phase.warmup * total))
+    done = position.epoch * steps + position.step
+    if done < warm:
+        return (done + 1) / warm
+    if phase.schedule == "constant":
+        return 1.0
+    through = (done - warm) / max(1, total - warm)
+    return phase.final_rate + (1 - phase.final_rate) * (1 + math.cos(math.pi * through)) / 2

@@ -1,0 +1,65 @@
+"""One run: its folder, and the loop between a start, an interruption and an end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from captioner.errors import CheckpointError, ConfigError
+from captioner.training.callbacks import Interrupt, Interrupted
+from captioner.training.loop import Trainer
+from captioner.training.state import load_state, save_state
+
+STATE_FILE = "resume.safetensors"
+
+
+def claim(folder: Path, resume: bool) -> None:
+    """Makes the folder of a new run, which must not write over another one's files."""
+    files = (STATE_FILE, "best.safetensors", "last.safetensors", "log.csv")
+    held = [name for name in files if (folder / name).exists()]
+    if resume:
+        if files[0] in held:
+            return
+        raise CheckpointError(
+            f"{folder}: nothing to resume; leave --resume out, or name the --output of the run"
+        )
+    if held:
+        raise ConfigError(
+            f"{folder} holds a run already; go on with --resume, or choose another --output"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"output {folder} cannot be made ({error.strerror}); choose another --output"
+        ) from error
+
+
+def run(trainer: Trainer, interrupt: Interrupt, resume: bool) -> Path:
+    """Trains to the end of the recipe and returns the best checkpoint's path.
+
+    Args:
+        trainer: with `interrupt` among its callbacks.
+        interrupt: what listens for Ctrl-C.
+        resume: go on where the run in the recipe's output folder stands.
+
+    Raises:
+        CheckpointError: the resume state is damaged or of another run.
+        Interrupted: Ctrl-C; the run is saved.
+    """
+    folder = Path(trainer.recipe.output)
+    state_path = folder / STATE_FILE
+    if resume:
+        load_state(trainer, state_path)
+    try:
+        with interrupt.watching():
+            trainer.fit()
+    except Interrupted:
+        save_state(trainer, state_path)
+        raise Interrupted(
+            f"stopped and saved in {folder}; go on with the same command and --resume"
+        ) from None
+    finally:
+        for callback in trainer.callbacks:
+            callback.close(trainer)
+    save_state(trainer, state_path)
+    return folder / "best.safetensors"

@@ -1,0 +1,117 @@
+"""The resume state: everything that going on at the very step needs, in one safetensors file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from captioner import checkpoint as checkpoints
+from captioner import config
+from captioner.errors import CheckpointError
+from captioner.training.loop import Position, Progress, Trainer
+
+_STATE = "captioner resume state"
+_FREE = ("output", "licence", "training.workers", "training.save_steps")  # no weight knows of them
+
+
+def save_state(trainer: Trainer, path: Path) -> None:
+    """Writes everything that going on needs: weights, their average, moments, place, history."""
+    tensors = {f"model.{k}": v for k, v in trainer.model.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in trainer.average.state_dict().items()}
+    names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
+    for parameter, state in trainer.optimizer.state.items():
+        tensors |= {f"optimizer.{names[id(parameter)]}.{k}": v for k, v in state.items()}
+    # Tied tensors would be refused as shared memory; a copy costs less than a rule about them.
+    copies = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in tensors.items()
+    }
+    metadata = {
+        "format": json.dumps(_STATE),
+        "recipe": json.dumps(config.to_dict(trainer.recipe)),
+        "progress": json.dumps(dataclasses.asdict(trainer.progress)),
+        "scaler": json.dumps(trainer.scaler.state_dict()),
+        "data": json.dumps(trainer.data_digest),
+    }
+    checkpoints.write_tensors(copies, metadata, path)
+
+
+def load_state(trainer: Trainer, path: Path) -> None:
+    """Puts a trainer where `save_state` found it.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or of another recipe or other data.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if metadata["format"] != _STATE:
+            raise KeyError("format")
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path}: no resume state, or a damaged one ({error}); start anew in another --output"
+        ) from error
+    _check_same(metadata["recipe"], trainer.recipe, path)
+    if metadata.get("data") != trainer.data_digest:
+        raise CheckpointError(
+            f"{path}: the training photos or captions are not those of the interrupted run; put "
+            "them back, or start anew in another --output"
+        )
+    values = metadata["progress"]
+    trainer.progress = Progress(**{**values, "position": Position(**values["position"])})
+    trainer.enter(trainer.recipe.phases[trainer.progress.position.phase])
+    trainer.model.load_state_dict(_under("model.", tensors))
+    trainer.average.load_state_dict(_under("average.", tensors))
+    moments = _under("optimizer.", tensors)
+    for name, parameter in trainer.model.named_parameters():
+        own = _under(f"{name}.", moments)
+        if own:
+            trainer.optimizer.state[parameter] = {
+                k: v if k == "step" else _laid_out_as(parameter, v) for k, v in own.items()
+            }
+    if metadata["scaler"]:
+        trainer.scaler.load_state_dict(metadata["scaler"])
+
+
+def _laid_out_as(parameter: Tensor, values: Tensor) -> Tensor:
+    """The values in the parameter's memory format: in another one, sums may round differently."""
+    return torch.empty_like(parameter, dtype=values.dtype).copy_(values)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _check_same(saved: Mapping[str, Any], given: Any, path: Path) -> None:
+    """A run goes on under its own recipe, to which phases may have been added at the end."""
+
+    def flat(values: Any, place: str = "") -> dict[str, Any]:
+        if isinstance(values, dict):
+            pairs = [(f"{place}.{k}" if place else k, v) for k, v in values.items()]
+        elif isinstance(values, list):
+            pairs = [(f"{place}.{i}", v) for i, v in enumerate(values)]
+        else:
+            return {place: values}
+        return {k: v for name, value in pairs for k, v in flat(value, name).items()}
+
+    # Read and written again, since settings that did not exist then have their defaults now.
+    old = config.to_dict(config.from_dict(type(given), saved))
+    new = config.to_dict(given)
+    new["phases"] = new["phases"][: max(1, len(old["phases"]))]
+    before, now = flat(old), flat(new)
+    changed = [k for k in {**before, **now} if before.get(k) != now.get(k) and k not in _FREE]
+    if changed:
+        name = changed[0]
+        raise CheckpointError(
+            f"{path}: the interrupted run had {name} = {before.get(name)!r}, the recipe now has "
+            f"{now.get(name)!r}; resume with the old recipe (phases may be added behind its own), "
+            "or start anew in another --output"
+        )
