@@ -184,7 +184,7 @@ def prepare(data_set: DataSet, chosen: Options) -> dict[str, list[Photo]]:
         DataError: the inputs are not what they should be, photos are missing or damaged, there is
             too little space, or the output was made otherwise.
     """
-    sources = [_source(path, chosen.output) for path in chosen.inputs]
+    sources = [open_source(path, chosen.output) for path in chosen.inputs]
     _require_named(chosen)
     members = [member for source in sources for member in source.members]
     with tempfile.TemporaryDirectory() as folder:
@@ -272,7 +272,12 @@ class Source:
     members: Sequence[Member]
 
 
-def _source(path: Path, output: Path) -> Source:
+def open_source(path: Path, output: Path) -> Source:
+    """What is in a folder, but for the output inside it, or in a ZIP archive.
+
+    Raises:
+        DataError: there is nothing of the kind, or the archive is damaged or not to be trusted.
+    """
     if path.is_dir():
         return Source(path, False, list(_files(path, output)))
     if not path.exists():

@@ -1,0 +1,306 @@
+"""Makes the Multi30k folder that `captioner` trains translation on out of the public archive.
+
+Elliott, Frank, Sima'an and Specia 2016, "Multi30K: Multilingual English-German Image Descriptions";
+French by Elliott et al. 2017, Czech by Barrault et al. 2018.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import io
+import json
+import re
+import sys
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from archives import LARGEST_TEXT, Member, open_source, write_whole
+
+from captioner.errors import CaptionerError, DataError
+
+NAME = "Multi30k"
+LICENCE = "Multi30k: for research and education; captions of Flickr30k and their translations"
+LANGUAGES = ("en", "de", "fr", "cs")
+OFFICIAL = {"train": 29_000, "val": 1_014}  # lines; the test sets are of several sizes
+_SPLIT = r"(train|val|test_\w+)"
+_SENTENCES = re.compile(rf"{_SPLIT}\.({'|'.join(LANGUAGES)})(?:\.gz)?")
+_PHOTOS = re.compile(rf"(?:.*/)?(?:image_splits/{_SPLIT}\.txt|{_SPLIT}\.images\.txt)")
+DESCRIPTION = """\
+Turns Multi30k's public archive into a folder that captioner reads: train.en, train.de, train.fr,
+train.cs (29,000 lines), val.* (1,014), test sets where they are among the inputs, and in
+train.images.txt, val.images.txt the photo of each line. Raw text, line n in every language the
+same caption."""
+EPILOG = """\
+example:
+  python data/prepare_multi30k.py multi30k-dataset/data/task1 -o multi30k
+  python data/prepare_multi30k.py dataset-master.zip -o multi30k
+  python data/prepare_multi30k.py train.en.gz train.de.gz val.en.gz val.de.gz -o multi30k
+
+Nothing is downloaded. The archive is https://github.com/multi30k/dataset: clone it, get it as a ZIP
+file, or get single files from its folder data/task1/raw. The tar archives of the older shared tasks
+(training.tar.gz, validation.tar.gz: English and German) do as well. The files in its folder tok are
+left alone: they are lower-cased, and what people read cannot be had back from them.
+
+Flickr8k lies inside Flickr30k, and so inside Multi30k: never train a captioner on the English side
+and score it on Flickr8k's test photos.
+
+What was read and written stands with its SHA-256 in manifest.json."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A file of the output: its lines, and where they come from."""
+
+    name: str
+    lines: Sequence[str]
+    member: str  # its name among the inputs
+    sha256: str  # of what was read, still compressed
+
+    @property
+    def content(self) -> bytes:
+        """What is written."""
+        return "".join(f"{line}\n" for line in self.lines).encode()
+
+
+def prepare(inputs: Sequence[Path], output: Path) -> dict[str, dict[str, int]]:
+    """Writes every split's sentences and photo names, and the manifest.
+
+    Returns:
+        The lines of every file written, split by split.
+
+    Raises:
+        DataError: the inputs hold no two languages of a split, or what they hold is damaged, not
+            raw text, or not aligned; the output was made by something else.
+    """
+    _require_ours(output)
+    members = [member for path in inputs for member in _members(path, output)]
+    texts = _texts(members)
+    _check_splits(texts, members)
+    output.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        write_whole(output / name, text.content)
+    manifest = json.dumps(_manifest(texts), indent=1, ensure_ascii=False)
+    write_whole(output / "manifest.json", manifest.encode() + b"\n")
+    return _splits(texts)
+
+
+def _require_ours(output: Path) -> None:
+    """Refuses a folder that something else has filled."""
+    manifest = output / "manifest.json"
+    try:
+        if (
+            manifest.exists()
+            and json.loads(manifest.read_text(encoding="utf-8"))["data_set"] == NAME
+        ):
+            return
+        empty = not output.exists() or (output.is_dir() and not any(output.iterdir()))
+    except (ValueError, KeyError, TypeError):
+        empty = False
+    if not empty:
+        raise DataError(f"{output}: there is something else there; name a new folder")
+
+
+# What comes in.
+
+
+def _members(path: Path, output: Path) -> Iterable[Member]:
+    """The files in a folder or archive; a file with a known name is its own."""
+    name = "/".join(path.resolve().parts[-2:])  # the lists of photos are known by their folder
+    if path.is_file() and _target(name):
+        return [Member(name, path.stat().st_size, None, path.read_bytes)]
+    if path.is_file() and tarfile.is_tarfile(path):
+        return list(_tarred(path))
+    return open_source(path, output).members
+
+
+def _tarred(path: Path) -> Iterator[Member]:
+    """The plain files in a tar archive, which may be compressed."""
+    try:
+        archive = tarfile.open(path)  # noqa: SIM115 (its members are read later)
+        for info in archive.getmembers():
+            if info.isfile():
+                yield Member(info.name, info.size, None, partial(_untarred, archive, info))
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise DataError(f"{path}: no whole tar archive ({error}); get it again") from None
+
+
+def _untarred(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(info)
+    return file.read() if file else b""
+
+
+def _target(name: str) -> str:
+    """What a file among the inputs is called in the output; empty if it is of no use."""
+    path = PurePosixPath(name)
+    if sentences := _SENTENCES.fullmatch(path.name):
+        return f"{sentences[1]}.{sentences[2]}"
+    photos = _PHOTOS.fullmatch(name)
+    return f"{photos[1] or photos[2]}.images.txt" if photos else ""
+
+
+def _texts(members: Iterable[Member]) -> dict[str, Text]:
+    """The files of the output, in their order.
+
+    Raises:
+        DataError: one is there twice and differs, or is damaged.
+    """
+    texts: dict[str, Text] = {}
+    for member in members:
+        name = _target(member.name)
+        if not name:
+            continue
+        text = _text(name, member)
+        other = texts.setdefault(name, text)
+        if other.lines != text.lines:
+            raise DataError(
+                f"{name} is there more than once ({other.member} and {member.name}) and differs: "
+                "leave one of the inputs out"
+            )
+    return {name: texts[name] for name in sorted(texts, key=_place)}
+
+
+def _place(name: str) -> tuple[bool, str, int]:
+    split, _, ending = name.partition(".")
+    languages = (*LANGUAGES, "images.txt")
+    return split.startswith("test"), split, languages.index(ending)
+
+
+def _text(name: str, member: Member) -> Text:
+    content = _content(member)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{member.name}: line {line} is not UTF-8 text; get it again") from None
+    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+    if name.endswith(".images.txt"):
+        lines = [line.partition("#")[0].strip() for line in lines]  # some lists say which caption
+    elif 2 * sum(line.endswith(" .") for line in lines) > len(lines):
+        raise DataError(
+            f"{member.name}: is tokenised, most lines end in ' .'; give the raw files, in the "
+            "archive's folder data/task1/raw"
+        )
+    return Text(name, lines, member.name, hashlib.sha256(member.read()).hexdigest())
+
+
+def _content(member: Member) -> bytes:
+    """A file's text, unpacked.
+
+    Raises:
+        DataError: it is damaged, or larger than any text of the archive.
+    """
+    if member.size <= LARGEST_TEXT:
+        content = member.read()
+        if not member.name.endswith(".gz"):
+            return content
+        try:
+            with gzip.open(io.BytesIO(content)) as file:
+                content = file.read(LARGEST_TEXT + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{member.name}: is damaged ({error}); get it again") from None
+        if len(content) <= LARGEST_TEXT:
+            return content
+    raise DataError(f"{member.name}: above {LARGEST_TEXT:,} bytes; no text of the archive is")
+
+
+# What goes out.
+
+
+def _check_splits(texts: Mapping[str, Text], members: Sequence[Member]) -> None:
+    """Refuses splits of which something is missing, or whose lines do not match."""
+    if not texts:
+        found = ", ".join(sorted({PurePosixPath(m.name).name for m in members})[:8])
+        raise DataError(
+            f"no train.en, train.de.gz or the like among the inputs, which have "
+            f"{found or 'no files'}: give the archive's folder data/task1"
+        )
+    for split, of_split in _splits(texts).items():
+        if sum(not name.endswith(".images.txt") for name in of_split) < 2:
+            raise DataError(
+                f"of {split} there is only {' and '.join(of_split)}: add its other languages"
+            )
+        if len(set(of_split.values())) > 1:
+            listed = ", ".join(f"{name} has {lines:,}" for name, lines in of_split.items())
+            raise DataError(f"the lines do not match: {listed}; give files of one edition")
+
+
+def _splits(texts: Mapping[str, Text]) -> dict[str, dict[str, int]]:
+    """The lines of every file, split by split."""
+    splits: dict[str, dict[str, int]] = {}
+    for name, text in texts.items():
+        splits.setdefault(name.partition(".")[0], {})[name] = len(text.lines)
+    return splits
+
+
+def _manifest(texts: Mapping[str, Text]) -> dict[str, Any]:
+    return {
+        "data_set": NAME,
+        "licence": LICENCE,
+        "read": [{"name": text.member, "sha256": text.sha256} for text in texts.values()],
+        "written": [
+            {
+                "name": name,
+                "lines": len(text.lines),
+                "bytes": len(text.content),
+                "sha256": hashlib.sha256(text.content).hexdigest(),
+            }
+            for name, text in texts.items()
+        ],
+    }
+
+
+def _table(splits: Mapping[str, Mapping[str, int]]) -> str:
+    """The lines and files of every split."""
+    width = max(map(len, splits))
+    lines = []
+    for split, of_split in splits.items():
+        count = next(iter(of_split.values()))
+        files = " ".join(n.removeprefix(f"{split}.").removesuffix(".txt") for n in of_split)
+        odd = f" ({NAME} has {OFFICIAL[split]:,})" if count != OFFICIAL.get(split, count) else ""
+        lines.append(f"{split.ljust(width)}  {count:>6,} lines  {files}{odd}")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prepares the data set and says how it went.
+
+    Returns:
+        The exit code: 0, 1 after an error, 130 after an interrupt.
+    """
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        type=Path,
+        metavar="INPUT",
+        help="the archive: its folder, ZIP or tar files, or single text files, .gz or not",
+    )
+    parser.add_argument(
+        *("-o", "--output"), type=Path, required=True, help="folder to write, new or written before"
+    )
+    chosen = parser.parse_args(arguments)
+    try:
+        print(_table(prepare(chosen.inputs, chosen.output)))
+    except (CaptionerError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command begins again", file=sys.stderr)
+        return 130
+    print(f"{NAME}: {chosen.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
