@@ -32,8 +32,10 @@ if TYPE_CHECKING:
         MetricError,
     )
     from captioner.evaluation import evaluate
-    from captioner.prediction import Caption, Captioner, Word
+    from captioner.prediction import Caption, Captioner
     from captioner.training import train
+    from captioner.translation import Translation, Translator
+    from captioner.words import Word
 
     __version__: str
 
@@ -51,6 +53,8 @@ __all__ = [
     "Recipe",
     "SearchOptions",
     "Source",
+    "Translation",
+    "Translator",
     "Word",
     "__version__",
     "describe_checkpoint",
@@ -65,8 +69,10 @@ _HOMES = {
     "config": ("ModelConfig", "Recipe", "SearchOptions", "Source"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "evaluation": ("evaluate",),
-    "prediction": ("Caption", "Captioner", "Word"),
+    "prediction": ("Caption", "Captioner"),
     "training": ("train",),
+    "translation": ("Translation", "Translator"),
+    "words": ("Word",),
 }
 _PROJECT = Path(__file__).parent.parent / "pyproject.toml"
 

@@ -12,7 +12,7 @@ import logging
 import math
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from captioner.boxes import Box, Things, covered, naming
 from captioner.config import AugmentConfig
 from captioner.datasets import Photo
 from captioner.errors import DataError, ImageError
-from captioner.images import Preprocess, augment, open_photo
+from captioner.images import Preprocess, View, augment, augmented_view, open_photo
 from captioner.nn.encoders import ImageEncoder, fold_batch_norm, normalise
 from captioner.text import BOS, EOS, Vocabulary, tokenise
 
@@ -48,6 +49,9 @@ class Batch:
     targets: Tensor  # (K, T) the words to say, each sentence up to its end token
     lengths: Tensor  # (K,) words and the end, on the CPU
     owners: Tensor  # (K,) which of the photos a caption is about
+    numbers: Tensor  # (B,) of the photos among the reader's
+    mentions: Tensor  # (M, 2) caption and place of each word that names something with a box
+    regions: Tensor  # (M, N) the share of each grid cell that lies in its boxes
 
     def to(self, device: torch.device) -> Batch:
         """The batch on `device`; the lengths stay, as packing wants them on the CPU."""
@@ -68,18 +72,46 @@ class BatchReader:
         seed: int,
         max_words: int,
         workers: int = 2,
+        things: Mapping[str, Things] | None = None,
+        grid: tuple[int, int] = (1, 1),
     ) -> None:
+        """Takes what the batches are made of.
+
+        Args:
+            photos: with their captions.
+            vocabulary: numbers the words.
+            preprocess: makes pixels of the photos.
+            batch_size: photos in a batch.
+            seed: of the order and the augmentation.
+            max_words: longer captions are cut.
+            workers: threads that read photos.
+            things: boxes by photo id and kind, for the batches' `mentions` and `regions`.
+            grid: cells of a region, (h, w).
+        """
         self.preprocess = preprocess
         self.batch_size = batch_size
         self.seed = seed
         self.workers = workers
         self.photos: list[Photo] = []  # those with a caption that has a word
         self.sentences: list[list[list[int]]] = []  # of each photo
+        self.grid = grid
+        things = things or {}
+        kinds_of = naming({kind for own in things.values() for kind in own})
+        self._named: list[list[tuple[int, int, list[Box]]]] = []  # caption, place, boxes
         for photo in photos:
             sentences = [words for caption in photo.captions if (words := tokenise(caption))]
             if sentences:
                 self.photos.append(photo)
                 self.sentences.append([vocabulary.encode(words[:max_words]) for words in sentences])
+                own = things.get(photo.photo_id, {})
+                self._named.append(
+                    [
+                        (row, place, boxes)
+                        for row, words in enumerate(sentences if own else [])
+                        for place, word in enumerate(words[:max_words])
+                        if (boxes := [box for kind in kinds_of(word) for box in own.get(kind, ())])
+                    ]
+                )
         self._skipped: set[int] = set()
 
     def __len__(self) -> int:
@@ -130,7 +162,8 @@ class BatchReader:
                         numbers, futures = waiting.pop(0)
                         kept = self._readable(numbers, [future.result() for future in futures])
                         # Steps are counted, for a resume to find its place: each needs a photo.
-                        yield self._batch(kept or self._first_readable(order, picture))
+                        kept = kept or self._first_readable(order, picture)
+                        yield self._batch(kept, epoch, None if grids is not None else changes)
             finally:
                 for _, futures in waiting:
                     for future in futures:
@@ -146,9 +179,13 @@ class BatchReader:
             return error
         if changes is None or not changes.active:
             return pixels
-        one_sided = any(_SIDES.search(caption) for caption in photo.captions)
-        rng = np.random.default_rng((self.seed, epoch, number))
-        return augment(pixels, changes, rng, flip_allowed=not one_sided)
+        return augment(pixels, changes, self._rng(epoch, number), self._may_flip(number))
+
+    def _rng(self, epoch: int, number: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, epoch, number))
+
+    def _may_flip(self, number: int) -> bool:
+        return not any(_SIDES.search(caption) for caption in self.photos[number].captions)
 
     def _readable(
         self, numbers: NDArray[np.int64], pictures: Sequence[NDArray[np.generic] | ImageError]
@@ -178,15 +215,47 @@ class BatchReader:
             "`captioner data check` tells what is wrong"
         )
 
-    def _batch(self, kept: Sequence[tuple[int, NDArray[np.generic]]]) -> Batch:
+    def _batch(
+        self,
+        kept: Sequence[tuple[int, NDArray[np.generic]]],
+        epoch: int,
+        changes: AugmentConfig | None,
+    ) -> Batch:
         sentences = [sentence for number, _ in kept for sentence in self.sentences[number]]
         counts = torch.tensor([len(self.sentences[number]) for number, _ in kept])
+        mentions, regions = self._regions([number for number, _ in kept], epoch, changes)
         return Batch(
             photos=torch.from_numpy(np.stack([picture for _, picture in kept])),
             inputs=_padded([[BOS, *sentence] for sentence in sentences]),
             targets=_padded([[*sentence, EOS] for sentence in sentences]),
             lengths=torch.tensor([len(sentence) + 1 for sentence in sentences]),
             owners=torch.arange(len(kept)).repeat_interleave(counts),
+            numbers=torch.tensor([number for number, _ in kept]),
+            mentions=mentions,
+            regions=regions,
+        )
+
+    def _regions(
+        self, numbers: Sequence[int], epoch: int, changes: AugmentConfig | None
+    ) -> tuple[Tensor, Tensor]:
+        """A batch's `mentions` (M, 2) and `regions` (M, N), as the augmented photos show them."""
+        mentions: list[tuple[int, int]] = []
+        regions: list[NDArray[np.float32]] = []
+        first = 0  # caption of the photo
+        for number in numbers:
+            view = View(0.0, 0.0, 1.0, 1.0)
+            if self._named[number] and changes is not None and changes.active:
+                view = augmented_view(changes, self._rng(epoch, number), self._may_flip(number))
+            for row, place, boxes in self._named[number]:
+                seen = [box for entry in boxes if (box := view.place(entry)) is not None]
+                if seen:
+                    mentions.append((first + row, place))
+                    regions.append(covered(seen, self.grid).ravel())
+            first += len(self.sentences[number])
+        cells = self.grid[0] * self.grid[1]
+        return (
+            torch.tensor(mentions, dtype=torch.long).reshape(-1, 2),
+            torch.from_numpy(np.array(regions, np.float32).reshape(-1, cells)),
         )
 
 

@@ -1,7 +1,7 @@
 """Checkpoints: one safetensors file that holds a model and explains itself.
 
-Weights are tensors; everything else (configuration, vocabulary, preprocessing, decoding,
-provenance) is JSON in the file's metadata. Nothing in it can execute.
+Weights are tensors; everything else (task, configuration, vocabulary, preprocessing, languages,
+decoding, provenance) is JSON in the file's metadata. Nothing in it can execute.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.resources
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,24 +19,32 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from captioner import config
-from captioner.config import ModelConfig, SearchOptions
+from captioner.config import ModelConfig, SearchOptions, TranslationConfig
 from captioner.errors import CaptionerError, CheckpointError
 from captioner.images import Preprocess
-from captioner.nn.model import CaptionModel, build_model
+from captioner.languages import Languages
+from captioner.nn.model import (
+    CaptionModel,
+    TranslationModel,
+    build_model,
+    build_translation_model,
+    tied,
+)
+from captioner.subwords import Subwords
 from captioner.text import SPECIALS, Vocabulary
 
 FORMAT = 1
-TASK = "caption"
+CAPTION, TRANSLATE = "caption", "translate"  # tasks
 
-_TIED = "decoder.output.weight"
+_OWN = {CAPTION: {"vocabulary", "preprocess"}, TRANSLATE: {"subwords", "languages"}}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model with everything that is needed to use it and to judge it."""
+    """A captioner's model with everything that is needed to use it and to judge it."""
 
     model: CaptionModel
     config: ModelConfig
@@ -46,13 +54,25 @@ class Checkpoint:
     provenance: Mapping[str, Any] = field(default_factory=dict)  # data, licence, recipe, scores
 
 
-def default_path() -> Path:
-    """The weights that came along with the package.
+@dataclass(frozen=True)
+class TranslationCheckpoint:
+    """A translator's model with everything that is needed to use it and to judge it."""
+
+    model: TranslationModel
+    config: TranslationConfig
+    subwords: Subwords
+    languages: Languages
+    search: SearchOptions = field(default_factory=SearchOptions)  # decoding chosen on validation
+    provenance: Mapping[str, Any] = field(default_factory=dict)  # data, licence, recipe, scores
+
+
+def default_path(task: str = CAPTION) -> Path:
+    """The weights for a task that came along with the package.
 
     Raises:
         CheckpointError: this installation has none.
     """
-    path = Path(str(importlib.resources.files("captioner.checkpoints") / "caption.safetensors"))
+    path = Path(str(importlib.resources.files("captioner.checkpoints") / f"{task}.safetensors"))
     if not path.exists():
         raise CheckpointError(
             f"{path}: the shipped weights are not there; reinstall captioner, or name a checkpoint"
@@ -60,7 +80,11 @@ def default_path() -> Path:
     return path
 
 
-def save(checkpoint: Checkpoint, path: str | Path, dtype: torch.dtype = torch.float16) -> None:
+def save(
+    checkpoint: Checkpoint | TranslationCheckpoint,
+    path: str | Path,
+    dtype: torch.dtype = torch.float16,
+) -> None:
     """Writes a checkpoint: to a temporary file first, then in one step to its place.
 
     Args:
@@ -68,22 +92,35 @@ def save(checkpoint: Checkpoint, path: str | Path, dtype: torch.dtype = torch.fl
         path: where.
         dtype: of the weights; batch norm statistics stay float32.
     """
-    tied = checkpoint.config.decoder.tie_embeddings
+    again = tied(checkpoint.model)
     tensors = {
         name: _stored(name, value, dtype)
         for name, value in checkpoint.model.state_dict().items()
-        if not (tied and name == _TIED)
+        if name not in again
     }
     header = {
         "format": FORMAT,
-        "task": TASK,
+        **_own_header(checkpoint),
         "config": config.to_dict(checkpoint.config),
-        "vocabulary": list(checkpoint.vocabulary.words),
-        "preprocess": checkpoint.preprocess.to_dict(),
         "search": config.to_dict(checkpoint.search),
         "provenance": dict(checkpoint.provenance),
     }
     write_tensors(tensors, _metadata(header), path)
+
+
+def _own_header(checkpoint: Checkpoint | TranslationCheckpoint) -> dict[str, Any]:
+    """The task, and what only its checkpoints hold."""
+    if isinstance(checkpoint, TranslationCheckpoint):
+        return {
+            "task": TRANSLATE,
+            "subwords": json.loads(checkpoint.subwords.to_json()),
+            "languages": checkpoint.languages.to_dict(),
+        }
+    return {
+        "task": CAPTION,
+        "vocabulary": list(checkpoint.vocabulary.words),
+        "preprocess": checkpoint.preprocess.to_dict(),
+    }
 
 
 def _stored(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
@@ -97,7 +134,7 @@ def _metadata(header: Mapping[str, Any]) -> dict[str, str]:
 
 def save_scores(
     path: str | Path,
-    judged: Checkpoint,
+    judged: Checkpoint | TranslationCheckpoint,
     name: str,
     scores: Mapping[str, Any],
     search: SearchOptions,
@@ -154,22 +191,19 @@ def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: st
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
-    """Reads a checkpoint; the model comes back in evaluation mode, in float32.
+    """Reads a captioner's checkpoint; the model comes back in evaluation mode, in float32.
 
     Raises:
         CheckpointError: the file is missing, cut short, no checkpoint, of another task, or from a
             newer format; the message says which and what to do.
     """
-    header, tensors = _read(Path(path), with_tensors=True)
-    try:
+    header, tensors = _read(Path(path), with_tensors=True, task=CAPTION)
+    with _consistent(path):
         settings = config.from_dict(ModelConfig, header["config"])
-        words = header["vocabulary"]
-        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-            raise CheckpointError("the vocabulary is no list of words")
-        if tuple(words[: len(SPECIALS)]) != SPECIALS:
-            raise CheckpointError(f"the vocabulary does not start with {', '.join(SPECIALS)}")
-        vocabulary = Vocabulary(words[len(SPECIALS) :])
-        model = _filled(settings, len(vocabulary), tensors)
+        vocabulary = _vocabulary(header["vocabulary"])
+        with torch.device("meta"):
+            model = build_model(settings, len(vocabulary))
+        _fill(model, tensors)
         return Checkpoint(
             model=model.to(device).eval(),
             config=settings,
@@ -178,6 +212,36 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
             search=config.from_dict(SearchOptions, header["search"]),
             provenance=header["provenance"],
         )
+
+
+def load_translation(path: str | Path, device: str | torch.device = "cpu") -> TranslationCheckpoint:
+    """Reads a translator's checkpoint; the model comes back in evaluation mode, in float32.
+
+    Raises:
+        CheckpointError: as `load`.
+    """
+    header, tensors = _read(Path(path), with_tensors=True, task=TRANSLATE)
+    with _consistent(path):
+        settings = config.from_dict(TranslationConfig, header["config"])
+        subwords = Subwords.from_json(json.dumps(header["subwords"]))
+        with torch.device("meta"):
+            model = build_translation_model(settings, len(subwords))
+        _fill(model, tensors)
+        return TranslationCheckpoint(
+            model=model.to(device).eval(),
+            config=settings,
+            subwords=subwords,
+            languages=Languages.from_dict(header["languages"], len(subwords)),
+            search=config.from_dict(SearchOptions, header["search"]),
+            provenance=header["provenance"],
+        )
+
+
+@contextlib.contextmanager
+def _consistent(path: str | Path) -> Iterator[None]:
+    """Turns whatever the parts of a damaged file say against each other into one line."""
+    try:
+        yield
     except (CaptionerError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(
@@ -185,16 +249,25 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
         ) from error
 
 
-def _filled(settings: ModelConfig, words: int, tensors: dict[str, Tensor]) -> CaptionModel:
-    with torch.device("meta"):
-        model = build_model(settings, words)
+def _vocabulary(words: Any) -> Vocabulary:
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise CheckpointError("the vocabulary is no list of words")
+    if tuple(words[: len(SPECIALS)]) != SPECIALS:
+        raise CheckpointError(f"the vocabulary does not start with {', '.join(SPECIALS)}")
+    return Vocabulary(words[len(SPECIALS) :])
+
+
+def _fill(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Puts the stored weights into a model without any; what is tied was stored once."""
     state = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
-    if settings.decoder.tie_embeddings:
-        state[_TIED] = state["decoder.embedding.weight"]
-    model.load_state_dict(state, assign=True)
-    if settings.decoder.tie_embeddings:
-        model.decoder.output.weight = model.decoder.embedding.weight
-    return model.requires_grad_(True)
+    again = tied(model)
+    model.load_state_dict(
+        state | {name: state[first] for name, first in again.items()}, assign=True
+    )
+    for name, first in again.items():
+        owner, _, parameter = name.rpartition(".")
+        setattr(model.get_submodule(owner), parameter, model.get_parameter(first))
+    model.requires_grad_(True)
 
 
 def describe(path: str | Path) -> dict[str, Any]:
@@ -210,7 +283,10 @@ def describe(path: str | Path) -> dict[str, Any]:
     return {"file": str(path), "bytes": path.stat().st_size, **header}
 
 
-def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read(
+    path: Path, *, with_tensors: bool, task: str | None = None
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The metadata and, where asked for, the tensors of a checkpoint for `task`, or for any."""
     if not path.is_file():
         raise CheckpointError(
             f"{path}: no such file; expected a captioner checkpoint (.safetensors)"
@@ -218,7 +294,7 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, 
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            header = _header(path, metadata)
+            header = _header(path, metadata, task)
             header["parameters"] = sum(
                 int(torch.Size(file.get_slice(name).get_shape()).numel())
                 for name in file.keys()  # noqa: SIM118
@@ -241,7 +317,7 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, 
         ) from error
 
 
-def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+def _header(path: Path, metadata: Mapping[str, str], task: str | None) -> dict[str, Any]:
     if "format" not in metadata:
         raise CheckpointError(
             f"{path}: a safetensors file, but no captioner checkpoint: its metadata lack `format`; "
@@ -256,11 +332,13 @@ def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
             f"{path}: format {header['format']} is newer than this captioner reads ({FORMAT}); "
             "upgrade captioner"
         )
-    if header.get("task") != TASK:
+    tasks = tuple(_OWN) if task is None else (task,)
+    if header.get("task") not in tasks:
+        expected = " or ".join(map(repr, tasks))
         raise CheckpointError(
-            f"{path}: a checkpoint for {header.get('task')!r}; expected one for {TASK!r}"
+            f"{path}: a checkpoint for {header.get('task')!r}; expected one for {expected}"
         )
-    missing = {"config", "vocabulary", "preprocess", "search", "provenance"} - header.keys()
+    missing = {"config", "search", "provenance", *_OWN[header["task"]]} - header.keys()
     if missing:
         raise CheckpointError(f"{path}: the metadata lack {', '.join(sorted(missing))}")
     return header

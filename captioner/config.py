@@ -27,7 +27,7 @@ BACKBONES = (
     "resnet101",
     "vgg16",
 )
-SCORES = ("additive", "dot", "scaled_dot", "general", "cosine", "none")
+SCORES = ("additive", "dot", "scaled_dot", "general", "cosine")
 STAGES = 5  # of every backbone: each halves the resolution once, 2⁵ = 32
 
 
@@ -106,7 +106,7 @@ class AttentionConfig:
         "additive",
         "how a position is scored against the query; none: no attention, all that the decoder "
         "knows is what the encoder summed up (the bottleneck)",
-        choices=SCORES,
+        choices=(*SCORES, "none"),
     )
     query: str = setting(
         "before",
@@ -205,9 +205,7 @@ class TranslationConfig:
         lambda: AttentionConfig(score="general", query="after", input_feeding=True),
         "the attention module",
     )
-    decoder: DecoderConfig = setting(
-        lambda: DecoderConfig(dropout=0.3, gate=False), "the decoder"
-    )
+    decoder: DecoderConfig = setting(lambda: DecoderConfig(dropout=0.3, gate=False), "the decoder")
 
     def __post_init__(self) -> None:
         if self.attention.score in ("dot", "scaled_dot", "cosine"):
@@ -260,6 +258,20 @@ class SearchOptions:
                 f"ask for a beam_size of at least {self.n_best}"
             )
 
+    def changed(self, **settings: Any) -> SearchOptions:
+        """These options with `settings` put in; None keeps what there is.
+
+        Raises:
+            ConfigError: a field is unknown or out of range.
+        """
+        chosen = {k: v for k, v in settings.items() if v is not None}
+        known = {f.name for f in fields(SearchOptions)}
+        for name in chosen.keys() - known:
+            raise ConfigError(f"{name} is no decoding option; expected {', '.join(sorted(known))}")
+        if chosen.get("n_best", 1) > self.beam_size:
+            chosen.setdefault("beam_size", chosen["n_best"])
+        return dataclasses.replace(self, **chosen)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -272,6 +284,11 @@ class Source:
     )
     split: str = setting(
         "", "karpathy: the split's name (train, train+restval, val, …); flickr8k: the split file"
+    )
+    boxes: str = setting(
+        "",
+        "COCO instances JSON, where things lie: `evaluate` measures by it how often a noun's map "
+        "points at what the noun names, and training with attention_supervision teaches it",
     )
 
     def __post_init__(self) -> None:
@@ -300,6 +317,53 @@ class DataConfig:
         if not 0 < self.validation_share < 1:
             raise ConfigError(
                 f"data.validation_share is {self.validation_share}; expected between 0 and 1"
+            )
+
+
+@dataclass(frozen=True)
+class PairSource:
+    """One set of sentence pairs: two files that match line by line, or columns of a TSV file."""
+
+    source: str = setting("", "file with a sentence a line, in the first of the languages")
+    target: str = setting("", "file with the same sentences in the second language, line by line")
+    tsv: str = setting("", "instead of the two: file with tab-separated columns, a pair a line")
+    columns: tuple[int, ...] = setting(
+        (1, 2), "columns of the TSV file that hold the first and the second language, from 1"
+    )
+    languages: tuple[str, ...] = setting((), 'codes of the two languages: ["en", "de"]')
+    both_ways: bool = setting(False, "learn the pairs in the other direction too")
+    part: str = setting(
+        "all",
+        "all pairs, or those of one side of a split by sentences of the first language: train, "
+        "held_out (for data without a validation file of its own)",
+        choices=("all", "train", "held_out"),
+    )
+    held_out: float = setting(0.02, "with part: share of the pairs that is held out")
+    share: float = setting(
+        1.0, "share of its pairs that is drawn for an epoch, anew each time; above 1 their number"
+    )
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("source", "target", "tsv") if getattr(self, name)]
+        if given not in (["source", "target"], ["tsv"]):
+            raise ConfigError(
+                f"a source of pairs has {' and '.join(given) or 'no file'}; give source and "
+                "target, two files that match line by line, or one tsv"
+            )
+        if len(set(self.languages)) != 2 or len(self.languages) != 2:
+            raise ConfigError(
+                f"languages is {list(self.languages)}; expected the codes of the two languages, "
+                'e.g. ["en", "de"]'
+            )
+        if len(set(self.columns)) != 2 or len(self.columns) != 2 or min(self.columns) < 1:
+            raise ConfigError(
+                f"columns is {list(self.columns)}; expected two different numbers from 1 on"
+            )
+        if not 0 < self.held_out < 1:
+            raise ConfigError(f"held_out is {self.held_out}; expected a share between 0 and 1")
+        if not 0 < self.share < math.inf:
+            raise ConfigError(
+                f"share is {self.share}; expected a share above 0, or a number of pairs"
             )
 
 
@@ -343,6 +407,19 @@ class PhaseConfig:
         False, "compute the frozen CNN's grids once and read them from disk afterwards"
     )
     augment: AugmentConfig = setting(AugmentConfig, "how photos are varied")
+    attention_supervision: float = setting(
+        0.0,
+        "weight of the loss that teaches a noun's map to lie on the boxes of what it names "
+        "(Liu et al. 2017, Attention Correctness)",
+    )
+    self_critical: float = setting(
+        0.0,
+        "share of the self-critical loss, whose reward is CIDEr-D (Rennie et al. 2017); the rest "
+        "stays cross-entropy",
+    )
+    samples: int = setting(
+        5, "self-critical: captions drawn for every photo, each judged by the mean of the others"
+    )
     warmup: float = setting(0.02, "share of the phase in which the learning rate climbs")
     schedule: str = setting(
         "cosine", "learning rate after the warm-up", choices=("cosine", "constant")
@@ -352,6 +429,16 @@ class PhaseConfig:
     def __post_init__(self) -> None:
         _positive(self, "epochs", "learning_rate", "encoder_learning_rate")
         _share(self, "warmup", "final_rate")
+        if self.attention_supervision < 0 or not 0 <= self.self_critical <= 1:
+            raise ConfigError(
+                f"phase {self.name!r}: attention_supervision is {self.attention_supervision} and "
+                f"self_critical {self.self_critical}; expected 0 or more, and a share from 0 to 1"
+            )
+        if self.samples < 2:
+            raise ConfigError(
+                f"phase {self.name!r}: samples is {self.samples}; expected at least 2, since each "
+                "is judged by the mean of the others"
+            )
         if self.cache_features and self.fine_tune_from:
             raise ConfigError(
                 f"phase {self.name!r}: cache_features needs a frozen CNN, but fine_tune_from is "
@@ -441,6 +528,7 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     for name in values:
         if name not in hints:
             raise ConfigError(_unknown(name, tuple(hints), where))
+    values = _completed(cls, values)
     settings = {k: _convert(hints[k], v, f"{where}.{k}" if where else k) for k, v in values.items()}
     for entry in fields(cls):  # type: ignore[arg-type]
         choices = entry.metadata.get("choices")
@@ -449,6 +537,18 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
             listed = ", ".join(map(str, choices))
             raise ConfigError(f"{place} is {settings[entry.name]!r}; expected one of {listed}")
     return cls(**settings)
+
+
+def _completed(cls: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, where each table says no more than what differs from the default of `cls`."""
+    made: dict[str, Any] = {entry.name: entry.default_factory for entry in fields(cls)}
+    hints = _hints(cls)
+    return {
+        name: {**dataclasses.asdict(made[name]()), **value}
+        if isinstance(value, Mapping) and is_dataclass(hints[name])
+        else value
+        for name, value in values.items()
+    }
 
 
 def to_dict(settings: Any) -> dict[str, Any]:
@@ -473,7 +573,10 @@ def override(values: dict[str, Any], path: str, text: str) -> None:
     for depth, step in enumerate(steps):
         last = depth == len(steps) - 1
         if _is_list(cls):
-            node, cls = _item(node, cls, step, path), typing.get_args(cls)[0]
+            item, cls = _item(node, cls, step, path), typing.get_args(cls)[0]
+            if last and not is_dataclass(cls):
+                node[int(step)] = _spelt(cls, text, path)
+            node = item
             continue
         if not is_dataclass(cls) or step not in _hints(cls):
             known = tuple(_hints(cls)) if is_dataclass(cls) else ()

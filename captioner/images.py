@@ -299,6 +299,41 @@ class Geometry:
         return np.arange(cols + 1) * width / cols, np.arange(rows + 1) * height / rows
 
 
+@dataclass(frozen=True)
+class View:
+    """Which part of a photo an augmented copy shows, in shares of its sides."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    mirrored: bool = False
+
+    def place(
+        self, box: tuple[float, float, float, float]
+    ) -> tuple[float, float, float, float] | None:
+        """Where a box (x, y, width, height) of the photo lies on the copy; None: outside."""
+        x, y, width, height = box
+        wide, high = self.right - self.left, self.bottom - self.top
+        left, right = (min(max((e - self.left) / wide, 0), 1) for e in (x, x + width))
+        top, bottom = (min(max((e - self.top) / high, 0), 1) for e in (y, y + height))
+        if self.mirrored:
+            left, right = 1 - right, 1 - left
+        return (left, top, right - left, bottom - top) if right > left and bottom > top else None
+
+
+def augmented_view(
+    settings: AugmentConfig, rng: np.random.Generator, flip_allowed: bool = True
+) -> View:
+    """What `augment` shows with a generator in the same state."""
+    return _view(settings, rng.random(8), flip_allowed)
+
+
+def _view(settings: AugmentConfig, draws: NDArray[np.float64], flip_allowed: bool) -> View:
+    box = _crop_box(settings.crop, draws[:4]) if settings.crop < 1 else (0.0, 0.0, 1.0, 1.0)
+    return View(*box, mirrored=settings.flip and flip_allowed and bool(draws[4] < 0.5))
+
+
 def augment(
     pixels: NDArray[np.uint8],
     settings: AugmentConfig,
@@ -323,10 +358,12 @@ def augment(
     """
     draws = rng.random(8)
     picture = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))  # (H, W, 3)
+    view = _view(settings, draws, flip_allowed)
     if settings.crop < 1:
-        box = _crop_box(settings.crop, draws[:4], picture.size)
+        wide, high = picture.size
+        box = (view.left * wide, view.top * high, view.right * wide, view.bottom * high)
         picture = picture.resize(picture.size, Image.Resampling.BILINEAR, box=box)
-    if settings.flip and flip_allowed and draws[4] < 0.5:
+    if view.mirrored:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if settings.jitter > 0:
         factors = 1 + settings.jitter * (2 * draws[5:] - 1)
@@ -642,9 +679,9 @@ def _overlap(
 
 
 def _crop_box(
-    smallest: float, draws: NDArray[np.float64], size: tuple[int, int]
+    smallest: float, draws: NDArray[np.float64]
 ) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) of a crop with a share of the area in [smallest, 1].
+    """(left, top, right, bottom), in shares, of a crop with an area in [smallest, 1].
 
     Of the aspect ratios 3/4 to 4/3 (to the photo's own) only those are drawn with which the crop
     fits into the photo.
@@ -656,7 +693,7 @@ def _crop_box(
     width, height = min((area * aspect) ** 0.5, 1.0), min((area / aspect) ** 0.5, 1.0)
     left, top = across * (1 - width), down * (1 - height)
     right, bottom = min(left + width, 1.0), min(top + height, 1.0)
-    return left * size[0], top * size[1], right * size[0], bottom * size[1]
+    return left, top, right, bottom
 
 
 def _is_count(value: object) -> bool:

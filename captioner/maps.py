@@ -11,12 +11,10 @@ Shapes: M mentions of a thing in a caption, B photos, K captions, T steps, H hea
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,22 +23,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from captioner.datasets import Photo, photo_id
+from captioner.boxes import POINTS, Things, mask
+from captioner.datasets import Photo
 from captioner.errors import DataError, ImageError
 from captioner.images import open_photo
 from captioner.nn.encoders import normalise
 from captioner.prediction import Captioner
 from captioner.text import BOS, tokenise
 
-Box = tuple[float, float, float, float]
-"""x, y, width and height in shares of the photo's sides: squashing a photo does not move them."""
-
-Things = Mapping[str, Sequence[Box]]
-"""The boxes in a photo by the kind of thing."""
-
 MAPS = ("word", "next word", "centre", "uniform")
 MEASURES = ("pointing", "mass", "spread")
-POINTS = 9  # samples along a cell's side; odd, so that one of them is the cell's centre
 SIGMA = 0.25  # standard deviation of the centred Gaussian, in sides
 LARGE = 0.25  # share of the photo from which on a thing is no longer difficult
 
@@ -131,7 +123,7 @@ def measure(
     Args:
         captioner: whose maps; heads are averaged.
         photos: with reference captions; those without a box for any of their words are passed over.
-        things: boxes by `Photo.photo_id`, then by kind; see `read_boxes`.
+        things: boxes by `Photo.photo_id`, then by kind; see `boxes.read`.
         kinds_of: the kinds that a word (lower-cased) can name; none for words that are no nouns.
         bootstrap: resamples of the photos for the intervals; 0 leaves them out.
         progress: called with a number of photos when these are done.
@@ -165,59 +157,6 @@ def measure(
         tuple(left_out),
         _recipe(found[0].grid, asked, several, bootstrap),
     )
-
-
-def read_boxes(path: str | Path) -> dict[str, dict[str, list[Box]]]:
-    """The boxes of a COCO instance file, by photo id and kind; see Lin et al. 2014.
-
-    Raises:
-        DataError: the file is missing, or not what the format promises.
-    """
-    try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise DataError(f"{path}: broken JSON ({error}); get the file again") from None
-    try:
-        return _boxes(document)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise DataError(
-            f"{path}: no COCO instance file ({type(error).__name__}: {error}); expected 'images' "
-            "(id, file_name, width, height), 'annotations' (image_id, category_id, bbox) and "
-            "'categories' (id, name)"
-        ) from None
-
-
-def _boxes(document: Any) -> dict[str, dict[str, list[Box]]]:
-    kinds = {category["id"]: str(category["name"]) for category in document["categories"]}
-    images = {image["id"]: image for image in document["images"]}
-    found: dict[str, dict[str, list[Box]]] = {photo_id(i["file_name"]): {} for i in images.values()}
-    for annotation in document["annotations"]:
-        image = images[annotation["image_id"]]
-        wide, high = image["width"], image["height"]
-        x, y, width, height = map(float, annotation["bbox"])
-        boxes = found[photo_id(image["file_name"])].setdefault(kinds[annotation["category_id"]], [])
-        boxes.append((x / wide, y / high, width / wide, height / high))
-    return found
-
-
-_PEOPLE = (
-    "adult adults baby boy boys child children female girl girls guy guys kid kids ladies lady man "
-    "male men people person player players rider riders skateboarder skier skiers surfer surfers "
-    "woman women"
-)
-
-
-def naming(kinds: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
-    """Which of COCO's `kinds` a word names: by the kind's own name, its plural in -s or -es.
-
-    "person" is named by the usual words for people; kinds of two words ("stop sign") by none.
-    """
-    words = {f"{kind}{ending}": (kind,) for kind in kinds for ending in ("es", "s", "")}
-    if "person" in words:
-        words |= dict.fromkeys(_PEOPLE.split(), ("person",))
-    return lambda word: words.get(word, ())
 
 
 @dataclass(frozen=True)
@@ -316,21 +255,12 @@ def _baselines(grid: tuple[int, int]) -> Tensor:
 def _regions(asked: _Asked, grid: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
     """Of each mention the cells' covered shares and centres (M, N), and the covered area (M,)."""
     rows, columns = grid
-    masks = {kind: _mask(boxes, grid) for kind, boxes in asked.things.items()}  # (h·9, w·9) each
-    named = [torch.stack([masks[k] for k in kinds]).any(0) for *_, kinds in asked.mentions]
-    points = torch.stack(named).reshape(-1, rows, POINTS, columns, POINTS)  # (M, h, 9, w, 9)
+    named = [[box for kind in kinds for box in asked.things[kind]] for *_, kinds in asked.mentions]
+    masks = torch.from_numpy(np.stack([mask(boxes, grid) for boxes in named]))  # (M, h·9, w·9)
+    points = masks.reshape(-1, rows, POINTS, columns, POINTS)  # (M, h, 9, w, 9)
     covered = points.float().mean((2, 4)).flatten(1)
     centred = points[:, :, POINTS // 2, :, POINTS // 2].float().flatten(1)
     return covered, centred, covered.mean(1)
-
-
-def _mask(boxes: Sequence[Box], grid: tuple[int, int]) -> Tensor:
-    """Which of a photo's points (h·9, w·9) lie in one of the boxes."""
-    y, x = (((torch.arange(POINTS * size) + 0.5) / (POINTS * size)) for size in grid)
-    left, top, width, height = torch.tensor(boxes).unsqueeze(-1).unbind(1)  # (boxes, 1) each
-    across = (left <= x) & (x < left + width)  # (boxes, w·9)
-    down = (top <= y) & (y < top + height)  # (boxes, h·9)
-    return (down.unsqueeze(2) & across.unsqueeze(1)).any(0)
 
 
 def _difficult(asked: _Asked, area: Tensor, several: bool) -> Tensor:

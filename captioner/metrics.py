@@ -1,7 +1,8 @@
-"""Caption scores: strings in, `Score` out; BLEU, ROUGE-L, CIDEr, METEOR 1.5, with their recipe.
+"""Scores: strings in, `Score` out; for captions and for translations, each with its recipe.
 
 Values are fractions as in the COCO caption evaluation (Chen et al. 2015, arXiv:1504.00325): BLEU,
-ROUGE-L and METEOR lie in 0..1, CIDEr in 0..10. P photos, R references of a photo.
+ROUGE-L, METEOR and chrF lie in 0..1, CIDEr in 0..10. P photos or sentences, R references of a
+photo.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import math
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -30,6 +32,7 @@ ROUGE_BETA = 1.2  # weight of recall against precision in the COCO evaluation
 # Parameters of METEOR 1.5 for English, task "rank", which the program takes by default.
 METEOR_ALPHA, METEOR_BETA, METEOR_GAMMA, METEOR_DELTA = 0.85, 0.20, 0.60, 0.75
 METEOR_WEIGHTS = (1.0, 0.6, 0.8, 0.6)  # exact, stem, synonym, paraphrase
+CHRF_ORDER, CHRF_BETA = 6, 2  # longest n-grams of characters, weight of recall: chrF2
 DRAWN_AT_A_TIME = 2**22  # resamples × photos held at once: 32 MiB
 
 
@@ -37,9 +40,9 @@ DRAWN_AT_A_TIME = 2**22  # resamples × photos held at once: 32 MiB
 class Score:
     """One number with its recipe."""
 
-    name: str  # key in the result of `score`: bleu_1 .. bleu_4, rouge_l, cider, meteor
+    name: str  # key in the result of `score` or `score_translations`
     value: float  # nan where it could not be computed; `recipe` then says why
-    interval: tuple[float, float] | None  # 95 % bootstrap over photos (low, high)
+    interval: tuple[float, float] | None  # 95 % bootstrap over photos or sentences (low, high)
     recipe: str  # one line: what was computed from what
 
     def __str__(self) -> str:
@@ -84,10 +87,9 @@ def score(
         MetricError: lengths differ, there is no photo, a photo has no reference, or a name is
             unknown.
     """
-    _check_names(names)
+    _check_names(names, _MEASURES)
     _check_pairs(candidates, references)
-    if bootstrap < 0:
-        raise MetricError(f"bootstrap is {bootstrap}: it must be 0 (no interval) or more.")
+    _check_bootstrap(bootstrap)
     said = [tokenise(caption) for caption in candidates]
     wanted = [[tokenise(caption) for caption in captions] for captions in references]
     found, absent = _statistics(names, said, wanted)
@@ -99,6 +101,104 @@ def score(
     for name, reason in absent.items():
         scores |= {each: Score(each, math.nan, None, reason) for each in _MEASURES[name].titles}
     return scores
+
+
+def score_translations(
+    candidates: Sequence[str],
+    references: Sequence[str],
+    language: str,
+    *,
+    names: Sequence[str] = ("bleu", "sacrebleu", "chrf"),
+    bootstrap: int = 1000,
+    seed: int = 0,
+    decoding: str = "",
+) -> dict[str, Score]:
+    """Scores of one translation a sentence against one reference, as people write both.
+
+    - "bleu": corpus BLEU of lower-cased Moses tokens (`tokenise_moses`), which the publications on
+      Multi30k report;
+    - "sacrebleu": BLEU as sacreBLEU computes it (Post 2018, arXiv:1804.08771), cased, with its own
+      tokens;
+    - "chrf": chrF2 (Popović 2015), cased F-score of n-grams of characters.
+
+    They differ by points on the same output, and their recipes begin with what tells them apart. A
+    score whose package is missing is nan, and its recipe says so.
+
+    Args:
+        candidates: P translations, detokenised and cased.
+        references: P, raw.
+        language: ISO 639-1 code of what both are written in; the tokens depend on it.
+        names: any of "bleu", "sacrebleu", "chrf".
+        bootstrap: number of resamples; 0 leaves the intervals out.
+        seed: seed of the resampling; systems scored with one seed are resampled alike.
+        decoding: how the translations were found; for the recipe.
+
+    Raises:
+        MetricError: lengths differ, there is no sentence, or a name is unknown.
+    """
+    _check_names(names, _TRANSLATION_COUNTS)
+    _check_translations(candidates, references)
+    _check_bootstrap(bootstrap)
+    counted: dict[str, _Counted] = {}
+    scores: dict[str, Score] = {}
+    for name in names:
+        try:
+            counted[name] = _TRANSLATION_COUNTS[name](candidates, references, language)
+        except MetricError as error:
+            scores[name] = Score(name, math.nan, None, str(error))
+    statistics = {name: each.statistics for name, each in counted.items()}
+    sums = _resample(statistics, len(candidates), bootstrap, seed) if counted and bootstrap else {}
+    context = _sentence_context(len(candidates), bootstrap, seed, decoding)
+    for name, each in counted.items():
+        interval = _interval(each.values(sums[name])) if name in sums else None
+        scores[name] = Score(name, each.value, interval, f"{each.title} | {context}")
+    return {name: scores[name] for name in names}
+
+
+def tokenise_moses(sentences: Iterable[str], language: str) -> list[list[str]]:
+    """Lower-cased tokens of sentences as Moses makes them, punctuation normalised and kept.
+
+    That is what the publications on Multi30k call `lc.norm.tok`, apostrophes not escaped.
+
+    Raises:
+        MetricError: the package sacremoses is missing.
+    """
+    try:
+        from sacremoses import MosesPunctNormalizer, MosesTokenizer
+    except ModuleNotFoundError:
+        raise MetricError(_missing("BLEU of Moses tokens", "sacremoses")) from None
+    normaliser, tokenizer = MosesPunctNormalizer(language), MosesTokenizer(language)
+    plain = (normaliser.normalize(sentence.lower()) for sentence in sentences)
+    return [tokenizer.tokenize(sentence, escape=False) for sentence in plain]
+
+
+def moses_recipe(language: str) -> str:
+    """How BLEU of the tokens of `tokenise_moses` is told from other BLEUs."""
+    version = metadata.version("sacremoses")
+    return f"BLEU-4, corpus | tokens: lower-cased, Moses (sacremoses {version}, {language})"
+
+
+def resample(statistics: np.ndarray, bootstrap: int, seed: int) -> np.ndarray:
+    """Sums over P photos or sentences drawn with replacement, as often as `bootstrap` says.
+
+    The same P and seed draw the same ones: what is computed of two systems' sums can be compared
+    draw by draw (paired bootstrap, Koehn 2004).
+
+    Args:
+        statistics: (P, S).
+        bootstrap: number of resamples.
+        seed: of the resampling.
+
+    Returns:
+        (bootstrap, S).
+    """
+    return _resample({"own": statistics}, len(statistics), bootstrap, seed)["own"]
+
+
+def summed_bleu(counts: np.ndarray) -> np.ndarray:
+    """BLEU-4 (...) of summed counts (..., 9), which `bleu` returns for every sentence."""
+    values: np.ndarray = _bleu_values(counts, 0)[..., -1]
+    return values
 
 
 def bleu(
@@ -418,6 +518,129 @@ _MEASURES = {
 }
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """A score of translations, and what it takes to know it of resampled sentences."""
+
+    title: str  # first parts of the recipe
+    value: float
+    statistics: np.ndarray  # (P, S)
+    values: Callable[[np.ndarray], np.ndarray]  # sums (..., S) -> (...)
+
+
+def _moses_bleu(said: Sequence[str], wanted: Sequence[str], language: str) -> _Counted:
+    references = [[tokens] for tokens in tokenise_moses(wanted, language)]
+    values, counts = bleu(tokenise_moses(said, language), references)
+    title = f"{moses_recipe(language)} | {_length_ratio(counts)}"
+    return _Counted(title, float(values[-1]), counts, summed_bleu)
+
+
+def _sacrebleu(said: Sequence[str], wanted: Sequence[str], _language: str) -> _Counted:
+    metric = _sacrebleu_metrics().BLEU()
+    value = metric.corpus_score(said, [wanted]).score / 100
+
+    def tokens(sentence: str) -> list[str]:
+        return metric.tokenizer(sentence.rstrip()).split()
+
+    pairs = zip(map(tokens, said), map(tokens, wanted), strict=True)
+    counts = np.array([_bleu_counts(candidate, [reference]) for candidate, reference in pairs])
+    title = f"BLEU of sacreBLEU, {metric.get_signature()} | {_length_ratio(counts)}"
+    return _Counted(title, value, counts, _smoothed_bleu)
+
+
+def _chrf(said: Sequence[str], wanted: Sequence[str], _language: str) -> _Counted:
+    metric = _sacrebleu_metrics().CHRF(char_order=CHRF_ORDER, beta=CHRF_BETA)
+    value = metric.corpus_score(said, [wanted]).score / 100
+    counts = np.array([_chrf_counts(*pair) for pair in zip(said, wanted, strict=True)])
+    title = f"chrF2 of sacreBLEU, {metric.get_signature()}"
+    return _Counted(title, value, counts, _chrf_values)
+
+
+_TRANSLATION_COUNTS = {"bleu": _moses_bleu, "sacrebleu": _sacrebleu, "chrf": _chrf}
+
+
+def _sacrebleu_metrics() -> Any:
+    try:
+        from sacrebleu import metrics
+    except ModuleNotFoundError:
+        raise MetricError(_missing("sacreBLEU and chrF", "sacrebleu")) from None
+    return metrics
+
+
+def _missing(score: str, package: str) -> str:
+    return f"{score}: the package {package} is missing; pip install 'captioner[scores]'."
+
+
+def _length_ratio(counts: np.ndarray) -> str:
+    totals = counts.sum(axis=0)
+    return f"length ratio {totals[NGRAM_ORDER] / max(1, totals[-1]):.3f}"
+
+
+def _smoothed_bleu(totals: np.ndarray) -> np.ndarray:
+    """BLEU-4 (...) of summed counts (..., 9), smoothed as by sacreBLEU ("exp").
+
+    The first n-gram length without a match counts 1/2 match, the next 1/4 (Chen and Cherry 2014,
+    method 3). Other than in `_bleu_values`, an output without any match is 0 all the same.
+    """
+    matched, total = totals[..., :NGRAM_ORDER], totals[..., NGRAM_ORDER:-1]
+    halves = 0.5 ** np.cumsum(matched == 0, axis=-1)
+    precisions = np.where(matched == 0, halves, matched) / np.maximum(total, 1)
+    brevity = np.minimum(0.0, 1.0 - totals[..., -1] / np.maximum(total[..., 0], 1))
+    values = np.exp(np.log(precisions).mean(axis=-1) + brevity)
+    value: np.ndarray = np.where((total[..., -1] > 0) & matched.any(axis=-1), values, 0.0)
+    return value
+
+
+def _chrf_counts(candidate: str, reference: str) -> list[int]:
+    """For each n-gram length: those of the candidate, of the reference, and in both; no spaces."""
+    mine, theirs = ("".join(text.split()) for text in (candidate, reference))
+    counts = []
+    for n in range(1, CHRF_ORDER + 1):
+        said, wanted = (
+            Counter(text[i : i + n] for i in range(len(text) - n + 1)) for text in (mine, theirs)
+        )
+        # sacreBLEU leaves out what a reference too short for this length cannot confirm.
+        counts += [said.total() if wanted else 0, wanted.total(), (said & wanted).total()]
+    return counts
+
+
+def _chrf_values(totals: np.ndarray) -> np.ndarray:
+    """chrF2 (...) of summed counts (..., 18): the F-score of mean precision and mean recall."""
+    said, wanted, common = (totals[..., column::3] for column in range(3))
+    there = (said > 0) & (wanted > 0)
+    lengths = np.maximum(there.sum(axis=-1), 1)
+    precision = (there * common / np.maximum(said, 1)).sum(axis=-1) / lengths
+    recall = (there * common / np.maximum(wanted, 1)).sum(axis=-1) / lengths
+    squared = CHRF_BETA**2
+    weighted = squared * precision + recall
+    value: np.ndarray = (1 + squared) * precision * recall / np.where(weighted > 0, weighted, 1.0)
+    return value
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(values, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _sentence_context(sentences: int, bootstrap: int, seed: int, decoding: str) -> str:
+    drawn = f"bootstrap {bootstrap}, seed {seed}" if bootstrap else "no bootstrap"
+    parts = ["1 reference a sentence", f"N {sentences}", drawn, decoding]
+    return " | ".join(part for part in parts if part)
+
+
+def _check_translations(candidates: Sequence[str], references: Sequence[str]) -> None:
+    for name, sentences in (("candidates", candidates), ("references", references)):
+        if isinstance(sentences, str) or not all(isinstance(each, str) for each in sentences):
+            raise MetricError(f"The {name} are no list of sentences: give one string a sentence.")
+    if len(candidates) != len(references):
+        raise MetricError(
+            f"{len(candidates)} translations came with {len(references)} references: give one "
+            "reference for each translation."
+        )
+    if not references:
+        raise MetricError("There is no sentence to score: give at least one with its reference.")
+
+
 def _statistics(
     names: Sequence[str], said: Sequence[Tokens], wanted: Sequence[Sequence[Tokens]]
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -464,10 +687,15 @@ def _context(references: Sequence[Sequence[str]], bootstrap: int, seed: int, dec
     return " | ".join(part for part in parts if part)
 
 
-def _check_names(names: Sequence[str]) -> None:
-    unknown = [name for name in names if name not in _MEASURES]
+def _check_names(names: Sequence[str], known: Collection[str]) -> None:
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise MetricError(f"No score is called {unknown[0]!r}: choose from {', '.join(_MEASURES)}.")
+        raise MetricError(f"No score is called {unknown[0]!r}: choose from {', '.join(known)}.")
+
+
+def _check_bootstrap(bootstrap: int) -> None:
+    if bootstrap < 0:
+        raise MetricError(f"bootstrap is {bootstrap}: it must be 0 (no interval) or more.")
 
 
 def _check_pairs(candidates: Sequence[Any], references: Sequence[Sequence[Any]]) -> None:

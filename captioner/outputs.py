@@ -32,8 +32,9 @@ class Sheets:
 
     def _name(self, photo: Path) -> str:
         """`dog`; where another photo has that name, the folder's too: `holiday-dog`, `dog-2`."""
+        folder = photo.parent.name
         candidates = chain(
-            [photo.stem, f"{photo.parent.name}-{photo.stem}"],
+            [photo.stem, f"{folder}-{photo.stem}"] if folder else [photo.stem],
             (f"{photo.stem}-{number}" for number in count(2)),
         )
         name = next(name for name in candidates if name.casefold() not in self.taken)

@@ -25,22 +25,19 @@ from captioner.nn.attention import Memory
 from captioner.nn.encoders import fold_batch_norm, normalise
 from captioner.search import Hypothesis, force, search
 from captioner.text import UNK, detokenise, tokenise
+from captioner.translation import Translation, Translator
+from captioner.words import Word, rounded
 
-
-@dataclass(frozen=True)
-class Word:
-    """One word of a sentence and how sure the model was of it."""
-
-    text: str
-    prob: float | None  # given the words before it; None for a word that the vocabulary lacks
-    log_prob: float | None  # natural logarithm of `prob`
-    alternatives: tuple[tuple[str, float], ...] = ()  # the most probable words here, best first
-    known: bool = True
+__all__ = ["Caption", "Captioner", "Word", "word_shares"]
 
 
 @dataclass(frozen=True, eq=False)
 class Caption:
-    """A sentence about a photo, and where each of its words looked."""
+    """A sentence about a photo, and where each of its words looked.
+
+    In another language than the model's it is a translation, and where a word looked is carried
+    over from the `original` by what the translation's words looked at.
+    """
 
     text: str  # as people write it
     words: tuple[Word, ...]  # T words
@@ -50,6 +47,8 @@ class Caption:
     geometry: Geometry | None = None  # where the cells lie on the photo
     gates: NDArray[np.float32] | None = None  # (T,) how much of the context passed, 0 to 1
     n_best: tuple[Caption, ...] = ()  # the other sentences found, from second best on
+    original: Caption | None = None  # the model's own sentence, where this is its translation
+    translation: Translation | None = None  # how the two belong together
     error: str | None = None  # why there is no caption
     source: Any = field(default=None, repr=False)  # what was handed over as the photo
 
@@ -61,7 +60,7 @@ class Caption:
         """The photo with the map of one word laid over it, in the photo's own pixels.
 
         Args:
-            word: the word (its first place counts) or its position in the sentence.
+            word: the word (its first place counts, capitals do not) or its position.
             grid: show the real cells instead of smoothing them.
 
         Raises:
@@ -74,14 +73,16 @@ class Caption:
         texts = [entry.text for entry in self.words]
         if isinstance(word, int) and -len(texts) <= word < len(texts):
             return word % len(texts)
-        if isinstance(word, str) and word.lower() in texts:
-            return texts.index(word.lower())
+        folded = [text.casefold() for text in texts]
+        if isinstance(word, str) and word.casefold() in folded:
+            return folded.index(word.casefold())
         said = ", ".join(texts) or "none"
         raise ConfigError(f"the caption has no word {word!r}; its words are: {said}")
 
     def sheet(self, *, grid: bool = False) -> Image.Image:
         """The contact sheet: the photo, then each word over its map, on one colour scale."""
-        return render.contact_sheet(self.photo(), self.words, self.maps, title=self.text, grid=grid)
+        title = self.text if self.original is None else f"{self.text} – {self.original.text}"
+        return render.contact_sheet(self.photo(), self.words, self.maps, title=title, grid=grid)
 
     def to_dict(self, *, maps: bool = False) -> dict[str, Any]:
         """Plain values for JSON, as `captioner caption --jsonl` writes them.
@@ -92,42 +93,94 @@ class Caption:
         values: dict[str, Any] = {
             "file": self.file,
             "caption": self.text,
-            "words": [_word_dict(word) for word in self.words],
-            "log_prob": _rounded(self.log_prob),
+            "words": [word.to_dict() for word in self.words],
+            "log_prob": rounded(self.log_prob),
             "grid": list(self.maps.shape[1:]),
         }
         if maps:
-            values["maps"] = [[_rounded(x) for x in m.ravel().tolist()] for m in self.maps]
+            values["maps"] = [[rounded(x) for x in m.ravel().tolist()] for m in self.maps]
         if self.n_best:
             values["n_best"] = [_alternative_dict(other, maps) for other in self.n_best]
+        if self.original is not None and self.translation is not None:
+            values["original"] = _alternative_dict(self.original, maps)
+            carried = self.translation.to_dict()
+            values |= {key: carried[key] for key in ("from", "to", "source_words", "alignment")}
         return {**values, "error": self.error}
-
-
-def _word_dict(word: Word) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "word": word.text,
-        "prob": None if word.prob is None else _rounded(word.prob),
-        "alternatives": [[text, _rounded(prob)] for text, prob in word.alternatives],
-    }
-    return values if word.known else {**values, "unknown": True}
 
 
 def _alternative_dict(caption: Caption, maps: bool) -> dict[str, Any]:
     values = caption.to_dict(maps=maps)
-    return {k: v for k, v in values.items() if k not in ("file", "grid", "error")}
+    return {k: v for k, v in values.items() if k not in ("file", "grid", "n_best", "error")}
 
 
-def _rounded(value: float) -> float:
-    return float(f"{value:.4g}")
+def _in_other_words(caption: Caption, translation: Translation) -> Caption:
+    """The caption said in another language, each map carried over by the words looked at."""
+    return dataclasses.replace(
+        caption,
+        text=translation.text,
+        words=translation.words,
+        log_prob=translation.log_prob,
+        maps=_carried(caption, translation),
+        gates=None,
+        n_best=(),
+        original=caption,
+        translation=translation,
+        error=translation.error and f"{caption.file or 'the caption'}: {translation.error}",
+    )
+
+
+def _carried(caption: Caption, translation: Translation) -> NDArray[np.float32]:
+    """Maps (T, h, w) of the translation's words: the product of the two attentions.
+
+    A source word that the caption has no map for, such as a full stop, is left out of the sum.
+    """
+    shares = word_shares(translation, [word.text for word in caption.words])
+    return np.tensordot(shares, caption.maps, 1).astype(np.float32)
+
+
+def word_shares(translation: Translation, words: Sequence[str]) -> NDArray[np.float64]:
+    """How much each of T translated words looked at each word of the caption, rows sum to 1."""
+    shares = translation.alignment.astype(np.float64) @ _overlaps(translation.source_words, words)
+    shares += np.finfo(np.float32).tiny  # all may be on words without a map
+    shares /= shares.sum(1, keepdims=True)
+    return shares  # (T, words of the caption)
+
+
+def _overlaps(words: Sequence[str], others: Sequence[str]) -> NDArray[np.float64]:
+    """How the letters of `words` are shared out among `others`, two cuts of one sentence.
+
+    `is`, `n't` and `isn`, `'`, `t` have the same letters in the same order; the sentence's own full
+    stop stands behind the last of `others`, which makes a row of zeros.
+    """
+    shares = np.zeros((len(words), len(others)))
+    owners = [place for place, other in enumerate(others) for _ in other.replace(" ", "")]
+    letter = 0
+    for place, word in enumerate(words):
+        for owner in owners[letter : letter + len(word)]:
+            shares[place, owner] += 1 / len(word)
+        letter += len(word)
+    return shares
 
 
 class Captioner:
     """Captions photos and explains sentences about them, with one checkpoint."""
 
     def __init__(
-        self, checkpoint: checkpoints.Checkpoint, device: str | torch.device = "cpu"
+        self,
+        checkpoint: checkpoints.Checkpoint,
+        device: str | torch.device = "cpu",
+        translator: Translator | None = None,
     ) -> None:
+        """Takes the weights.
+
+        Args:
+            checkpoint: of the captioner.
+            device: where to compute.
+            translator: for captions in other languages; without one, the weights that came along
+                are loaded when they are first needed.
+        """
         self.checkpoint = checkpoint
+        self._translator = translator
         self.device = torch.device(device)
         model = copy.deepcopy(checkpoint.model).eval().requires_grad_(False)
         model.encoder.features = fold_batch_norm(model.encoder.features)
@@ -136,13 +189,19 @@ class Captioner:
         self.preprocess: Preprocess = checkpoint.preprocess
 
     @classmethod
-    def load(cls, path: str | PathLike[str] | None = None, device: str = "cpu") -> Captioner:
+    def load(
+        cls,
+        path: str | PathLike[str] | None = None,
+        device: str = "cpu",
+        translator: Translator | None = None,
+    ) -> Captioner:
         """The captioner of a checkpoint; without a path, of the weights that came along.
 
         Raises:
             CheckpointError: there is no usable checkpoint at `path`.
         """
-        return cls(checkpoints.load(fspath(path) if path else checkpoints.default_path()), device)
+        path = fspath(path) if path else checkpoints.default_path()
+        return cls(checkpoints.load(path), device, translator)
 
     def options(self, **settings: Any) -> SearchOptions:
         """The checkpoint's own decoding options with `settings` (fields of `SearchOptions`) put in.
@@ -150,27 +209,37 @@ class Captioner:
         Raises:
             ConfigError: a field is unknown or out of range.
         """
-        chosen = {k: v for k, v in settings.items() if v is not None}
-        known = {f.name for f in dataclasses.fields(SearchOptions)}
-        for name in chosen.keys() - known:
-            raise ConfigError(f"{name} is no decoding option; expected {', '.join(sorted(known))}")
-        if chosen.get("n_best", 1) > self.checkpoint.search.beam_size:
-            chosen.setdefault("beam_size", chosen["n_best"])
-        return dataclasses.replace(self.checkpoint.search, **chosen)
+        return self.checkpoint.search.changed(**settings)
 
-    def __call__(self, photo: ImageSource, *, prefix: str = "", **settings: Any) -> Caption:
+    @property
+    def translator(self) -> Translator:
+        """What translates the captions.
+
+        Raises:
+            CheckpointError: none was given, and none came along.
+        """
+        if self._translator is None:
+            self._translator = Translator.load(device=str(self.device))
+        return self._translator
+
+    def __call__(
+        self, photo: ImageSource, *, prefix: str = "", to: str | None = None, **settings: Any
+    ) -> Caption:
         """Captions one photo.
 
         Args:
             photo: path, PIL image, array, bytes or binary file.
             prefix: words that the caption must start with.
+            to: language to translate the caption into, such as `de`.
             settings: fields of `SearchOptions`; what is left out comes from the checkpoint.
 
         Raises:
             ImageError: it is no readable photo.
-            ConfigError: a setting is wrong, or the prefix holds an unknown word.
+            ConfigError: a setting is wrong, the prefix holds an unknown word, or the translator
+                does not speak the language.
+            CheckpointError: a translation is wanted, and there are no weights for it.
         """
-        return self._raised(self.stream([photo], prefix=prefix, workers=1, **settings))
+        return self._raised(self.stream([photo], prefix=prefix, to=to, workers=1, **settings))
 
     caption = __call__
 
@@ -201,6 +270,7 @@ class Captioner:
         batch_size: int = 32,
         workers: int = 2,
         prefix: str = "",
+        to: str | None = None,
         **settings: Any,
     ) -> Iterator[Caption]:
         """Captions any number of photos in their order, in bounded memory.
@@ -212,10 +282,13 @@ class Captioner:
             batch_size: photos captioned together.
             workers: threads that open photos.
             prefix: words that every caption must start with.
+            to: language to translate the captions into.
             settings: fields of `SearchOptions`.
         """
         options = self.options(**settings)
         start = self._known_tokens(prefix)
+        if to is not None:
+            self.translator.languages.check(None, to)
         count = 0
         for batch in _opened(photos, self.preprocess, batch_size, workers):
             good = [opened for opened in batch if opened.error is None]
@@ -228,11 +301,27 @@ class Captioner:
             )
             results = iter(zip(good, found, strict=True))
             count += len(batch)
-            for opened in batch:
-                if opened.error is not None:
-                    yield opened.failed()
-                else:
-                    yield self._caption(memory, *next(results))
+            captions = [
+                opened.failed()
+                if opened.error is not None
+                else self._caption(memory, *next(results))
+                for opened in batch
+            ]
+            yield from captions if to is None else self._translated(captions, to)
+
+    def _translated(self, captions: Sequence[Caption], to: str) -> Iterator[Caption]:
+        """The captions in another language; with their other sentences, where they have some."""
+        every = [
+            (caption, *caption.n_best) if caption.error is None else () for caption in captions
+        ]
+        texts = [one.text for several in every for one in several]
+        translations = self.translator.stream(texts, to=to)
+        for caption, several in zip(captions, every, strict=True):
+            if not several:
+                yield caption
+                continue
+            first, *others = [_in_other_words(one, next(translations)) for one in several]
+            yield dataclasses.replace(first, n_best=tuple(others))
 
     def stream_explained(
         self,

@@ -1,4 +1,4 @@
-"""Pictures of attention: one map on its photo, a sheet of all words, a list of photos with text.
+"""Pictures of attention: a map on its photo, a sheet of all words, an alignment, photos with text.
 
 Three promises hold for everything drawn here, because pictures of attention easily flatter it:
 
@@ -12,18 +12,22 @@ Three promises hold for everything drawn here, because pictures of attention eas
 The colours are matplotlib's *inferno*: lightness rises evenly with the weight, so that it reads
 alike with every kind of colour blindness and in grey print; and its zero is black, which leaves
 what was not looked at dim but visible (viridis and cividis put a violet or blue veil there).
+A heat map lies on no photo and takes matplotlib's *Blues*, as even, with a zero near the paper.
 The same arguments give the same bytes.
 """
 
 from __future__ import annotations
 
+import io
 import math
+import textwrap
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -44,6 +48,13 @@ _SHEET_WIDTH, _LEGEND_WIDTH = 1400, 430  # widest mosaic and narrowest sheet, at
 _TALLEST, _WIDEST = 0.5, 2.5  # width : height of a tile; photos beyond are drawn on a mat
 _SMALLEST_TILE = 112  # below it the words are unreadable
 _SMALLEST_CELL = 8  # pixels; lines between smaller cells would hide them
+_CELL, _SMALL_CELL, _BOARD = 0.6, 0.33, 4.8  # inches: a heat map's cells, and what few of them fill
+_DPI, _LONGEST_BOARD = 144, 4400  # pixels: an inch, and the longest side of the cells together
+_WORD_SIZE, _NOTE_SIZE = 12, 9.5  # points
+_LONGEST_WORD = 24  # characters; the rest of a longer word is an ellipsis
+_END_NOTE = "\n(end): on the end of the source,\nwhich the rows leave out"
+_END_GAP = 0.35  # cells between the words and the end of the sentence
+_UNDRAWABLE = "\u25a1"  # □, for a character that neither font has
 _FOOTER = "one colour scale for all words · attention shows where the model looked, not why"
 _GAUGE = "strip under each map: its spread, the share of the photo it looked at"
 
@@ -203,6 +214,66 @@ def contact_sheet(
     return _framed(_stacked(blocks, _px(28, unit)), _px(36, unit))
 
 
+def heatmap(
+    source_words: Sequence[str],
+    words: Sequence[str],
+    alignment: np.ndarray,
+    *,
+    end_mass: np.ndarray | None = None,
+    title: str = "",
+) -> Image.Image:
+    """A translation's alignment: Bahdanau, Cho, Bengio 2015 (arXiv:1409.0473), figure 3.
+
+    The source sentence stands on top, its translation at the left; a row shows where its word
+    looked. The scale runs from 0 to 1 in every heat map, so that two of them can be compared and
+    an even row looks even. Letters are Latin, Greek, Cyrillic and Korean.
+
+    Args:
+        source_words: S words.
+        words: T words of the translation.
+        alignment: (T, S) shares of attention, rows renormalised over words.
+        end_mass: (T,) share of each word's attention that fell on the end of the source, before
+            the row was renormalised; drawn as a column apart.
+        title: printed on top and wrapped.
+
+    Returns:
+        RGB; its size follows the numbers of words.
+
+    Raises:
+        ConfigError: words and alignment do not match, or shares lie outside 0 to 1.
+    """
+    cells = _checked_alignment(source_words, words, alignment, end_mass)
+    columns = len(source_words) + (0 if end_mass is None else 1 + _END_GAP)
+    cell = min(_CELL, max(_SMALL_CELL, _BOARD / max(columns, len(words))))
+    figure, board = _board(columns * cell, len(words) * cell)
+    _draw_cells(board, cells, 0)
+    places = np.arange(len(source_words)) + 0.5
+    names = [_drawable(word) for word in source_words]
+    if end_mass is not None:
+        _draw_cells(board, np.asarray(end_mass, dtype=float)[:, None], len(source_words) + _END_GAP)
+        places, names = np.append(places, columns - 0.5), [*names, "(end)"]
+    _label_board(board, names, places, [_drawable(word) for word in words])
+    if end_mass is not None:
+        board.get_xticklabels()[-1].set_color(shade(MUTED))
+    _draw_scale(figure, f"share of the word's attention{'' if end_mass is None else _END_NOTE}")
+    if _clean(title):
+        wrapped = textwrap.fill(_drawable(title, None), max(24, round(columns * cell * 9)))
+        board.set_title(wrapped, loc="left", pad=12, **_type(_WORD_SIZE + 2, INK, weight="bold"))
+    return painted(figure, min(_DPI, _LONGEST_BOARD / (cell * max(columns, len(words)))))
+
+
+def painted(figure: Any, dpi: float = _DPI) -> Image.Image:
+    """A matplotlib figure, cut to what is drawn on it, as a picture (RGB)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # pyplot would look for a screen
+
+    file = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(
+        file, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.25, facecolor=shade(PAPER)
+    )
+    return Image.open(file).convert("RGB")
+
+
 def photo_rows(
     rows: Sequence[tuple[Image.Image, Sequence[str]]], *, title: str = ""
 ) -> Image.Image:
@@ -310,6 +381,128 @@ def _with_lines(picture: Image.Image, rows: np.ndarray, columns: np.ndarray) -> 
                 side[edge - thin // 2 : edge - thin // 2 + thin] = 90
     picture.paste((255, 255, 255), mask=Image.fromarray(mask))
     return picture
+
+
+# The parts of a heat map
+
+
+def _checked_alignment(
+    source_words: Sequence[str],
+    words: Sequence[str],
+    alignment: np.ndarray,
+    end_mass: np.ndarray | None,
+) -> np.ndarray:
+    """The alignment as float64; anything but shares of the right shape is refused."""
+    cells, expected = np.asarray(alignment, dtype=np.float64), (len(words), len(source_words))
+    if 0 in expected:
+        which = "source" if words else "translation"
+        raise ConfigError(f"the {which} has no words, so there is no alignment to draw")
+    if cells.shape != expected:
+        raise ConfigError(
+            f"the alignment has shape {cells.shape}, but {expected} was expected: a row for each "
+            "word of the translation, a column for each word of the source"
+        )
+    end = np.zeros(len(words)) if end_mass is None else np.asarray(end_mass, dtype=np.float64)
+    if end.shape != expected[:1]:
+        raise ConfigError(f"end_mass has shape {end.shape}, but {expected[:1]} was expected")
+    for name, shares in (("the alignment", cells), ("end_mass", end)):
+        if not (np.isfinite(shares).all() and 0 <= shares.min() <= shares.max() <= 1.01):
+            raise ConfigError(
+                f"{name} holds values from {shares.min():.3g} to {shares.max():.3g}, but shares of "
+                "attention from 0 to 1 were expected"
+            )
+    return cells
+
+
+def _board(width: float, height: float) -> tuple[Any, Any]:
+    """A figure with axes of this size in inches; what lies around them grows the figure."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    return figure, figure.add_axes((0, 0, 1, 1))
+
+
+def _draw_cells(board: Any, cells: np.ndarray, left: float) -> None:
+    columns, rows = np.arange(cells.shape[1] + 1) + left, np.arange(len(cells) + 1)
+    lines = {"edgecolors": [shade(LINE)], "linewidth": 0.6, "clip_on": False}
+    board.pcolormesh(columns, rows, cells, cmap="Blues", vmin=0, vmax=1, **lines)
+
+
+def _label_board(
+    board: Any, names: Sequence[str], places: np.ndarray, words: Sequence[str]
+) -> None:
+    """The source on top, slanted so that columns can be narrow; the target at the left."""
+    board.invert_yaxis()
+    board.set_frame_on(False)
+    board.tick_params(length=0, pad=6, labelsize=_WORD_SIZE)
+    board.xaxis.tick_top()
+    board.set_xticks(places, names, rotation=45, ha="left", rotation_mode="anchor", **_type())
+    board.tick_params(axis="x", pad=2)
+    board.set_yticks(np.arange(len(words)) + 0.5, words, **_type())
+
+
+def _draw_scale(figure: Any, note: str) -> None:
+    """A colour bar below the cells, with its numbers and what they are."""
+    from matplotlib.cm import ScalarMappable
+
+    width, height = figure.get_size_inches()
+    long = min(1.0, 2.4 / width)
+    axes = figure.add_axes((0, -0.42 / height, long, 0.12 / height))
+    bar = figure.colorbar(ScalarMappable(cmap="Blues"), cax=axes, orientation="horizontal")
+    bar.outline.set_visible(False)
+    bar.set_ticks([0, 0.5, 1], labels=["0", "0.5", "1"], **_type(_NOTE_SIZE, MUTED))
+    bar.ax.tick_params(length=0, pad=3)
+    bar.set_label(note, loc="left", **_type(_NOTE_SIZE, MUTED))
+
+
+def _type(size: float = _WORD_SIZE, ink: tuple[int, int, int] = INK, **more: Any) -> dict[str, Any]:
+    """Matplotlib's words for our type; a `$` in a sentence starts no formula."""
+    families = list(_families())
+    return {
+        "fontfamily": families,
+        "fontsize": size,
+        "color": shade(ink),
+        "parse_math": False,
+    } | more
+
+
+def shade(colour: tuple[int, int, int]) -> tuple[float, ...]:
+    """A colour as matplotlib takes it."""
+    return tuple(channel / 255 for channel in colour)
+
+
+@lru_cache(maxsize=1)
+def _families() -> tuple[str, ...]:
+    """DejaVu Sans and, for what it lacks, NanumGothic (SIL Open Font License), made known once."""
+    from matplotlib.font_manager import fontManager
+
+    for path in _korean_fonts():
+        fontManager.addfont(path)
+    return ("DejaVu Sans", "NanumGothic") if _korean_fonts() else ("DejaVu Sans",)
+
+
+def _korean_fonts() -> list[Path]:
+    """Those in koreanize-matplotlib, which is not imported: it needs Python 3.11's distutils."""
+    package = find_spec("koreanize_matplotlib")
+    folder = Path(package.origin).with_name("fonts") if package and package.origin else Path()
+    paths = [folder / name for name in ("NanumGothic.ttf", "NanumGothicExtraBold.ttf")]
+    return [path for path in paths if path.is_file()]
+
+
+@lru_cache(maxsize=1)
+def _letters() -> frozenset[int]:
+    """What the fonts can draw; anything else would be a warning and an empty box."""
+    from matplotlib import get_data_path
+    from matplotlib.ft2font import FT2Font
+
+    paths = [Path(get_data_path(), "fonts", "ttf", _REGULAR), *_korean_fonts()]
+    return frozenset(code for path in paths for code in FT2Font(str(path)).get_charmap())
+
+
+def _drawable(text: str, longest: int | None = _LONGEST_WORD) -> str:
+    """One line that the fonts can draw, its end an ellipsis where it is too long."""
+    line = "".join(c if ord(c) in _letters() else _UNDRAWABLE for c in _clean(text))
+    return line if longest is None or len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 # The parts of a sheet

@@ -26,6 +26,25 @@ _NEVER = (PAD, BOS, UNK)  # tokens that no sentence holds
 
 
 @dataclass(frozen=True)
+class Start:
+    """What stands before the first word."""
+
+    tokens: int | Sequence[int] = BOS  # for all memories, or for each one its own
+    never: Sequence[int] = ()  # further tokens that no sentence holds: all that can stand there
+
+    def column(self, memories: int, device: torch.device) -> Tensor:
+        """The first tokens, (B,)."""
+        one = isinstance(self.tokens, int)
+        tokens = [self.tokens] * memories if one else list(self.tokens)  # type: ignore[arg-type]
+        if len(tokens) != memories:
+            raise ValueError(f"{len(tokens)} start tokens for {memories} memories")
+        return torch.tensor(tokens, device=device)
+
+
+_PLAIN = Start()
+
+
+@dataclass(frozen=True)
 class Hypothesis:
     """One sentence with everything it rests on. T words; the end is neither a word nor a map."""
 
@@ -47,16 +66,21 @@ class Hypothesis:
         return self.log_prob / (len(self.tokens) + 1) ** length_penalty
 
 
-def word_log_probs(logits: Tensor) -> Tensor:
-    """Log probabilities (…, V) among the words that can be said, and the end of the sentence."""
-    never = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
-    never[list(_NEVER)] = True
-    return logits.float().masked_fill(never, -torch.inf).log_softmax(-1)
+def word_log_probs(logits: Tensor, never: Sequence[int] = ()) -> Tensor:
+    """Log probabilities (…, V) among the words that can be said, and the end of the sentence.
+
+    Args:
+        logits: (…, V).
+        never: what cannot be said, besides the special tokens.
+    """
+    silent = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
+    silent[[*_NEVER, *never]] = True
+    return logits.float().masked_fill(silent, -torch.inf).log_softmax(-1)
 
 
-def _most_probable(log_probs: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _most_probable(log_probs: Tensor, count: int, never: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Tokens (…, A) and probabilities (…, A) of the likeliest words, best first."""
-    can_be_said = log_probs.shape[-1] - len(_NEVER)
+    can_be_said = log_probs.shape[-1] - len({*_NEVER, *never})
     best, tokens = log_probs.topk(min(count, can_be_said), dim=-1)
     return tokens, best.exp()
 
@@ -126,6 +150,7 @@ def search(
     options: SearchOptions,
     prefix: Sequence[int] = (),
     indices: Sequence[int] | None = None,
+    start: Start = _PLAIN,
 ) -> list[list[Hypothesis]]:
     """Writes sentences about B memories; for each, hypotheses from best to worst.
 
@@ -134,7 +159,9 @@ def search(
         memory: fresh from an encoder.
         options: beam or sampling, lengths, counts.
         prefix: words that every sentence must start with.
-        indices: with sampling, the photos' own numbers, which seed their draws; left out, 0 … B−1.
+        indices: with sampling, the memories' own numbers, which seed their draws; left out, 0 to
+            B − 1.
+        start: what stands before the first word.
 
     Returns:
         `options.n_best` hypotheses a memory; fewer only where no more sentences are possible.
@@ -142,7 +169,7 @@ def search(
     Raises:
         ConfigError: the prefix is longer than `max_length` or holds a word that cannot be said.
     """
-    _check_prefix(prefix, options, decoder.embedding.num_embeddings)
+    _check_prefix(prefix, options, decoder.embedding.num_embeddings, start.never)
     batch, device = len(memory), memory.values.device
     if batch == 0:
         return []
@@ -151,19 +178,21 @@ def search(
         numbers = range(batch) if indices is None else indices
         draws = uniform_draws(options.seed, numbers, options.n_best, options.max_length + 1)
         rule = _Nucleus(draws.to(device), options)
-    trace = _run(decoder, memory, rule, options, prefix)
+    trace = _run(decoder, memory, rule, options, prefix, start)
     found = trace.hypotheses(options.length_penalty)
     return [hypotheses[: options.n_best] for hypotheses in found]
 
 
-def _check_prefix(prefix: Sequence[int], options: SearchOptions, vocabulary_size: int) -> None:
+def _check_prefix(
+    prefix: Sequence[int], options: SearchOptions, vocabulary_size: int, never: Sequence[int]
+) -> None:
     if len(prefix) > options.max_length:
         raise ConfigError(
             f"the prefix has {len(prefix)} words, max_length is {options.max_length}; raise "
             "max_length or shorten the prefix"
         )
     for token in prefix:
-        if token in (*_NEVER, EOS) or not 0 <= token < vocabulary_size:
+        if token in (*_NEVER, *never, EOS) or not 0 <= token < vocabulary_size:
             raise ConfigError(f"the prefix holds token {token}, which cannot be said")
 
 
@@ -173,6 +202,7 @@ def _run(
     rule: _Beam | _Nucleus,
     options: SearchOptions,
     prefix: Sequence[int],
+    start: Start,
 ) -> _Trace:
     totals = rule.totals  # (B, K)
     batch, beams = totals.shape
@@ -180,13 +210,13 @@ def _run(
     memory, state = decoder.start(memory)
     rows = torch.arange(batch, device=totals.device).repeat_interleave(beams)
     memory, state = memory.select(rows), state.select(rows)
-    tokens = torch.full((batch * beams,), BOS, device=totals.device)
-    trace = _Trace(first_rows, options.alternatives)
+    tokens = start.column(batch, totals.device)[rows]
+    trace = _Trace(first_rows, options.alternatives, start.never)
     # One step more than words: at the last, whatever still runs must end.
     forced = (*prefix, *[None] * (options.max_length - len(prefix)), EOS)
     for number, only in enumerate(forced):
         step = decoder.step(tokens, state, memory)
-        log_probs = word_log_probs(step.logits).view(batch, beams, -1)  # (B, K, V)
+        log_probs = word_log_probs(step.logits, start.never).view(batch, beams, -1)  # (B, K, V)
         allowed = log_probs
         if only is not None:
             allowed = torch.full_like(log_probs, -torch.inf)
@@ -205,9 +235,10 @@ def _run(
 class _Trace:
     """What every step chose and saw, from which the sentences are read backwards."""
 
-    def __init__(self, first_rows: Tensor, alternatives: int) -> None:
+    def __init__(self, first_rows: Tensor, alternatives: int, never: Sequence[int]) -> None:
         self.first_rows = first_rows
         self.alternatives = alternatives
+        self.never = never
         self.parents: list[Tensor] = []
         self.steps: list[dict[str, Tensor]] = []  # (B, K, …) each, in the order of the children
         self.ended: list[Tensor] = []
@@ -217,7 +248,7 @@ class _Trace:
         rows = self.first_rows + choice.parents  # (B, K)
         flat = log_probs.flatten(0, 1)  # (B·K, V)
         chosen = flat[rows, choice.tokens]
-        best_tokens, best_probs = _most_probable(flat, self.alternatives)
+        best_tokens, best_probs = _most_probable(flat, self.alternatives, self.never)
         extras = {name: value[rows].float() for name, value in step.attended.extras.items()}
         self.steps.append(
             {
@@ -275,6 +306,7 @@ def force(
     sentences: Sequence[Sequence[int]],
     owners: Sequence[int] | None = None,
     alternatives: int = 5,
+    start: Start = _PLAIN,
 ) -> list[Hypothesis]:
     """Hypotheses of given sentences (teacher forcing): what the model would have thought of them.
 
@@ -284,6 +316,7 @@ def force(
         sentences: tokens without start and end; `UNK` for words that the vocabulary lacks.
         owners: which memory each sentence is about; left out, the k-th is about the k-th.
         alternatives: how many of the most probable words to report at each place.
+        start: what stands before the first word of each memory's sentences.
     """
     if not sentences:
         return []
@@ -291,13 +324,15 @@ def force(
     targets = [torch.tensor([*sentence, EOS]) for sentence in sentences]
     lengths = torch.tensor([len(target) for target in targets])
     target = pad_sequence(targets, batch_first=True).to(device)  # (K, T)
-    inputs = torch.cat([torch.full_like(target[:, :1], BOS), target[:, :-1]], 1)
     rows = None if owners is None else torch.tensor(owners, device=device)
+    first = start.column(len(memory), device)
+    first = first if rows is None else first[rows]
+    inputs = torch.cat([first.unsqueeze(1), target[:, :-1]], 1)
     unrolled = decoder(inputs, lengths, memory, rows)
-    log_probs = word_log_probs(unrolled.padded_logits())  # (K, T, V)
+    log_probs = word_log_probs(unrolled.padded_logits(), start.never)  # (K, T, V)
     chosen = log_probs.gather(-1, target.unsqueeze(-1)).squeeze(-1)
     chosen = chosen.masked_fill(target == UNK, torch.nan)
-    best_tokens, best_probs = _most_probable(log_probs, alternatives)
+    best_tokens, best_probs = _most_probable(log_probs, alternatives, start.never)
     columns = {
         "token": target,
         "log_prob": chosen,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +65,21 @@ def encoder() -> ImageEncoder:
 
 
 def reader(
-    photos: list[Photo], vocabulary: Vocabulary, batch_size: int = 3, seed: int = 5, words: int = 40
+    photos: list[Photo],
+    vocabulary: Vocabulary,
+    batch_size: int = 3,
+    seed: int = 5,
+    words: int = 40,
+    **boxes: Any,
 ) -> BatchReader:
     sizes = {"batch_size": batch_size, "max_words": words}
-    return BatchReader(photos, vocabulary, PREPROCESS, seed=seed, **sizes)
+    return BatchReader(photos, vocabulary, PREPROCESS, seed=seed, **sizes, **boxes)
 
 
 def same(first: Batch, second: Batch) -> bool:
     return all(
-        torch.equal(getattr(first, name), getattr(second, name))
-        for name in ("photos", "inputs", "targets", "lengths", "owners")
+        torch.equal(getattr(first, entry.name), getattr(second, entry.name))
+        for entry in fields(Batch)
     )
 
 
@@ -136,6 +142,16 @@ def test_inputs_and_targets_are_one_word_apart_and_padded(
             assert (targets[length:] == PAD).all()
 
 
+def test_numbers_tell_which_photos_a_batch_holds(
+    photos: list[Photo], vocabulary: Vocabulary
+) -> None:
+    wordless = Photo("7", photos[0].path, ("!!!",))
+    read = reader([wordless, *photos], vocabulary)
+    for batch in read.read(epoch=2):
+        shown = [whose(picture, photos) for picture in batch.photos]
+        assert [int(read.photos[n].photo_id) for n in batch.numbers.tolist()] == shown
+
+
 def test_long_captions_are_cut_and_rare_words_unknown(photos: list[Photo]) -> None:
     known = Vocabulary(("a", "big", "house"))
     (batch,) = reader(photos[3:4], known, words=5).read(epoch=0)
@@ -154,10 +170,10 @@ def test_captions_without_words_are_left_out(photos: list[Photo], vocabulary: Vo
 
 
 def test_a_batch_moves_but_its_lengths_stay() -> None:
-    batch = Batch(*(torch.zeros(2) for _ in range(5)))
+    batch = Batch(*(torch.zeros(2) for _ in fields(Batch)))
     moved = batch.to(torch.device("meta"))
     assert moved.lengths is batch.lengths
-    others = (moved.photos, moved.inputs, moved.targets, moved.owners)
+    others = [getattr(moved, entry.name) for entry in fields(Batch) if entry.name != "lengths"]
     assert {tensor.device.type for tensor in others} == {"meta"}
 
 
@@ -261,6 +277,168 @@ def test_photos_with_sides_are_never_mirrored(photos: list[Photo], vocabulary: V
     assert mirrored[2] == 0  # "to the left of"
     assert mirrored[4] == 0  # "RIGHT"
     assert all(4 <= mirrored[number] <= 20 for number in (0, 1, 3, 5, 6))
+
+
+# ---- where the named things lie ------------------------------------------------------------------
+
+GRID = (3, 5)
+THINGS = {
+    "0": {"dog": [(0.0, 0.0, 0.4, 1 / 3)], "cat": [(0.5, 0.5, 0.1, 0.1)]},
+    "2": {"person": [(0.6, 0.0, 0.2, 1.0)], "tree": [(0.2, 0.0, 0.2, 1.0)]},
+    "4": {"hand": [(0.0, 0.0, 0.2, 1 / 3), (0.8, 2 / 3, 0.2, 1 / 3)]},
+    "5": {},
+    "6": {"dog": [(0.0, 0.0, 1.0, 1.0)]},  # which no caption names
+}
+
+
+def block(rows: slice, columns: slice) -> torch.Tensor:
+    region = torch.zeros(GRID)
+    region[rows, columns] = 1
+    return region.flatten()
+
+
+DOG, MAN = block(slice(0, 1), slice(0, 2)), block(slice(0, 3), slice(3, 4))
+TREE = block(slice(0, 3), slice(1, 2))
+HANDS = block(slice(0, 1), slice(0, 1)) + block(slice(2, 3), slice(4, 5))
+# of each photo: caption, place of the word, cells
+NAMED = {
+    0: [(0, 2, DOG), (1, 1, DOG), (2, 1, DOG)],
+    2: [(0, 1, MAN), (0, 8, TREE), (1, 1, MAN)],
+    4: [(0, 2, HANDS), (1, 1, HANDS), (2, 0, HANDS), (3, 1, HANDS)],
+}
+
+
+def assert_named(batch: Batch, photos: list[int], expected: dict[int, list[Any]]) -> None:
+    """The mentions of these photos' captions, in their order, with their cells."""
+    first, wanted = 0, []
+    for number in photos:
+        wanted += [(first + row, place, cells) for row, place, cells in expected.get(number, [])]
+        first += len(CAPTIONS[number])
+    assert batch.mentions.tolist() == [[row, place] for row, place, _ in wanted]
+    assert batch.mentions.dtype == torch.long
+    assert batch.regions.dtype == torch.float32
+    assert batch.regions.shape == (len(wanted), GRID[0] * GRID[1])
+    for found, (*_, cells) in zip(batch.regions, wanted, strict=True):
+        torch.testing.assert_close(found, cells)
+
+
+def test_mentions_say_where_the_named_things_lie(
+    photos: list[Photo], vocabulary: Vocabulary
+) -> None:
+    read = reader(photos, vocabulary, things=THINGS, grid=GRID)
+    count = 0
+    for batch in read.read(epoch=0):
+        assert_named(batch, batch.numbers.tolist(), NAMED)
+        words = batch.targets[batch.mentions[:, 0], batch.mentions[:, 1]].tolist()
+        assert set(vocabulary.decode(words)) <= {"dog", "man", "tree", "hand", "hands"}
+        count += len(words)
+    assert count == 10
+
+
+def test_without_boxes_nothing_is_mentioned(photos: list[Photo], vocabulary: Vocabulary) -> None:
+    for boxes in ({}, {"things": {}}, {"things": {"5": {}}, "grid": GRID}):
+        for batch in reader(photos, vocabulary, **boxes).read(epoch=0, changes=STRONG):
+            rows, columns = boxes.get("grid", (1, 1))
+            assert batch.mentions.shape == (0, 2)
+            assert batch.regions.shape == (0, rows * columns)
+
+
+def test_words_that_were_cut_off_are_not_mentioned(
+    photos: list[Photo], vocabulary: Vocabulary
+) -> None:
+    """The ninth word is the tree; of a word that is unknown, the place still counts."""
+    for words, places in ((9, [1, 8, 1]), (8, [1, 1]), (1, [])):
+        read = reader(photos[2:3], Vocabulary(("a",)), words=words, things=THINGS, grid=GRID)
+        (batch,) = read.read(epoch=0)
+        assert batch.mentions[:, 1].tolist() == places
+        assert (batch.mentions[:, 1] < batch.lengths[batch.mentions[:, 0]] - 1).all()
+
+
+def test_regions_follow_the_mirrored_photo(photos: list[Photo], vocabulary: Vocabulary) -> None:
+    read = reader(photos, vocabulary, batch_size=7, things=THINGS, grid=GRID)
+    mirrored = {
+        number: [(row, place, cells.view(GRID).flip(1).flatten()) for row, place, cells in named]
+        for number, named in NAMED.items()
+    }
+    seen = set()
+    for epoch in range(7):
+        (batch,) = read.read(epoch, changes=AugmentConfig(flip=True))
+        numbers = batch.numbers.tolist()
+        pictures = zip(numbers, batch.photos, strict=True)
+        flipped = {n: torch.equal(shown, pixels(photos[n]).flip(-1)) for n, shown in pictures}
+        seen |= {(n, flipped[n]) for n in NAMED}
+        assert_named(batch, numbers, {n: (mirrored if flipped[n] else NAMED)[n] for n in NAMED})
+    assert seen == {(0, True), (0, False), (2, False), (4, False)}  # "left" and "right" stay
+
+
+def test_regions_follow_the_cropped_photo(tmp_path: Path, vocabulary: Vocabulary) -> None:
+    """An oracle: the cells' mean redness, in a photo that is red where the dog is."""
+    side, grid = 256, (4, 4)
+    painted = np.zeros((side, side, 3), np.uint8)
+    painted[64:160, 96:224, 0] = 255
+    Image.fromarray(painted).save(tmp_path / "0.png")
+    photo = Photo("0", tmp_path / "0.png", ("A dog",))
+    read = BatchReader(
+        [photo],
+        vocabulary,
+        Preprocess(side),
+        batch_size=1,
+        seed=3,
+        max_words=9,
+        things={"0": {"dog": [(96 / side, 64 / side, 128 / side, 96 / side)]}},
+        grid=grid,
+    )
+    regions = []
+    for epoch in range(9):
+        (batch,) = read.read(epoch, changes=AugmentConfig(flip=True, crop=0.4))
+        red = batch.photos[0, 0].float() / 255
+        cells = red.view(4, 64, 4, 64).mean((1, 3)).flatten()
+        torch.testing.assert_close(batch.regions[0], cells, atol=0.1, rtol=0)  # 9 points a side
+        assert float((batch.regions[0] - cells).mean().abs()) < 0.02
+        regions.append(batch.regions[0])
+    assert all(float((one - regions[0]).abs().max()) > 0.2 for one in regions[1:])
+
+
+def test_things_outside_the_crop_are_not_mentioned(
+    photos: list[Photo], vocabulary: Vocabulary
+) -> None:
+    """At the corners and the edges, thin things come and go with the crop."""
+    corner = {"0": {"dog": [(0.0, 0.0, 0.06, 0.06)]}}
+    read = reader(photos[:1], vocabulary, things=corner, grid=GRID)
+    counts = set()
+    for epoch in range(12):
+        (batch,) = read.read(epoch, changes=AugmentConfig(crop=0.4))
+        counts.add(len(batch.mentions))
+        assert (batch.regions.sum(1) > 0).all()
+    assert counts == {0, 3}
+
+
+def test_a_box_between_the_points_of_the_cells_is_no_mention(
+    photos: list[Photo], vocabulary: Vocabulary
+) -> None:
+    """Without a cell to look at, no map could be right."""
+    thin = {"0": {"dog": [(0.5, 0.3, 0.001, 0.3)], "cat": [(0.0, 0.0, 1.0, 1.0)]}}
+    (batch,) = reader(photos[:1], vocabulary, things=thin, grid=GRID).read(epoch=0)
+    assert batch.mentions.shape == (0, 2)
+
+
+def test_regions_of_cached_grids_are_those_of_the_whole_photos(
+    photos: list[Photo], vocabulary: Vocabulary
+) -> None:
+    """A cached grid does not follow the changes, so neither do the boxes."""
+    read = reader(photos, vocabulary, things=THINGS, grid=GRID)
+    grids = np.zeros((7, 3, 5, 2), np.float16)
+    for batch in read.read(epoch=3, changes=STRONG, grids=grids):
+        assert_named(batch, batch.numbers.tolist(), NAMED)
+
+
+def test_mentions_of_photos_that_cannot_be_read_are_left_out(
+    photos: list[Photo], vocabulary: Vocabulary
+) -> None:
+    read = reader(damaged(photos, 0, 3), vocabulary, batch_size=7, things=THINGS, grid=GRID)
+    (batch,) = read.read(epoch=0)
+    assert sorted(batch.numbers.tolist()) == [1, 2, 4, 5, 6]
+    assert_named(batch, batch.numbers.tolist(), NAMED)
 
 
 # ---- photos that cannot be read ------------------------------------------------------------------

@@ -411,6 +411,7 @@ def test_flags_reach_the_search(
         "batch_size": 13,
         "workers": 5,
         "prefix": "the",
+        "to": None,
     }
 
 

@@ -33,7 +33,9 @@ from captioner.images import (
     PHOTO_SUFFIXES,
     Geometry,
     Preprocess,
+    View,
     augment,
+    augmented_view,
     find_photos,
     open_photo,
     original_size,
@@ -1056,3 +1058,90 @@ def test_jitter_is_brightness_contrast_saturation() -> None:
         grey = (luma * hard).sum(axis=0)
         expected = grey + saturation * (hard - grey)
         assert np.abs(drawn(AugmentConfig(False, 1.0, 0.2), pixels, seed) - expected).max() <= 1.5
+
+
+# ---- where things lie after augment
+
+
+BACK, FRONT = (10, 200, 30), (240, 20, 160)
+WIDE, HIGH = 67, 59  # of the pictures below
+
+
+@st.composite
+def rectangles(draw: st.DrawFn) -> tuple[int, int, int, int]:
+    """(x, y, width, height) in pixels of a 67×59 picture."""
+    x, y = draw(st.integers(0, WIDE - 1)), draw(st.integers(0, HIGH - 1))
+    return x, y, draw(st.integers(1, WIDE - x)), draw(st.integers(1, HIGH - y))
+
+
+@settings(deadline=None, derandomize=True, max_examples=70)
+@given(rectangles(), st.booleans(), st.booleans(), st.floats(0.1, 1), st.integers(0, 2**32 - 1))
+def test_a_rectangle_is_found_where_its_view_says(
+    rectangle: tuple[int, int, int, int], flip: bool, allowed: bool, crop: float, seed: int
+) -> None:
+    x, y, width, height = rectangle
+    pixels = np.empty((3, HIGH, WIDE), np.uint8)
+    pixels[:] = np.array(BACK, np.uint8)[:, None, None]
+    pixels[:, y : y + height, x : x + width] = np.array(FRONT, np.uint8)[:, None, None]
+    changes = AugmentConfig(flip=flip, crop=crop)
+    shown = drawn(changes, pixels, seed, flip_allowed=allowed).astype(float)
+    view = augmented_view(changes, np.random.default_rng(seed), flip_allowed=allowed)
+    placed = view.place((x / WIDE, y / HIGH, width / WIDE, height / HIGH))
+
+    span = np.array(FRONT, float) - BACK
+    front = ((shown - np.array(BACK)[:, None, None]) / span[:, None, None]).mean(0)  # (59, 67)
+    across, down = (np.arange(size) + 0.5 for size in (WIDE, HIGH))
+    zoom = 1 / (view.right - view.left), 1 / (view.bottom - view.top)
+    blur_x, blur_y = (0.5 + 0.5 * z for z in zoom)  # two pixels of the photo mix over an edge
+    # What touches the border from outside may be blurred into it too.
+    left, top, wide, high = placed or (0.0, 0.0, 1.0, 1.0)
+    rows = _between(down, top * HIGH, (top + high) * HIGH, blur_y)
+    columns = _between(across, left * WIDE, (left + wide) * WIDE, blur_x)
+    if placed is None:
+        assert (front[rows][:, columns] < 0.02).all()
+        return
+    assert (front[rows][:, columns] > 0.98).all()
+    assert (front[~_between(down, top * HIGH, (top + high) * HIGH, -blur_y)] < 0.02).all()
+    assert (front[:, ~_between(across, left * WIDE, (left + wide) * WIDE, -blur_x)] < 0.02).all()
+
+
+def _between(places: np.ndarray, first: float, last: float, apart: float) -> np.ndarray:
+    """Which pixels lie between two edges, and by how much."""
+    return (places > first + apart) & (places < last - apart)
+
+
+WINDOW = (0.25, 0.5, 0.75, 1.0)  # left, top, right, bottom
+
+
+@pytest.mark.parametrize(
+    ("box", "upright", "mirrored"),
+    [
+        ((0.25, 0.5, 0.5, 0.5), (0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0)),
+        ((0.25, 0.625, 0.125, 0.25), (0.0, 0.25, 0.25, 0.5), (0.75, 0.25, 0.25, 0.5)),
+        ((0.5, 0.75, 0.125, 0.125), (0.5, 0.5, 0.25, 0.25), (0.25, 0.5, 0.25, 0.25)),
+        ((0.0, 0.0, 0.5, 0.75), (0.0, 0.0, 0.5, 0.5), (0.5, 0.0, 0.5, 0.5)),  # sticks out
+        ((0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0)),  # on all sides
+        ((0.0, 0.5, 0.25, 0.5), None, None),  # touches the left edge from outside
+        ((0.25, 0.0, 0.5, 0.5), None, None),
+        ((0.8, 0.6, 0.1, 0.1), None, None),
+        ((0.4, 0.6, 0.0, 0.1), None, None),  # has no area
+    ],
+)
+def test_boxes_in_a_window(
+    box: tuple[float, ...], upright: tuple[float, ...] | None, mirrored: tuple[float, ...] | None
+) -> None:
+    assert View(*WINDOW).place(box) == upright
+    assert View(*WINDOW, mirrored=True).place(box) == mirrored
+
+
+def test_a_photo_that_does_not_change_is_seen_whole() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        assert augmented_view(AugmentConfig(jitter=0.3), rng) == View(0.0, 0.0, 1.0, 1.0)
+        seen = augmented_view(AugmentConfig(True, 0.5), rng, flip_allowed=False)
+        assert not seen.mirrored
+    used = np.random.default_rng(3)
+    augment(PIXELS, AugmentConfig(True, 0.5), used)
+    looked = np.random.default_rng(3)
+    augmented_view(AugmentConfig(True, 0.5), looked)
+    assert used.bit_generator.state == looked.bit_generator.state

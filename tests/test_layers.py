@@ -21,20 +21,33 @@ FLOORS = (
     ("scenes.world",),
     ("scenes.files",),
     ("nn.attention",),
-    ("images", "nn.encoders", "nn.decoder", "scenes", "text", "examples"),
+    ("images", "nn.encoders", "nn.decoder", "scenes", "text", "examples", "words"),
+    ("languages", "nn.sentences", "subwords"),
     ("nn.model",),
     ("checkpoint", "metrics", "render", "search"),
-    ("datasets", "losses", "prediction"),
-    ("audit", "batches", "evaluation", "maps", "outputs"),
+    ("datasets", "losses", "pairs", "translation"),
+    ("prediction",),
+    ("alignments", "audit", "boxes", "evaluation", "outputs", "tracing"),
+    ("batches", "maps"),
     ("training.loop",),
     ("training.state",),
     ("training.callbacks",),
     ("training.run",),
     ("training.captioning",),
     ("training",),
+    ("studies",),
     ("cli.display", "cli.models", "cli.settings"),
-    ("cli.parser",),
-    ("cli.audits", "cli.captions", "cli.descriptions", "cli.evaluations", "cli.recipes"),
+    ("cli.parser", "cli.results"),
+    (
+        "cli.audits",
+        "cli.captions",
+        "cli.descriptions",
+        "cli.evaluations",
+        "cli.pages",
+        "cli.recipes",
+        "cli.studies",
+        "cli.translations",
+    ),
     ("cli",),
     ("__main__",),
 )
@@ -83,10 +96,12 @@ def test_only_the_page_imports_gradio() -> None:
         assert not any(name.split(".")[0] == "gradio" for name in _imports(path)), path
 
 
-@pytest.mark.parametrize("module", ["config", "errors", "images", "datasets", "render", "metrics"])
+@pytest.mark.parametrize(
+    "module", ["config", "errors", "images", "datasets", "render", "metrics", "subwords"]
+)
 def test_light_modules_do_not_import_torch(module: str) -> None:
     path = ROOT / "captioner" / f"{module}.py"
-    heavy = {"torch", "torchvision", "nltk", "matplotlib"}
+    heavy = {"torch", "torchvision", "nltk", "matplotlib", "tokenizers"}
     assert not {name.split(".")[0] for name in _imports(path, top_only=True)} & heavy
 
 

@@ -7,7 +7,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from captioner.losses import cross_entropy, doubly_stochastic, pack_like
+from captioner.losses import (
+    cross_entropy,
+    doubly_stochastic,
+    leave_one_out,
+    pack_like,
+    self_critical,
+    supervised_attention,
+)
 
 K, T, H, N, V = 5, 7, 2, 11, 13
 LENGTHS = torch.tensor([4, 7, 1, 3, 7])
@@ -120,3 +127,136 @@ def test_doubly_stochastic_pushes_where_too_little_was_looked() -> None:
     assert weights.grad is not None
     missing = 1 - weights.detach().sum(1, keepdim=True)
     torch.testing.assert_close(weights.grad, (-2 * missing / (K * H)).expand(K, T, H, N))
+
+
+# ---- sentences that were drawn -------------------------------------------------------------------
+
+ADVANTAGES = torch.tensor([0.7, -1.3, 0.0, 2.1, -0.4])
+
+
+def test_self_critical_is_the_papers_sum() -> None:
+    logits, targets = drawn(K, T, V), targets_of()
+    each = []
+    for k in range(K):
+        for t in range(int(LENGTHS[k])):
+            own = logits[k, t].double().numpy()
+            log_prob = own[targets[k, t]] - np.log(np.exp(own).sum())
+            each.append(-float(ADVANTAGES[k]) * log_prob)
+    found = self_critical(packed(logits), targets, ADVANTAGES)
+    np.testing.assert_allclose(float(found), np.mean(each), rtol=1e-5)
+
+
+def test_equal_advantages_are_cross_entropy() -> None:
+    logits, targets = packed(drawn(K, T, V)), targets_of()
+    found = self_critical(logits, targets, torch.full((K,), 1.7))
+    torch.testing.assert_close(found, 1.7 * cross_entropy(logits, targets))
+
+
+def test_drawn_sentences_end_where_they_end() -> None:
+    logits, targets = packed(drawn(K, T, V)), targets_of()
+    expected = self_critical(logits, targets, ADVANTAGES)
+    beyond = torch.arange(T) >= LENGTHS.unsqueeze(1)
+    for rubbish in (0, V - 1, 10**9):
+        dirty = F.pad(targets.masked_fill(beyond, rubbish), (0, 3), value=rubbish)
+        assert torch.equal(self_critical(logits, dirty, ADVANTAGES), expected)
+
+
+def test_what_is_better_than_its_siblings_becomes_more_probable() -> None:
+    logits, targets = drawn(K, T, V).requires_grad_(), targets_of()
+    self_critical(packed(logits), targets, ADVANTAGES).backward()
+    assert logits.grad is not None
+    real = torch.arange(T) < LENGTHS.unsqueeze(1)
+    with torch.no_grad():
+        stepped = logits - 0.1 * logits.grad
+        before, after = (
+            (x.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1) * real).sum(1)
+            for x in (logits, stepped)
+        )
+    assert torch.equal((after - before).sign(), ADVANTAGES.sign())
+    assert not logits.grad[~real].any()
+    likelihood = F.one_hot(targets, V) - logits.detach().softmax(-1)  # ∇ log p
+    expected = -ADVANTAGES.view(-1, 1, 1) * likelihood * real.unsqueeze(-1) / LENGTHS.sum()
+    torch.testing.assert_close(logits.grad, expected)
+
+
+def test_drawn_sentences_in_half_precision() -> None:
+    logits, targets = drawn(K, T, V).bfloat16(), targets_of()
+    found = self_critical(packed(logits), targets, ADVANTAGES)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, self_critical(packed(logits.float()), targets, ADVANTAGES))
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_each_is_judged_by_the_others(count: int) -> None:
+    rewards = drawn(K, count)
+    found = leave_one_out(rewards)
+    values = rewards.double().numpy()
+    expected = [
+        [values[b, i] - np.delete(values[b], i).mean() for i in range(count)] for b in range(K)
+    ]
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(found.sum(1).numpy(), 0, atol=1e-5)
+    torch.testing.assert_close(leave_one_out(rewards + 5), found)
+    assert not leave_one_out(torch.full((K, count), 0.5)).any()  # nothing is better than another
+
+
+# ---- maps that are taught ------------------------------------------------------------------------
+
+MENTIONS = torch.tensor([[1, 6], [0, 0], [3, 2], [1, 6]])
+
+
+def regions_of() -> Tensor:
+    return drawn(len(MENTIONS), N, seed=11).sigmoid()
+
+
+def test_supervised_attention_is_the_mass_in_the_regions() -> None:
+    weights, regions = maps(), regions_of()
+    each = []
+    for (sentence, place), region in zip(MENTIONS.tolist(), regions.tolist(), strict=True):
+        mass = 0.0
+        for h in range(H):
+            own = weights[sentence, place, h].double().tolist()
+            mass += sum(share * looked for share, looked in zip(region, own, strict=True)) / H
+        each.append(-np.log(mass + 1e-6))
+    found = supervised_attention(weights, MENTIONS, regions)
+    np.testing.assert_allclose(float(found), np.mean(each), rtol=1e-5)
+
+
+def test_only_the_mentioned_words_are_taught() -> None:
+    weights = maps().requires_grad_()
+    supervised_attention(weights, MENTIONS, regions_of()).backward()
+    assert weights.grad is not None
+    taught = torch.zeros(K, T, dtype=torch.bool)
+    taught[MENTIONS[:, 0], MENTIONS[:, 1]] = True
+    assert not weights.grad[~taught].any()
+    assert (weights.grad[taught] < 0).all()  # more mass on what is covered costs less
+    longer = F.pad(maps(), (0, 0, 0, 0, 0, 5))
+    assert torch.equal(
+        supervised_attention(longer, MENTIONS, regions_of()),
+        supervised_attention(maps(), MENTIONS, regions_of()),
+    )
+
+
+def test_a_map_inside_its_region_costs_nothing_and_one_outside_stays_finite() -> None:
+    weights = torch.zeros(1, 1, H, N)
+    weights[..., 3] = 1
+    region = torch.zeros(1, N)
+    region[0, 2:5] = 1
+    mention = torch.tensor([[0, 0]])
+    assert float(supervised_attention(weights, mention, region)) == pytest.approx(0, abs=1e-5)
+    outside = supervised_attention(weights, mention, 1 - region)
+    np.testing.assert_allclose(float(outside), -np.log(1e-6), rtol=1e-5)
+    energies = torch.zeros(N, requires_grad=True)
+    even = energies.softmax(-1).expand(1, 1, H, N)
+    supervised_attention(even, mention, region).backward()
+    assert energies.grad is not None
+    assert torch.equal(energies.grad < 0, region[0] > 0)  # descending raises what is covered
+
+
+def test_without_mentions_nothing_is_taught() -> None:
+    weights = maps().requires_grad_()
+    none = supervised_attention(weights, torch.zeros(0, 2, dtype=torch.long), torch.zeros(0, N))
+    assert float(none) == 0
+    none.backward()
+    assert weights.grad is not None
+    assert not weights.grad.any()

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from captioner import maps, scenes
+from captioner.boxes import Box, read
 from captioner.checkpoint import Checkpoint
 from captioner.datasets import Photo
 from captioner.errors import DataError
-from captioner.maps import MAPS, Grounding, Share, measure, naming, read_boxes
+from captioner.maps import MAPS, Grounding, Share, measure
 from captioner.prediction import Captioner
 from captioner.text import tokenise
 
@@ -133,7 +134,7 @@ def test_maps_are_those_that_explain_shows(looking: Captioner, photos: list[Phot
     assert found.mass["word"].value == pytest.approx(np.mean(mass), abs=1e-6)
 
 
-def covered(boxes: list[maps.Box], y: float, x: float) -> bool:
+def covered(boxes: list[Box], y: float, x: float) -> bool:
     return any(a <= x < a + width and b <= y < b + height for a, b, width, height in boxes)
 
 
@@ -159,24 +160,6 @@ def test_shares_are_shares(seed: int, rows: int, columns: int) -> None:
     assert (values <= 1 + 1e-5).all()
     assert (values[:, 8:12] >= 1 / (rows * columns) - 1e-5).all()
     assert (values[:, :4] <= values[:, -1:]).all()  # nothing points where no centre is
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.tuples(*[st.floats(0, 1)] * 4), min_size=1, max_size=4),
-    st.tuples(st.integers(1, 5), st.integers(1, 7)),
-)
-def test_masks_against_a_loop(boxes: list[maps.Box], grid: tuple[int, int]) -> None:
-    boxes = [tuple(np.float32(value).item() for value in box) for box in boxes]
-    mask = maps._mask(boxes, grid)
-    assert mask.shape == (grid[0] * 9, grid[1] * 9)
-    rng = np.random.default_rng(0)
-    for _ in range(9):
-        i, j = int(rng.integers(mask.shape[0])), int(rng.integers(mask.shape[1]))
-        y, x = (i + 0.5) / mask.shape[0], (j + 0.5) / mask.shape[1]
-        edges = [edge for a, b, w, h in boxes for edge in (x - a, x - a - w, y - b, y - b - h)]
-        if min(map(abs, edges)) > 1e-6:  # off the edges, where rounding decides
-            assert mask[i, j] == any(a < x < a + w and b < y < b + h for a, b, w, h in boxes)
 
 
 def test_the_centred_map_peaks_in_the_middle() -> None:
@@ -278,83 +261,6 @@ def test_an_empty_part_is_shown_as_such(tiny_captioner: Captioner, photos: list[
     assert isinstance(found, Grounding)
 
 
-# ---- boxes and words -----------------------------------------------------------------------------
-
-
-def instances() -> dict[str, Any]:
-    return {
-        "categories": [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}],
-        "images": [
-            {"id": 9, "file_name": "COCO_val2014_000000000042.jpg", "width": 200, "height": 100},
-            {"id": 5, "file_name": "000000000007.jpg", "width": 10, "height": 10},
-        ],
-        "annotations": [
-            {"image_id": 9, "category_id": 18, "bbox": [20, 10, 50, 40]},
-            {"image_id": 9, "category_id": 1, "bbox": [0, 0, 200, 100], "iscrowd": 1},
-            {"image_id": 9, "category_id": 18, "bbox": [100, 50, 10, 5]},
-        ],
-    }
-
-
-def test_boxes_come_in_shares_of_the_photo(tmp_path: Path) -> None:
-    path = tmp_path / "instances.json"
-    path.write_text(json.dumps(instances()))
-    assert read_boxes(path) == {
-        "42": {
-            "dog": [(0.1, 0.1, 0.25, 0.4), (0.5, 0.5, 0.05, 0.05)],
-            "person": [(0.0, 0.0, 1.0, 1.0)],
-        },
-        "7": {},
-    }
-
-
-@pytest.mark.parametrize(
-    ("place", "value", "reason"),
-    [
-        (("images", 0, "width"), 0, "ZeroDivisionError"),
-        (("images", 0, "file_name"), None, "TypeError"),
-        (("annotations", 0, "image_id"), 4, "KeyError: 4"),
-        (("annotations", 0, "category_id"), 2, "KeyError: 2"),
-        (("annotations", 0, "bbox"), [1, 2, 3], "ValueError"),
-        (("annotations", 0, "bbox"), "here", "ValueError"),
-        (("annotations",), None, "TypeError"),
-        (("categories",), [{"id": 1}], "KeyError: 'name'"),
-    ],
-)
-def test_files_that_are_no_instances(
-    place: tuple[Any, ...], value: Any, reason: str, tmp_path: Path
-) -> None:
-    document: Any = instances()
-    node = document
-    for step in place[:-1]:
-        node = node[step]
-    node[place[-1]] = value
-    path = tmp_path / "instances.json"
-    path.write_text(json.dumps(document))
-    with pytest.raises(DataError, match=rf"no COCO instance file \({reason}.*expected 'images'"):
-        read_boxes(path)
-
-
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none.json: cannot be read: No such file"):
-        read_boxes(tmp_path / "none.json")
-    (tmp_path / "cut.json").write_text('{"images": [')
-    with pytest.raises(DataError, match=r"cut.json: broken JSON .*get the file again"):
-        read_boxes(tmp_path / "cut.json")
-    (tmp_path / "list.json").write_text("[1, 2]")
-    with pytest.raises(DataError, match="no COCO instance file"):
-        read_boxes(tmp_path / "list.json")
-
-
-def test_words_name_kinds_of_coco() -> None:
-    names = naming(["person", "dog", "bus", "stop sign"])
-    assert names("dog") == names("dogs") == ("dog",)
-    assert names("buses") == ("bus",)
-    assert names("man") == names("women") == names("people") == names("person") == ("person",)
-    assert names("cat") == names("sign") == names("do") == ()
-    assert naming(["dog"])("man") == ()
-
-
 def test_drawn_scenes_can_be_measured(tiny_captioner: Captioner, tmp_path: Path) -> None:
     from captioner.datasets import read_coco
 
@@ -362,14 +268,14 @@ def test_drawn_scenes_can_be_measured(tiny_captioner: Captioner, tmp_path: Path)
     found = measure(
         tiny_captioner,
         read_coco(tmp_path / "captions_val.json", tmp_path / "images"),
-        read_boxes(tmp_path / "instances_val.json"),
+        read(tmp_path / "instances_val.json"),
         scenes.kinds_of,
         bootstrap=30,
     )
     assert found.whole.photos == 5
     assert found.whole.mentions > 25
     drawn = [scenes.draw(1, scenes.ROOM + 1 + n, (64, 48)) for n in range(5)]
-    boxes = read_boxes(tmp_path / "instances_val.json")
+    boxes = read(tmp_path / "instances_val.json")
     for number, scene in enumerate(drawn, start=scenes.ROOM + 1):
         expected = {
             (thing.kind, tuple(np.array(thing.box) / (64, 48, 64, 48))) for thing in scene.things

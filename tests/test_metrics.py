@@ -440,3 +440,127 @@ def test_scores_need_neither_torch_nor_the_oracle() -> None:
     root = Path(metrics.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert done.stderr.strip() == ""
+
+
+# Translations
+
+GERMAN = [
+    "Ein brauner Hund läuft durch den tiefen Schnee.",
+    "Zwei kleine Kinder spielen am Strand Fußball.",
+    "Der Hund des Mannes (groß!) frisst 3,5 Würste.",
+    "Eine Frau mit Hut lächelt und winkt.",
+    "„Drei Leute“ sitzen an einem Tisch und essen zu Abend.",
+    "Es regnet.",
+    "Eine schwarze Katze schläft auf dem roten Sofa.",
+]
+SAID = [
+    "Ein brauner Hund rennt durch den Schnee.",
+    "Zwei Kinder spielen Fußball am Strand.",
+    "Der Hund des Mannes frisst 3,5 Würste.",
+    "eine Frau mit Hut lächelt und winkt .",
+    "Drei Leute sitzen an einem Tisch und essen.",
+    "",
+    "Eine schwarze Katze schläft auf dem Sofa.",
+]
+GERMAN_WORDS = ["der", "Der", "Hund", "hund,", "läuft.", "im", "Schnee!"]
+words_of = st.lists(st.sampled_from(GERMAN_WORDS), max_size=9)
+
+
+def test_a_translation_is_scored_in_three_ways_that_are_told_apart() -> None:
+    pytest.importorskip("sacrebleu")
+    pytest.importorskip("sacremoses")
+    scores = metrics.score_translations(SAID, GERMAN, "de", seed=5, decoding="beam 5")
+    assert list(scores) == ["bleu", "sacrebleu", "chrf"]
+    recipes = {name: one.recipe for name, one in scores.items()}
+    assert recipes["bleu"].startswith("BLEU-4, corpus | tokens: lower-cased, Moses (sacremoses ")
+    assert ", de) | length ratio " in recipes["bleu"]
+    assert "|case:mixed|eff:no|tok:13a|smooth:exp|version:" in recipes["sacrebleu"]
+    assert "|case:mixed|eff:yes|nc:6|nw:0|space:no|version:" in recipes["chrf"]
+    for one in scores.values():
+        assert one.recipe.endswith(
+            " | 1 reference a sentence | N 7 | bootstrap 1000, seed 5 | beam 5"
+        )
+        low, high = one.interval
+        assert 0 <= low < one.value < high <= 1
+    assert scores["bleu"].value != scores["sacrebleu"].value
+    assert metrics.score_translations(SAID, GERMAN, "de", names=["chrf"], bootstrap=0)[
+        "chrf"
+    ].recipe.endswith("N 7 | no bootstrap")
+
+
+def test_a_cased_score_sees_the_case_and_a_lower_cased_one_does_not() -> None:
+    pytest.importorskip("sacrebleu")
+    pytest.importorskip("sacremoses")
+    scores = metrics.score_translations([x.lower() for x in GERMAN], GERMAN, "de", bootstrap=0)
+    assert scores["bleu"].value == 1
+    assert scores["sacrebleu"].value < 0.6  # a perfect output of a lower-cased system
+
+
+@given(st.lists(st.tuples(words_of, words_of), min_size=1, max_size=5))
+def test_what_intervals_are_made_of_is_what_sacrebleu_computes(
+    pairs: list[tuple[list[str], list[str]]],
+) -> None:
+    pytest.importorskip("sacrebleu")
+    said, wanted = ([" ".join(words) for words in side] for side in zip(*pairs, strict=True))
+    for count in (metrics._sacrebleu, metrics._chrf):
+        counted = count(said, wanted, "de")
+        assert counted.values(counted.statistics.sum(axis=0)) == pytest.approx(
+            counted.value, abs=1e-9
+        )
+
+
+def test_moses_tokens() -> None:
+    pytest.importorskip("sacremoses")
+    sentences = ["L'homme n'est pas là, M. Dupont.", "C’est « ça » !"]
+    assert [" ".join(tokens) for tokens in metrics.tokenise_moses(sentences, "fr")] == [
+        "l' homme n' est pas là , m. dupont .",
+        'c\' est " ça " !',
+    ]
+    assert metrics.tokenise_moses(["It's <b> & 5 %"], "en") == [
+        ["it", "'s", "<", "b", ">", "&", "5", "%"]
+    ]
+
+
+def test_resampling_is_paired() -> None:
+    counts = bleu(*drawn())[1]
+    first = metrics.resample(counts, 31, seed=2)
+    assert first.shape == (31, 9)
+    np.testing.assert_array_equal(first, metrics.resample(counts, 31, seed=2))
+    both = metrics.resample(np.concatenate([counts, 2 * counts], axis=1), 31, seed=2)
+    np.testing.assert_array_equal(both, np.concatenate([first, 2 * first], axis=1))
+    assert metrics.summed_bleu(counts.sum(axis=0)) == pytest.approx(bleu(*drawn())[0][3])
+
+
+@pytest.mark.parametrize(
+    ("names", "package", "missing"),
+    [
+        (["bleu"], "sacremoses", "BLEU of Moses tokens"),
+        (["sacrebleu", "chrf"], "sacrebleu", "sacre"),
+    ],
+)
+def test_a_missing_package_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, names: list[str], package: str, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    for one in metrics.score_translations(SAID, GERMAN, "de", names=names).values():
+        assert math.isnan(one.value)
+        assert one.recipe.startswith(missing)
+        assert one.recipe.endswith(
+            f"the package {package} is missing; pip install 'captioner[scores]'."
+        )
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted", "options", "message"),
+    [
+        (["a"], ["a", "b"], {}, "1 translations came with 2 references: give one reference"),
+        ([], [], {}, "There is no sentence to score"),
+        (["a"], [["a"]], {}, "The references are no list of sentences"),
+        ("a", ["a"], {}, "The candidates are no list of sentences"),
+        (["a"], ["a"], {"names": ["ter"]}, "No score is called 'ter': choose from bleu, sacrebleu"),
+        (["a"], ["a"], {"bootstrap": -1}, "bootstrap is -1: it must be 0"),
+    ],
+)
+def test_wrong_translations_are_told(said, wanted, options, message: str) -> None:
+    with pytest.raises(MetricError, match=message):
+        metrics.score_translations(said, wanted, "de", **options)

@@ -12,7 +12,16 @@ import os
 import sys
 from collections.abc import Sequence
 
-from captioner.cli import audits, captions, descriptions, evaluations, recipes
+from captioner.cli import (
+    audits,
+    captions,
+    descriptions,
+    evaluations,
+    pages,
+    recipes,
+    studies,
+    translations,
+)
 from captioner.cli.parser import make_parser
 from captioner.cli.settings import split_settings
 from captioner.errors import CaptionerError
@@ -22,11 +31,14 @@ DONE, FAILURES, MISUSE, STOPPED, CLOSED = 0, 1, 2, 130, 141
 _COMMANDS = {  # each takes what was typed and returns how many photos or lines failed
     "caption": captions.caption,
     "explain": captions.explain,
+    "translate": translations.translate,
     "demo": captions.demo,
+    "ui": pages.ui,
     "train": recipes.train,
     "evaluate": evaluations.evaluate,
     "describe": descriptions.describe,
     "data": audits.check,
+    "study": studies.study,
 }
 
 
@@ -91,7 +103,7 @@ def _run(arguments: Sequence[str]) -> int:
     if parsed.command is None:
         parser.print_help(sys.stderr)
         return MISUSE
-    parsed.settings = settings
+    parsed.settings, parsed.typed = settings, ["captioner", *arguments]
     return FAILURES if _COMMANDS[parsed.command](parsed) else DONE
 
 

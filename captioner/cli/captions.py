@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
-import json
 import sys
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Self
 
-from captioner.cli.display import columns, one_line, percent, progress_bar
+from captioner.cli.display import columns, one_line, percent
 from captioner.cli.models import load_captioner
+from captioner.cli.results import Results
 from captioner.cli.settings import check_decoding, given
 from captioner.config import SearchOptions
 from captioner.errors import CaptionerError, ConfigError
-from captioner.outputs import Sheets, json_lines
+from captioner.outputs import Sheets
 
 if TYPE_CHECKING:
     from captioner.prediction import Caption
@@ -32,7 +31,7 @@ def caption(arguments: argparse.Namespace) -> int:
     photos = find_photos(_paths(arguments.paths))
 
     def line(caption: Caption) -> str:
-        texts = [caption.text, *(other.text for other in caption.n_best)]
+        texts = [text for one in (caption, *caption.n_best) for text in _texts(one)]
         return "\t".join([one_line(str(caption.file)), *texts])
 
     with _Results(arguments, line, len(photos)) as results:
@@ -43,11 +42,17 @@ def caption(arguments: argparse.Namespace) -> int:
             batch_size=arguments.batch_size,
             workers=arguments.workers,
             prefix=arguments.prefix,
+            to=arguments.to,
             **given(arguments, SearchOptions),
         )
         for caption in stream:
             results.add(caption)
     return results.failures
+
+
+def _texts(caption: Caption) -> list[str]:
+    """The caption; before a translated one, the model's own."""
+    return [caption.text] if caption.original is None else [caption.original.text, caption.text]
 
 
 def _paths(arguments: Sequence[str]) -> list[str]:
@@ -69,6 +74,8 @@ def _lines(file: str) -> list[str]:
 def _check_outputs(arguments: argparse.Namespace) -> None:
     if arguments.maps and not arguments.jsonl:
         raise ConfigError("--maps belongs to the objects of --jsonl; add --jsonl FILE")
+    if arguments.translator and not arguments.to:
+        raise ConfigError("--translator belongs to --to; add --to LANGUAGE")
     _check_grid(arguments)
 
 
@@ -174,31 +181,20 @@ def demo(arguments: argparse.Namespace) -> int:
     return 0
 
 
-class _Results:
-    """Where captions go: lines or objects on standard output, a file of objects, sheets."""
+class _Results(Results):
+    """Captions as lines, objects and sheets."""
 
     def __init__(
         self, arguments: argparse.Namespace, line: Callable[[Caption], str], total: int
     ) -> None:
+        super().__init__(arguments.jsonl, "photo", total)
         self.line = line
-        self.total = total
         self.maps: bool = arguments.maps
-        self.printed = arguments.jsonl == "-"
-        self.jsonl = Path(arguments.jsonl) if arguments.jsonl and not self.printed else None
         self.overlay, self.grid = arguments.overlay, arguments.grid
-        self.failures = 0
-        self.stack = contextlib.ExitStack()
 
-    def __enter__(self) -> _Results:
+    def __enter__(self) -> Self:
         self.sheets = Sheets(self.overlay, self.grid) if self.overlay else None
-        self.bar = self.stack.enter_context(progress_bar(self.total, "photo"))
-        self.write = self.stack.enter_context(json_lines(self.jsonl)) if self.jsonl else None
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.stack.__exit__(*error)
-        if self.failures and self.total > 1 and error[0] is None:
-            print(f"captioner: {self.failures} of {self.total} failed, see above", file=sys.stderr)
+        return super().__enter__()
 
     def add(self, caption: Caption) -> None:
         """Puts one caption wherever it was asked for."""
@@ -208,24 +204,5 @@ class _Results:
                 self.sheets.draw(caption)
             except CaptionerError as problem:  # gone since it was captioned
                 error = str(problem)
-        if self.write or self.printed:
-            text = json.dumps(caption.to_dict(maps=self.maps), ensure_ascii=False)
-            if self.write:
-                self.write(text)
-        if self.printed:
-            self.show(text)
-        elif caption.error is None:
-            self.show(self.line(caption))
-        if error is not None:
-            self.failures += 1
-            self.tell(error)
-        self.bar.update(1)
-
-    def show(self, text: str) -> None:
-        """Prints on standard output at once, above the progress bar."""
-        self.bar.write(text, file=sys.stdout)
-        sys.stdout.flush()
-
-    def tell(self, text: str) -> None:
-        """Says something on standard error."""
-        self.bar.write(f"captioner: {text}", file=sys.stderr)
+        line = self.line(caption) if caption.error is None else None
+        self.put(caption.to_dict(maps=self.maps), line, error)

@@ -27,48 +27,88 @@ def describe(arguments: argparse.Namespace) -> int:
 
 
 def _what_it_is(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    encoder, attention, decoder = (header["config"][k] for k in ("encoder", "attention", "decoder"))
-    side, cells = encoder["image_size"], encoder["image_size"] // encoder["stride"]
-    preprocess, search = header["preprocess"], header["search"]
-    gate = ", gated context" if decoder["gate"] else ""
-    tied = ", one matrix for words in and out" if decoder["tie_embeddings"] else ""
     yield "file", f"{header['file']}, {header['bytes'] / 1e6:.1f} MB, format {header['format']}"
-    yield "task", "photo to caption" if header["task"] == "caption" else header["task"]
+    own = _of_a_captioner if header["task"] == "caption" else _of_a_translator
+    yield from own(header)
+    search = header["search"]
+    unit = "words" if header["task"] == "caption" else "pieces"
+    yield (
+        "decoding",
+        f"beam {search['beam_size']}, length penalty {search['length_penalty']:g}, at most "
+        f"{search['max_length']} {unit}",
+    )
+
+
+def _of_a_captioner(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    encoder, preprocess = header["config"]["encoder"], header["preprocess"]
+    side, cells = encoder["image_size"], encoder["image_size"] // encoder["stride"]
+    yield "task", "photo to caption"
     yield (
         "encoder",
         f"{encoder['name']}, stride {encoder['stride']}: {side} × {side} pixels become {cells} × "
         f"{cells} cells of {encoder['feature_size']} features",
     )
-    yield (
-        "attention",
-        f"{attention['score']} score of size {attention['size']}, asked {attention['query']} the "
-        "recurrent step",
-    )
-    yield (
-        "decoder",
-        f"{decoder['cell'].upper()} of size {decoder['hidden_size']}, word embeddings of "
-        f"{decoder['embedding_size']}{gate}{tied}",
-    )
-    yield "parameters", f"{header['parameters']:,}"
+    yield from _of_both(header)
     yield "vocabulary", f"{len(header['vocabulary']) - 4:,} words and 4 special tokens"
     yield (
         "preprocessing",
         f"squashed to {preprocess['size']} × {preprocess['size']} pixels, mean "
         f"{preprocess['mean']}, standard deviation {preprocess['std']}",
     )
+
+
+def _of_a_translator(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    encoder, languages = header["config"]["encoder"], header["languages"]
+    layers = f", {encoder['layers']} layers" if encoder["layers"] > 1 else ""
+    yield "task", "sentence to translation"
+    yield "languages", ", ".join(f"{source} → {to}" for source, to in languages["directions"])
     yield (
-        "decoding",
-        f"beam {search['beam_size']}, length penalty {search['length_penalty']:g}, at most "
-        f"{search['max_length']} words",
+        "encoder",
+        f"bidirectional {encoder['cell'].upper()}{layers}: a piece of a word becomes "
+        f"{2 * encoder['hidden_size']} features",
     )
+    yield from _of_both(header)
+    subwords = header["subwords"]
+    yield (
+        "vocabulary",
+        f"{len(subwords['pieces']):,} pieces of words for all languages, 4 special tokens and "
+        f"{len(subwords['languages'])} that start a language",
+    )
+
+
+def _of_both(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    attention, decoder = header["config"]["attention"], header["config"]["decoder"]
+    if attention["score"] == "none":
+        step = "every step's context and the" if attention["every_step"] else "the"
+        yield "attention", f"none: the encoder's sum is {step} decoder's first state"
+    else:
+        fed = ", its last context fed back" if attention.get("input_feeding") else ""
+        size = f" of size {attention['size']}" if attention["score"] == "additive" else ""
+        yield (
+            "attention",
+            f"{attention['score']} score{size}, asked {attention['query']} the recurrent step{fed}",
+        )
+    gate = ", gated context" if decoder["gate"] else ""
+    tied = ", one matrix for words in and out" if decoder["tie_embeddings"] else ""
+    yield (
+        "decoder",
+        f"{decoder['cell'].upper()} of size {decoder['hidden_size']}, word embeddings of "
+        f"{decoder['embedding_size']}{gate}{tied}",
+    )
+    yield "parameters", f"{header['parameters']:,}"
 
 
 def _where_it_is_from(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     recipe = provenance.get("recipe", {})
     if recipe:
-        sources = ", ".join(source["captions"] for source in recipe["data"]["train"])
-        counts = f"{provenance['photos']:,} photos with {provenance['captions']:,} captions"
-        yield "trained on", f"{counts}: {sources}"
+        sources = recipe["data"]["train"]
+        if "pairs" in provenance:
+            counts = f"{provenance['pairs']:,} sentence pairs"
+            files = [s["tsv"] or f"{s['source']} + {s['target']}" for s in sources]
+        else:
+            counts = f"{provenance['photos']:,} photos with {provenance['captions']:,} captions"
+            files = [source["captions"] for source in sources]
+        yield "trained on", f"{counts}: {', '.join(files)}"
         phases = ", ".join(f"{p['name'] or 'one phase'} {p['epochs']}" for p in recipe["phases"])
         place = f"{provenance['phase'] or 'its phase'}, epoch {provenance['epoch']}"
         yield "epochs", f"{phases}; best on validation, and so kept: {place}"

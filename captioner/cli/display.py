@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def progress_bar(total: int, unit: str) -> Any:
+def progress_bar(total: int | None, unit: str) -> Any:
     """A progress bar on standard error, where somebody watches and has to wait."""
     from tqdm import tqdm
 
-    hidden = total < 2 or not sys.stderr.isatty()
+    hidden = (total is not None and total < 2) or not sys.stderr.isatty()
     return tqdm(total=total, unit=unit, disable=hidden, leave=False, dynamic_ncols=True)
 
 

@@ -70,13 +70,13 @@ def _evaluated(arguments: argparse.Namespace) -> tuple[str, int]:
 
 
 def _print_grounding(
-    captioner: Captioner, photos: Sequence[Photo], boxes: str, bootstrap: int
+    captioner: Captioner, photos: Sequence[Photo], path: str, bootstrap: int
 ) -> None:
     """Shows how well the maps of nouns cover what they name, in percent."""
-    from captioner import maps
+    from captioner import boxes, maps
 
-    things = maps.read_boxes(boxes)
-    kinds_of = maps.naming({kind for kinds in things.values() for kind in kinds})
+    things = boxes.read(path)
+    kinds_of = boxes.naming({kind for kinds in things.values() for kind in kinds})
     with progress_bar(len(photos), "photo") as bar:
         found = maps.measure(
             captioner, photos, things, kinds_of, bootstrap=bootstrap, progress=bar.update

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def load_captioner(arguments: argparse.Namespace) -> Captioner:
-    """The captioner of --checkpoint, or the one that came along, on --device.
+    """The captioner of --checkpoint, or the one that came along, with --translator, on --device.
 
     Raises:
         ConfigError: the device cannot be used.
@@ -21,7 +21,12 @@ def load_captioner(arguments: argparse.Namespace) -> Captioner:
     device = pick_device(arguments.device)
     from captioner.prediction import Captioner
 
-    return Captioner.load(arguments.checkpoint, device)
+    translator = None
+    if getattr(arguments, "translator", None):
+        from captioner.translation import Translator
+
+        translator = Translator.load(arguments.translator, device)
+    return Captioner.load(arguments.checkpoint, device, translator)
 
 
 def pick_device(name: str) -> str:

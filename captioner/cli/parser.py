@@ -19,17 +19,21 @@ COMMANDS = """\
 commands:
   caption      write a sentence about photos, folders of photos, or a list of paths
   explain      what the model thinks of your sentence: how likely each word is, where it looks
+  translate    say sentences in another language, and show which word looked at which
+  ui           the web page: drop a photo, touch a word, see where it looked
   demo         caption a few photographs that came along with installed packages
   train        teach a model your own captioned photos, from one TOML file
   evaluate     score a checkpoint on captioned photos
   describe     what is in a checkpoint, where it comes from and how good it is
   data check   look for damaged photos, odd captions and leaks between splits
+  study        compare translation checkpoints: by length of the sentence, by alignment
 
 examples:
   captioner demo
   captioner caption photo.jpg holiday/ --overlay sheets
   captioner caption holiday/ --jsonl captions.jsonl --maps
   captioner explain photo.jpg "A dog jumps over a log."
+  captioner translate --to de "A brown dog runs through the snow."
   captioner train configs/caption.toml --output runs/mine
 
 `captioner COMMAND --help` says more about each.
@@ -57,9 +61,19 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command", prog="captioner", help=argparse.SUPPRESS, metavar="COMMAND"
     )
-    for add in (_add_caption, _add_explain, _add_demo, _add_train, _add_evaluate, _add_describe):
+    for add in (
+        _add_caption,
+        _add_explain,
+        _add_translate,
+        _add_ui,
+        _add_demo,
+        _add_train,
+        _add_evaluate,
+        _add_describe,
+        _add_data,
+        _add_study,
+    ):
         add(commands)
-    _add_data(commands)
     return parser
 
 
@@ -87,6 +101,16 @@ A file that is no photo is told on standard error, the others go on, and the exi
     parser.add_argument("--prefix", default="", metavar="TEXT", help="how every caption must begin")
     _add_outputs(parser)
     parser.add_argument("--maps", action="store_true", help="put the maps into the objects too")
+    parser.add_argument(
+        "--to",
+        metavar="LANGUAGE",
+        help="translate the captions (de, fr, …): printed behind them, with maps of their own",
+    )
+    parser.add_argument(
+        "--translator",
+        metavar="FILE",
+        help="weights that translate with --to (default: those that came along)",
+    )
     _add_model(parser)
     _add_speed(parser)
     _add_decoding(parser, omit=())
@@ -118,6 +142,86 @@ examples:
     _add_speed(parser)
     add_fields(parser, SearchOptions, only=("alternatives",))
     parser.set_defaults(maps=True)
+
+
+def _add_translate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "translate",
+        usage="captioner translate --to LANGUAGE SENTENCE [options]\n"
+        "       captioner translate --to LANGUAGE --input FILE [options]",
+        description="Translates a sentence, or the lines of a file: one line in, one line out, in "
+        "order. A line that cannot\nbe translated is told on standard error and leaves an empty "
+        "line; the exit code is then 1.",
+        epilog="""\
+examples:
+  captioner translate --to de "A brown dog runs through the snow."
+  captioner translate --from fr --to en "Je suis étudiant." --alignment heatmap.png
+  captioner translate --to cs --input english.txt --jsonl czech.jsonl > czech.txt
+  captioner caption photo.jpg --jsonl - | jq -r .caption | captioner translate --to fr -""",
+    )
+    parser.add_argument(
+        "sentence", nargs="*", metavar="SENTENCE", help="what to translate; `-` is standard input"
+    )
+    parser.add_argument("--to", required=True, metavar="LANGUAGE", help="such as de, fr, cs, en")
+    parser.add_argument(
+        "--from",
+        dest="source_language",
+        metavar="LANGUAGE",
+        help="of the sentences; left out, it is guessed for each and told",
+    )
+    parser.add_argument("--input", metavar="FILE", help="many: a sentence on every line")
+    parser.add_argument(
+        "--jsonl",
+        metavar="FILE",
+        help="write an object a line, with words and alignment; `-` is standard output. "
+        "FILE.partial grows line by line and takes the name FILE at the end",
+    )
+    parser.add_argument(
+        "--alignment",
+        metavar="FILE.png",
+        help="draw the heat map of one sentence: which word looked at which",
+    )
+    _add_model(parser)
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=64,
+        metavar="N",
+        help="sentences computed together (default: 64)",
+    )
+    _add_decoding(parser, omit=("max_length",))
+
+
+def _add_ui(commands: Any) -> None:
+    parser = commands.add_parser(
+        "ui",
+        usage="captioner ui [options]",
+        description="Serves the web page: drop a photo, touch a word of its caption, and see where "
+        "it looked.\nNothing leaves this machine, and only this machine reaches the page unless "
+        "--host says otherwise.",
+        epilog="""\
+examples:
+  captioner ui --open
+  captioner ui --checkpoint runs/mine/best.safetensors --port 8000
+  captioner ui --host 0.0.0.0 --auth ann:secret""",
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address to listen on; 0.0.0.0 is every network (default: 127.0.0.1, this machine)",
+    )
+    parser.add_argument(
+        "--port", type=int, default=7860, metavar="N", help="port to listen on (default: 7860)"
+    )
+    parser.add_argument(
+        "--auth", metavar="NAME:PASSWORD", help="what visitors must give before they see the page"
+    )
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    parser.add_argument(
+        "--translator", metavar="FILE", help="weights that translate (default: as they came along)"
+    )
+    _add_model(parser)
 
 
 def _add_demo(commands: Any) -> None:
@@ -200,12 +304,6 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
     )
     parser.add_argument("--json", metavar="FILE", help="the scores as JSON; `-` is standard output")
     parser.add_argument(
-        "--boxes",
-        metavar="FILE",
-        help="boxes of the things in these photos (COCO instances JSON): also measure how often a "
-        "noun's map points at what the noun names",
-    )
-    parser.add_argument(
         "--search",
         action="store_true",
         help=f"first try beam sizes {', '.join(map(str, BEAM_SIZES))} with length penalties "
@@ -277,6 +375,113 @@ examples:
         default=10,
         metavar="N",
         help="findings of one kind that are told apart in a split (default: 10)",
+    )
+
+
+def _add_study(commands: Any) -> None:
+    study = commands.add_parser(
+        "study",
+        usage="captioner study length|alignment …",
+        description="Compares translation checkpoints.",
+    )
+    topics = study.add_subparsers(
+        dest="topic", prog="captioner study", required=True, metavar="length|alignment"
+    )
+    _add_length_study(topics)
+    _add_alignment_study(topics)
+
+
+def _add_length_study(topics: Any) -> None:
+    parser = topics.add_parser(
+        "length",
+        usage="captioner study length NAME=CHECKPOINT … --source FILE --target FILE\n"
+        "       --from LANGUAGE --to LANGUAGE [options]",
+        description="Scores translations by length of the source, then of sentences joined two "
+        "and three at a time:\na table with intervals and a figure. A name with brackets, such as "
+        "'attention (short)', is drawn like\nthe name before them, dashed.",
+        epilog="""\
+examples:
+  captioner study length attention=runs/attention/best.safetensors \\
+    "last state=runs/bottleneck/best.safetensors" --source val.en --target val.de \\
+    --from en --to de --output docs/length""",
+    )
+    parser.add_argument(
+        "systems", nargs="+", metavar="NAME=CHECKPOINT", help="checkpoints and what to call them"
+    )
+    _add_pairs(parser)
+    parser.add_argument(
+        "--compare",
+        action="append",
+        default=[],
+        metavar="NAME=NAME",
+        help="systems whose difference is wanted, with an interval; may be given several times "
+        "(default: the first with each of the others)",
+    )
+    parser.add_argument(
+        "--output",
+        default="length-study",
+        metavar="DIR",
+        help="folder for length.md, length.png, length.json and outputs.jsonl (default: "
+        "./length-study)",
+    )
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="default: 64")
+    _add_device(parser)
+    _add_decoding(parser, omit=("n_best", "alternatives", "max_length"))
+
+
+def _add_alignment_study(topics: Any) -> None:
+    parser = topics.add_parser(
+        "alignment",
+        usage="captioner study alignment --source FILE --target FILE --from LANGUAGE\n"
+        "       --to LANGUAGE [options]",
+        description="Compares where each word of the reference looks with links that IBM Model 2 "
+        "finds in both\ndirections, and with the rows before and behind. The aligner is slow: five "
+        "iterations over 5,000\ncaptions take a minute or two.",
+        epilog="""\
+examples:
+  captioner study alignment --source val.en --target val.de --from en --to de \\
+    --support train.en train.de""",
+    )
+    _add_pairs(parser)
+    parser.add_argument(
+        "--support",
+        nargs=2,
+        metavar="FILE",
+        help="source and target of further pairs that the aligner learns from: training sentences",
+    )
+    parser.add_argument(
+        "--support-pairs",
+        type=int,
+        default=4000,
+        metavar="N",
+        help="how many of them, from the first on (default: 4000)",
+    )
+    parser.add_argument(
+        "--iterations",
+        type=int,
+        default=5,
+        metavar="N",
+        help="of the aligner's training (default: 5)",
+    )
+    _add_model(parser)
+
+
+def _add_pairs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--source", required=True, metavar="FILE", help="a sentence a line")
+    parser.add_argument(
+        "--target", required=True, metavar="FILE", help="their translations, line by line"
+    )
+    parser.add_argument(
+        "--from", dest="source_language", required=True, metavar="LANGUAGE", help="such as en"
+    )
+    parser.add_argument("--to", required=True, metavar="LANGUAGE", help="such as de")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N pairs")
+    parser.add_argument(
+        "--bootstrap",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="resamples for the 95 %% intervals (default: 1000)",
     )
 
 

@@ -21,6 +21,7 @@ class Memory:
     mask: Tensor | None = None  # (B, N) bool, True where a position is real; None: all are
     grid: tuple[int, int] | None = None  # (h, w) with h·w = N, for a photo
     keys: Tensor | None = None  # (B, N, ·) what the score compares; written by `Attention.prepare`
+    summary: Tensor | None = None  # (B, D) all positions in one vector, where the encoder sums up
 
     def __len__(self) -> int:
         return len(self.values)
@@ -29,7 +30,8 @@ class Memory:
         """The memories at `indices` (K,), which may repeat: one for every query."""
         mask = None if self.mask is None else self.mask[indices]
         keys = None if self.keys is None else self.keys[indices]
-        return replace(self, values=self.values[indices], mask=mask, keys=keys)
+        summary = None if self.summary is None else self.summary[indices]
+        return replace(self, values=self.values[indices], mask=mask, keys=keys, summary=summary)
 
     def mean(self) -> Tensor:
         """Mean of the real positions' features, (B, D)."""
@@ -144,10 +146,12 @@ class Attention(nn.Module):
         Raises:
             ValueError: a memory has no real position, so nothing could be attended to.
         """
-        if memory.mask is not None and not bool(memory.mask.any(1).all()):
-            empty = (~memory.mask.any(1)).nonzero().flatten().tolist()
-            raise ValueError(f"memories {empty} are masked everywhere; each needs one position")
+        _check_mask(memory)
         return replace(memory, keys=self.score.keys(memory.values))
+
+    def first(self, memory: Memory) -> Tensor:
+        """What the decoder's first state is made from: the mean, (B, D)."""
+        return memory.mean()
 
     def forward(self, query: Tensor, memory: Memory) -> Attended:
         """Attends with queries (K, Q) to K prepared memories."""
@@ -158,3 +162,44 @@ class Attention(nn.Module):
         weights = energies.float().softmax(-1).to(memory.values.dtype)  # (K, N)
         context = torch.bmm(weights.unsqueeze(1), memory.values).squeeze(1)  # (K, D)
         return Attended(context, weights.unsqueeze(1))
+
+
+class Bottleneck(nn.Module):
+    """No attention: the decoder gets the encoder's sum and no more, what attention was made against.
+
+    It comes as the first state alone (Sutskever, Vinyals, Le 2014, §2), or as the context of every
+    step too (Cho et al. 2014, §2.2). The weights are even over the real positions, for nothing is
+    looked at.
+    """
+
+    def __init__(self, every_step: bool) -> None:
+        super().__init__()
+        self.every_step = every_step
+
+    def prepare(self, memory: Memory) -> Memory:
+        """The memory with its sum, which is the mean where the encoder made none.
+
+        Raises:
+            ValueError: a memory has no real position.
+        """
+        _check_mask(memory)
+        return replace(memory, summary=self.first(memory))
+
+    def first(self, memory: Memory) -> Tensor:
+        """What the decoder's first state is made from: the sum, (B, D)."""
+        return memory.mean() if memory.summary is None else memory.summary
+
+    def forward(self, query: Tensor, memory: Memory) -> Attended:
+        """The same for every query (K, Q)."""
+        summary = self.first(memory)  # (K, D)
+        real = memory.values.new_ones(memory.values.shape[:2])  # (K, N)
+        if memory.mask is not None:
+            real = memory.mask.to(real.dtype)
+        weights = (real / real.sum(1, keepdim=True)).unsqueeze(1)
+        return Attended(summary if self.every_step else torch.zeros_like(summary), weights)
+
+
+def _check_mask(memory: Memory) -> None:
+    if memory.mask is not None and not bool(memory.mask.any(1).all()):
+        empty = (~memory.mask.any(1)).nonzero().flatten().tolist()
+        raise ValueError(f"memories {empty} are masked everywhere; each needs one position")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from captioner.nn.attention import Attended, Attention, Memory
+from captioner.nn.attention import Attended, Attention, Bottleneck, Memory
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Decoder(nn.Module):
 
     def __init__(
         self,
-        attention: Attention,
+        attention: Attention | Bottleneck,
         embedding: nn.Embedding,
         cell: nn.LSTMCell | nn.GRUCell,
         *,
@@ -72,6 +72,7 @@ class Decoder(nn.Module):
         gate: bool = True,
         tie_embeddings: bool = True,
         dropout: float = 0.0,
+        word_dropout: float = 0.0,
     ) -> None:
         """Takes finished parts.
 
@@ -87,6 +88,7 @@ class Decoder(nn.Module):
             gate: scale the context by β = σ(f(h)).
             tie_embeddings: the output layer shares the embedding matrix.
             dropout: share dropped of embeddings and of the deep output.
+            word_dropout: share of the previous words hidden whole (Gal & Ghahramani 2016, §4.2).
         """
         super().__init__()
         state_size, width = cell.hidden_size, embedding.embedding_dim
@@ -103,17 +105,18 @@ class Decoder(nn.Module):
         if tie_embeddings:
             self.output.weight = embedding.weight
         self.dropout = nn.Dropout(dropout)
+        self.word_dropout = nn.Dropout1d(word_dropout)
 
     def start(self, memory: Memory) -> tuple[Memory, State]:
         """The memory made ready for the attention, and the state before the first word."""
-        memory, mean = self.attention.prepare(memory), memory.mean()
-        hidden = torch.tanh(self.initial_hidden(mean))
-        cell = torch.tanh(self.initial_cell(mean)) if self.initial_cell is not None else None
-        return memory, State(hidden, cell, mean if self.input_feeding else None)
+        memory, first = self.attention.prepare(memory), self.attention.first(memory)
+        hidden = torch.tanh(self.initial_hidden(first))
+        cell = torch.tanh(self.initial_cell(first)) if self.initial_cell is not None else None
+        return memory, State(hidden, cell, first if self.input_feeding else None)
 
     def step(self, tokens: Tensor, state: State, memory: Memory) -> Step:
         """Reads the previous words (K,) and predicts the next ones."""
-        embedded = self.dropout(self.embedding(tokens))
+        embedded = self._embed(tokens)
         attended, state = self._advance(embedded, state, memory)
         return Step(self._read_out(embedded, state.hidden, attended.context), attended, state)
 
@@ -134,7 +137,7 @@ class Decoder(nn.Module):
         memory, state = self.start(memory)
         rows = order if owners is None else owners[order]
         memory, state = memory.select(rows), state.select(rows)
-        embedded = self.dropout(self.embedding(packed.data))  # (M, E)
+        embedded = self._embed(packed.data)  # (M, E)
         hidden: list[Tensor] = []
         steps: list[Attended] = []
         for word in embedded.split(packed.batch_sizes.tolist()):
@@ -152,6 +155,9 @@ class Decoder(nn.Module):
         weights = padded([step.weights for step in steps])
         extras = {name: padded([step.extras[name] for step in steps]) for name in steps[0].extras}
         return Unrolled(packed._replace(data=logits), weights, extras)
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        return self.dropout(self.word_dropout(self.embedding(tokens)))
 
     def _advance(self, embedded: Tensor, state: State, memory: Memory) -> tuple[Attended, State]:
         if self.query == "before":

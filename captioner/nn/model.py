@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from captioner.config import ModelConfig
-from captioner.nn.attention import SCORE_BUILDERS, Attention
+from captioner.config import AttentionConfig, DecoderConfig, ModelConfig, TranslationConfig
+from captioner.nn.attention import SCORE_BUILDERS, Attention, Bottleneck
 from captioner.nn.decoder import Decoder, Unrolled
 from captioner.nn.encoders import ImageEncoder, build_features
+from captioner.nn.sentences import SentenceEncoder
 from captioner.text import PAD
 
 
@@ -50,22 +51,26 @@ def _grown(old: Tensor, added: int) -> Tensor:
     return torch.cat([old, old.mean(0, keepdim=True).expand(added, *old.shape[1:])])
 
 
+class TranslationModel(nn.Module):
+    """A sentence's encoder and the decoder that says it in another language."""
+
+    def __init__(self, encoder: SentenceEncoder, decoder: Decoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(
+        self, sources: Tensor, source_lengths: Tensor, tokens: Tensor, lengths: Tensor
+    ) -> Unrolled:
+        """Teacher-forced logits and alignments of given translations (B, T) of sources (B, S)."""
+        return self.decoder(tokens, lengths, self.encoder(sources, source_lengths))
+
+
 def build_model(config: ModelConfig, vocabulary_size: int) -> CaptionModel:
     """A new model with random weights; the CNN's are filled by `encoders.load_pretrained`."""
-    encoder, attention, decoder = config.encoder, config.attention, config.decoder
+    encoder = config.encoder
     stride = 32 if encoder.lateral else encoder.stride  # the fourth stage brings the finer grid
     features = build_features(encoder.name, stride, encoder.stages)
-    score = SCORE_BUILDERS[attention.score](
-        decoder.hidden_size, encoder.feature_size, attention.size
-    )
-    embedding = nn.Embedding(vocabulary_size, decoder.embedding_size)
-    # As an output layer the matrix would start with logits of a deviation of 22 instead of about 1.
-    nn.init.normal_(embedding.weight, std=decoder.embedding_size**-0.5)
-    with torch.no_grad():
-        embedding.weight[PAD] = 0
-    cell = nn.LSTMCell if decoder.cell == "lstm" else nn.GRUCell
-    reads_context = attention.query == "before" or attention.input_feeding
-    context = encoder.feature_size if reads_context else 0
     return CaptionModel(
         ImageEncoder(
             features,
@@ -75,15 +80,74 @@ def build_model(config: ModelConfig, vocabulary_size: int) -> CaptionModel:
             encoder.stages,
             encoder.lateral,
         ),
-        Decoder(
-            Attention(score),
-            embedding,
-            cell(decoder.embedding_size + context, decoder.hidden_size),
-            context_size=encoder.feature_size,
-            query=attention.query,
-            input_feeding=attention.input_feeding,
-            gate=decoder.gate,
-            tie_embeddings=decoder.tie_embeddings,
-            dropout=decoder.dropout,
-        ),
+        _decoder(config.decoder, config.attention, encoder.feature_size, vocabulary_size),
     )
+
+
+def build_translation_model(config: TranslationConfig, vocabulary_size: int) -> TranslationModel:
+    """A new translation model with random weights; both languages share one vocabulary."""
+    encoder = config.encoder
+    decoder = _decoder(config.decoder, config.attention, encoder.feature_size, vocabulary_size)
+    embedding = decoder.embedding
+    if not encoder.tie_embeddings:
+        embedding = _embedding(vocabulary_size, config.decoder.embedding_size)
+    network = (nn.LSTM if encoder.cell == "lstm" else nn.GRU)(
+        embedding.embedding_dim,
+        encoder.hidden_size,
+        encoder.layers,
+        batch_first=True,
+        bidirectional=True,
+        dropout=encoder.dropout if encoder.layers > 1 else 0.0,
+    )
+    return TranslationModel(
+        SentenceEncoder(
+            embedding, network, dropout=encoder.dropout, word_dropout=encoder.word_dropout
+        ),
+        decoder,
+    )
+
+
+def _decoder(
+    settings: DecoderConfig, attention: AttentionConfig, feature_size: int, vocabulary_size: int
+) -> Decoder:
+    """The decoder of either model, over a memory of `feature_size` features."""
+    reads_context = attention.query == "before" or attention.input_feeding
+    inputs = settings.embedding_size + (feature_size if reads_context else 0)
+    looks = _attention(attention, settings.hidden_size, feature_size)
+    return Decoder(
+        looks,
+        _embedding(vocabulary_size, settings.embedding_size),
+        (nn.LSTMCell if settings.cell == "lstm" else nn.GRUCell)(inputs, settings.hidden_size),
+        context_size=feature_size,
+        query=attention.query,
+        input_feeding=attention.input_feeding,
+        gate=settings.gate,
+        tie_embeddings=settings.tie_embeddings,
+        dropout=settings.dropout,
+        word_dropout=settings.word_dropout,
+    )
+
+
+def _attention(
+    settings: AttentionConfig, query_size: int, feature_size: int
+) -> Attention | Bottleneck:
+    if settings.score == "none":
+        return Bottleneck(settings.every_step)
+    return Attention(SCORE_BUILDERS[settings.score](query_size, feature_size, settings.size))
+
+
+def _embedding(words: int, size: int) -> nn.Embedding:
+    embedding = nn.Embedding(words, size)
+    # As an output layer the matrix would start with logits of a deviation of 22 instead of about 1.
+    nn.init.normal_(embedding.weight, std=size**-0.5)
+    with torch.no_grad():
+        embedding.weight[PAD] = 0
+    return embedding
+
+
+def tied(model: nn.Module) -> dict[str, str]:
+    """Names of parameters that are the same as an earlier one, with the earlier one's name."""
+    first: dict[int, str] = {}
+    names = model.named_parameters(remove_duplicate=False)
+    found = ((name, first.setdefault(id(parameter), name)) for name, parameter in names)
+    return {name: original for name, original in found if name != original}

@@ -160,11 +160,13 @@ class Interrupt(Callback):
 class Validation(Callback):
     """Scores the averaged weights after every epoch and keeps the best ones."""
 
+    logged: tuple[str, ...] = ()  # scores of the log's line; by the first the best are chosen
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def scores(self, trainer: Trainer) -> dict[str, Score]:
-        """The scores by name; by the first one the best weights are chosen."""
+        """The scores by name."""
         raise NotImplementedError
 
     def provenance(self, trainer: Trainer) -> dict[str, Any]:
@@ -174,8 +176,8 @@ class Validation(Callback):
     def on_epoch(self, trainer: Trainer, entry: dict[str, Any]) -> None:
         """Adds the scores to `entry`; writes `best.safetensors` and `last.safetensors`."""
         scores = self.scores(trainer)
-        entry |= {name: score.value for name, score in scores.items()}
-        chosen = next(iter(scores.values())).value
+        entry |= {name: scores[name].value for name in self.logged}
+        chosen = entry[self.logged[0]]
         progress = trainer.progress
         better = chosen > progress.best_score
         progress.stale_epochs = 0 if better else progress.stale_epochs + 1

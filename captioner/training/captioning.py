@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
+from captioner import boxes, datasets, losses
 from captioner import checkpoint as checkpoints
-from captioner import datasets, losses
 from captioner.batches import Batch, BatchReader, cache_grids
 from captioner.checkpoint import Checkpoint
 from captioner.config import DataConfig, PhaseConfig, Recipe, SearchOptions
@@ -26,12 +27,13 @@ from captioner.datasets import Photo
 from captioner.errors import ConfigError, DataError
 from captioner.evaluation import evaluate
 from captioner.images import Preprocess
-from captioner.metrics import Score
+from captioner.metrics import CiderScorer, Score
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import load_pretrained, normalise
 from captioner.nn.model import CaptionModel, build_model
 from captioner.prediction import Captioner
-from captioner.text import Vocabulary
+from captioner.search import search
+from captioner.text import BOS, EOS, Vocabulary
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
 from captioner.training.loop import Callback, Trainer
 from captioner.training.run import STATE_FILE, claim, run
@@ -62,21 +64,66 @@ class CaptionTrainer(Trainer):
         ]
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Cross-entropy, and the doubly stochastic penalty where it is asked for."""
-        settings = self.recipe.training
-        unrolled = self.model.decoder(
-            batch.inputs, batch.lengths, self._memory(batch), batch.owners
-        )
+        """Cross-entropy, and what the recipe and the phase add to it."""
+        settings, phase = self.recipe.training, self.phase
+        memory = self._memory(batch)
+        unrolled = self.model.decoder(batch.inputs, batch.lengths, memory, batch.owners)
         found = {
             "cross_entropy": losses.cross_entropy(
                 unrolled.logits, batch.targets, settings.label_smoothing
             )
         }
-        total = found["cross_entropy"]
+        total = (1 - phase.self_critical) * found["cross_entropy"]
         if settings.doubly_stochastic:
             found["doubly_stochastic"] = losses.doubly_stochastic(unrolled.weights)
             total = total + settings.doubly_stochastic * found["doubly_stochastic"]
+        if phase.attention_supervision:
+            found["supervised_attention"] = losses.supervised_attention(
+                unrolled.weights, batch.mentions, batch.regions
+            )
+            total = total + phase.attention_supervision * found["supervised_attention"]
+        if phase.self_critical:
+            found |= self._self_critical(batch, memory)
+            total = total + phase.self_critical * found["self_critical"]
         return {"loss": total, **found}
+
+    def _self_critical(self, batch: Batch, memory: Memory) -> dict[str, Tensor]:
+        """The self-critical loss of captions drawn for a batch, and their mean reward."""
+        decoder, count, position = self.model.decoder, self.phase.samples, self.progress.position
+        options = SearchOptions(
+            sample=True,
+            top_p=1.0,
+            n_best=count,
+            max_length=20,
+            alternatives=0,
+            seed=self.recipe.seed,
+        )
+        # A number of its own for each photo of each step: the draws of a resumed run are the same.
+        first = position.total_steps * self.recipe.training.batch_size
+        decoder.eval()
+        found = search(decoder, memory, options, indices=range(first, first + len(memory)))
+        decoder.train()
+        drawn = [[*sentence.tokens, EOS] for sentences in found for sentence in sentences]
+        owners = torch.arange(len(memory)).repeat_interleave(count)
+        # The end counts as a word: n-grams alone would not miss it, and captions would break off.
+        said = [self._words(tokens) for tokens in drawn]
+        rewards = torch.from_numpy(self._rewards.score(said, batch.numbers.cpu()[owners].tolist()))
+        advantages = losses.leave_one_out(rewards.float().view(-1, count)).flatten()
+        targets = pad_sequence([torch.tensor(sentence) for sentence in drawn], batch_first=True)
+        inputs = torch.cat([torch.full_like(targets[:, :1], BOS), targets[:, :-1]], 1)
+        lengths = torch.tensor([len(sentence) for sentence in drawn])
+        unrolled = decoder(inputs.to(self.device), lengths, memory, owners.to(self.device))
+        loss = losses.self_critical(
+            unrolled.logits, targets.to(self.device), advantages.to(self.device)
+        )
+        return {"self_critical": loss, "reward": rewards.mean()}
+
+    @cached_property
+    def _rewards(self) -> CiderScorer:
+        """CIDEr-D against the training captions, their ends being words."""
+        return CiderScorer(
+            [[self._words([*tokens, EOS]) for tokens in own] for own in self.reader.sentences]
+        )
 
     def _memory(self, batch: Batch) -> Memory:
         encoder = self.model.encoder
@@ -84,6 +131,9 @@ class CaptionTrainer(Trainer):
             return encoder.read(batch.photos)
         preprocess = self.checkpoint.preprocess
         return encoder(normalise(batch.photos, preprocess.mean, preprocess.std))
+
+    def _words(self, tokens: Sequence[int]) -> list[str]:
+        return self.checkpoint.vocabulary.decode(tokens)
 
     @cached_property
     def data_digest(self) -> str:
@@ -96,6 +146,8 @@ class CaptionTrainer(Trainer):
 class CaptionValidation(Validation):
     """Captions the validation photos; the highest CIDEr-D is the best."""
 
+    logged = ("cider", "bleu_4")
+
     def __init__(
         self, photos: Sequence[Photo], folder: Path, show: bool, interrupt: Interrupt
     ) -> None:
@@ -104,7 +156,7 @@ class CaptionValidation(Validation):
         self.named: set[str] = set()  # photos that cannot be read
 
     def scores(self, trainer: Trainer) -> dict[str, Score]:
-        """CIDEr-D and BLEU-4, without their intervals."""
+        """BLEU, ROUGE-L and CIDEr-D, without their intervals."""
         captioner = Captioner(trainer.averaged(), trainer.device)
         with progress_bar(self.show, len(self.photos), "validation", "photo") as bar:
 
@@ -123,7 +175,7 @@ class CaptionValidation(Validation):
             if reason not in self.named:
                 _LOG.warning("left out: %s", reason)
                 self.named.add(reason)
-        return {"cider": report.scores["cider"], "bleu_4": report.scores["bleu_4"]}
+        return report.scores
 
     def provenance(self, trainer: Trainer) -> dict[str, Any]:
         """Counts of photos and captions."""
@@ -181,6 +233,19 @@ def read_splits(data: DataConfig, seed: int) -> tuple[list[Photo], list[Photo]]:
         chosen = np.random.default_rng(seed).permutation(len(validation))[: data.validation_photos]
         validation = [validation[number] for number in sorted(chosen.tolist())]
     return training, validation
+
+
+def _read_boxes(recipe: Recipe) -> dict[str, boxes.Things]:
+    """The boxes of all training sources that have them, by photo id."""
+    if not any(phase.attention_supervision for phase in recipe.phases):
+        return {}
+    paths = [source.boxes for source in recipe.data.train if source.boxes]
+    if not paths:
+        raise ConfigError(
+            "attention_supervision needs to know where things lie; name a COCO instance file: "
+            "boxes in [[data.train]], or --data.train.0.boxes FILE"
+        )
+    return {name: things for path in paths for name, things in boxes.read(path).items()}
 
 
 def start_checkpoint(recipe: Recipe, training: Sequence[Photo]) -> Checkpoint:
@@ -245,6 +310,7 @@ def train(
     torch.manual_seed(recipe.seed)
     checkpoint = start_checkpoint(recipe, training)
     checkpoint.model.to(device).encoder.features.to(memory_format=torch.channels_last)
+    cells = checkpoint.preprocess.size // checkpoint.config.encoder.stride  # along a side
     reader = BatchReader(
         training,
         checkpoint.vocabulary,
@@ -253,6 +319,8 @@ def train(
         seed=recipe.seed,
         max_words=recipe.data.max_words,
         workers=recipe.training.workers,
+        things=_read_boxes(recipe),
+        grid=(cells, cells),
     )
     interrupt = Interrupt()
     callbacks = [

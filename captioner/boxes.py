@@ -1,0 +1,94 @@
+"""Where things lie: the boxes of a COCO instance file, and which words name what they hold.
+
+A map can be measured by them (`maps`), and attention can be taught by them (`losses`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from captioner.datasets import photo_id
+from captioner.errors import DataError
+
+Box = tuple[float, float, float, float]
+"""x, y, width and height in shares of the photo's sides: squashing a photo does not move them."""
+
+Things = Mapping[str, Sequence[Box]]
+"""The boxes in a photo by the kind of thing."""
+
+POINTS = 9  # samples along a cell's side; odd, so that one of them is the cell's centre
+
+
+def read(path: str | Path) -> dict[str, dict[str, list[Box]]]:
+    """The boxes of a COCO instance file, by photo id and kind; see Lin et al. 2014.
+
+    Raises:
+        DataError: the file is missing, or not what the format promises.
+    """
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise DataError(f"{path}: broken JSON ({error}); get the file again") from None
+    try:
+        return _boxes(document)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise DataError(
+            f"{path}: no COCO instance file ({type(error).__name__}: {error}); expected 'images' "
+            "(id, file_name, width, height), 'annotations' (image_id, category_id, bbox) and "
+            "'categories' (id, name)"
+        ) from None
+
+
+def _boxes(document: Any) -> dict[str, dict[str, list[Box]]]:
+    kinds = {category["id"]: str(category["name"]) for category in document["categories"]}
+    images = {image["id"]: image for image in document["images"]}
+    found: dict[str, dict[str, list[Box]]] = {photo_id(i["file_name"]): {} for i in images.values()}
+    for annotation in document["annotations"]:
+        image = images[annotation["image_id"]]
+        wide, high = image["width"], image["height"]
+        x, y, width, height = map(float, annotation["bbox"])
+        boxes = found[photo_id(image["file_name"])].setdefault(kinds[annotation["category_id"]], [])
+        boxes.append((x / wide, y / high, width / wide, height / high))
+    return found
+
+
+_PEOPLE = (
+    "adult adults baby boy boys child children female girl girls guy guys kid kids ladies lady man "
+    "male men people person player players rider riders skateboarder skier skiers surfer surfers "
+    "woman women"
+)
+
+
+def naming(kinds: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    """Which of COCO's `kinds` a word names: by the kind's own name, its plural in -s or -es.
+
+    "person" is named by the usual words for people; kinds of two words ("stop sign") by none.
+    """
+    words = {f"{kind}{ending}": (kind,) for kind in kinds for ending in ("es", "s", "")}
+    if "person" in words:
+        words |= dict.fromkeys(_PEOPLE.split(), ("person",))
+    return lambda word: words.get(word, ())
+
+
+def mask(boxes: Sequence[Box], grid: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which of a photo's points (h·9, w·9) lie in one of the boxes."""
+    y, x = ((np.arange(POINTS * size) + 0.5) / (POINTS * size) for size in grid)
+    left, top, width, height = np.array(boxes, float).reshape(-1, 4).T[..., None]  # (boxes, 1) each
+    across = (left <= x) & (x < left + width)  # (boxes, w·9)
+    down = (top <= y) & (y < top + height)  # (boxes, h·9)
+    return (down[:, :, None] & across[:, None, :]).any(0)
+
+
+def covered(boxes: Sequence[Box], grid: tuple[int, int]) -> NDArray[np.float32]:
+    """The share of each cell that lies in one of the boxes, (h, w)."""
+    rows, columns = grid
+    points = mask(boxes, grid).reshape(rows, POINTS, columns, POINTS)
+    return points.mean((1, 3), dtype=np.float32)

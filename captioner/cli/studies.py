@@ -1,0 +1,200 @@
+"""`captioner study`: sentence pairs and checkpoints in; tables and figures out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from captioner.cli.display import progress_bar
+from captioner.cli.models import pick_device
+from captioner.cli.settings import check_decoding, given
+from captioner.config import PairSource, SearchOptions
+from captioner.errors import ConfigError
+from captioner.outputs import whole, write_text
+
+if TYPE_CHECKING:
+    from captioner.alignments import WordPair
+    from captioner.metrics import Score
+    from captioner.pairs import Pair
+    from captioner.studies import LengthStudy, Section
+    from captioner.translation import Translation
+
+
+def study(arguments: argparse.Namespace) -> int:
+    """Runs the study that was named; returns 0."""
+    return length(arguments) if arguments.topic == "length" else alignment(arguments)
+
+
+def length(arguments: argparse.Namespace) -> int:
+    """Compares translation checkpoints by length of the source; returns 0."""
+    check_decoding(arguments)
+    if arguments.bootstrap < 1:
+        raise ConfigError(f"--bootstrap is {arguments.bootstrap}; the intervals need at least 1")
+    systems = _systems(arguments.systems)
+    comparisons = [_compared(text, systems) for text in arguments.compare] or None
+    pairs = _pairs(arguments)
+    from captioner import studies
+
+    texts = [(pair.source_text, pair.target_text) for pair in pairs]
+    sections = studies.cut_by_length(*map(list, zip(*texts, strict=True)))
+    outputs, decodings = {}, {}
+    for name, path in systems.items():
+        outputs[name], decodings[name] = _translated(arguments, name, path, sections)
+    _write_outputs(Path(arguments.output), sections, outputs)  # before anything can go wrong
+    lines = []
+    for name, path in systems.items():
+        scores = _scores(arguments, sections, outputs[name], decodings[name])
+        lines += [f"- {name}: {path}", *(f"  - {score}" for score in scores)]
+    found = studies.study_lengths(
+        sections, outputs, arguments.to, comparisons=comparisons, bootstrap=arguments.bootstrap
+    )
+    print("\n".join([found.table(), "", *lines]))
+    _write_study(Path(arguments.output), found, lines, shlex.join(arguments.typed))
+    return 0
+
+
+def _systems(typed: Sequence[str]) -> dict[str, str]:
+    """Checkpoints by the names that they were given."""
+    systems: dict[str, str] = {}
+    for text in typed:
+        name, _, path = text.partition("=")
+        if not name or not path or name in systems:
+            raise ConfigError(f"{text!r} names no system; expected NAME=CHECKPOINT, each name once")
+        systems[name] = path
+    return systems
+
+
+def _compared(text: str, systems: dict[str, str]) -> tuple[str, str]:
+    first, _, second = text.partition("=")
+    if first not in systems or second not in systems:
+        raise ConfigError(
+            f"--compare {text!r} names no two systems; expected NAME=NAME of {', '.join(systems)}"
+        )
+    return first, second
+
+
+def _pairs(arguments: argparse.Namespace) -> list[Pair]:
+    if arguments.limit is not None and arguments.limit < 1:
+        raise ConfigError(f"--limit is {arguments.limit}; expected 1 pair or more")
+    return _read(arguments, arguments.source, arguments.target)[: arguments.limit]
+
+
+def _read(arguments: argparse.Namespace, source: str, target: str) -> list[Pair]:
+    files = PairSource(source, target, languages=(arguments.source_language, arguments.to))
+    from captioner.pairs import read_pairs
+
+    return read_pairs(files)
+
+
+def _translated(
+    arguments: argparse.Namespace, name: str, path: str, sections: Sequence[Section]
+) -> tuple[tuple[tuple[str, ...], ...], str]:
+    """What a checkpoint says of all sentences, and how it decoded."""
+    device = pick_device(arguments.device)
+    from captioner import studies
+    from captioner.evaluation import decoding
+    from captioner.translation import Translator
+
+    translator = Translator.load(path, device)
+    settings = {**given(arguments, SearchOptions), "alternatives": 0}
+
+    def translate(sources: Iterable[str]) -> Iterator[Translation]:
+        return translator.stream(
+            sources,
+            to=arguments.to,
+            source_language=arguments.source_language,
+            batch_size=arguments.batch_size,
+            **settings,
+        )
+
+    with progress_bar(sum(len(section.sources) for section in sections), name) as bar:
+        said = studies.translate_sections(translate, sections, lambda: bar.update(1))
+    return said, decoding(translator.options(**settings))
+
+
+def _scores(
+    arguments: argparse.Namespace,
+    sections: Sequence[Section],
+    outputs: Sequence[Sequence[str]],
+    decoding: str,
+) -> list[Score]:
+    """How a system does on all sentences as they were written, in the usual ways."""
+    from captioner import metrics
+
+    own = [(s, said) for s, said in zip(sections, outputs, strict=True) if s.joined == 1]
+    wanted = [reference for section, _ in own for reference in section.references]
+    said = [text for _, texts in own for text in texts]
+    bootstrap = arguments.bootstrap
+    scores = metrics.score_translations(
+        said, wanted, arguments.to, bootstrap=bootstrap, decoding=decoding
+    )
+    return list(scores.values())
+
+
+def _write_study(folder: Path, found: LengthStudy, systems: Sequence[str], command: str) -> None:
+    text = [
+        "# Translation by length of the source",
+        "![BLEU by length of the source](length.png)",
+        found.table(),
+        "\n".join(systems),
+        f"Made by\n\n```\n{command}\n```",
+    ]
+    write_text(folder / "length.md", "\n\n".join(text) + "\n")
+    write_text(folder / "length.json", json.dumps(found.to_dict(), ensure_ascii=False) + "\n")
+    with whole(folder / "length.png") as partial:
+        found.figure().save(partial, format="PNG")
+    print(f"\n{folder}/: length.md, length.png, length.json, outputs.jsonl")
+
+
+def _write_outputs(
+    folder: Path, sections: Sequence[Section], outputs: dict[str, tuple[tuple[str, ...], ...]]
+) -> None:
+    """A line of JSON a sentence: its section, its reference, what each system said."""
+    lines = []
+    for number, section in enumerate(sections):
+        said = zip(*(every[number] for every in outputs.values()), strict=True)
+        for source, wanted, texts in zip(section.sources, section.references, said, strict=True):
+            values = {"section": section.name, "source": source, "reference": wanted}
+            own = dict(zip(outputs, texts, strict=True))
+            lines.append(json.dumps({**values, "outputs": own}, ensure_ascii=False) + "\n")
+    write_text(folder / "outputs.jsonl", "".join(lines))
+
+
+def alignment(arguments: argparse.Namespace) -> int:
+    """Compares where a checkpoint looks, writing the reference, with silver links; returns 0."""
+    pairs = _pairs(arguments)
+    support = _read(arguments, *arguments.support) if arguments.support else []
+    from captioner import alignments
+    from captioner.translation import Translator
+
+    translator = Translator.load(arguments.checkpoint, pick_device(arguments.device))
+    texts = [(pair.source_text, pair.target_text) for pair in pairs]
+    languages = {"to": arguments.to, "source_language": arguments.source_language}
+    explained = list(translator.stream_explained(texts, alternatives=0, **languages))
+    found = [each for each in explained if each.error is None]
+
+    def words(text: str) -> tuple[str, ...]:
+        return translator.subwords.encode(text).words
+
+    others: list[WordPair] = [
+        (words(pair.source_text), words(pair.target_text))
+        for pair in support[: arguments.support_pairs]
+    ]
+    own = [(each.source_words, [word.text for word in each.words]) for each in found]
+    silver = alignments.align(own, support=others, iterations=arguments.iterations)
+    report = alignments.measure(
+        [each.alignment for each in found],
+        silver,
+        end_mass=[each.end_mass for each in found],
+        bootstrap=arguments.bootstrap,
+    )
+    print(report.table())
+    print(
+        f"\nsilver links: IBM Model 2, {arguments.iterations} iterations over {len(own)} pairs and "
+        f"{len(others)} in support; the reference was given, word by word"
+    )
+    return 0

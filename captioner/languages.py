@@ -1,0 +1,131 @@
+"""Which languages a translator knows, and how it tells them apart.
+
+Shapes: L languages, V subwords.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from captioner.errors import CheckpointError, ConfigError
+from captioner.text import UNK
+
+Direction = tuple[str, str]  # from a language, to a language
+
+_SURE = float(np.log(1000))  # so many times likelier is no doubt
+
+
+@dataclass(frozen=True, eq=False)
+class Languages:
+    """The directions that were trained, and how often each language holds each subword.
+
+    A sentence is taken for the language in which its subwords are likeliest, each by itself (naive
+    Bayes, all languages alike beforehand); a subword that a language never held counts as half
+    seen.
+    """
+
+    directions: tuple[Direction, ...]
+    names: tuple[str, ...]  # (L,) of the languages that sentences were read in
+    counts: NDArray[np.int64]  # (L, V) in the training sentences
+
+    @classmethod
+    def count(
+        cls,
+        directions: Iterable[Direction],
+        sentences: Mapping[str, Iterable[Sequence[int]]],
+        subwords: int,
+    ) -> Languages:
+        """Counts the subwords of each language's sentences; there are `subwords` of them."""
+        counts = np.zeros((len(sentences), subwords), np.int64)
+        for row, several in zip(counts, sentences.values(), strict=True):
+            for sentence in several:
+                np.add.at(row, np.asarray(sentence, np.int64), 1)
+        return cls(tuple(directions), tuple(sentences), counts)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Languages that are translated from."""
+        return tuple(dict.fromkeys(source for source, _ in self.directions))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Languages that are translated into."""
+        return tuple(dict.fromkeys(target for _, target in self.directions))
+
+    def check(self, source: str | None, target: str) -> None:
+        """Refuses what was never trained.
+
+        Raises:
+            ConfigError: no direction leads into `target`, or none from `source` to it.
+        """
+        if target not in self.targets:
+            raise ConfigError(
+                f"this checkpoint does not translate into {target!r}; it translates "
+                f"{self._spoken()}"
+            )
+        if source is not None and (source, target) not in self.directions:
+            raise ConfigError(
+                f"this checkpoint does not translate {source!r} into {target!r}; it translates "
+                f"{self._spoken()}"
+            )
+
+    def guess(self, pieces: Sequence[int], target: str) -> str:
+        """The language of a sentence that shall be translated into `target`.
+
+        In doubt it is one of those that can be.
+
+        Args:
+            pieces: numbers of its subwords.
+            target: where it is translated to.
+
+        Raises:
+            ConfigError: the sentence is, without doubt, of a language that is not translated into
+                `target`.
+        """
+        held = np.asarray([piece for piece in pieces if piece != UNK], np.int64)
+        smoothed = self.counts + 0.5
+        chances = np.log(smoothed[:, held] / smoothed.sum(1, keepdims=True)).sum(1)  # (L,)
+        order = [self.names[place] for place in np.argsort(-chances, kind="stable")]
+        likeliest = order[0]
+        possible = next(name for name in order if (name, target) in self.directions)
+        gap = chances[self.names.index(likeliest)] - chances[self.names.index(possible)]
+        if gap > _SURE:
+            raise ConfigError(
+                f"this looks like {likeliest!r}, which the checkpoint does not translate into "
+                f"{target!r}; it translates {self._spoken()}; name the language if it is another"
+            )
+        return possible
+
+    def _spoken(self) -> str:
+        return ", ".join(f"{source} → {target}" for source, target in self.directions)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; `from_dict` reads them back."""
+        return {
+            "directions": [list(direction) for direction in self.directions],
+            "counts": dict(zip(self.names, self.counts.tolist(), strict=True)),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], subwords: int) -> Languages:
+        """What `to_dict` wrote about so many subwords.
+
+        Raises:
+            CheckpointError: it did not write that.
+        """
+        try:
+            directions = tuple((str(source), str(to)) for source, to in values["directions"])
+            names = tuple(values["counts"])
+            counts = np.asarray([values["counts"][name] for name in names], np.int64)
+        except (ValueError, TypeError, KeyError) as error:
+            raise CheckpointError(f"the languages are damaged: {error}") from None
+        if not directions or counts.shape != (len(names), subwords) or counts.min() < 0:
+            raise CheckpointError("the languages are damaged: their counts do not fit the subwords")
+        if not {source for source, _ in directions} <= set(names):
+            raise CheckpointError("the languages are damaged: a direction starts in an unknown one")
+        return cls(directions, names, counts)

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from captioner.boxes import POINTS, Box, covered, mask, naming, read
+from captioner.errors import DataError
+
+checked = settings(max_examples=25, deadline=None, derandomize=True)
+
+# Sixty-fourths are exact in binary: whether a point on an edge lies inside is not up to rounding.
+shares = st.integers(0, 64).map(lambda number: number / 64)
+boxes_of = st.lists(st.tuples(shares, shares, shares, shares), max_size=4)
+grids = st.sampled_from([(1, 1), (3, 2), (2, 5), (4, 1)])
+
+
+# ---- files ---------------------------------------------------------------------------------------
+
+
+def instances() -> dict[str, Any]:
+    return {
+        "categories": [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}],
+        "images": [
+            {"id": 9, "file_name": "COCO_val2014_000000000042.jpg", "width": 200, "height": 100},
+            {"id": 5, "file_name": "000000000007.jpg", "width": 10, "height": 10},
+        ],
+        "annotations": [
+            {"image_id": 9, "category_id": 18, "bbox": [20, 10, 50, 40]},
+            {"image_id": 9, "category_id": 1, "bbox": [0, 0, 200, 100], "iscrowd": 1},
+            {"image_id": 9, "category_id": 18, "bbox": [100, 50, 10, 5]},
+        ],
+    }
+
+
+def test_boxes_come_in_shares_of_the_photo(tmp_path: Path) -> None:
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(instances()))
+    assert read(path) == {
+        "42": {
+            "dog": [(0.1, 0.1, 0.25, 0.4), (0.5, 0.5, 0.05, 0.05)],
+            "person": [(0.0, 0.0, 1.0, 1.0)],
+        },
+        "7": {},
+    }
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "reason"),
+    [
+        (("images", 0, "width"), 0, "ZeroDivisionError"),
+        (("images", 0, "file_name"), None, "TypeError"),
+        (("annotations", 0, "image_id"), 4, "KeyError: 4"),
+        (("annotations", 0, "category_id"), 2, "KeyError: 2"),
+        (("annotations", 0, "bbox"), [1, 2, 3], "ValueError"),
+        (("annotations", 0, "bbox"), "here", "ValueError"),
+        (("annotations",), None, "TypeError"),
+        (("categories",), [{"id": 1}], "KeyError: 'name'"),
+    ],
+)
+def test_files_that_are_no_instances(
+    place: tuple[Any, ...], value: Any, reason: str, tmp_path: Path
+) -> None:
+    document: Any = instances()
+    node = document
+    for step in place[:-1]:
+        node = node[step]
+    node[place[-1]] = value
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(DataError, match=rf"no COCO instance file \({reason}.*expected 'images'"):
+        read(path)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none.json: cannot be read: No such file"):
+        read(tmp_path / "none.json")
+    (tmp_path / "cut.json").write_text('{"images": [')
+    with pytest.raises(DataError, match=r"cut.json: broken JSON .*get the file again"):
+        read(tmp_path / "cut.json")
+    (tmp_path / "list.json").write_text("[1, 2]")
+    with pytest.raises(DataError, match="no COCO instance file"):
+        read(tmp_path / "list.json")
+
+
+# ---- words ---------------------------------------------------------------------------------------
+
+
+def test_words_name_kinds_of_coco() -> None:
+    names = naming(["person", "dog", "bus", "stop sign"])
+    assert names("dog") == names("dogs") == ("dog",)
+    assert names("buses") == ("bus",)
+    assert names("man") == names("women") == names("people") == names("person") == ("person",)
+    assert names("cat") == names("sign") == names("do") == ()
+    assert naming(["dog"])("man") == ()
+
+
+# ---- regions -------------------------------------------------------------------------------------
+
+
+def lies_in(boxes: list[Box], y: float, x: float) -> bool:
+    return any(a <= x < a + wide and b <= y < b + high for a, b, wide, high in boxes)
+
+
+@checked
+@given(boxes_of, grids)
+def test_masks_against_a_loop(boxes: list[Box], grid: tuple[int, int]) -> None:
+    rows, columns = (POINTS * size for size in grid)
+    expected = [
+        [lies_in(boxes, (i + 0.5) / rows, (j + 0.5) / columns) for j in range(columns)]
+        for i in range(rows)
+    ]
+    assert mask(boxes, grid).tolist() == expected
+
+
+@checked
+@given(boxes_of, grids)
+@example([], (3, 2))
+def test_covered_shares_against_a_loop(boxes: list[Box], grid: tuple[int, int]) -> None:
+    rows, columns = grid
+    found = covered(boxes, grid)
+    assert found.shape == grid
+    assert found.dtype == np.float32
+    for row in range(rows):
+        for column in range(columns):
+            inside = sum(
+                lies_in(
+                    boxes,
+                    (row + (i + 0.5) / POINTS) / rows,
+                    (column + (j + 0.5) / POINTS) / columns,
+                )
+                for i in range(POINTS)
+                for j in range(POINTS)
+            )
+            assert found[row, column] == pytest.approx(inside / POINTS**2)
+
+
+@checked
+@given(st.tuples(shares, shares, shares, shares), grids)
+def test_one_boxs_shares_are_its_area(box: Box, grid: tuple[int, int]) -> None:
+    """Up to what lies between two points; boxes that stick out count inside the photo."""
+    x, y, width, height = box
+    inside = (min(x + width, 1) - x) * (min(y + height, 1) - y)
+    found = covered([box], grid)
+    rows, columns = grid
+    apart = 1 / (POINTS * rows) + 1 / (POINTS * columns)
+    assert float(found.mean()) == pytest.approx(inside, abs=apart)
+    assert (found >= 0).all()
+    assert (found <= 1).all()
+
+
+def test_the_whole_photo_and_one_cell_and_overlaps() -> None:
+    assert (covered([(0.0, 0.0, 1.0, 1.0)], (5, 7)) == 1).all()
+    cell = covered([(0.25, 0.5, 0.25, 0.5)], (2, 4))
+    assert cell.tolist() == [[0, 0, 0, 0], [0, 1, 0, 0]]
+    twice = covered([(0.25, 0.5, 0.25, 0.5), (0.25, 0.5, 0.25, 0.25)], (2, 4))
+    assert np.array_equal(twice, cell)  # what two boxes share counts once
+    assert not covered([(1.0, 0.0, 0.5, 1.0)], (3, 3)).any()

@@ -1,0 +1,399 @@
+from __future__ import annotations
+
+import base64
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from captioner.images import Geometry
+from captioner.prediction import Caption, Captioner, Word
+from captioner.ui import exports, handlers, imports
+from captioner.ui.batches import Progress, caption_many, rows
+
+HOSTILE = (
+    "</script><script>boom()</script>",
+    "<img src=x onerror=boom()>",
+    "<!--<script>",
+    '"><svg onload=boom()>',
+    "${boom()}`{{boom()}}\\",
+    "]]>&lt;script&gt;\u2028\u2029\x00\x7f",
+    "'; boom(); '",
+    "<a href='javascript:boom()'>dog</a>",
+)
+
+
+def _caption(words: tuple[str, ...], text: str = "", **fields: Any) -> Caption:
+    """A caption with maps of 2×3 cells on an orange photo."""
+    rng = np.random.default_rng(7)
+    maps = rng.dirichlet(np.ones(6), len(words)).reshape(-1, 2, 3).astype(np.float32)
+    photo = Image.new("RGB", (83, 47), (200, 120, 40))
+    entries = tuple(Word(w, 0.25, -1.386, ((w, 0.25), ("b" + w, 0.125))) for w in words)
+    values = {
+        "log_prob": -2.5,
+        "maps": maps,
+        "source": photo,
+        "geometry": Geometry((83, 47), (2, 3)),
+    }
+    return Caption(**{"text": text or " ".join(words), "words": entries, **values, **fields})
+
+
+class _Markup(HTMLParser):
+    """The elements of a page, and the text inside of its scripts and its title."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.inside = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        self.inside = tag
+        self.texts.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.inside:
+            self.texts[self.inside][-1] += data
+
+
+def _page(*words: str, **fields: Any) -> str:
+    return exports.page(handlers.view(_caption(words, **fields)))
+
+
+def test_a_page_holds_all_it_needs() -> None:
+    text = _page("a", "dog")
+    assert text.isascii() or text.encode()  # it can be written
+    addresses = re.findall(r"(?:src|href|url|import)\s*[=(]\s*[\"']?\s*(?!data:)[\w/.:]+", text)
+    assert not [address for address in addresses if "//" in address], addresses
+    assert "default-src 'none'" in text
+    view = json.loads(_Markup(text).texts["script"][0])
+    assert [word["text"] for word in view["words"]] == ["a", "dog"]
+    assert view["offline"] is True
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_data_never_becomes_markup(text: str) -> None:
+    harmless = _Markup(_page("a", "dog", text="A dog."))
+    hostile = _Markup(_page(text, "dog", text=text, file=text))
+    assert hostile.tags == harmless.tags
+    names = [[name for name, _ in found.attributes] for found in (hostile, harmless)]
+    assert names[0] == names[1]
+    view = json.loads(hostile.texts["script"][0])
+    assert view["words"][0]["text"] == text
+    assert view["caption"] == text
+    assert hostile.texts["script"][1:] == harmless.texts["script"][1:]
+
+
+@given(st.text())
+def test_json_in_a_script_has_no_sign_of_markup(text: str) -> None:
+    escaped = exports.script_json({"text": text, text: 1})
+    assert not set(escaped) & set("<>&\u2028\u2029")
+    assert json.loads(escaped) == {"text": text, text: 1} if text != "text" else True
+
+
+def test_only_the_viewer_may_run() -> None:
+    found = _Markup(_page("a", "dog"))
+    policy = next(value for name, value in found.attributes if value and "script-src" in value)
+    script = found.texts["script"][1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in policy
+    assert "</" not in script
+    assert "innerHTML" not in script
+
+
+def test_a_page_speaks_korean() -> None:
+    assert '<html lang="">' in _page("a")  # the browser's own
+    assert '<html lang="ko">' in exports.page(handlers.view(_caption(("a",))), language="ko")
+    assert '<html lang="&quot;&gt;">' in exports.page({"words": []}, language='">')
+
+
+def test_folders_of_the_server_stay_there() -> None:
+    path = "/tmp/gradio/d41d8/my\tdog.jpg"
+    shown = repr(path)[1:-1]
+    other = _caption(("cat",), file=path)
+    failed = _caption((), file=path, source=path, error=f"{shown}: it is empty", n_best=(other,))
+    public = exports.public(failed)
+    assert (public.file, public.error) == ("my\tdog.jpg", "my\\tdog.jpg: it is empty")
+    assert public.n_best[0].file == "my\tdog.jpg"
+    assert exports.public(dataclasses.replace(public, error=shown)).error == "my\\tdog.jpg"
+    assert exports.public(_caption(("a",))).file is None
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("holiday/dog.jpg", "dog.html"),
+        (r"C:\photos\dog.jpg", "dog.html"),
+        ("../../etc/passwd", "passwd.html"),
+        ("강아지 사진.png", "강아지-사진.html"),
+        ('<b>"x".jpg', "b-x.html"),
+        ("..", "caption.html"),
+        ("", "caption.html"),
+        ("a" * 300 + ".jpg", "a" * 80 + ".html"),
+    ],
+)
+def test_a_download_has_a_safe_name(file: str, name: str) -> None:
+    assert exports.file_name(_caption(("a",), file=file), ".html") == name
+
+
+def test_a_table_computes_nothing() -> None:
+    hostile = (
+        "=1+1",
+        "+cmd|' /C calc'!A0",
+        "-2",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        '"quoted", and so on',
+    )
+    captions = [_caption(("a", "dog"), text=text, file=text) for text in hostile]
+    captions.append(_caption((), file="bad.jpg", text="", error="=not a photo"))
+    text = exports.csv_table(captions)
+    assert text.startswith("\ufefffile,caption,log_prob,")
+    rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
+    assert [row["caption"].removeprefix("'") for row in rows[:-1]] == list(hostile)
+    for row in rows:
+        assert not row["file"].startswith(("=", "+", "-", "@", "\t", "\r"))
+        assert not row["caption"].startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert (rows[0]["log_prob"], rows[0]["mean_probability"]) == ("-2.5", "0.25")
+    assert 1 / 6 <= float(rows[0]["mean_spread"]) <= 1
+    assert rows[-1]["error"] == "'=not a photo"
+    assert rows[-1]["log_prob"] == rows[-1]["mean_probability"] == ""
+
+
+def test_a_sheet_is_a_picture() -> None:
+    caption = _caption(("a", "dog"))
+    drawn = Image.open(io.BytesIO(exports.sheet(caption)))
+    assert drawn.format == "PNG"
+    assert drawn.tobytes() == caption.sheet().tobytes()
+
+
+def test_an_archive_holds_sheets_and_tables(tmp_path: Path) -> None:
+    gone = tmp_path / "private" / "gone.png"
+    captions = [
+        _caption(("a", "dog"), file="../dog.png"),
+        _caption(("a", "cat"), file="DOG.jpg"),
+        _caption((), file="bad.jpg", error="bad.jpg: it is empty"),
+        _caption(("one",), file="gone.png", source=str(gone)),
+        _caption(("one",), file="\udcff.png"),
+    ]
+    target = tmp_path / "all.zip"
+    assert list(exports.archive(captions, target)) == [1, 2, 3, 4, 5]
+    with zipfile.ZipFile(target) as file:
+        assert file.testzip() is None
+        names = file.namelist()
+        lines = [json.loads(line) for line in file.read("captions.jsonl").splitlines()]
+        table = file.read("captions.csv").decode("utf-8-sig")
+        sheet = Image.open(file.open("sheets/dog.png"))
+        sheet.load()
+    assert [name for name in names if name.startswith("sheets/")] == [
+        "sheets/dog.png",
+        "sheets/DOG-2.png",
+        "sheets/caption.png",
+    ]
+    assert all(".." not in name and not name.startswith("/") for name in names)
+    assert [line["caption"] for line in lines[:2]] == ["a dog", "a cat"]
+    assert lines[2]["error"] == "bad.jpg: it is empty"
+    assert lines[3]["error"].startswith("gone.png: there is no such file")
+    assert str(tmp_path) not in table + json.dumps(lines)
+    assert not list(tmp_path.glob("captioner-*"))
+
+
+def test_downloads_vanish(tmp_path: Path) -> None:
+    downloads = exports.Downloads(age=3600)
+    first = Path(downloads.put("../dog.html", "<p>\udcff"))
+    assert first.name == "dog.html"
+    assert first.read_bytes() == b"<p>\\udcff"
+    second = Path(downloads.put("dog.html", b"\x00"))
+    assert first != second
+    os.utime(first.parent, (0, 0))
+    third = Path(downloads.put("dog.html", "x"))
+    assert not first.exists()
+    assert second.exists()
+    assert third.exists()
+
+
+# Many photos
+
+
+def test_many_photos_come_one_batch_after_the_other(
+    tiny_captioner: Captioner, picture: Image.Image, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"photo {number}.png" for number in range(5)]
+    for file in files:
+        picture.save(file)
+    files[2].write_text("not a photo")
+    states = list(caption_many(tiny_captioner, list(map(str, files)), batch_size=2, beam_size=1))
+    assert [state.done for state in states] == [0, 2, 4, 5]
+    assert [state.finished for state in states] == [False, False, False, True]
+    last: Progress = states[-1]
+    assert (last.total, last.failed) == (5, 1)
+    assert [row.file for row in last.rows] == [file.name for file in files]
+    assert str(tmp_path) not in repr(last.rows)
+    assert last.rows[2].error.startswith("photo 2.png: ")
+    alone = tiny_captioner(files[0], beam_size=1)
+    for place in (0, 1, 3, 4):
+        row = last.rows[place]
+        assert (row.caption, row.error) == (alone.text, "")
+        assert row.thumbnail.startswith("data:image/jpeg;base64,")
+        assert row.prob is not None
+        assert row.spread is not None
+        assert last.captions[place].sheet().size
+    assert states[1].rows == last.rows[:2]  # older states do not change
+
+
+def test_captions_that_are_there_already_have_rows() -> None:
+    gone = _caption(("a", "dog"), file="gone.jpg", source="gone.jpg")
+    failed = _caption((), file="bad.jpg", text="", error="bad.jpg: it is empty")
+    first, second, third = rows([_caption(("a", "dog"), file="dog.jpg"), gone, failed])
+    assert (first.file, first.caption, first.prob) == ("dog.jpg", "a dog", 0.25)
+    assert (second.thumbnail, second.caption) == ("", "a dog")
+    assert (third.error, third.prob, third.spread) == ("bad.jpg: it is empty", None, None)
+
+
+@pytest.mark.parametrize("count", [0, 201])
+def test_how_many_photos_is_limited(tiny_captioner: Captioner, count: int) -> None:
+    with pytest.raises(ValueError, match=f"{count} photos were given; expected 1 to 200 at once"):
+        next(caption_many(tiny_captioner, ["x"] * count))
+
+
+# In a real browser, where there is one
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium")
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@dataclasses.dataclass
+class _Visit:
+    page: Any
+    said: list[str]
+    asked: list[str]
+
+
+@pytest.fixture
+def visit(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    """Opens a page from a file, as a double click does, and keeps what it says and asks for."""
+    contexts = []
+
+    def opened(text: str, **settings: Any) -> _Visit:
+        path = tmp_path / "page.html"
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        contexts.append(browser.new_context(offline=True, **settings))
+        found = _Visit(contexts[-1].new_page(), [], [])
+        found.page.on("console", lambda message: found.said.append(message.text))
+        found.page.on("pageerror", lambda error: found.said.append(str(error)))
+        found.page.on("dialog", lambda dialog: found.said.append(dialog.message))
+        found.page.on("request", lambda request: found.asked.append(request.url))
+        found.page.goto(path.as_uri())
+        found.page.locator("canvas.photo[width='83']").wait_for()
+        return found
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def _pixels(page: Any) -> str:
+    return str(page.evaluate("document.querySelector('canvas.photo').toDataURL()"))
+
+
+def test_words_answer_without_a_server(visit: Any) -> None:
+    found = visit(_page("a", "dog", "runs"))
+    plain = _pixels(found.page)
+    words = found.page.locator(".viewer .word")
+    maps = []
+    for place in range(3):
+        words.nth(place).hover()
+        maps.append(_pixels(found.page))
+    assert len({plain, *maps}) == 4
+    found.page.mouse.move(1, 1)
+    assert _pixels(found.page) == plain
+    words.nth(1).click()  # keeps it
+    found.page.mouse.move(1, 1)
+    assert _pixels(found.page) == maps[1]
+    assert words.nth(1).get_attribute("aria-pressed") == "true"
+    found.page.keyboard.press("ArrowRight")
+    assert _pixels(found.page) == maps[2]
+    found.page.keyboard.press("Escape")
+    assert _pixels(found.page) == plain
+    assert found.said == []
+    assert len(found.asked) == 1  # the file itself
+
+
+def test_a_finger_and_the_reverse_look_up(visit: Any) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "locale": "ko-KR"}
+    found = visit(_page("a", "dog", "runs"), color_scheme="dark", **phone)
+    plain = _pixels(found.page)
+    found.page.locator(".viewer .word").nth(1).tap()
+    assert _pixels(found.page) != plain
+    found.page.locator("canvas.photo").hover(position={"x": 20, "y": 20})
+    assert found.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert found.page.evaluate("document.documentElement.classList.contains('dark')")
+    found.page.emulate_media(color_scheme="light")
+    found.page.locator("html:not(.dark)").wait_for()
+    assert found.page.locator(".viewer .opacity span").inner_text() == "불투명도"
+    assert found.said == []
+
+
+def test_nothing_hostile_runs_in_a_browser(visit: Any) -> None:
+    text = " ".join(HOSTILE)
+    made = _caption(HOSTILE, text=text, file=text)
+    lines = exports.json_lines([made]).encode()  # as somebody else's file
+    (caption,) = imports.read(lines, {text: made.photo()}).captions
+    page = exports.page(handlers.view(caption))
+    trap = "<script>window.boom = () => { window.bitten = true; alert('bitten'); };</script>"
+    unguarded = page.replace("<meta http-equiv", f"{trap}<meta name", 1)  # without its policy
+    for shown, armed in ((page, False), (unguarded, True)):
+        found = visit(shown)
+        assert found.page.evaluate("'boom' in window") == armed
+        words = found.page.locator(".viewer .word")
+        assert words.count() == len(HOSTILE)
+        for place in range(len(HOSTILE)):
+            words.nth(place).click()
+        assert not found.page.evaluate("Boolean(window.bitten)")
+        assert found.said == []
+        assert len(found.asked) == 1
+        assert found.page.locator(".viewer img, .viewer script, .viewer svg").count() == 0

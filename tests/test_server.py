@@ -1,0 +1,412 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi import FastAPI, Request, UploadFile
+from PIL import Image
+from starlette.testclient import TestClient
+
+from captioner.errors import ConfigError, ImageError
+from captioner.prediction import Captioner
+from captioner.translation import Translation
+from captioner.ui import server
+from captioner.ui.endpoints import Endpoints
+from captioner.ui.server import Limits
+from captioner.words import Word
+
+SMALL = Limits(body_bytes=1000, upload_bytes=5000)
+
+
+def _mount(app: FastAPI) -> None:
+    """A small page: says what it got, takes files, and would fetch for anybody."""
+
+    @app.post("/call")
+    async def call(request: Request) -> dict[str, Any]:
+        return {"got": await request.json()}
+
+    @app.post("/upload")
+    async def upload(files: list[UploadFile]) -> list[int]:
+        return [len(await file.read()) for file in files]
+
+    @app.get("/gradio_api/{rest:path}")
+    def fetch(rest: str) -> str:
+        return rest
+
+    @app.get("/full")
+    def full() -> Any:
+        from fastapi import HTTPException
+
+        raise HTTPException(503, "Queue is full. Max size is 32 and size is 32.")
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    app = server.create(_mount, health=lambda: {"words": 17}, limits=SMALL)
+    with TestClient(app) as found:
+        yield found
+
+
+def test_health(client: TestClient) -> None:
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "words": 17})
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "file=https://example.org/a.png",
+        "file=http://127.0.0.1:1/",
+        "file=HTTPS://example.org",
+        "file=https:/example.org",
+        "file=https%3A%2F%2Fexample.org",
+        "file%3Dhttp://example.org",
+        "file=%20http://example.org",
+        "file/https://example.org",
+        "file=ftp://example.org/a",
+        "proxy=https://example.hf.space/a",
+        "proxy=x",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_nothing_is_fetched_for_anybody(client: TestClient, path: str, method: str) -> None:
+    answer = client.request(method, f"/gradio_api/{path}")
+    assert answer.status_code == 403
+    if method != "HEAD":
+        assert answer.text == "this server fetches nothing from other addresses"
+
+
+@pytest.mark.parametrize("path", ["file=/tmp/gradio/a/dog.jpg", "file=C:/photos/dog.jpg", "info"])
+def test_files_of_its_own_are_served(client: TestClient, path: str) -> None:
+    assert client.get(f"/gradio_api/{path}").json() == path
+
+
+def test_a_photo_by_its_address_is_not_fetched(client: TestClient) -> None:
+    address = {"path": "https://example.org/a.jpg", "meta": {"_type": "gradio.FileData"}}
+    for body in (
+        {"data": [address]},
+        {"data": [[{"image": {"path": " HTTP://example.org"}}], None]},
+        {"path": "http:example.org"},
+    ):
+        answer = client.post("/call", json=body)
+        assert answer.status_code == 400
+        assert answer.text.startswith("a photo was given by its address; this server fetches")
+    escaped = '{"data": [{"\\u0070ath": "\\u0068ttps://example.org/a.jpg"}]}'
+    headers = {"content-type": "application/json"}
+    assert client.post("/call", content=escaped, headers=headers).status_code == 400
+    deep = "[" * 120 + '"path"' + "]" * 120
+    assert client.post("/call", content=deep, headers=headers).status_code == 400
+
+
+def test_other_requests_pass_unchanged(client: TestClient) -> None:
+    body = {"data": [{"path": "/tmp/a.jpg", "url": "https://example.org"}, "path: https://x", "é"]}
+    assert client.post("/call", json=body).json() == {"got": body}
+    assert client.post("/upload", files={"files": b"x" * 70}).json() == [70]
+
+
+def test_requests_have_a_size(client: TestClient) -> None:
+    refused = "the request is larger than 0.000954 MB; send less at once"
+    answer = client.post("/call", json="x" * 1000)
+    assert (answer.status_code, answer.text) == (413, refused)
+    assert client.post("/upload", files={"files": b"x" * 4000}).json() == [4000]
+    assert client.post("/upload", files={"files": b"x" * 5000}).status_code == 413
+    two = [("files", b"x" * 3000), ("files", b"y" * 3000)]
+    assert client.post("/upload", files=two).status_code == 413
+
+
+def test_a_request_cannot_lie_about_its_size(client: TestClient) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b'"'
+        for _ in range(30):
+            yield b"x" * 100
+        yield b'"'
+
+    json_headers = {"content-type": "application/json"}
+    answer = client.post("/call", content=chunks(), headers=json_headers)
+    assert answer.status_code == 413
+    head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
+    form = iter([head, *[b"x" * 1000] * 9, b"\r\n--b--\r\n"])
+    form_headers = {"content-type": "multipart/form-data; boundary=b"}
+    assert client.post("/upload", content=form, headers=form_headers).status_code == 413
+    bad = {**json_headers, "content-length": "many"}
+    assert client.post("/call", content=b"1", headers=bad).status_code == 413
+
+
+def test_answers_are_dressed(client: TestClient) -> None:
+    for answer in (client.get("/healthz"), client.get("/gradio_api/proxy=x"), client.get("/none")):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "same-origin"
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'self'" in policy
+        assert "frame-ancestors 'self'" in policy
+        assert "//" not in policy  # no foreign origin
+
+
+def test_a_full_queue_says_when_to_come_back(client: TestClient) -> None:
+    answer = client.get("/full")
+    assert answer.status_code == 503
+    assert answer.json()["detail"].startswith("Queue is full")
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def test_other_pages_cannot_use_it(client: TestClient) -> None:
+    foreign = {"sec-fetch-site": "cross-site"}
+    assert client.post("/call", json=1, headers=foreign).status_code == 403
+    assert client.get("/healthz", headers=foreign).status_code == 200  # a link leads here
+    assert client.post("/call", json=1, headers={"sec-fetch-site": "same-origin"}).is_success
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "status"),
+    [
+        ("127.0.0.1", "127.0.0.1:7860", 200),
+        ("127.0.0.1", "LOCALHOST:7860", 200),
+        ("::1", "[::1]:7860", 200),
+        ("localhost", "evil.example", 421),
+        ("127.0.0.1", "127.0.0.1.evil.example:7860", 421),
+        ("127.0.0.1", "", 421),
+        ("0.0.0.0", "captions.example", 200),
+    ],
+)
+def test_loopback_answers_to_its_own_names(host: str, name: str, status: int) -> None:
+    app = server.create(_mount, hosts=server.hosts_of(host))
+    assert TestClient(app).get("/healthz", headers={"host": name}).status_code == status
+
+
+def test_a_taken_port_is_told() -> None:
+    with server.bound("127.0.0.1", 0) as listener:
+        listener.listen()
+        port = listener.getsockname()[1]
+        with pytest.raises(ConfigError) as caught:
+            server.bound("127.0.0.1", port)
+        message = f"cannot listen on 127.0.0.1, port {port} (Address already in use); choose an"
+        assert str(caught.value).startswith(message)
+        with pytest.raises(ConfigError, match="choose another --host or --port"):
+            server.serve(FastAPI(), "127.0.0.1", port)
+    with pytest.raises(ConfigError, match="port is 70000; expected 1 to 65535"):
+        server.bound("127.0.0.1", 70000)
+    with pytest.raises(ConfigError, match="cannot listen on no host, port 0"):
+        server.bound("no host", 0)
+
+
+# The functions behind the endpoints
+
+
+@pytest.fixture(scope="module")
+def endpoints(tiny_captioner: Captioner) -> Endpoints:
+    return Endpoints(tiny_captioner)
+
+
+@pytest.fixture
+def photo(picture: Image.Image, tmp_path: Path) -> str:
+    path = tmp_path / "upload" / "dog.png"
+    path.parent.mkdir()
+    picture.save(path)
+    return str(path)
+
+
+def test_caption(endpoints: Endpoints, tiny_captioner: Captioner, photo: str) -> None:
+    values = endpoints.caption(photo, n_best=3.0)
+    assert values["file"] == "dog.png"
+    assert values["caption"] == tiny_captioner(photo).text
+    assert len(values["n_best"]) == 2
+    assert len(values["maps"]) == len(values["words"])
+    assert "maps" not in endpoints.caption(photo, maps=False)
+    short = endpoints.caption(photo, beam_size=1, max_length=2)
+    assert len(short["words"]) <= 2
+    json.dumps(values, allow_nan=False)
+
+
+def test_explain(endpoints: Endpoints, photo: str) -> None:
+    values = endpoints.explain(photo, "The zebra runs!")
+    assert [word["word"] for word in values["words"]] == ["the", "zebra", "runs"]
+    assert values["words"][1]["unknown"] is True
+    json.dumps(values, allow_nan=False)
+
+
+def test_a_batch_equals_one_by_one(endpoints: Endpoints, photo: str, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("no photo")
+    (found,) = endpoints.caption_batch([photo, str(bad), None, photo], [True, True, True, False])
+    assert [value.get("error") is None for value in found] == [True, False, False, True]
+    alone = endpoints.caption(photo)
+    assert found[0]["caption"] == alone["caption"]
+    np.testing.assert_allclose(found[0]["maps"], alone["maps"], atol=1e-3)
+    assert "maps" not in found[3]
+    assert found[1]["error"].startswith("bad.jpg: ")
+    assert found[2] == {"error": "no photo was given; upload one and send its path"}
+    assert endpoints.caption_batch([None], [True])[0][0]["error"]
+
+
+class _Counting:
+    """A captioner that notes how many photos came together."""
+
+    def __init__(self, captioner: Captioner) -> None:
+        self.captioner, self.sizes = captioner, []
+
+    def stream(self, photos: Sequence[str], **settings: Any) -> Any:
+        self.sizes.append((len(photos), settings["batch_size"]))
+        return self.captioner.stream(photos, **settings)
+
+
+def test_waiting_requests_are_computed_together(tiny_captioner: Captioner, photo: str) -> None:
+    counting = _Counting(tiny_captioner)
+    Endpoints(counting).caption_batch([photo] * 5, [False] * 5)  # type: ignore[arg-type]
+    assert counting.sizes == [(5, 5)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"beam_size": 0}, "beam_size is 0; expected a whole number from 1 to 20"),
+        ({"beam_size": 2.5}, "beam_size is 2.5; expected a whole number"),
+        ({"beam_size": 10**9}, "beam_size is 1000000000; expected"),
+        ({"beam_size": float("nan")}, "beam_size is nan; expected"),
+        ({"max_length": "9"}, "max_length is '9'; expected a whole number from 1 to 50"),
+        ({"beam_size": 2, "n_best": 3}, "n_best 3 is more than beam_size 2 can find"),
+    ],
+)
+def test_wrong_settings_are_told(
+    endpoints: Endpoints, photo: str, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        endpoints.caption(photo, **settings)
+    assert str(caught.value).startswith(message)
+
+
+def test_errors_name_no_folder(endpoints: Endpoints, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("no photo")
+    for call in (lambda: endpoints.caption(str(bad)), lambda: endpoints.explain(str(bad), "a dog")):
+        with pytest.raises(ImageError) as caught:
+            call()
+        assert str(caught.value).startswith("bad.jpg: ")
+        assert str(tmp_path) not in str(caught.value)
+    with pytest.raises(ImageError, match="no photo was given"):
+        endpoints.caption(None)
+    with pytest.raises(ConfigError, match="sentence is empty; expected a sentence"):
+        endpoints.explain(str(bad), " ")
+    with pytest.raises(ConfigError, match="sentence has 1001 characters; expected at most 1000"):
+        endpoints.explain(str(bad), "a" * 1001)
+
+
+def _translated(text: str, to: str, source_language: str | None) -> Translation:
+    alignment = np.full((2, 2), 0.5, np.float32)
+    words = (Word("Ein", 0.5, -0.693), Word("Hund", 0.25, -1.386))
+    end = np.zeros(2, np.float32)
+    language = source_language or "en"
+    return Translation("Ein Hund", ("A", "dog"), words, alignment, end, -2.08, text, language, to)
+
+
+def test_translate(endpoints: Endpoints, tiny_captioner: Captioner, photo: str) -> None:
+    speaking = Endpoints(tiny_captioner, _translated)
+    values = speaking.translate("A dog", "de", "")
+    assert (values["translation"], values["from"], values["to"]) == ("Ein Hund", "en", "de")
+    assert values["alignment"] == [[0.5, 0.5]] * 2
+    assert speaking.translate("Un chien", "de", "fr")["from"] == "fr"
+    with pytest.raises(ConfigError, match="to is empty; expected the code of a language"):
+        speaking.translate("A dog", None)
+    with pytest.raises(ConfigError, match="text is empty; expected a sentence"):
+        speaking.translate("", "de")
+    for call in (
+        lambda: endpoints.translate("A dog", "de"),
+        lambda: endpoints.caption(photo, to="de"),
+    ):
+        with pytest.raises(ConfigError, match="the weights for translation are not there"):
+            call()
+
+
+# With Gradio behind it
+
+
+@dataclasses.dataclass
+class _Model:
+    """What every request of the page below runs: one at a time, the first when it may."""
+
+    may: threading.Event
+    batches: list[list[str]]
+
+    def wait(self) -> None:
+        self.may.wait(60)
+
+    def together(self, texts: list[str]) -> tuple[list[dict[str, str]]]:
+        self.batches.append(texts)
+        return ([{"said": text.upper()} for text in texts],)
+
+
+@pytest.fixture(scope="module")
+def model() -> _Model:
+    return _Model(threading.Event(), [])
+
+
+@pytest.fixture(scope="module")
+def page(model: _Model) -> Iterator[TestClient]:
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    import gradio as gr
+
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        source, text, shown = gr.File(), gr.Textbox(), gr.JSON()
+        source.change(lambda path: Path(path).name, source, shown, api_name="name")
+        one = {"concurrency_id": "model", "concurrency_limit": 1}
+        gr.Button().click(model.wait, None, None, api_name="wait", **one)
+        gr.Button().click(
+            model.together, text, shown, api_name="batch", batch=True, max_batch_size=16, **one
+        )
+    blocks.queue(max_size=8)
+
+    def mount(app: FastAPI) -> None:
+        gr.mount_gradio_app(
+            app, blocks, "/", show_error=False, max_file_size=3000, run_history=False
+        )
+
+    with TestClient(server.create(mount, limits=SMALL), base_url="http://127.0.0.1") as found:
+        yield found
+        model.may.set()
+
+
+def test_gradio_lies_behind_the_guard(page: TestClient) -> None:
+    home = page.get("/")
+    assert home.status_code == 200
+    assert "content-security-policy" in home.headers
+    assert page.get("/healthz").json() == {"status": "ok"}
+    assert page.get("/gradio_api/file=https://example.org/a.png").status_code == 403
+    assert page.get("/gradio_api/proxy=https://example.hf.space/a").status_code == 403
+    file = {"path": "https://example.org/a.png", "meta": {"_type": "gradio.FileData"}}
+    assert page.post("/gradio_api/call/name", json={"data": [file]}).status_code == 400
+
+
+def test_gradio_refuses_large_uploads(page: TestClient) -> None:
+    uploaded = page.post("/gradio_api/upload", files={"files": ("dog.jpg", b"x" * 2000)})
+    assert uploaded.status_code == 200
+    file = {"path": uploaded.json()[0], "meta": {"_type": "gradio.FileData"}}
+    assert "event_id" in page.post("/gradio_api/call/name", json={"data": [file]}).json()
+    too_large = page.post("/gradio_api/upload", files={"files": ("dog.jpg", b"x" * 4000)})
+    assert too_large.status_code == 413
+    head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
+    form = iter([head, *[b"x" * 1000] * 2, b"\r\n", head, *[b"x" * 1000] * 5, b"\r\n--b--\r\n"])
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    assert page.post("/gradio_api/upload", content=form, headers=headers).status_code == 413
+
+
+def test_waiting_requests_meet_and_a_full_queue_says_so(page: TestClient, model: _Model) -> None:
+    first = page.post("/gradio_api/call/wait", json={"data": []})
+    assert first.status_code == 200
+    sent = [page.post("/gradio_api/call/batch", json={"data": [f"text {n}"]}) for n in range(40)]
+    taken = [answer for answer in sent if answer.status_code == 200]
+    assert 8 <= len(taken) < 11  # eight wait; one or two may be on their way
+    for answer in sent[len(taken) :]:
+        assert answer.status_code == 503
+        assert answer.json()["detail"] == "Queue is full. Max size is 8 and size is 8."
+        assert "retry-after" in answer.headers
+    model.may.set()
+    for number, answer in enumerate(taken):  # everybody gets their own
+        events = page.get(f"/gradio_api/call/batch/{answer.json()['event_id']}").text
+        assert f'event: complete\ndata: [{{"said": "TEXT {number}"}}]' in events
+    assert max(map(len, model.batches)) >= 6

@@ -1,0 +1,531 @@
+from __future__ import annotations
+
+import ast
+import base64
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from captioner.checkpoint import Checkpoint, TranslationCheckpoint
+from captioner.cli import main
+from captioner.config import TranslationConfig, from_dict
+from captioner.errors import CaptionerError, ConfigError, ImageError
+from captioner.languages import Languages
+from captioner.nn.model import build_translation_model
+from captioner.prediction import Captioner
+from captioner.render import shared_peak, spread
+from captioner.subwords import Subwords
+from captioner.translation import Translator
+from captioner.ui import assets, handlers, pictures
+from captioner.ui.handlers import Desk, Painting, Remembering, view
+
+UI = Path(__file__).parent.parent / "ui"
+VIEWERS = ("viewer", "steps", "pairs", "table", "strip")
+
+
+@pytest.fixture(scope="module")
+def desk(tiny_checkpoint: Checkpoint) -> Desk:
+    return Desk(Captioner(tiny_checkpoint))
+
+
+@pytest.fixture
+def photo(picture: Image.Image, tmp_path: Path) -> str:
+    path = tmp_path / "a dog.png"
+    picture.save(path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def bilingual(tiny_checkpoint: Checkpoint) -> Desk:
+    """With a translator that knows its way around a few words, and has random weights."""
+    english = ["A dog runs over the log.", "A man jumps over the red ball."]
+    german = ["Ein Hund läuft über den Stamm.", "Ein Mann springt über den roten Ball."]
+    subwords = Subwords.train(english + german, 97, ["en", "de"])
+    torch.manual_seed(7)
+    config = from_dict(
+        TranslationConfig,
+        {
+            "encoder": {"hidden_size": 7, "tie_embeddings": False},
+            "decoder": {"hidden_size": 14, "embedding_size": 14},
+        },
+    )
+    model = build_translation_model(config, len(subwords)).eval()
+    counted = {"en": [subwords.encode(t).ids for t in english], "de": []}
+    languages = Languages.count([("en", "de")], counted, len(subwords))
+    checkpoint = TranslationCheckpoint(model, config, subwords, languages)
+    return Desk(Captioner(tiny_checkpoint, translator=Translator(checkpoint)))
+
+
+def _decoded(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), np.uint8)
+
+
+def _jpeg(value: dict[str, Any]) -> Image.Image:
+    head, _, data = value["photo"].partition(",")
+    assert head == "data:image/jpeg;base64"
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+# What a viewer gets
+
+
+def test_a_view_is_plain_json_and_holds_the_photo_and_the_maps(desk: Desk, photo: str) -> None:
+    caption = desk.captioner(photo)
+    value = view(caption)
+    assert json.loads(json.dumps(value)) == value
+    assert value["caption"] == caption.text
+    assert [word["text"] for word in value["words"]] == [word.text for word in caption.words]
+    assert value["size"] == [97, 53] == list(_jpeg(value).size)
+    assert value["grid"] == list(caption.maps.shape[1:])
+    peak = shared_peak(caption.maps)
+    expected = np.minimum(caption.maps / peak, 1) * 255
+    levels = _decoded(value["maps"]).reshape(caption.maps.shape)
+    assert np.abs(levels - expected).max() <= 0.5001
+    np.testing.assert_allclose(value["spread"], spread(caption.maps), atol=1e-4)
+
+
+def test_a_large_photo_is_sent_small_and_without_its_own_data(tmp_path: Path) -> None:
+    large = Image.new("RGB", (2203, 701), "orange")
+    exif = Image.Exif()
+    exif[0x010E] = "where I live"
+    large.save(tmp_path / "large.jpg", exif=exif)
+    value = handlers.blank(Image.open(tmp_path / "large.jpg"))
+    small = _jpeg(value)
+    assert small.size == (1024, 326) == tuple(value["size"])
+    assert not small.getexif()
+    assert b"where I live" not in base64.b64decode(value["photo"].partition(",")[2])
+
+
+def test_all_cards_share_one_scale(desk: Desk, photo: str) -> None:
+    ((value, caption),) = desk.write(photo, beam_size=3, n_best=3, compare=True)
+    assert [card["title"] for card in value["choices"]] == ["beam 3", "2", "3", "greedy"]
+    assert value["choices"][0]["caption"] == value["caption"] == caption.text
+    maps = [caption.maps, *(other.maps for other in caption.n_best)]
+    maps.append(desk.captioner(photo, beam_size=1).maps)
+    assert value["peak"] == pytest.approx(shared_peak(np.concatenate(maps)))
+
+
+# Writing
+
+
+@pytest.mark.parametrize("how", [{"beam_size": 1}, {"sample": True, "seed": 5, "top_p": 1.0}])
+def test_words_appear_one_by_one_and_end_as_in_one_go(
+    desk: Desk, photo: str, how: dict[str, Any]
+) -> None:
+    *partial, (final, caption) = desk.write(photo, **how)
+    at_once = desk.captioner(photo, **how)
+    assert caption.text == at_once.text
+    assert caption.log_prob == pytest.approx(at_once.log_prob, rel=1e-4)
+    texts = [word.text for word in at_once.words]
+    assert [[w["text"] for w in value["words"]] for value, _ in partial] == [
+        texts[:count] for count in range(1, len(texts) + 1)
+    ]
+    assert all(value["busy"] for value, _ in partial)
+    assert not final["busy"]
+    for value, _ in partial:
+        assert final["maps"].startswith(value["maps"][: len(value["maps"]) // 4 * 4 - 4])
+
+
+def test_a_beam_appears_at_once(desk: Desk, photo: str) -> None:
+    ((value, caption),) = desk.write(photo, beam_size=3)
+    assert caption.text == desk.captioner(photo, beam_size=3).text
+    assert "choices" not in value
+
+
+def test_a_chosen_word_stays_and_the_rest_is_written_anew(desk: Desk, photo: str) -> None:
+    *_, (value, _) = desk.write(photo, before=["the", "red", "cat"], beam_size=2)
+    assert [word["text"] for word in value["words"]][:3] == ["the", "red", "cat"]
+
+
+def test_a_chosen_full_stop_ends_the_sentence(desk: Desk, photo: str) -> None:
+    *_, (value, _) = desk.write(photo, before=["the", "red", "cat", "."], beam_size=1)
+    assert value["caption"] == "The red cat."
+    with pytest.raises(ConfigError, match="needs a word before its full stop"):
+        next(desk.write(photo, before=["."]))
+
+
+def test_a_word_that_cannot_be_said_is_refused(desk: Desk, photo: str) -> None:
+    with pytest.raises(ConfigError, match=r"the prefix holds 'script'"):
+        list(desk.write(photo, before=["<script>"]))
+
+
+def test_your_own_sentence_keeps_its_unknown_words(desk: Desk, photo: str) -> None:
+    value, caption = desk.explain(photo, "A unicorn jumps.")
+    assert [word["known"] for word in value["words"]] == [True, False, True]
+    assert value["words"][1]["prob"] is None
+    assert value["fixed"]
+    assert caption.text == "A unicorn jumps."
+
+
+# What if
+
+
+def test_painting_covers_what_was_painted_and_nothing_else(picture: Image.Image) -> None:
+    painting = Painting.from_json([{"cell": 3}, {"radius": 0.05, "points": [[0.9, 0.9]]}])
+    painted = np.asarray(painting.over(picture, (2, 2)))
+    before, fill = np.asarray(picture), handlers.mean_colour(picture)
+    assert (painted[30:, 52:] == fill).all()
+    assert (painted[:20] == before[:20]).all()
+    assert (np.asarray(picture) == before).all()
+
+
+@pytest.mark.parametrize(
+    "strokes",
+    [
+        None,
+        "cell",
+        [3],
+        [{"radius": 0.1, "points": []}],
+        [{"radius": 7, "points": [[0.5, 0.5]]}],
+        [{"radius": 0.1, "points": [[0.5, 1e300]]}],
+        [{"radius": 0.1, "points": [[float("nan"), 0.5]]}],
+        [{"cell": "dog"}],
+        [{"cell": 1}] * 401,
+    ],
+)
+def test_a_damaged_painting_is_refused(strokes: object) -> None:
+    with pytest.raises(ConfigError, match=r"the painting is damaged or has more than 400 strokes"):
+        Painting.from_json(strokes)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)).map(list), min_size=1, max_size=5),
+    st.floats(0.001, 0.9),
+    st.lists(st.integers(-5, 30), max_size=4),
+)
+@settings(max_examples=25, deadline=None)
+def test_any_painting_fits_any_photo(
+    points: list[list[float]], radius: float, cells: list[int]
+) -> None:
+    strokes = [{"radius": radius, "points": points}, *({"cell": cell} for cell in cells)]
+    painted = Painting.from_json(strokes).over(Image.new("RGB", (13, 7), "red"), (2, 3))
+    assert painted.size == (13, 7)
+
+
+def test_the_old_words_show_how_their_probability_moved(desk: Desk, photo: str) -> None:
+    said = desk.captioner(photo)
+    strokes = [{"cell": cell} for cell in range(4)]
+    value, old = desk.paint(photo, said, strokes)
+    assert old is said
+    moved = value["moved"]["words"]
+    assert [word["text"] for word in moved] == [word.text for word in said.words]
+    assert [word["prob"] for word in moved] == pytest.approx(
+        [word.prob for word in said.words], rel=1e-3
+    )
+    painted = Painting.from_json(strokes).over(Image.open(photo), (2, 2))
+    again = desk.captioner.explain(painted, " ".join(word.text for word in said.words))
+    assert [word["after"] for word in moved] == pytest.approx(
+        [word.prob for word in again.words], rel=1e-3
+    )
+    assert value["paint"]
+    assert len(value["fill"]) == 3
+
+
+def test_nothing_painted_moves_nothing(desk: Desk, photo: str) -> None:
+    value, said = desk.paint(photo, None, [])
+    assert "moved" not in value
+    assert value["caption"] == said.text == desk.captioner(photo).text
+
+
+# Inside one step
+
+
+def test_inside_holds_a_step_for_each_word_and_the_end(desk: Desk, photo: str) -> None:
+    value = desk.inside(photo, "a dog jumps")
+    assert json.loads(json.dumps(value)) == value
+    assert value["words"] == ["a", "dog", "jumps", ""]
+    assert [step["read"] for step in value["steps"]] == ["", "a", "dog", "jumps"]
+    explained = desk.captioner.explain(photo, "a dog jumps")
+    h, w = value["grid"]
+    for step, weights in zip(value["steps"], explained.maps, strict=False):
+        np.testing.assert_allclose(step["weights"], weights.ravel(), rtol=2e-3, atol=1e-6)
+        powers = np.exp(np.array(step["scores"]) - max(step["scores"]))
+        np.testing.assert_allclose(powers / powers.sum(), step["weights"], rtol=2e-2, atol=1e-4)
+        assert len(step["scores"]) == h * w == len(value["lengths"])
+
+
+# Memory, settings, messages
+
+
+def test_a_photo_is_encoded_once_and_only_a_few_are_kept(desk: Desk) -> None:
+    asked: list[int] = []
+
+    class Encoder(torch.nn.Module):
+        def forward(self, photos: torch.Tensor) -> str:
+            asked.append(len(photos))
+            return f"memory {len(asked)}"
+
+    remembering = Remembering(Encoder(), size=2)  # type: ignore[arg-type]
+    first, second, third = (torch.full((1, 3, 2, 2), float(k)) for k in range(3))
+    assert remembering(first) == remembering(first) == "memory 1"
+    remembering(second), remembering(first), remembering(third)
+    assert asked == [1, 1, 1]
+    remembering(first)
+    assert asked == [1, 1, 1]
+    remembering(second)  # made room for the third
+    remembering(torch.cat([first, second]))
+    assert asked == [1, 1, 1, 1, 2]
+
+
+def test_two_desks_share_one_memory(desk: Desk) -> None:
+    encoder = desk.captioner.model.encoder
+    assert Desk(desk.captioner).captioner.model.encoder is encoder
+
+
+def test_controls_become_settings() -> None:
+    made = handlers.settings_of(
+        beam_size=1.0, n_best=3.0, sample=False, top_p=0.5, temperature=1, seed=3.0, max_length=9.0
+    )
+    assert made == {"beam_size": 3, "n_best": 3, "sample": False, "max_length": 9}
+    made = handlers.settings_of(beam_size=1, n_best=3, sample=True, top_p=0.5, seed=3.0)
+    assert made["seed"] == 3
+    assert isinstance(made["seed"], int)
+    with pytest.raises(ConfigError, match="top_p is 7"):
+        handlers.settings_of(sample=True, top_p=7)
+
+
+def test_a_message_names_no_folder_of_the_server(desk: Desk, tmp_path: Path) -> None:
+    path = tmp_path / "no photo.jpg"
+    path.write_text("<script>alert(1)</script>")
+    with pytest.raises(ImageError) as caught:
+        desk.shown(str(path))
+    message = handlers.public_message(caught.value, str(path), None)
+    assert message.startswith("no photo.jpg: ")
+    assert str(tmp_path) not in message
+
+
+def test_without_a_photo_there_is_nothing_to_see(desk: Desk) -> None:
+    assert desk.shown(None) == {"photo": "", "words": []}
+
+
+# Other languages
+
+
+def test_a_translated_caption_is_linked_to_its_words(bilingual: Desk, photo: str) -> None:
+    said = bilingual.captioner(photo)
+    value = bilingual.in_language(photo, said, "de")
+    linked = value["links"]
+    assert value["caption"] == said.text
+    assert linked["language"] == "de"
+    shares = np.array(linked["alignment"])
+    assert shares.shape == (len(linked["words"]), len(said.words))
+    np.testing.assert_allclose(shares.sum(1), 1, atol=2e-3)
+    cells = said.maps.shape[1] * said.maps.shape[2]
+    levels = _decoded(linked["maps"]).reshape(-1, cells) / 255 * value["peak"]
+    expected = np.minimum(shares @ said.maps.reshape(-1, cells), value["peak"])
+    np.testing.assert_allclose(levels, expected, atol=value["peak"] / 200)
+    assert "links" not in bilingual.in_language(photo, said, "")
+
+
+def test_the_cards_stay_beside_a_translation(bilingual: Desk, photo: str) -> None:
+    said = bilingual.captioner(photo, beam_size=3, n_best=3)
+    value = bilingual.in_language(photo, said, "de")
+    assert [card["title"] for card in value["choices"]] == ["1", "2", "3"]
+    assert value["links"]
+
+
+def test_languages_are_those_that_english_is_translated_into(bilingual: Desk, desk: Desk) -> None:
+    assert bilingual.languages() == ("de",)
+    if desk.translator is None:
+        assert desk.languages() == ()
+
+
+def test_a_text_is_translated_with_links_and_steps(bilingual: Desk) -> None:
+    value = bilingual.translate("A dog runs.", "de")
+    assert value["source_words"] == ["A", "dog", "runs", "."]
+    assert value["guessed"]
+    assert np.array(value["alignment"]).shape == (len(value["words"]), 4)
+    steps = bilingual.inside_translation("A dog runs.", "de", "en")
+    assert len(steps["steps"]) == len(steps["words"])
+    assert all(len(step["weights"]) == len(steps["positions"]) for step in steps["steps"])
+    assert steps["positions"][-1] == steps["words"][-1] == ""
+    with pytest.raises(ConfigError, match="nothing to translate"):
+        bilingual.translate("  ", "de")
+
+
+def test_without_weights_translation_says_so(desk: Desk, photo: str) -> None:
+    alone = Desk(desk.captioner)
+    alone.translator = None
+    with pytest.raises(ConfigError, match="weights for translation are not there"):
+        alone.translate("A dog.", "de")
+    with pytest.raises(ConfigError, match="weights for translation are not there"):
+        alone.in_language(photo, desk.captioner(photo), "de")
+
+
+# Files
+
+
+@pytest.mark.parametrize("viewer", VIEWERS)
+def test_no_data_can_meet_a_template(viewer: str) -> None:
+    for text in (assets.markup(viewer), assets.style(viewer)):
+        assert not re.search(r"`|\\|\$\{|\{\{|@children", text)
+    script = assets.script(viewer)
+    forbidden = (
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|Function\(|</script|"
+        r"fetch\(|import\("
+    )
+    assert not re.search(forbidden, script)
+    assert "http" not in script
+
+
+@pytest.mark.parametrize("viewer", VIEWERS)
+def test_every_rule_belongs_to_its_viewer(viewer: str) -> None:
+    for rule in re.findall(r"^([^@}\n][^{]*)\{", assets.style(viewer), re.MULTILINE):
+        assert all(part.strip().startswith(f".{viewer}") for part in rule.split(",")), rule
+
+
+@pytest.mark.parametrize("viewer", VIEWERS)
+def test_a_viewer_says_everything_in_both_languages(viewer: str) -> None:
+    script = assets.script(viewer)
+    found = re.search(r"const TEXTS = \{\n  en: \{(.*?)\n  \},\n  ko: \{(.*?)\n  \},", script, re.S)
+    if found is None:
+        assert "SAY." not in script
+        return
+    english, korean = (re.findall(r"^    (\w+):", part, re.M) for part in found.groups())
+    assert english == korean
+    assert set(re.findall(r"SAY\.(\w+)", script)) <= set(english)
+
+
+def test_the_page_says_everything_in_both_languages() -> None:
+    english, korean = (assets.strings()[language] for language in assets.LANGUAGES)
+    assert english.keys() == korean.keys()
+    source = (UI / "app.py").read_text(encoding="utf-8")
+    named = set(re.findall(r'(?:I18N|_plain)\("(\w+)"\)', source))
+    assert named <= english.keys()
+
+
+def test_the_colours_are_those_of_the_sheets() -> None:
+    from matplotlib import colormaps
+
+    text = re.search(r'atob\(\s*"([^"]+)"', assets.script("viewer"))
+    assert text is not None
+    expected = colormaps["inferno"](np.arange(256), bytes=True)[:, :3]
+    np.testing.assert_array_equal(_decoded(text[1]).reshape(256, 3), expected)
+
+
+def test_only_one_file_knows_gradio() -> None:
+    for path in UI.glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+        names |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+        knows = any(name.split(".")[0] == "gradio" for name in names)
+        assert knows == (path.name == "app.py"), path
+
+
+def test_examples_are_pictures_that_can_be_chosen() -> None:
+    found = pictures.examples()
+    strip = found.value()["pictures"]
+    assert len(strip) == len(found.pictures) >= len(pictures.SCENES)
+    for picture in strip:
+        assert picture["thumbnail"].startswith("data:image/jpeg;base64,")
+    assert Path(found.path(0)).is_file()
+    for index in (-1, len(strip), "0", None):
+        with pytest.raises(ConfigError, match="there is no example"):
+            found.path(index)
+
+
+# The page itself
+
+
+@pytest.fixture(scope="module")
+def page(desk: Desk) -> Any:
+    app = pytest.importorskip("captioner.ui.app")
+    return app.Page(desk)
+
+
+@pytest.fixture(scope="module")
+def client(tiny_checkpoint: Checkpoint) -> Iterator[TestClient]:
+    from captioner.ui import app
+
+    with TestClient(app.serving(Captioner(tiny_checkpoint))) as client:
+        yield client
+
+
+def test_every_event_has_a_name_of_its_own(page: Any) -> None:
+    events = [fn for fn in page.blocks.fns.values() if fn.fn is not None]
+    names = [fn.api_name for fn in events]
+    assert len(names) == len(set(names))
+    assert all(isinstance(name, str) for name in names)
+    public = {fn.api_name for fn in events if fn.api_visibility == "public"}
+    assert public == {"caption", "caption_batch", "explain", "translate"}
+    assert all(name.startswith("_") for name in set(names) - public)
+
+
+def test_whatever_runs_the_model_waits_in_one_queue(page: Any) -> None:
+    free = {"_draws", "_example", "_import", "_row", "_many"}
+    free |= {f"_{kind}" for kind in ("sheet", "json", "html", "csv", "jsonl", "zip")}
+    for event in page.blocks.fns.values():
+        if event.fn is not None and event.api_name not in free:
+            assert event.concurrency_id == "model", event.api_name
+
+
+def test_handlers_answer_a_visitor_and_keep_nothing(page: Any, photo: str) -> None:
+    controls = [control.value for control in page.controls.values()]
+    *_, (value, said) = page._write(photo, "", *controls)
+    assert value["caption"] == said.text
+    assert next(page._write(None, "", *controls)) == ({"photo": "", "words": []}, None)
+    other, (shown, _) = page._unpainted(photo, said, None, *controls)
+    assert shown == photo
+    assert other["paint"]
+    inside, _ = page._looked_inside(photo, said, None)
+    assert len(inside["steps"]) == len(said.words) + 1
+    assert page._looked_inside("another.jpg", said, None) == ({}, None)
+
+
+def test_a_bad_photo_takes_the_old_caption_away(page: Any, tmp_path: Path) -> None:
+    path = tmp_path / "song.jpg"
+    path.write_text("la la la")
+    answers = page._write(str(path), "", *[control.value for control in page.controls.values()])
+    assert next(answers) == ({"photo": "", "words": []}, None)
+    with pytest.raises(ImageError, match="this is text"):
+        next(answers)
+
+
+def test_errors_are_told_in_one_line(page: Any) -> None:
+    import gradio as gr
+
+    from captioner.ui import app
+
+    def refuse(path: str) -> None:
+        raise ImageError(f"{path}: this is a song; expected a photo")
+
+    with pytest.raises(gr.Error) as caught:
+        app.told(refuse)("/tmp/gradio/secret/song.jpg")
+    assert caught.value.message == "song.jpg: this is a song; expected a photo"
+
+    def broken() -> Iterator[None]:
+        yield None
+        raise CaptionerError("no more")
+
+    with pytest.raises(gr.Error, match="no more"):
+        list(app.told_streaming(broken)())
+
+
+def test_the_page_is_served_and_healthy(client: TestClient) -> None:
+    assert client.get("/").status_code == 200
+    health = client.get("/healthz").json()
+    assert health["status"] == "ok"
+    assert health["captioner"] is True
+    config = client.get("/config").json()
+    drawings = [c for c in config["components"] if c["props"].get("js_on_load")]
+    assert {c["props"]["html_template"] for c in drawings} == {
+        assets.markup(viewer) for viewer in VIEWERS if viewer != "pairs"
+    } | ({assets.markup("pairs")} if health["translator"] else set())
+
+
+def test_the_command_line_refuses_what_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ui", "--auth", "ann"]) == 2
+    assert "a name and a password with a colon between" in capsys.readouterr().err
+    assert main(["ui", "--checkpoint", "missing.safetensors", "--port", "0"]) == 2
+    assert "missing.safetensors: no such file" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""The web page: a photo, its caption, and where every word looked."""

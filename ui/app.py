@@ -1,0 +1,680 @@
+"""The page: what stands where, and which function answers what. The only file that knows Gradio.
+
+Whatever is hovered, walked over or played is answered in the browser; the server is asked only for
+new words. Every event has a name, so that none takes the name of a public endpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial, wraps
+from importlib.resources import files
+from typing import Any
+
+import gradio as gr
+from fastapi import FastAPI
+
+from captioner.config import SearchOptions
+from captioner.errors import CaptionerError, ConfigError, ImageError
+from captioner.images import open_photo
+from captioner.prediction import Caption, Captioner
+from captioner.ui import assets, batches, endpoints, exports, imports, pictures, server
+from captioner.ui.handlers import (
+    LANGUAGE,
+    LONGEST,
+    Desk,
+    View,
+    public_message,
+    settings_of,
+    view,
+)
+
+UPLOAD = "20mb"
+QUEUE = 32  # requests that wait; the next one is told so
+MODEL = "model"  # every event that runs the model shares this queue
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+QUIET: dict[str, Any] = {**PRIVATE, "show_progress": "hidden"}
+ASKING: dict[str, Any] = {**QUIET, "concurrency_id": MODEL, "concurrency_limit": 2}
+DRAWING = ("top_p", "temperature", "seed")  # settings that only matter where words are drawn
+LANGUAGES = {"en": "English", "de": "Deutsch", "fr": "Français", "cs": "Čeština"}
+
+I18N = gr.I18n(**{language: dict(words) for language, words in assets.strings().items()})
+
+HEAD = """<script>
+document.documentElement.lang = (navigator.language || "en").startsWith("ko") ? "ko" : "en";
+</script>"""
+
+
+class Drawing(gr.HTML):
+    """A component that draws itself in the browser from a value; data never meets a template."""
+
+    def __init__(self, viewer: str, **settings: Any) -> None:
+        super().__init__(
+            html_template=assets.markup(viewer),
+            css_template=assets.style(viewer),
+            js_on_load=assets.script(viewer),
+            apply_default_css=False,
+            **settings,
+        )
+
+    def get_block_name(self) -> str:
+        """What the browser takes it for."""
+        return "html"
+
+    def api_info(self) -> dict[str, Any]:
+        """What programs see of it."""
+        return {"type": "object"}
+
+
+class Photo(gr.Image):
+    """A photo as its file: the project's own loader opens it, and says what is wrong with it."""
+
+    is_template = True
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(type="filepath", image_mode=None, **settings)
+
+    def get_config(self, cls: Any = None) -> dict[str, Any]:
+        """What the browser is told of it."""
+        return super().get_config(gr.Image)  # whose constructor names what the browser is told
+
+    def preprocess(self, payload: Any) -> Any:
+        """The path of the file as it was uploaded; whoever opens it says what is wrong."""
+        return None if payload is None else payload.path
+
+
+def told(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A handler whose errors are told to the person who asked, in one line."""
+
+    @wraps(function)
+    def answer(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except CaptionerError as error:
+            raise _told(error, arguments) from None
+
+    return answer
+
+
+def told_streaming(function: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """As `told`, for a handler that answers bit by bit."""
+
+    @wraps(function)
+    def answer(*arguments: Any) -> Iterator[Any]:
+        try:
+            yield from function(*arguments)
+        except CaptionerError as error:
+            raise _told(error, arguments) from None
+
+    return answer
+
+
+def _told(error: CaptionerError, arguments: tuple[Any, ...]) -> gr.Error:
+    paths = [text for text in arguments if isinstance(text, str) and os.sep in text]
+    return gr.Error(public_message(error, *paths), print_exception=False)
+
+
+def theme() -> gr.themes.Base:
+    """Calm: one accent, greys without a tint, the system's own fonts."""
+    fonts = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans KR", "sans-serif"]
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.amber,
+        neutral_hue=gr.themes.colors.zinc,
+        font=fonts,
+        font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"],
+        radius_size=gr.themes.sizes.radius_lg,
+    ).set(
+        color_accent="#b45309",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_400",
+        block_label_text_color="*neutral_700",
+        block_title_text_weight="500",
+        block_shadow="none",
+        button_primary_background_fill="#b45309",
+        button_primary_background_fill_hover="#92400e",
+        button_primary_background_fill_dark="#b45309",
+        button_primary_background_fill_hover_dark="#92400e",
+        button_primary_text_color="white",
+        button_primary_border_color="#b45309",
+        button_primary_border_color_dark="#b45309",
+        button_secondary_background_fill="*background_fill_primary",
+        button_secondary_background_fill_dark="*background_fill_primary",
+        button_secondary_border_color="*border_color_primary",
+        button_border_width="1px",
+        link_text_color="#92400e",
+        link_text_color_dark="#fbbf24",
+    )
+
+
+def build(captioner: Captioner) -> gr.Blocks:
+    """The page over one captioner, and its translator where the weights are there."""
+    return Page(Desk(captioner)).blocks
+
+
+class Page:
+    """The page's parts, put together once; nothing of a visitor is kept here."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.downloads = exports.Downloads()
+        self.examples = pictures.examples()
+        with gr.Blocks(
+            title="captioner", analytics_enabled=False, delete_cache=(3600, 86400)
+        ) as self.blocks:
+            self._state()
+            self._title()
+            with gr.Tabs():
+                with gr.Tab(I18N("tab_photo"), id="photo"):
+                    self._one_photo()
+                self._many()
+                self._translate()
+                with gr.Tab(I18N("tab_about"), id="about"):
+                    gr.Markdown(I18N("about"))
+                    gr.Markdown(_card(), elem_id="about")
+            self._endpoints()
+
+    def _state(self) -> None:
+        """What belongs to one visitor alone, kept by Gradio while their page is open."""
+        self.said = gr.State()  # the last caption of the photo
+        self.sentence_seen, self.paint_seen, self.inside_seen = gr.State(), gr.State(), gr.State()
+        self.many_said = gr.State()
+
+    def _title(self) -> None:
+        with gr.Column(elem_id="title", min_width=0):
+            gr.Markdown("# captioner")
+            gr.Markdown(I18N("tagline"))
+
+    def _one_photo(self) -> None:
+        with gr.Row():
+            with gr.Column(scale=1, elem_id="photo-column"):
+                self._photo()
+            with gr.Column(scale=3, elem_id="stage"), gr.Tabs():
+                with gr.Tab(I18N("tab_caption"), id="caption"):
+                    self._caption()
+                with gr.Tab(I18N("tab_sentence"), id="sentence") as tab:
+                    self._sentence(tab)
+                with gr.Tab(I18N("tab_paint"), id="paint") as tab:
+                    self._paint(tab)
+                with gr.Tab(I18N("tab_inside"), id="inside") as tab:
+                    self._inside(tab)
+
+    # The photo and how it is written about
+
+    def _photo(self) -> None:
+        self.photo = Photo(
+            label=I18N("photo"),
+            sources=["upload", "clipboard", "webcam"],
+            height=220,
+            buttons=[],
+            elem_id="photo",
+        )
+        strip = Drawing("strip", value=self.examples.value())
+        strip.select(
+            told(self._chosen_example), None, self.photo, api_name="_example", queue=False, **QUIET
+        )
+        with gr.Accordion(I18N("options"), open=False):
+            self.controls = _controls(self.desk.captioner.options())
+        draws = [self.controls[name] for name in DRAWING]
+        self.controls["sample"].input(
+            lambda on: [gr.update(visible=on)] * len(DRAWING),
+            self.controls["sample"],
+            draws,
+            api_name="_draws",
+            queue=False,
+            **QUIET,
+        )
+
+    def _chosen_example(self, event: gr.EventData) -> str:
+        return self.examples.path(event._data.get("index"))
+
+    def _settings(self, controls: Any) -> dict[str, Any]:
+        chosen = dict(zip(self.controls, controls, strict=True))
+        del chosen["compare"]
+        return settings_of(**chosen)
+
+    def _compared(self, controls: Any) -> bool:
+        return bool(dict(zip(self.controls, controls, strict=True))["compare"])
+
+    # Caption
+
+    def _caption(self) -> None:
+        self.viewer = Drawing("viewer", elem_id="caption-viewer")
+        with gr.Row(elem_id="under"):
+            self.to = self._languages()
+            for kind in ("sheet", "json", "html"):
+                self._download(kind)
+        inputs = [self.photo, self.to, *self.controls.values()]
+        outputs = [self.viewer, self.said]
+        latest: dict[str, Any] = {"trigger_mode": "always_last", **ASKING}
+        self.photo.change(told_streaming(self._write), inputs, outputs, api_name="_write", **latest)
+        for name, control in self.controls.items():
+            listen = control.release if isinstance(control, gr.Slider) else control.input
+            listen(
+                told_streaming(self._write), inputs, outputs, api_name=f"_write_{name}", **latest
+            )
+        self.viewer.select(
+            told_streaming(self._go_on), inputs, outputs, api_name="_go_on", **latest
+        )
+
+    def _write(
+        self, photo: str | None, to: str, *controls: Any
+    ) -> Iterator[tuple[View, Caption | None]]:
+        if photo is None:
+            yield self.desk.shown(None), None
+            return
+        settings = self._settings(controls)
+        try:
+            answers = self.desk.write(photo, compare=self._compared(controls), **settings)
+            yield from self._said_in(photo, to, answers)
+        except ImageError:  # the caption of the photo before must not stand beside it
+            yield self.desk.shown(None), None
+            raise
+
+    def _go_on(
+        self, event: gr.EventData, photo: str | None, to: str, *controls: Any
+    ) -> Iterator[tuple[View, Caption | None]]:
+        if photo is None:
+            return
+        before = [str(word) for word in event._data.get("before", [])]
+        word = str(event._data.get("word", ""))
+        answers = self.desk.write(photo, before=[*before, word], **self._settings(controls))
+        yield from self._said_in(photo, to, answers)
+
+    def _said_in(
+        self, photo: str, to: str, answers: Iterator[tuple[View, Caption]]
+    ) -> Iterator[tuple[View, Caption]]:
+        """The answers, and at their end the translation, if one is wanted."""
+        for value, said in answers:
+            yield value, said
+        if to:
+            yield self.desk.linked(value, photo, said, to), said
+
+    def _languages(self) -> Any:
+        """The choice of another language; without a translator, a note in its place."""
+        spoken = self.desk.languages()
+        if not spoken:
+            gr.Markdown(I18N("no_translation"), elem_classes="quiet")
+            return gr.State("")
+        choices = [(I18N("no_language"), ""), *((LANGUAGES.get(c, c), c) for c in spoken)]
+        to = gr.Radio(choices, value="", label=I18N("to"), elem_id="to", container=False)
+        to.input(
+            told(self._in_language),
+            [self.photo, self.said, to],
+            self.viewer,
+            api_name="_in_language",
+            **ASKING,
+        )
+        return to
+
+    def _in_language(self, photo: str | None, said: Caption | None, to: str) -> Any:
+        about = None if photo is None else _about(photo, said)
+        if photo is None or about is None:
+            return gr.skip()
+        return self.desk.in_language(photo, about, to)
+
+    def _download(self, kind: str) -> None:
+        """A button that makes a file of the caption, and a hidden one that fetches it."""
+        button = gr.Button(I18N(kind), size="sm", scale=0, min_width=120)
+        fetch = gr.DownloadButton(elem_id=f"fetch-{kind}", elem_classes="fetch")
+        button.click(
+            told(partial(self._file, kind)),
+            [self.said, self.viewer],
+            fetch,
+            api_name=f"_{kind}",
+            **QUIET,
+        ).success(None, js=f"() => document.querySelector('#fetch-{kind}').click()", **PRIVATE)
+
+    def _file(self, kind: str, said: Caption | None, shown: View | None) -> str:
+        if said is None:
+            raise ConfigError(_plain("need_photo"))
+        caption = exports.public(said)
+        made: dict[str, tuple[str, Callable[[], str | bytes]]] = {
+            "sheet": (".png", lambda: exports.sheet(caption)),
+            "json": (".json", lambda: exports.json_text(caption)),
+            "html": (".html", lambda: exports.page(shown or view(caption))),
+        }
+        suffix, make = made[kind]
+        return self.downloads.put(exports.file_name(caption, suffix), make())
+
+    # Your own sentence
+
+    def _sentence(self, tab: gr.Tab) -> None:
+        gr.Markdown(I18N("sentence_help"), elem_classes="quiet")
+        with gr.Row(elem_id="typed-row"):
+            typed = gr.Textbox(
+                label=I18N("sentence"),
+                placeholder=I18N("sentence_placeholder"),
+                max_length=400,
+                scale=5,
+                elem_id="typed",
+            )
+            ask = gr.Button(I18N("ask"), variant="primary", scale=0, min_width=100, elem_id="ask")
+        viewer = Drawing("viewer", elem_id="sentence-viewer")
+        outputs = [viewer, self.sentence_seen]
+        tab.select(
+            told(self._unexplained),
+            [self.photo, self.sentence_seen],
+            outputs,
+            api_name="_open_sentence",
+            **ASKING,
+        )
+        gr.on(
+            [typed.submit, ask.click],
+            told(self._explain),
+            [self.photo, typed],
+            outputs,
+            api_name="_explain",
+            **ASKING,
+        )
+
+    def _unexplained(self, photo: str | None, seen: str | None) -> Any:
+        return (gr.skip(), gr.skip()) if photo == seen else (self.desk.shown(photo), photo)
+
+    def _explain(self, photo: str | None, sentence: str) -> tuple[View, str]:
+        if photo is None:
+            raise ConfigError(_plain("need_photo"))
+        return self.desk.explain(photo, sentence)[0], photo
+
+    # What if
+
+    def _paint(self, tab: gr.Tab) -> None:
+        gr.Markdown(I18N("paint_help"), elem_classes="quiet")
+        viewer = Drawing("viewer", elem_id="paint-viewer")
+        controls = list(self.controls.values())
+        outputs = [viewer, self.paint_seen]
+        tab.select(
+            told(self._unpainted),
+            [self.photo, self.said, self.paint_seen, *controls],
+            outputs,
+            api_name="_open_paint",
+            **ASKING,
+        )
+        viewer.paint(
+            told(self._painted),
+            [self.photo, self.said, *controls],
+            outputs,
+            api_name="_paint",
+            trigger_mode="always_last",
+            **ASKING,
+        )
+
+    def _unpainted(self, photo: str | None, said: Caption | None, seen: Any, *controls: Any) -> Any:
+        if photo is None:
+            return self.desk.shown(None), None
+        if said is not None and seen == (photo, said.text):
+            return gr.skip(), gr.skip()
+        return self._repainted(photo, said, [], controls)
+
+    def _painted(
+        self, event: gr.EventData, photo: str | None, said: Caption | None, *controls: Any
+    ) -> Any:
+        if photo is None:
+            return gr.skip(), gr.skip()
+        return self._repainted(photo, said, event._data.get("strokes"), controls)
+
+    def _repainted(self, photo: str, said: Caption | None, strokes: Any, controls: Any) -> Any:
+        value, caption = self.desk.paint(
+            photo, _about(photo, said), strokes, **self._settings(controls)
+        )
+        return value, (photo, caption.text)
+
+    # Inside one step
+
+    def _inside(self, tab: gr.Tab) -> None:
+        gr.Markdown(I18N("inside_help"), elem_classes="quiet")
+        viewer = Drawing("steps", elem_id="inside-viewer")
+        tab.select(
+            told(self._looked_inside),
+            [self.photo, self.said, self.inside_seen],
+            [viewer, self.inside_seen],
+            api_name="_open_inside",
+            **ASKING,
+        )
+
+    def _looked_inside(self, photo: str | None, said: Caption | None, seen: Any) -> Any:
+        about = None if photo is None else _about(photo, said)
+        if photo is None or about is None:
+            return {}, None
+        if seen == (photo, about.text):
+            return gr.skip(), gr.skip()
+        return self.desk.inside(photo, about.text), (photo, about.text)
+
+    # Many photos
+
+    def _many(self) -> None:
+        with gr.Tab(I18N("tab_many"), id="many"):
+            gr.Markdown(I18N("many_help"), elem_classes="quiet")
+            with gr.Row():
+                with gr.Column(scale=1, elem_classes="side"):
+                    photos = gr.File(
+                        label=I18N("files"), file_count="multiple", height=150, elem_id="files"
+                    )
+                    start = gr.Button(I18N("start"), variant="primary")
+                    with gr.Accordion(I18N("import"), open=False):
+                        gr.Markdown(I18N("import_help"), elem_classes="quiet")
+                        lines = gr.File(label=I18N("import_file"), height=110, elem_id="lines")
+                        grounds = gr.File(
+                            label=I18N("import_photos"), file_count="multiple", height=110
+                        )
+                        opened = gr.Button(I18N("open"))
+                    for kind in ("csv", "jsonl", "zip"):
+                        self._download_many(kind)
+                with gr.Column(scale=3):
+                    table = Drawing("table", elem_id="table")
+                    viewer = Drawing("viewer", elem_id="many-viewer", visible=False)
+        outputs = [table, self.many_said, viewer]
+        start.click(
+            told_streaming(self._caption_many),
+            photos,
+            outputs,
+            api_name="_many",
+            concurrency_id="many",
+            concurrency_limit=1,
+            **QUIET,
+        )
+        opened.click(told(self._imported), [lines, grounds], outputs, api_name="_import", **QUIET)
+        table.select(told(self._row), self.many_said, viewer, api_name="_row", **QUIET)
+
+    def _caption_many(self, files: list[str] | None) -> Iterator[Any]:
+        if not files:
+            raise ConfigError(_plain("need_files"))
+        for progress in batches.caption_many(self.desk.captioner, files):
+            yield _table(progress), progress.captions, gr.update(visible=False)
+
+    def _imported(self, lines: str | None, photos: list[str] | None) -> Any:
+        if lines is None:
+            raise ConfigError(_plain("need_lines"))
+        named = {exports.base_name(path): path for path in photos or []}
+        found = imports.read(lines, named)
+        for key, count in (("greyed", found.without_photo), ("rescaled", found.rescaled)):
+            if count:
+                gr.Info(_plain(key).format(count=count))
+        rows = batches.rows(found.captions)
+        progress = batches.Progress(len(rows), len(rows), rows, found.captions)
+        return _table(progress), found.captions, gr.update(visible=False)
+
+    def _row(self, event: gr.EventData, captions: Sequence[Caption] | None) -> Any:
+        index = event._data.get("index")
+        if not captions or not isinstance(index, int) or not 0 <= index < len(captions):
+            return gr.skip()
+        caption = captions[index]
+        if caption.error is not None:
+            return gr.update(visible=False)
+        value = view(caption, open_photo(caption.source, side=LONGEST))
+        return gr.update(value={**value, "fixed": True}, visible=True)
+
+    def _download_many(self, kind: str) -> None:
+        button = gr.Button(I18N(kind), size="sm")
+        fetch = gr.DownloadButton(elem_id=f"fetch-{kind}", elem_classes="fetch")
+        button.click(
+            told(partial(self._file_of_many, kind)),
+            self.many_said,
+            fetch,
+            api_name=f"_{kind}",
+            **QUIET,
+        ).success(None, js=f"() => document.querySelector('#fetch-{kind}').click()", **PRIVATE)
+
+    def _file_of_many(self, kind: str, captions: Sequence[Caption] | None) -> str:
+        if not captions:
+            raise ConfigError(_plain("need_files"))
+        if kind == "zip":
+            target = self.downloads.reserve("captions.zip")
+            for _ in exports.archive(captions, target):
+                pass
+            return str(target)
+        text = exports.csv_table(captions) if kind == "csv" else exports.json_lines(captions)
+        return self.downloads.put(f"captions.{kind}", text)
+
+    # Translate
+
+    def _translate(self) -> None:
+        with gr.Tab(I18N("tab_translate"), id="translate"):
+            if self.desk.translator is None:
+                gr.Markdown(I18N("no_weights"), elem_classes="quiet")
+                return
+            spoken = self.desk.translator.languages
+            gr.Markdown(I18N("translate_help"), elem_classes="quiet")
+            with gr.Row():
+                with gr.Column(scale=1, elem_classes="side"):
+                    text = gr.Textbox(
+                        label=I18N("text"),
+                        placeholder=I18N("text_placeholder"),
+                        lines=3,
+                        max_length=2000,
+                        elem_id="text",
+                    )
+                    named = [(LANGUAGES.get(code, code), code) for code in spoken.sources]
+                    source = gr.Dropdown(
+                        [(I18N("guess"), ""), *named], value="", label=I18N("source")
+                    )
+                    named = [(LANGUAGES.get(code, code), code) for code in spoken.targets]
+                    first = next((c for c in spoken.targets if c != LANGUAGE), spoken.targets[0])
+                    to = gr.Dropdown(named, value=first, label=I18N("target"))
+                    go = gr.Button(I18N("translate"), variant="primary")
+                with gr.Column(scale=3):
+                    linked = Drawing("pairs", elem_id="pairs")
+                    with gr.Accordion(I18N("tab_inside"), open=False):
+                        steps = Drawing("steps", elem_id="translation-steps")
+        gr.on(
+            [go.click, text.submit],
+            told(self._translated),
+            [text, to, source],
+            [linked, steps],
+            api_name="_translate",
+            **ASKING,
+        )
+
+    def _translated(self, text: str, to: str, source: str) -> tuple[View, View]:
+        linked = self.desk.translate(text, to, source)
+        return linked, self.desk.inside_translation(text, to, source)
+
+    # For programs
+
+    def _endpoints(self) -> None:
+        """The public endpoints, over components that nobody sees."""
+        answers = endpoints.Endpoints(self.desk.captioner, self.desk.translator)
+        photo, result = Photo(visible=False), gr.JSON(visible=False)
+        text, to, source = (gr.Textbox(visible=False) for _ in range(3))
+        beam, count, most = (gr.Number(value, visible=False) for value in (None, 1, None))
+        maps = gr.Checkbox(True, visible=False)
+        public: dict[str, Any] = {"concurrency_id": MODEL, "show_progress": "hidden"}
+
+        def named(name: str, function: Callable[..., Any], inputs: list[Any], **more: Any) -> None:
+            button = gr.Button(visible=False)
+            button.click(function, inputs, result, api_name=name, **{**public, **more})
+
+        named("caption", told(answers.caption), [photo, beam, count, most, maps, to])
+        named("caption_batch", answers.caption_batch, [photo, maps], batch=True, max_batch_size=16)
+        named("explain", told(answers.explain), [photo, text, maps])
+        named("translate", told(answers.translate), [text, to, source])
+
+
+def _about(photo: str, said: Caption | None) -> Caption | None:
+    """The caption, if it is about this photo and not about the one before."""
+    return said if said is not None and said.source == photo else None
+
+
+def _table(progress: batches.Progress) -> View:
+    rows = [dataclasses.asdict(row) for row in progress.rows]
+    counts = {"done": progress.done, "total": progress.total, "failed": progress.failed}
+    return {**counts, "rows": rows}
+
+
+def _controls(options: SearchOptions) -> dict[str, Any]:
+    """The page's controls for decoding, by the name of the setting each belongs to."""
+    return {
+        "beam_size": gr.Slider(
+            1, 10, options.beam_size, step=1, label=I18N("beam_size"), info=I18N("beam_size_info")
+        ),
+        "n_best": gr.Slider(1, 5, 1, step=1, label=I18N("n_best")),
+        "compare": gr.Checkbox(False, label=I18N("compare")),
+        "max_length": gr.Slider(3, 40, options.max_length, step=1, label=I18N("max_length")),
+        "sample": gr.Checkbox(False, label=I18N("sample")),
+        "top_p": gr.Slider(0.05, 1, options.top_p, step=0.05, label=I18N("top_p"), visible=False),
+        "temperature": gr.Slider(0.1, 2, 1, step=0.1, label=I18N("temperature"), visible=False),
+        "seed": gr.Slider(0, 99, 0, step=1, label=I18N("seed"), visible=False),
+    }
+
+
+def _plain(key: str) -> str:
+    """A text in both languages, where the browser cannot choose."""
+    return " · ".join(words[key] for words in assets.strings().values())
+
+
+def _card() -> str:
+    """The model card of the weights that came along, its headings one level down.
+
+    A table's nameless columns get a name, for those who hear the page.
+    """
+    card = (files("captioner.checkpoints") / "caption.md").read_text(encoding="utf-8")
+    card = re.sub(r"^#", "##", card, flags=re.MULTILINE)
+    heads = re.compile(r"^\|.*\|(?=\n\|-)", re.MULTILINE)
+    return heads.sub(lambda head: re.sub(r"\|\s*(?=\|)", "| · ", head[0]), card)
+
+
+def serving(
+    captioner: Captioner,
+    *,
+    hosts: Sequence[str] = (),
+    auth: tuple[str, str] | None = None,
+) -> FastAPI:
+    """The whole application: the page, the endpoints and `/healthz`, ready to be served.
+
+    Args:
+        captioner: shared by all visitors.
+        hosts: names of this server that are answered to; none is any.
+        auth: a name and a password that visitors must give.
+    """
+    desk = Desk(captioner)
+    desk.warm_up()
+    blocks = Page(desk).blocks.queue(max_size=QUEUE, default_concurrency_limit=4)
+    health = {"captioner": True, "translator": desk.translator is not None}
+    return server.create(
+        lambda app: gr.mount_gradio_app(app, blocks, path="/", auth=auth, **mount_settings()),
+        health=lambda: health,
+        hosts=hosts,
+    )
+
+
+def mount_settings() -> dict[str, Any]:
+    """What `gradio.mount_gradio_app` is told besides the application and the page."""
+    return {
+        "theme": theme(),
+        "css": (files("captioner.ui") / "page.css").read_text(encoding="utf-8"),
+        "head": HEAD,
+        "i18n": I18N,
+        "footer_links": ["api", "settings"],
+        "show_error": False,
+        "max_file_size": UPLOAD,
+        "run_history": False,
+        "ssr_mode": False,
+        "enable_monitoring": False,
+    }

@@ -1,0 +1,569 @@
+"""What the page does, as plain functions: photos and words in, plain values for the viewers out.
+
+Nothing here knows Gradio. A viewer's value is a JSON object: the photo as a JPEG of at most
+`LONGEST` pixels, and the maps as bytes on one shared colour scale, so that every picture is drawn
+in the browser.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import io
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from captioner import render
+from captioner.config import SearchOptions
+from captioner.errors import CaptionerError, CheckpointError, ConfigError
+from captioner.images import Geometry, open_photo
+from captioner.nn.attention import Memory
+from captioner.nn.encoders import ImageEncoder, normalise
+from captioner.prediction import Caption, Captioner, Word, word_shares
+from captioner.search import Start
+from captioner.subwords import SPACE, UNREADABLE
+from captioner.text import EOS, SPECIALS
+from captioner.tracing import Trace, trace
+from captioner.translation import Translation, Translator
+
+LONGEST = 1024  # pixels of the longer side of what a browser gets to see
+QUALITY = 82  # of its JPEG
+REMEMBERED = 16  # photos whose features are kept, so that a second question is answered at once
+MOST_STROKES, MOST_POINTS = 400, 20_000  # of a painting
+STRIP = 64  # numbers of a vector that are drawn
+
+LANGUAGE = "en"  # of the captions
+END = ""  # how the end of a sentence reads for the viewer of one step; a full stop is a word there
+
+View = dict[str, Any]
+
+
+# Values for the viewers
+
+
+def view(
+    caption: Caption,
+    photo: Image.Image | None = None,
+    *,
+    others: Sequence[tuple[str, Caption]] = (),
+    title: str = "",
+    busy: bool = False,
+) -> View:
+    """The viewer's value for a caption.
+
+    Args:
+        caption: with its maps.
+        photo: what to draw on; left out, the caption's own.
+        others: more captions of the same photo with what each is called, shown as cards behind
+            the caption's own; all share one colour scale.
+        title: what the caption's own card is called.
+        busy: more words are to come.
+    """
+    everything = [caption, *(other for _, other in others)]
+    peak = _peak(everything)
+    value = {
+        **blank(caption.photo() if photo is None else photo),
+        **_sentence(caption, peak),
+        "grid": list(caption.maps.shape[1:]),
+        "peak": peak,
+        "busy": busy,
+    }
+    if others:
+        named = [(title, caption), *others]
+        value["choices"] = [{"title": name, **_sentence(c, peak)} for name, c in named]
+    return value
+
+
+def blank(photo: Image.Image | None) -> View:
+    """The viewer's value for a photo that nothing has been said about yet."""
+    if photo is None:
+        return {"photo": "", "words": []}
+    shown = photo.copy()
+    shown.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+    return {"photo": data_url(shown), "size": list(shown.size), "words": []}
+
+
+def data_url(picture: Image.Image) -> str:
+    """A picture as a JPEG in a URL, without any of the file's own data."""
+    buffer = io.BytesIO()
+    plain = picture.convert("RGB")
+    plain.info = {}
+    plain.save(buffer, "JPEG", quality=QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def _peak(captions: Sequence[Caption]) -> float:
+    maps = [caption.maps for caption in captions if len(caption.maps)]
+    return render.shared_peak(np.concatenate(maps)) if maps else 1.0
+
+
+def _sentence(caption: Caption, peak: float) -> View:
+    return {
+        "caption": caption.text,
+        "log_prob": _rounded(caption.log_prob),
+        "words": [_word(word) for word in caption.words],
+        "maps": map_bytes(caption.maps, peak),
+        "spread": [] if not len(caption.maps) else render.spread(caption.maps).round(4).tolist(),
+    }
+
+
+def _word(word: Word) -> View:
+    return {
+        "text": word.text,
+        "prob": None if word.prob is None else _rounded(word.prob),
+        "alternatives": [[text, _rounded(prob)] for text, prob in word.alternatives],
+        "known": word.known,
+    }
+
+
+def map_bytes(maps: NDArray[np.floating[Any]], peak: float) -> str:
+    """Maps (T, h, w) as base64 of T·h·w bytes; 255 is the shared peak and all above it."""
+    levels = np.minimum(np.asarray(maps, np.float64) / peak, 1) * 255
+    return base64.b64encode((levels + 0.5).astype(np.uint8).tobytes()).decode("ascii")
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+# Painting
+
+
+@dataclasses.dataclass(frozen=True)
+class Painting:
+    """What was painted over a photo; places are shares of its width and height."""
+
+    lines: tuple[tuple[float, tuple[tuple[float, float], ...]], ...] = ()  # (radius, points)
+    cells: tuple[int, ...] = ()  # row by row
+
+    @classmethod
+    def from_json(cls, strokes: object) -> Painting:
+        """The painting that a browser sent.
+
+        Raises:
+            ConfigError: it is none.
+        """
+        try:
+            assert isinstance(strokes, list)
+            lines = [(float(s["radius"]), _points(s["points"])) for s in strokes if "points" in s]
+            cells = tuple(int(s["cell"]) for s in strokes if "cell" in s)
+            count = sum(len(points) for _, points in lines)
+            assert len(strokes) <= MOST_STROKES
+            assert count <= MOST_POINTS
+            assert all(0 < radius < 1 for radius, _ in lines)
+        except (AssertionError, KeyError, TypeError, ValueError, OverflowError):
+            raise ConfigError(
+                f"the painting is damaged or has more than {MOST_STROKES} strokes; clear it and "
+                "paint again"
+            ) from None
+        return cls(tuple(lines), cells)
+
+    def __bool__(self) -> bool:
+        return bool(self.lines or self.cells)
+
+    def over(self, photo: Image.Image, grid: tuple[int, int]) -> Image.Image:
+        """A copy of the photo, covered with its mean colour where it was painted."""
+        painted = photo.convert("RGB").copy()
+        pen, fill = ImageDraw.Draw(painted), mean_colour(photo)
+        width, height = painted.size
+        for radius, points in self.lines:
+            around = radius * max(width, height)
+            places = [(x * width, y * height) for x, y in points]
+            pen.line(places, fill=fill, width=max(1, round(2 * around)), joint="curve")
+            for x, y in places:
+                pen.ellipse((x - around, y - around, x + around, y + around), fill=fill)
+        geometry = Geometry((width, height), grid)
+        for cell in self.cells:
+            if 0 <= cell < grid[0] * grid[1]:
+                left, top, right, bottom = geometry.box(*divmod(cell, grid[1]))
+                pen.rectangle((round(left), round(top), round(right) - 1, round(bottom) - 1), fill)
+        return painted
+
+
+def _points(points: Sequence[Sequence[float]]) -> tuple[tuple[float, float], ...]:
+    found = tuple((float(x), float(y)) for x, y in points)
+    assert found
+    assert all(0 <= x <= 1 and 0 <= y <= 1 for x, y in found)
+    return found
+
+
+def mean_colour(photo: Image.Image) -> tuple[int, int, int]:
+    """The photo's mean colour, which says least about what it covers."""
+    red, green, blue = photo.convert("RGB").resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))  # type: ignore[misc]
+    return int(red), int(green), int(blue)
+
+
+# The desk at which visitors' questions are answered
+
+
+class Remembering(torch.nn.Module):
+    """An image encoder that remembers its last answers about single photos."""
+
+    def __init__(self, encoder: ImageEncoder, size: int = REMEMBERED) -> None:
+        super().__init__()
+        self.encoder, self.size = encoder, size
+        self.answers: OrderedDict[bytes, Memory] = OrderedDict()
+        self.lock = threading.Lock()
+
+    def forward(self, photos: torch.Tensor) -> Memory:
+        """The memory of normalised photos (B, 3, S, S)."""
+        if len(photos) != 1:
+            return self._asked(photos)
+        key = hashlib.sha256(photos.cpu().numpy().tobytes()).digest()
+        with self.lock:
+            known = self.answers.get(key)
+            if known is not None:
+                self.answers.move_to_end(key)
+                return known
+        memory = self._asked(photos)
+        with self.lock:
+            self.answers[key] = memory
+            while len(self.answers) > self.size:
+                self.answers.popitem(last=False)
+        return memory
+
+    def _asked(self, photos: torch.Tensor) -> Memory:
+        memory: Memory = self.encoder(photos)
+        return memory
+
+
+class Desk:
+    """Answers the page's questions with one captioner and, where there is one, one translator.
+
+    It keeps nothing of a visitor but the features of the last few photos, by their content.
+    """
+
+    def __init__(self, captioner: Captioner) -> None:
+        if not isinstance(captioner.model.encoder, Remembering):
+            captioner.model.encoder = Remembering(captioner.model.encoder)  # type: ignore[assignment]
+        self.captioner = captioner
+        self.translator = translator_of(captioner)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w), the same for every photo."""
+        size = self.captioner.preprocess.size
+        grid = self._memory(Image.new("RGB", (size, size))).grid
+        assert grid is not None
+        return grid
+
+    def warm_up(self) -> None:
+        """Captions an empty picture, so that the first visitor does not wait for torch to start."""
+        size = self.captioner.preprocess.size
+        self.captioner(Image.new("RGB", (size, size)))
+
+    def shown(self, photo: str | None) -> View:
+        """The viewer's value for a photo alone."""
+        if photo is None:
+            return blank(None)
+        value = blank(open_photo(photo, side=LONGEST))
+        return {**value, "grid": list(self.grid)}
+
+    def write(
+        self, photo: str, *, before: Sequence[str] = (), compare: bool = False, **settings: Any
+    ) -> Iterator[tuple[View, Caption]]:
+        """Captions a photo; greedy and sampled sentences grow word by word.
+
+        Args:
+            photo: path.
+            before: words that the caption must start with; `.` as the last of them ends it there.
+            compare: put greedy decoding's sentence beside that of the beam.
+            settings: fields of `SearchOptions`.
+
+        Yields:
+            the viewer's value and the caption; the last is the finished one.
+        """
+        settings = self._ending(before, settings)
+        words = [word for word in before if word != "."]
+        options = self.captioner.options(**settings)
+        shown = open_photo(photo, side=LONGEST)
+        if (options.beam_size == 1 or options.sample) and len(words) < options.max_length:
+            for caption in self._growing(photo, words, settings, options.max_length):
+                yield view(caption, shown, busy=True), caption
+        prefix = " ".join(words)
+        caption = self.captioner(photo, prefix=prefix, **settings)
+        others, title = _ranked(caption), "1"
+        if compare and not options.sample and options.beam_size > 1:
+            title = f"beam {options.beam_size}"
+            greedy = self.captioner(photo, prefix=prefix, **{**settings, **_GREEDY})
+            others.append(("greedy", greedy))
+        yield view(caption, shown, others=others, title=title), caption
+
+    def _ending(self, before: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings; after a chosen full stop, no word may follow."""
+        if not before or before[-1] != ".":
+            return dict(settings)
+        if len(before) < 2:
+            raise ConfigError("a sentence needs a word before its full stop; choose a word")
+        return {**settings, "max_length": len(before) - 1}
+
+    def _growing(
+        self, photo: str, words: Sequence[str], settings: Mapping[str, Any], most: int
+    ) -> Iterator[Caption]:
+        """The sentence after each word: the same draws and the same words as in one go."""
+        small = open_photo(photo, side=self.captioner.preprocess.size)
+        said = list(words)
+        while len(said) < most:
+            one_more = {**settings, "max_length": len(said) + 1, "n_best": 1}
+            caption = self.captioner(small, prefix=" ".join(said), **one_more)
+            texts = [word.text for word in caption.words]
+            if len(texts) <= len(said) or texts[: len(said)] != said:
+                return
+            said = texts
+            yield caption
+
+    def explain(self, photo: str, sentence: str) -> tuple[View, Caption]:
+        """What the model thinks of a sentence about a photo."""
+        caption = self.captioner.explain(photo, sentence)
+        value = view(caption, open_photo(photo, side=LONGEST))
+        return {**value, "fixed": True}, caption
+
+    def paint(
+        self, photo: str, said: Caption | None, strokes: object, **settings: Any
+    ) -> tuple[View, Caption]:
+        """Captions a photo again with a part painted over, and asks what the old words are worth.
+
+        Args:
+            photo: path.
+            said: the caption of the whole photo; left out, the photo is captioned first.
+            strokes: what the browser sent, see `Painting`.
+            settings: fields of `SearchOptions`.
+
+        Returns:
+            the viewer's value, whose `moved` holds the old words with their probability before and
+            after, and the old caption.
+        """
+        painting = Painting.from_json(strokes)
+        said = self.captioner(photo, **settings) if said is None else said
+        shown = open_photo(photo, side=LONGEST)
+        grid = (said.maps.shape[1], said.maps.shape[2])
+        if not painting:
+            value = {**view(said, shown), "fixed": True}
+            return {**value, "paint": True, "fill": list(mean_colour(shown))}, said
+        painted = painting.over(open_photo(photo, side=self.captioner.preprocess.size), grid)
+        now = self.captioner(painted, **settings)
+        after = self.captioner.explain(painted, " ".join(word.text for word in said.words))
+        peak = _peak([now, said])
+        value = {**view(now, shown), **_sentence(now, peak), "peak": peak, "fixed": True}
+        value["moved"] = {**_sentence(said, peak), "words": _moved(said.words, after.words)}
+        return {**value, "paint": True, "fill": list(mean_colour(shown))}, said
+
+    def languages(self) -> tuple[str, ...]:
+        """What a caption can be translated into; none where the weights did not come along."""
+        if self.translator is None:
+            return ()
+        spoken = self.translator.languages
+        return tuple(to for source, to in spoken.directions if source == LANGUAGE)
+
+    def in_language(self, photo: str, said: Caption, to: str) -> View:
+        """The viewer's value for a caption with its translation below, word linked to word.
+
+        Args:
+            photo: path.
+            said: what the model wrote about it.
+            to: language, such as `de`; empty for none.
+
+        Raises:
+            ConfigError: there is no translator, or it does not speak the language.
+        """
+        shown = open_photo(photo, side=LONGEST)
+        value = view(said, shown, others=_ranked(said), title="1")
+        return self.linked(value, photo, said, to) if to else value
+
+    def linked(self, value: View, photo: str, said: Caption, to: str) -> View:
+        """A caption's value with the translation of its words."""
+        if self.translator is None:
+            raise ConfigError("the weights for translation are not there")
+        words = " ".join(word.text for word in said.words)
+        # Every word is given, and the end is all that is left to say.
+        length = len(said.words)
+        other = self.captioner(photo, prefix=words, max_length=length, n_best=1, to=to)
+        return {**value, "links": links(other, value["peak"])}
+
+    def translate(self, text: str, to: str, source: str = "") -> View:
+        """The value of the viewer of linked words.
+
+        Raises:
+            ConfigError: there is no translator, or it cannot translate this.
+        """
+        translator = self._translator()
+        if not text.strip():
+            raise ConfigError("there is nothing to translate; write a sentence")
+        found = translator(text, to=to, source_language=source or None)
+        return pairs(found)
+
+    def inside_translation(self, text: str, to: str, source: str = "") -> View:
+        """Every step of a translation, for the viewer of one step; a step is a piece of a word."""
+        translator = self._translator()
+        found = translator(text, to=to, source_language=source or None)
+        read = translator.subwords.encode(text).ids
+        said = translator.subwords.encode(found.text).ids
+        memory = translator.model.encoder(
+            torch.tensor([[*read, EOS]], device=translator.device), torch.tensor([len(read) + 1])
+        )
+        steps_found = trace(
+            translator.model.decoder, memory, said, start=Start(translator.subwords.start(to))
+        )
+        names = [[_piece(translator, number) for number in row] for row in steps_found.tokens]
+        value = steps(steps_found, [_piece(translator, number) for number in said], names)
+        positions = [*(_piece(translator, number) for number in read), END]
+        return {"photo": "", "positions": positions, "language": to, **value}
+
+    def _translator(self) -> Translator:
+        if self.translator is None:
+            raise ConfigError("the weights for translation are not there")
+        return self.translator
+
+    def inside(self, photo: str, sentence: str) -> View:
+        """Every step of a sentence about a photo, for the viewer of one step."""
+        caption = self.captioner.explain(photo, sentence)
+        memory = self._memory(open_photo(photo, side=self.captioner.preprocess.size))
+        texts = [word.text for word in caption.words]
+        found = trace(self.captioner.model.decoder, memory, self.captioner.vocabulary.encode(texts))
+        shown = blank(open_photo(photo, side=LONGEST))
+        names = [
+            [self.captioner.vocabulary.words[token] for token in row]
+            for row in found.tokens.tolist()
+        ]
+        return {**shown, "grid": list(memory.grid or ()), **steps(found, texts, names)}
+
+    @torch.inference_mode()
+    def _memory(self, photo: Image.Image) -> Memory:
+        preprocess = self.captioner.preprocess
+        pixels = torch.from_numpy(preprocess.pixels(photo)).unsqueeze(0).to(self.captioner.device)
+        memory: Memory = self.captioner.model.encoder(
+            normalise(pixels, preprocess.mean, preprocess.std)
+        )
+        return memory
+
+
+_GREEDY = {"beam_size": 1, "n_best": 1}
+
+
+def _ranked(caption: Caption) -> list[tuple[str, Caption]]:
+    return [(str(rank), other) for rank, other in enumerate(caption.n_best, 2)]
+
+
+def _moved(before: Sequence[Word], after: Sequence[Word]) -> list[View]:
+    return [
+        {**_word(old), "after": None if new.prob is None else _rounded(new.prob)}
+        for old, new in zip(before, after, strict=True)
+    ]
+
+
+def steps(found: Trace, words: Sequence[str], names: Sequence[Sequence[str]]) -> View:
+    """A trace as plain values, a step for each word and one for the end.
+
+    Args:
+        found: the trace.
+        words: of the sentence.
+        names: the likeliest next words of each step, best first.
+    """
+    said = [*words, END]
+    return {
+        "words": said,
+        "lengths": _list(found.lengths),
+        "steps": [
+            {
+                "read": words[number - 1] if number else "",
+                "query": _list(found.queries[number][:STRIP]),
+                "query_size": found.queries.shape[1],
+                "query_length": _rounded(float(np.linalg.norm(found.queries[number]))),
+                "scores": _list(found.scores[number]),
+                "weights": _list(found.weights[number]),
+                "gate": None if found.gates is None else _rounded(float(found.gates[number])),
+                "context": _list(found.contexts[number][:STRIP]),
+                "context_size": found.contexts.shape[1],
+                "next": [
+                    [END if name == SPECIALS[EOS] else name, _rounded(prob)]
+                    for name, prob in zip(names[number], found.probs[number], strict=True)
+                ],
+            }
+            for number in range(len(said))
+        ],
+    }
+
+
+def _piece(translator: Translator, number: int) -> str:
+    if number < len(SPECIALS):
+        return END if number == EOS else UNREADABLE
+    return translator.subwords.pieces[number].replace(SPACE, " ").strip() or "\u2423"
+
+
+def links(said: Caption, peak: float) -> View:
+    """The lower line of the viewer: a translated caption, linked to the words above it."""
+    assert said.translation is not None
+    assert said.original is not None
+    above = [word.text for word in said.original.words]
+    return {
+        **_sentence(said, peak),
+        "alignment": _rows(word_shares(said.translation, above)),
+        "language": said.translation.target_language,
+    }
+
+
+def pairs(found: Translation) -> View:
+    """The value of the viewer of linked words."""
+    return {
+        "source_words": list(found.source_words),
+        "words": [_word(word) for word in found.words],
+        "alignment": _rows(found.alignment),
+        "end_mass": _list(found.end_mass),
+        "caption": found.text,
+        "source_language": found.source_language,
+        "target_language": found.target_language,
+        "guessed": found.guessed,
+        "log_prob": _rounded(found.log_prob),
+    }
+
+
+def _rows(values: NDArray[np.floating[Any]]) -> list[list[float]]:
+    return [_list(row) for row in values]
+
+
+def _list(values: NDArray[np.floating[Any]]) -> list[float]:
+    return [_rounded(float(value)) for value in values]
+
+
+def settings_of(**controls: Any) -> dict[str, Any]:
+    """Decoding settings from the page's controls, numbers made whole where they must be.
+
+    Raises:
+        ConfigError: a setting is out of range.
+    """
+    whole = ("beam_size", "max_length", "n_best", "seed")
+    settings: dict[str, Any] = {
+        name: int(value) if name in whole and value is not None else value
+        for name, value in controls.items()
+    }
+    if not settings.get("sample"):
+        for name in ("top_p", "temperature", "seed"):
+            settings.pop(name, None)
+        settings["beam_size"] = max(settings.get("beam_size", 1), settings.get("n_best", 1))
+    SearchOptions(**{k: v for k, v in settings.items() if v is not None})
+    return settings
+
+
+def public_message(error: CaptionerError, *paths: str | None) -> str:
+    """An error's one line without the server's own folders."""
+    message = str(error)
+    for path in filter(None, paths):
+        message = message.replace(str(path), Path(str(path)).name)
+    return message
+
+
+def translator_of(captioner: Captioner) -> Translator | None:
+    """The captioner's translator; None where its weights did not come along."""
+    try:
+        return captioner.translator
+    except CheckpointError:
+        return None

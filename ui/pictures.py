@@ -1,0 +1,108 @@
+"""The page's examples: photographs that came along with packages, and scenes the project draws."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from captioner import examples as photographs
+from captioner import scenes
+from captioner.errors import ConfigError, ImageError
+from captioner.images import open_photo
+from captioner.ui.handlers import data_url
+
+THUMBNAIL = 128  # pixels
+SCENES = (3, 11, 24, 38)  # indices of drawn scenes
+_KOREAN = {
+    "lion": "사자",
+    "cheetah": "치타",
+    "tower": "탑",
+    "cat": "고양이",
+    "coffee": "커피",
+    "astronaut": "우주인",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One example."""
+
+    name: str
+    name_ko: str
+    credit: str
+    path: Path
+
+
+class Examples:
+    """Pictures to start with, found once."""
+
+    def __init__(self, pictures: Sequence[Picture]) -> None:
+        self.pictures = tuple(pictures)
+
+    def value(self) -> dict[str, Any]:
+        """The strip's value: a thumbnail, a name and a credit each."""
+        return {
+            "pictures": [
+                {
+                    "name": picture.name,
+                    "name_ko": picture.name_ko,
+                    "credit": picture.credit,
+                    "thumbnail": _thumbnail(picture.path),
+                }
+                for picture in self.pictures
+            ]
+        }
+
+    def path(self, index: object) -> str:
+        """Where an example lies.
+
+        Raises:
+            ConfigError: there is no such example.
+        """
+        if not isinstance(index, int) or not 0 <= index < len(self.pictures):
+            raise ConfigError(f"there is no example {index!r}; choose one of the pictures")
+        return str(self.pictures[index].path)
+
+
+def examples() -> Examples:
+    """The photographs that are there, then a few drawn scenes in a folder that goes at the end."""
+    found = [_photograph(example, path) for example, path in photographs.found()]
+    return Examples([picture for picture in found if picture is not None] + _drawn())
+
+
+def _photograph(example: photographs.Example, path: Path) -> Picture | None:
+    try:
+        open_photo(path, side=THUMBNAIL)
+    except ImageError:  # another version of the package may hold a file we cannot open
+        return None
+    credit = f"{example.name}: {example.credit}, {example.licence}"
+    return Picture(example.name, _KOREAN.get(example.name, example.name), credit, path)
+
+
+def _drawn() -> list[Picture]:
+    folder = Path(tempfile.mkdtemp(prefix="captioner-scenes-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    drawn = []
+    for number, index in enumerate(SCENES, 1):
+        scene = scenes.draw(1, index, (384, 384))
+        path = folder / f"scene-{number}.png"
+        scene.picture.save(path)
+        drawn.append(
+            Picture(f"drawn scene {number}", f"그린 장면 {number}", scene.captions[0], path)
+        )
+    return drawn
+
+
+def _thumbnail(path: Path) -> str:
+    photo = open_photo(path, side=THUMBNAIL)
+    side = min(photo.size)
+    left, top = (photo.width - side) // 2, (photo.height - side) // 2
+    square = photo.crop((left, top, left + side, top + side))
+    return data_url(square.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS))
