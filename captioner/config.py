@@ -114,6 +114,9 @@ class AttentionConfig:
         choices=("before", "after"),
     )
     size: int = setting(512, "hidden size of the additive score")
+    heads: int = setting(
+        1, "heads that look at once, each at projections of its own (Vaswani et al. 2017, §3.2.2)"
+    )
     input_feeding: bool = setting(
         False,
         "with the query after the step: read the previous step's context together with the word "
@@ -126,7 +129,12 @@ class AttentionConfig:
     )
 
     def __post_init__(self) -> None:
-        _positive(self, "size")
+        _positive(self, "size", "heads")
+        if self.heads > 1 and self.score != "scaled_dot":
+            raise ConfigError(
+                f"attention.heads is {self.heads}, and heads compare by scaled_dot, but "
+                f'attention.score is {self.score}; set score = "scaled_dot", or heads = 1'
+            )
         if self.every_step and self.score != "none":
             raise ConfigError(
                 "attention.every_step belongs to attention.score none; with "
@@ -169,8 +177,7 @@ class ModelConfig:
     decoder: DecoderConfig = setting(DecoderConfig, "the decoder")
 
     def __post_init__(self) -> None:
-        if self.attention.score in ("dot", "scaled_dot", "cosine"):
-            _equal_sizes(self.attention.score, self.encoder.feature_size, self.decoder.hidden_size)
+        _check_sizes(self.attention, self.encoder.feature_size, self.decoder.hidden_size)
 
 
 @dataclass(frozen=True)
@@ -208,16 +215,21 @@ class TranslationConfig:
     decoder: DecoderConfig = setting(lambda: DecoderConfig(dropout=0.3, gate=False), "the decoder")
 
     def __post_init__(self) -> None:
-        if self.attention.score in ("dot", "scaled_dot", "cosine"):
-            _equal_sizes(self.attention.score, self.encoder.feature_size, self.decoder.hidden_size)
+        _check_sizes(self.attention, self.encoder.feature_size, self.decoder.hidden_size)
 
 
-def _equal_sizes(score: str, feature_size: int, hidden_size: int) -> None:
-    if feature_size != hidden_size:
+def _check_sizes(attention: AttentionConfig, feature_size: int, hidden_size: int) -> None:
+    if attention.heads > 1:
+        if feature_size % attention.heads:
+            raise ConfigError(
+                f"attention.heads is {attention.heads}, which do not share encoder.feature_size "
+                f"{feature_size} evenly; choose a divisor of it"
+            )
+    elif attention.score in ("dot", "scaled_dot", "cosine") and feature_size != hidden_size:
         raise ConfigError(
-            f"attention.score {score} compares vectors of one size, but encoder.feature_size is "
-            f"{feature_size} and decoder.hidden_size {hidden_size}; make them equal, or choose "
-            "general or additive"
+            f"attention.score {attention.score} compares vectors of one size, but "
+            f"encoder.feature_size is {feature_size} and decoder.hidden_size {hidden_size}; make "
+            "them equal, or choose general or additive"
         )
 
 

@@ -678,9 +678,7 @@ def _overlap(
     return np.clip(shared / (edges[1:] - edges[:-1]), 0, 1)
 
 
-def _crop_box(
-    smallest: float, draws: NDArray[np.float64]
-) -> tuple[float, float, float, float]:
+def _crop_box(smallest: float, draws: NDArray[np.float64]) -> tuple[float, float, float, float]:
     """(left, top, right, bottom), in shares, of a crop with an area in [smallest, 1].
 
     Of the aspect ratios 3/4 to 4/3 (to the photo's own) only those are drawn with which the crop

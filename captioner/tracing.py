@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from captioner.errors import ConfigError
-from captioner.nn.attention import Memory
+from captioner.nn.attention import Bottleneck, Memory
 from captioner.nn.decoder import Decoder, State, Step
 from captioner.search import Start, word_log_probs
 
@@ -53,8 +53,8 @@ def trace(
     Raises:
         ConfigError: the model attends to nothing, so there are no scores to show.
     """
-    score = getattr(decoder.attention, "score", None)
-    if score is None:
+    attention = decoder.attention
+    if isinstance(attention, Bottleneck):
         raise ConfigError("this model has no attention, so there is no step to look inside of")
     memory, state = decoder.start(memory)
     first = int(start.column(1, memory.values.device))
@@ -63,10 +63,7 @@ def trace(
         read = torch.tensor([token], device=memory.values.device)
         step = decoder.step(read, state, memory)
         query = _query(decoder, state, step)
-        energies = score(query, memory.keys)  # (1, N)
-        if memory.mask is not None:
-            energies = energies.masked_fill(~memory.mask, -torch.inf)
-        steps.append((query, energies, step))
+        steps.append((query, attention.energies(query, memory).mean(1), step))  # (1, N)
         state = step.state
     return _collected(memory, steps, start, alternatives)
 

@@ -1,12 +1,16 @@
-"""What many tests share: a tiny captioner with random weights, and a picture."""
+"""What many tests share: a tiny captioner with random weights, a picture, and a browser."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from benchmarks.page import FLAGS, chromium
 from captioner.checkpoint import Checkpoint
 from captioner.config import ModelConfig, SearchOptions, from_dict
 from captioner.images import Preprocess
@@ -48,3 +52,16 @@ def picture() -> Image.Image:
     """97×53 pixels, no two parts alike."""
     pixels = np.random.default_rng(3).integers(0, 256, (7, 13, 3), dtype=np.uint8)
     return Image.fromarray(pixels).resize((97, 53), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """The system's Chromium; not for the whole session, since it keeps an event loop running."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = chromium()
+    if path is None:
+        pytest.skip("there is no Chromium; Debian's package is called `chromium`")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=path, args=FLAGS)
+        yield opened
+        opened.close()

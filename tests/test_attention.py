@@ -21,6 +21,7 @@ from captioner.nn.attention import (
     Dot,
     General,
     Memory,
+    MultiHead,
 )
 
 K, N, D, SIZE = 5, 7, 11, 13
@@ -313,3 +314,69 @@ def test_the_grid_changes_no_weights() -> None:
     row = attention.prepare(Memory(values_of()))
     column = replace(row, grid=(N, 1))
     assert torch.equal(attention(queries, column).weights, attention(queries, row).weights)
+
+
+HEADS, HEAD = 3, 5  # a head's features
+
+
+def multi_head() -> tuple[MultiHead, torch.nn.MultiheadAttention]:
+    """Ours and torch's own with the same weights."""
+    torch.manual_seed(4)
+    own = MultiHead(OTHER_QUERY, HEADS * HEAD, HEADS)
+    theirs = torch.nn.MultiheadAttention(
+        HEADS * HEAD, HEADS, batch_first=True, kdim=HEADS * HEAD, vdim=HEADS * HEAD
+    )
+    with torch.no_grad():
+        theirs.in_proj_bias.zero_()
+        weights = [torch.eye(HEADS * HEAD), own.key.weight, own.value.weight]
+        theirs.in_proj_weight.copy_(torch.cat(weights))
+        theirs.in_proj_bias.copy_(
+            torch.cat([torch.zeros(HEADS * HEAD), own.key.bias, own.value.bias])
+        )
+        theirs.out_proj.weight.copy_(own.output.weight)
+        theirs.out_proj.bias.copy_(own.output.bias)
+    return own, theirs
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_multi_head_is_torchs_own(masked: bool) -> None:
+    own, theirs = multi_head()
+    queries, values = torch.randn(K, OTHER_QUERY), torch.randn(K, N, HEADS * HEAD)
+    mask = mask_of() if masked else None
+    found = own(queries, own.prepare(Memory(values, mask)))
+    context, weights = theirs(
+        own.query(queries).unsqueeze(1),  # torch's queries are of the memory's size
+        values,
+        values,
+        key_padding_mask=None if mask is None else ~mask,
+        average_attn_weights=False,
+    )
+    torch.testing.assert_close(found.context, context.squeeze(1))
+    torch.testing.assert_close(found.weights, weights.squeeze(2))
+    assert found.weights.shape == (K, HEADS, N)
+    if mask is not None:
+        assert (found.weights.transpose(1, 2)[~mask] == 0).all()
+
+
+def test_the_heads_of_a_selected_memory_are_selected_too() -> None:
+    own, _ = multi_head()
+    memory = own.prepare(Memory(torch.randn(K, N, HEADS * HEAD), mask_of()))
+    rows = torch.tensor([3, 0, 0])
+    queries = torch.randn(3, OTHER_QUERY)
+    found = own(queries, memory.select(rows))
+    for query, row, context in zip(queries, rows.tolist(), found.context, strict=True):
+        alone = own(query.unsqueeze(0), memory.select(torch.tensor([row])))
+        torch.testing.assert_close(alone.context[0], context)
+
+
+def test_heads_must_share_the_features_evenly() -> None:
+    with pytest.raises(ValueError, match="4 heads cannot share 11 features evenly"):
+        MultiHead(OTHER_QUERY, D, 4)
+
+
+def test_a_memory_masked_everywhere_is_an_error_for_heads_too() -> None:
+    own, _ = multi_head()
+    with pytest.raises(ValueError, match=r"memories \[1\] are masked everywhere"):
+        own.prepare(
+            Memory(torch.randn(2, N, HEADS * HEAD), torch.tensor([[True], [False]]).expand(2, N))
+        )

@@ -159,3 +159,22 @@ def test_override_refuses(path: str, text: str, message: str) -> None:
 def test_nothing_but_a_config_error(values: Any) -> None:
     with contextlib.suppress(ConfigError):
         assert isinstance(from_dict(Recipe, values), Recipe)
+
+
+@pytest.mark.parametrize(
+    ("attention", "message"),
+    [
+        (
+            {"heads": 2},
+            "heads is 2, and heads compare by scaled_dot, but attention.score",
+        ),
+        (
+            {"heads": 3, "score": "scaled_dot"},
+            "heads is 3, which do not share encoder.feature",
+        ),
+        ({"input_feeding": True}, "input_feeding brings the previous context into the next step"),
+    ],
+)
+def test_attention_settings_that_do_not_fit(attention: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        from_dict(ModelConfig, {"attention": attention})

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import re
-import shutil
 import zipfile
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -281,29 +280,6 @@ def test_how_many_photos_is_limited(tiny_captioner: Captioner, count: int) -> No
 
 
 # In a real browser, where there is one
-
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium")
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @dataclasses.dataclass

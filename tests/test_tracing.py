@@ -3,11 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from captioner.config import ModelConfig, from_dict
 from captioner.errors import ConfigError
-from captioner.nn.attention import Memory
+from captioner.nn.attention import Bottleneck, Memory
 from captioner.nn.decoder import Decoder
 from captioner.nn.model import build_model
 from captioner.search import Start, force
@@ -80,6 +79,6 @@ def test_another_start_and_what_may_never_follow(memory: Memory) -> None:
 
 def test_a_model_without_scores_is_told_apart(memory: Memory) -> None:
     decoder = _decoder()
-    decoder.attention = nn.Identity()  # type: ignore[assignment]
+    decoder.attention = Bottleneck(every_step=False)
     with pytest.raises(ConfigError, match="no attention, so there is no step to look inside"):
         trace(decoder, memory, [9])

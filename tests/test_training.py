@@ -661,9 +661,7 @@ def test_validation_photos_are_split_off_and_limited(world: Path) -> None:
 def test_the_learning_rate_climbs_and_falls(schedule: str) -> None:
     phase = PhaseConfig(epochs=5, warmup=0.2, final_rate=0.1, schedule=schedule)
     rates = [
-        loop._rate(phase, Position(0, epoch, step), 7)
-        for epoch in range(5)
-        for step in range(7)
+        loop._rate(phase, Position(0, epoch, step), 7) for epoch in range(5) for step in range(7)
     ]
     assert rates[:7] == pytest.approx([(n + 1) / 7 for n in range(7)])
     if schedule == "constant":

@@ -15,6 +15,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial, wraps
 from importlib.resources import files
+from secrets import token_hex
 from typing import Any
 
 import gradio as gr
@@ -217,8 +218,13 @@ class Page:
             elem_id="photo",
         )
         strip = Drawing("strip", value=self.examples.value())
+        self.chosen = gr.State()
         strip.select(
-            told(self._chosen_example), None, self.photo, api_name="_example", queue=False, **QUIET
+            told(self._chosen_example),
+            None,
+            [self.photo, self.chosen],
+            api_name="_example",
+            **QUIET,
         )
         with gr.Accordion(I18N("options"), open=False):
             self.controls = _controls(self.desk.captioner.options())
@@ -232,8 +238,9 @@ class Page:
             **QUIET,
         )
 
-    def _chosen_example(self, event: gr.EventData) -> str:
-        return self.examples.path(event._data.get("index"))
+    def _chosen_example(self, event: gr.EventData) -> tuple[str, str]:
+        """The example's path, and a token that differs from the one before."""
+        return self.examples.path(event._data.get("index")), token_hex(8)
 
     def _settings(self, controls: Any) -> dict[str, Any]:
         chosen = dict(zip(self.controls, controls, strict=True))
@@ -254,7 +261,9 @@ class Page:
         inputs = [self.photo, self.to, *self.controls.values()]
         outputs = [self.viewer, self.said]
         latest: dict[str, Any] = {"trigger_mode": "always_last", **ASKING}
-        self.photo.change(told_streaming(self._write), inputs, outputs, api_name="_write", **latest)
+        # A photo that replaces another fires `change` twice, and would be written about twice.
+        arrives = [self.photo.input, self.chosen.change]
+        gr.on(arrives, told_streaming(self._write), inputs, outputs, api_name="_write", **latest)
         for name, control in self.controls.items():
             listen = control.release if isinstance(control, gr.Slider) else control.input
             listen(

@@ -20,7 +20,8 @@ class Memory:
     values: Tensor  # (B, N, D)
     mask: Tensor | None = None  # (B, N) bool, True where a position is real; None: all are
     grid: tuple[int, int] | None = None  # (h, w) with h·w = N, for a photo
-    keys: Tensor | None = None  # (B, N, ·) what the score compares; written by `Attention.prepare`
+    keys: Tensor | None = None  # (B, N, ·) or (B, H, N, ·) what the score compares, and
+    contents: Tensor | None = None  # (B, H, N, D / H) what heads sum up; both written by `prepare`
     summary: Tensor | None = None  # (B, D) all positions in one vector, where the encoder sums up
 
     def __len__(self) -> int:
@@ -31,7 +32,15 @@ class Memory:
         mask = None if self.mask is None else self.mask[indices]
         keys = None if self.keys is None else self.keys[indices]
         summary = None if self.summary is None else self.summary[indices]
-        return replace(self, values=self.values[indices], mask=mask, keys=keys, summary=summary)
+        contents = None if self.contents is None else self.contents[indices]
+        return replace(
+            self,
+            values=self.values[indices],
+            mask=mask,
+            keys=keys,
+            contents=contents,
+            summary=summary,
+        )
 
     def mean(self) -> Tensor:
         """Mean of the real positions' features, (B, D)."""
@@ -155,17 +164,64 @@ class Attention(nn.Module):
 
     def forward(self, query: Tensor, memory: Memory) -> Attended:
         """Attends with queries (K, Q) to K prepared memories."""
+        weights = self.energies(query, memory).float().softmax(-1)  # (K, 1, N)
+        weights = weights.to(memory.values.dtype)
+        return Attended(torch.bmm(weights, memory.values).squeeze(1), weights)
+
+    def energies(self, query: Tensor, memory: Memory) -> Tensor:
+        """Scores (K, 1, N) of queries (K, Q), −∞ where masked."""
         assert memory.keys is not None, "Attention.prepare comes first"
-        energies = self.score(query, memory.keys)  # (K, N)
-        if memory.mask is not None:
-            energies = energies.masked_fill(~memory.mask, -torch.inf)
-        weights = energies.float().softmax(-1).to(memory.values.dtype)  # (K, N)
-        context = torch.bmm(weights.unsqueeze(1), memory.values).squeeze(1)  # (K, D)
-        return Attended(context, weights.unsqueeze(1))
+        return _masked(self.score(query, memory.keys).unsqueeze(1), memory)
+
+
+class MultiHead(nn.Module):
+    """head_i = softmax(Q_i K_iᵀ / √d) V_i, all heads projected together: Vaswani 2017, §3.2.2."""
+
+    def __init__(self, query_size: int, value_size: int, heads: int) -> None:
+        super().__init__()
+        if value_size % heads:
+            raise ValueError(f"{heads} heads cannot share {value_size} features evenly")
+        self.heads = heads
+        self.query = nn.Linear(query_size, value_size)
+        self.key = nn.Linear(value_size, value_size)
+        self.value = nn.Linear(value_size, value_size)
+        self.output = nn.Linear(value_size, value_size)
+
+    def prepare(self, memory: Memory) -> Memory:
+        """The memory with its heads' keys and contents computed, once for all steps.
+
+        Raises:
+            ValueError: a memory has no real position, so nothing could be attended to.
+        """
+        _check_mask(memory)
+        keys, contents = self.key(memory.values), self.value(memory.values)  # (B, N, D) each
+        return replace(memory, keys=self._split(keys), contents=self._split(contents))
+
+    def _split(self, projected: Tensor) -> Tensor:
+        return projected.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, N, D / H)
+
+    def first(self, memory: Memory) -> Tensor:
+        """What the decoder's first state is made from: the mean, (B, D)."""
+        return memory.mean()
+
+    def forward(self, query: Tensor, memory: Memory) -> Attended:
+        """Attends with queries (K, Q) to K prepared memories."""
+        assert memory.contents is not None, "MultiHead.prepare comes first"
+        weights = self.energies(query, memory).float().softmax(-1)  # (K, H, N)
+        weights = weights.to(memory.contents.dtype)
+        heads = torch.matmul(weights.unsqueeze(2), memory.contents)  # (K, H, 1, D / H)
+        return Attended(self.output(heads.flatten(1)), weights)
+
+    def energies(self, query: Tensor, memory: Memory) -> Tensor:
+        """Scores (K, H, N) of queries (K, Q), −∞ where masked."""
+        assert memory.keys is not None, "MultiHead.prepare comes first"
+        split = self.query(query).unflatten(-1, (self.heads, -1, 1))  # (K, H, D / H, 1)
+        energies = torch.matmul(memory.keys, split).squeeze(-1)
+        return _masked(energies * memory.keys.shape[-1] ** -0.5, memory)
 
 
 class Bottleneck(nn.Module):
-    """No attention: the decoder gets the encoder's sum and no more, what attention was made against.
+    """No attention: the decoder gets the encoder's sum alone, what attention was made against.
 
     It comes as the first state alone (Sutskever, Vinyals, Le 2014, §2), or as the context of every
     step too (Cho et al. 2014, §2.2). The weights are even over the real positions, for nothing is
@@ -197,6 +253,12 @@ class Bottleneck(nn.Module):
             real = memory.mask.to(real.dtype)
         weights = (real / real.sum(1, keepdim=True)).unsqueeze(1)
         return Attended(summary if self.every_step else torch.zeros_like(summary), weights)
+
+
+def _masked(energies: Tensor, memory: Memory) -> Tensor:
+    if memory.mask is None:
+        return energies
+    return energies.masked_fill(~memory.mask.unsqueeze(1), -torch.inf)
 
 
 def _check_mask(memory: Memory) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from captioner.nn.attention import Attended, Attention, Bottleneck, Memory
+from captioner.nn.attention import Attended, Attention, Bottleneck, Memory, MultiHead
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Decoder(nn.Module):
 
     def __init__(
         self,
-        attention: Attention | Bottleneck,
+        attention: Attention | Bottleneck | MultiHead,
         embedding: nn.Embedding,
         cell: nn.LSTMCell | nn.GRUCell,
         *,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from captioner.config import AttentionConfig, DecoderConfig, ModelConfig, TranslationConfig
-from captioner.nn.attention import SCORE_BUILDERS, Attention, Bottleneck
+from captioner.nn.attention import SCORE_BUILDERS, Attention, Bottleneck, MultiHead
 from captioner.nn.decoder import Decoder, Unrolled
 from captioner.nn.encoders import ImageEncoder, build_features
 from captioner.nn.sentences import SentenceEncoder
@@ -130,9 +130,11 @@ def _decoder(
 
 def _attention(
     settings: AttentionConfig, query_size: int, feature_size: int
-) -> Attention | Bottleneck:
+) -> Attention | Bottleneck | MultiHead:
     if settings.score == "none":
         return Bottleneck(settings.every_step)
+    if settings.heads > 1:
+        return MultiHead(query_size, feature_size, settings.heads)
     return Attention(SCORE_BUILDERS[settings.score](query_size, feature_size, settings.size))
 
 

@@ -1,0 +1,674 @@
+"""The page in a real browser: the system's Chromium, the shipped weights, one server for all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from benchmarks.page import LEAVES, Server, serving
+from captioner import examples
+
+PATIENCE = 120_000  # milliseconds; a slow machine is slow, not broken
+MEGABYTE = 2**20
+BITES = (
+    "<img src=x onerror=alert(1)>",
+    "</script><script>alert(1)</script>",
+    "${alert(1)}",
+    "{{alert(1)}}",
+    '"onmouseover="alert(1)',
+)
+
+
+@pytest.fixture(scope="module")
+def server(browser: Any) -> Iterator[Server]:
+    """The page, served as anybody does; at the end, nothing has left the machine."""
+    with serving() as found:
+        yield found
+        assert LEAVES not in found.log.read_text(encoding="utf-8")
+        assert "Traceback" not in found.log.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Three photographs, each of a width of its own."""
+    folder = tmp_path_factory.mktemp("photos")
+    found = {}
+    sizes = {"lion": (317, 211), "cheetah": (331, 223), "tower": (227, 307)}
+    for example, path in examples.found():
+        if example.name in sizes:
+            with Image.open(path) as photo:
+                small = photo.convert("RGB").resize(sizes[example.name])
+            found[example.name] = folder / f"{example.name}.png"
+            small.save(found[example.name])
+    assert found.keys() == sizes.keys()
+    return found
+
+
+@dataclass
+class Visit:
+    """One visitor's page, and what it said and asked for."""
+
+    page: Any
+    errors: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def drop(self, photo: Path, width: int = 0) -> None:
+        """Drops a photo and waits for its caption."""
+        self.page.locator("#photo input[type=file]").set_input_files(photo)
+        if not width:
+            with Image.open(photo) as opened:
+                width = opened.width
+        self.page.locator(f"#caption-viewer canvas.photo[width='{width}']").wait_for()
+        self.page.locator("#caption-viewer .viewer:not(.busy) .main .word").first.wait_for()
+
+    def words(self, viewer: str = "caption", row: str = "main") -> list[str]:
+        """The words that stand there, in lower case."""
+        texts = self.page.locator(f"#{viewer}-viewer .{row} .word .text").all_inner_texts()
+        return [text.lower() for text in texts]
+
+    def drawn(self, viewer: str = "caption") -> str:
+        """The pixels of the photo with what lies over it."""
+        pixels = "canvas => canvas.toDataURL()"
+        return str(self.page.locator(f"#{viewer}-viewer canvas.photo").evaluate(pixels))
+
+    def open(self, tab: str) -> None:
+        """Opens a tab."""
+        self.page.get_by_role("tab", name=tab, exact=True).click()
+
+    def told(self) -> str:
+        """What the next message says; it is put away."""
+        toast = self.page.get_by_test_id("toast-body").first
+        text = str(toast.inner_text())
+        toast.get_by_test_id("toast-close").click()
+        toast.wait_for(state="detached")
+        return text
+
+    def download(self, button: str) -> tuple[str, Path]:
+        """The name and the file that a button gives."""
+        with self.page.expect_download() as found:
+            self.page.get_by_role("button", name=button, exact=True).locator("visible=true").click()
+        return found.value.suggested_filename, found.value.path()
+
+
+@pytest.fixture
+def visit(browser: Any, server: Server) -> Iterator[Callable[..., Visit]]:
+    """Opens the page with a fresh profile; at the end, nothing was amiss in any of them."""
+    visits: list[Visit] = []
+
+    def opened(**settings: Any) -> Visit:
+        context = browser.new_context(**{"locale": "en-GB", **settings})
+        context.set_default_timeout(PATIENCE)
+        found = Visit(context.new_page())
+        visits.append(found)
+        page = found.page
+        page.on("pageerror", lambda error: found.errors.append(str(error)))
+        page.on("dialog", lambda dialog: (found.errors.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: found.asked.append(request.url))
+        page.on(
+            "console",
+            lambda said: found.errors.append(said.text) if said.type == "error" else None,
+        )
+        page.goto(server.address)
+        page.locator(".strip .example").first.wait_for()
+        return found
+
+    yield opened
+    for found in visits:
+        assert found.errors == []
+        abroad = [url for url in found.asked if not url.startswith((server.address, "data:"))]
+        assert [url for url in abroad if not url.startswith(f"blob:{server.address}")] == []
+        found.page.context.close()
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The endpoints for programs, over plain HTTP."""
+
+    address: str
+
+    def upload(self, photo: Path) -> dict[str, Any]:
+        """A photo, as an endpoint takes it."""
+        with photo.open("rb") as file:
+            answer = self._client().post("/gradio_api/upload", files={"files": file})
+        return {"path": answer.json()[0], "meta": {"_type": "gradio.FileData"}}
+
+    def ask(self, endpoint: str, **inputs: Any) -> tuple[int, Any]:
+        """The status and what is said: the answer, or the reason why there is none."""
+        with self._client() as client:
+            call = client.post(f"/gradio_api/call/v2/{endpoint}", json=inputs)
+            if call.status_code != 200:
+                return call.status_code, call.headers.get("retry-after")
+            event = call.json()["event_id"]
+            events = client.get(f"/gradio_api/call/v2/{endpoint}/{event}").text
+        kind, data = re.findall(r"^event: (\w+)\ndata: (.*)$", events, re.MULTILINE)[-1]
+        return call.status_code, json.loads(data)[0] if kind == "complete" else json.loads(data)
+
+    def _client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.address, timeout=PATIENCE / 1000, trust_env=False)
+
+
+@pytest.fixture(scope="module")
+def programs(server: Server) -> Programs:
+    return Programs(server.address)
+
+
+# Words and maps
+
+
+def test_a_touched_word_shows_its_map_and_asks_nobody(
+    visit: Callable[..., Visit], photos: dict[str, Path], programs: Programs
+) -> None:
+    found = visit()
+    found.drop(photos["lion"])
+    _, answer = programs.ask("caption", photo=programs.upload(photos["lion"]))
+    assert found.words() == [word["word"] for word in answer["words"]]
+    before = len(found.asked)
+    plain = found.drawn()
+    words = found.page.locator("#caption-viewer .main .word")
+    seen = []
+    for index, said in enumerate(answer["words"]):
+        words.nth(index).hover()
+        detail = found.page.locator("#caption-viewer .detail").inner_text()
+        assert detail.startswith(said["word"])
+        assert f"{100 * said['prob']:.1f} %" in detail
+        seen.append(found.drawn())
+    assert len({plain, *seen}) == len(seen) + 1
+    found.page.locator("#title").hover()
+    assert found.drawn() == plain
+    words.nth(1).click()
+    found.page.locator("#title").hover()
+    assert found.drawn() == seen[1]
+    for tool in ("Grid", "Mean map"):  # neither asks the server
+        found.page.get_by_role("button", name=tool).locator("visible=true").click()
+    assert found.drawn() not in (plain, *seen)
+    assert found.asked[before:] == []
+
+
+def test_the_whole_page_can_be_walked_by_keyboard(
+    visit: Callable[..., Visit], photos: dict[str, Path]
+) -> None:
+    found = visit()
+    found.drop(photos["lion"])
+    press = found.page.keyboard.press
+    plain, count = found.drawn(), len(found.words())
+
+    def focused(what: str) -> Any:
+        return found.page.evaluate(f"document.activeElement.{what}")
+
+    for _ in range(100):
+        press("Tab")
+        if "word" in focused("className").split():
+            break
+    names = [focused("getAttribute('aria-label')")]
+    for _ in range(count - 1):
+        press("ArrowRight")
+        names.append(focused("getAttribute('aria-label')"))
+    assert [name.partition(",")[0] for name in names] == found.words()
+    assert all("looked at" in name and "%" in name for name in names)
+    press("ArrowRight")  # there is nothing after the last word
+    assert focused("getAttribute('aria-label')") == names[-1]
+    press("Home")
+    assert focused("getAttribute('aria-label')") == names[0]
+    press("End")
+    assert found.drawn() != plain
+    press("Enter")
+    assert focused("getAttribute('aria-pressed')") == "true"
+    press("Escape")
+    assert focused("getAttribute('aria-pressed')") == "false"
+    assert found.drawn() == plain
+    while focused("tagName") != "CANVAS":
+        press("Tab")
+    for key in ("ArrowLeft", "ArrowUp", "ArrowRight"):
+        press(key)
+        said = found.page.locator("#caption-viewer .live").inner_text()
+        assert said.startswith(("Who looked here:", "no word looked here"))
+    assert found.drawn() != plain
+
+
+def test_a_place_in_the_photo_tells_which_words_looked_there(
+    visit: Callable[..., Visit], photos: dict[str, Path], programs: Programs
+) -> None:
+    _, answer = programs.ask("caption", photo=programs.upload(photos["cheetah"]))
+    (rows, columns), maps = answer["grid"], answer["maps"]
+    found = visit()
+    found.drop(photos["cheetah"])
+    canvas = found.page.locator("#caption-viewer canvas.photo")
+    box = canvas.bounding_box()
+    told = 0
+    for cell in range(0, rows * columns, 3):
+        x = (cell % columns + 0.5) / columns * box["width"]
+        y = (cell // columns + 0.5) / rows * box["height"]
+        canvas.hover(position={"x": x, "y": y})
+        detail = found.page.locator("#caption-viewer .detail").inner_text()
+        if not detail.startswith("Who looked here: "):
+            continue
+        told += 1
+        first = detail.removeprefix("Who looked here: ").split(" ")[0]
+        most = max(one[cell] for one in maps)
+        best = {
+            word["word"]
+            for word, one in zip(answer["words"], maps, strict=True)
+            if one[cell] >= 0.98 * most
+        }
+        assert first in best
+        assert found.page.locator("#caption-viewer .word").evaluate_all(
+            "words => Math.max(...words.map(w => Number(w.style.getPropertyValue('--lit'))))"
+        )
+    assert told
+
+
+def test_another_word_is_chosen_and_the_sentence_goes_on(
+    visit: Callable[..., Visit], photos: dict[str, Path]
+) -> None:
+    found = visit()
+    found.drop(photos["lion"])
+    before = found.words()
+    found.page.locator("#caption-viewer .main .word").nth(1).click()
+    other = found.page.locator("#caption-viewer button.other .text").first
+    chosen = other.inner_text()
+    assert chosen != before[1]
+    other.click()
+    second = found.page.locator("#caption-viewer .main .word .text").nth(1)
+    second.get_by_text(chosen, exact=True).wait_for()
+    assert found.words()[:2] == [before[0], chosen]
+
+
+def test_a_photo_that_comes_while_another_is_written_about(
+    visit: Callable[..., Visit], photos: dict[str, Path], programs: Programs
+) -> None:
+    found = visit()
+    found.page.get_by_role("button", name="How it writes").click()
+    beam = found.page.locator("#photo-column input[type=number]").first
+    beam.fill("1")
+    beam.press("Tab")
+    slider = found.page.locator("#photo-column input[type=range]").first
+    found.page.wait_for_function("node => node.value === '1'", arg=slider.element_handle())
+    first, second = photos["lion"], photos["tower"]
+    found.page.locator("#photo input[type=file]").set_input_files(first)
+    found.page.locator("#caption-viewer .main .word").first.wait_for()
+    found.drop(second)
+    _, answer = programs.ask("caption", photo=programs.upload(second), beam_size=1)
+    assert found.words() == [word["word"] for word in answer["words"]]
+
+
+def test_every_photo_is_written_about_once(
+    visit: Callable[..., Visit], photos: dict[str, Path]
+) -> None:
+    found = visit()
+    found.drop(photos["lion"])
+    found.drop(photos["tower"])
+    found.page.locator(".strip .example").last.click()
+    found.page.locator("#caption-viewer canvas.photo[width='384']").wait_for()
+    found.page.get_by_label("Remove Image").click()
+    found.page.locator("#caption-viewer .empty").wait_for()
+    assert len([url for url in found.asked if "/queue/join" in url]) == 5  # the choice is one, too
+
+
+def test_two_visitors_at_once_see_their_own_photos(
+    visit: Callable[..., Visit], photos: dict[str, Path], programs: Programs
+) -> None:
+    one, two = visit(), visit()
+    names = ("cheetah", "tower")
+    for found, name in zip((one, two), names, strict=True):
+        found.page.locator("#photo input[type=file]").set_input_files(photos[name])
+    for found, name, other in zip((one, two), names, names[::-1], strict=True):
+        found.drop(photos[name])
+        _, answer = programs.ask("caption", photo=programs.upload(photos[name]))
+        assert found.words() == [word["word"] for word in answer["words"]]
+        assert not [url for url in found.asked if f"{other}.png" in url]
+    newcomer = visit()
+    assert newcomer.page.locator("#caption-viewer .empty").is_visible()
+    assert newcomer.words() == []
+
+
+# The other tabs
+
+
+def test_your_own_sentence(visit: Callable[..., Visit], photos: dict[str, Path]) -> None:
+    found = visit()
+    found.drop(photos["lion"])
+    found.open("Your own sentence")
+    typed = found.page.locator("#typed textarea, #typed input")
+    typed.fill("A lion hugs an iguanodon.")
+    typed.press("Enter")
+    words = found.page.locator("#sentence-viewer .main .word")
+    words.first.wait_for()
+    assert found.words("sentence") == ["a", "lion", "hugs", "an", "iguanodon"]
+    assert "unknown" in words.last.get_attribute("class")
+    plain = found.drawn("sentence")
+    words.nth(1).hover()
+    assert found.drawn("sentence") != plain
+
+
+def test_painting_moves_the_old_words(visit: Callable[..., Visit], photos: dict[str, Path]) -> None:
+    found = visit()
+    found.drop(photos["lion"])
+    before = found.words()
+    found.open("What if")
+    found.page.locator("#paint-viewer .main .word").first.wait_for()
+    plain = found.drawn("paint")
+    canvas = found.page.locator("#paint-viewer canvas.photo")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    mouse = found.page.mouse
+    mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.4 * box["height"])
+    mouse.down()
+    for share in (0.3, 0.5, 0.7):
+        mouse.move(box["x"] + share * box["width"], box["y"] + 0.5 * box["height"])
+    mouse.up()
+    moved = found.page.locator("#paint-viewer .moved .word")
+    moved.first.wait_for()
+    assert found.words("paint", "moved") == before
+    assert any(re.search("[▲▼]", text) for text in moved.all_inner_texts())
+    mouse.move(1, 1)
+    painted = found.drawn("paint")
+    assert painted != plain
+    found.page.get_by_role("button", name="Undo").locator("visible=true").click()
+    moved.first.wait_for(state="detached")
+    canvas.focus()
+    for key in ("ArrowLeft", "ArrowUp", "Enter"):
+        found.page.keyboard.press(key)
+    moved.first.wait_for()
+    assert found.drawn("paint") not in (plain, painted)
+
+
+def test_inside_one_step(visit: Callable[..., Visit], photos: dict[str, Path]) -> None:
+    found = visit()
+    found.drop(photos["lion"])
+    found.open("Inside one step")
+    found.page.locator("#inside-viewer .card").first.wait_for()
+    before = found.page.locator("#inside-viewer").inner_text()
+    asked = len(found.asked)
+    found.page.locator("#inside-viewer .word").nth(2).click()
+    assert found.page.locator("#inside-viewer").inner_text() != before
+    assert found.page.locator("#inside-viewer .card").count() == 5
+    assert found.asked[asked:] == []
+
+
+def test_translation_is_there_or_says_that_it_is_not(
+    visit: Callable[..., Visit], programs: Programs
+) -> None:
+    found = visit()
+    found.open("Translate")
+    health = httpx.get(f"{programs.address}/healthz", trust_env=False).json()
+    if not health["translator"]:
+        note = found.page.get_by_text("This installation has no weights for translation.")
+        note.wait_for()
+        return
+    found.page.locator("#text textarea").fill("A dog runs.")
+    found.page.get_by_role("button", name="Translate", exact=True).click()
+    found.page.locator("#pairs .word").first.wait_for()
+
+
+def test_many_photos_and_their_downloads(
+    visit: Callable[..., Visit], photos: dict[str, Path], tmp_path: Path
+) -> None:
+    bad = tmp_path / "song.jpg"
+    bad.write_text("la la la")
+    found = visit()
+    found.open("Many photos")
+    files = [photos["lion"], bad, photos["tower"]]
+    found.page.locator("#files input[type=file]").set_input_files(files)
+    found.page.locator("#files").get_by_text("tower").first.wait_for()
+    found.page.get_by_role("button", name="Caption them").click()
+    found.page.locator("#table [role=progressbar][aria-valuenow='3']").wait_for()
+    rows = found.page.locator("#table tbody tr").all_inner_texts()
+    assert [name in row for name, row in zip(("lion", "song", "tower"), rows, strict=True)]
+    assert "this is text" in rows[1]
+    said = found.page.locator("#table button.open").first
+    sentence = said.inner_text()
+    said.click()
+    found.page.locator("#many-viewer .main .word").first.wait_for()
+    assert " ".join(found.words("many")) == sentence.rstrip(".").lower()
+
+    _, path = found.download("Table (CSV)")
+    table = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
+    assert table[0]["caption"] == sentence
+    _, path = found.download("Data (JSONL)")
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [bool(line["error"]) for line in lines] == [False, True, False]
+    assert lines[0]["caption"] == sentence
+    name, path = found.download("Everything, with sheets (ZIP)")
+    assert name == "captions.zip"
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert {"captions.csv", "captions.jsonl", "sheets/lion.png"} <= set(archive.namelist())
+
+
+def test_downloads_of_a_caption_open(
+    browser: Any, visit: Callable[..., Visit], photos: dict[str, Path], tmp_path: Path
+) -> None:
+    found = visit()
+    found.drop(photos["lion"])
+    name, path = found.download("Sheet (PNG)")
+    assert name == "lion.png"
+    with Image.open(path) as sheet:
+        sheet.load()
+    name, path = found.download("Data (JSON)")
+    said = json.loads(path.read_text(encoding="utf-8"))
+    assert [word["word"] for word in said["words"]] == found.words()
+    name, path = found.download("Page (HTML)")
+    page = tmp_path / name
+    page.write_bytes(path.read_bytes())
+    context = browser.new_context(offline=True)
+    alone = context.new_page()
+    asked: list[str] = []
+    alone.on("request", lambda request: asked.append(request.url))
+    alone.goto(page.as_uri())
+    words = alone.locator(".viewer .main .word")
+    alone.locator("canvas.photo[width='317']").wait_for(timeout=PATIENCE)
+    plain = alone.evaluate("document.querySelector('canvas.photo').toDataURL()")
+    words.nth(1).hover()
+    assert alone.evaluate("document.querySelector('canvas.photo').toDataURL()") != plain
+    assert words.count() == len(found.words())
+    assert asked == [page.as_uri()]
+    context.close()
+
+
+# Looks: dark, Korean, a phone; and who hears the page
+
+
+def test_dark_and_korean_on_a_phone(visit: Callable[..., Visit], photos: dict[str, Path]) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+    found = visit(locale="ko-KR", color_scheme="dark", **phone)
+    found.drop(photos["lion"])
+    assert found.page.evaluate("document.documentElement.lang") == "ko"
+    background = found.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert max(map(int, re.findall(r"\d+", background)[:3])) < 64
+    plain = found.drawn()
+    found.page.locator("#caption-viewer .main .word").nth(1).tap()
+    assert found.drawn() != plain
+    assert "가장 많이 본 곳은" in found.page.locator("#caption-viewer .detail").inner_text()
+    seen = ""
+    for tab in ("설명", "사진 여러 장", "소개"):
+        found.open(tab)
+        assert found.page.evaluate("document.documentElement.scrollWidth") <= 390
+        seen += found.page.locator("body").inner_text()
+    for text in ("어디를 보았는지", "설명 쓰기", "같은 색 눈금"):
+        assert text in seen
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_of_ours(
+    visit: Callable[..., Visit], photos: dict[str, Path], scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = visit(color_scheme=scheme)
+
+    def check() -> None:
+        found.page.wait_for_function("!document.getAnimations().some(a => a.playState=='running')")
+        # Gradio's footer names its pictures as the buttons around them are named.
+        context = "{exclude: [['footer']]}"
+        found.page.evaluate(axe.axe_script)
+        answer = found.page.evaluate(f"axe.run({context}, {{resultTypes: ['violations']}})")
+        assert [
+            (violation["id"], [node["html"] for node in violation["nodes"]])
+            for violation in answer["violations"]
+        ] == []
+
+    check()
+    found.drop(photos["lion"])
+    found.page.locator("#caption-viewer .main .word").nth(1).click()
+    check()
+    found.open("What if")
+    found.page.locator("#paint-viewer .main .word").first.wait_for()
+    check()
+    found.open("Inside one step")
+    found.page.locator("#inside-viewer .card").first.wait_for()
+    check()
+    if scheme == "dark":  # what follows has no colours of its own
+        return
+    for tab in ("Many photos", "Translate", "About"):
+        found.open(tab)
+        check()
+
+
+# Bad files, and too much
+
+
+def _bomb() -> bytes:
+    """A PNG of a few bytes that claims 60000 × 60000 pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    pixels = chunk(b"IDAT", zlib.compress(bytes(1000)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + pixels + chunk(b"IEND", b"")
+
+
+def test_a_bad_file_says_what_is_wrong_and_the_next_good_one_works(
+    visit: Callable[..., Visit], photos: dict[str, Path], tmp_path: Path
+) -> None:
+    whole = io.BytesIO()
+    with Image.open(photos["lion"]) as photo:
+        photo.save(whole, "JPEG")
+    files = {
+        "song.jpg": (b"la la la", "this is text, expected a photo"),
+        "empty.png": (b"", "empty"),
+        "half.jpg": (whole.getvalue()[: len(whole.getvalue()) // 2], "half.jpg: "),
+        "drawing.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG is not supported"),
+        "bomb.png": (_bomb(), "bomb.png: "),
+    }
+    found = visit()
+    found.drop(photos["cheetah"])
+    for name, (data, message) in files.items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        found.page.locator("#photo input[type=file]").set_input_files(path)
+        told = found.told()
+        assert message in told
+        assert "/" not in told
+        found.page.locator("#caption-viewer .empty").wait_for()
+        assert found.words() == []
+    found.drop(photos["tower"])
+
+
+def test_too_large_a_file_is_refused_by_the_page_and_by_the_server(
+    visit: Callable[..., Visit], programs: Programs, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.jpg"
+    large.write_bytes(b"\xff\xd8\xff" + bytes(21 * MEGABYTE))
+    found = visit()
+    found.page.locator("#photo input[type=file]").set_input_files(large)
+    assert "maximum allowed size of 20.0 Mb" in found.told()
+    found.errors.clear()  # the browser reports the refused request by itself
+    with large.open("rb") as file:
+        url = f"{programs.address}/gradio_api/upload"
+        assert httpx.post(url, files={"files": file}, trust_env=False).status_code == 413
+
+
+def test_forty_requests_at_once_are_answered_or_told_to_come_back(
+    programs: Programs, photos: dict[str, Path]
+) -> None:
+    photo = programs.upload(photos["lion"])
+
+    def ask(_: int) -> tuple[int, Any]:
+        return programs.ask("caption", photo=photo, beam_size=1, max_length=3, maps=False)
+
+    with ThreadPoolExecutor(40) as crowd:
+        answers = list(crowd.map(ask, range(40)))
+    served = [answer for status, answer in answers if status == 200]
+    told = [retry for status, retry in answers if status == 503]
+    assert len(served) + len(told) == 40
+    assert len(served) >= 32  # as many may wait
+    assert {answer["caption"] for answer in served} == {served[0]["caption"]}
+    assert all(int(retry) > 0 for retry in told)
+
+
+def test_a_visitor_is_told_that_the_queue_is_full(
+    visit: Callable[..., Visit], photos: dict[str, Path]
+) -> None:
+    found = visit()
+    full = {"detail": "Queue is full. Max size is 32 and size is 32."}
+    found.page.route("**/queue/join*", lambda route: route.fulfill(status=503, json=full))
+    found.page.locator("#photo input[type=file]").set_input_files(photos["lion"])
+    assert "currently busy" in found.told()
+    found.errors.clear()  # the browser reports the refused request by itself
+
+
+# What others wrote
+
+
+def test_nothing_that_anybody_wrote_runs(
+    visit: Callable[..., Visit], photos: dict[str, Path], tmp_path: Path
+) -> None:
+    found = visit()
+    found.drop(photos["lion"])
+    found.open("Your own sentence")
+    typed = found.page.locator("#typed textarea, #typed input")
+    first = found.page.locator("#sentence-viewer .main .word .text").first
+    for start, bite in zip(("A", "One", "Two", "The", "Some"), BITES, strict=True):
+        typed.fill(f"{start} lion {bite}")
+        typed.press("Enter")
+        first.get_by_text(start, exact=True).wait_for()
+    found.page.locator("#sentence-viewer .main .word").last.hover()
+
+    words = [{"word": bite, "prob": 0.5, "alternatives": [[bite + "!", 0.25]]} for bite in BITES]
+    cells = [[0.5, 0.5]] * len(words)
+    whole = {"caption": " ".join(BITES), "words": words, "grid": [1, 2], "maps": cells}
+    lines = [{**whole, "file": BITES[0]}, {"error": BITES[0], "file": BITES[1]}, {"words": BITES}]
+    path = tmp_path / f"{BITES[0]}.jsonl"
+    path.write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
+    odd = tmp_path / f"{BITES[0]}.png"
+    odd.write_bytes(photos["tower"].read_bytes())
+    found.open("Many photos")
+    found.page.get_by_role("button", name="or look at captions").click()
+    found.page.locator("#lines input[type=file]").set_input_files(path)
+    found.page.locator("#lines").get_by_text("jsonl").first.wait_for()
+    found.page.get_by_role("button", name="Open", exact=True).click()
+    rows = found.page.locator("#table tbody tr")
+    rows.nth(2).wait_for()
+    assert BITES[1] in rows.nth(0).inner_text()
+    found.page.locator("#table button.open").first.click()
+    strange = found.page.locator("#many-viewer .main .word")
+    strange.first.wait_for()
+    assert found.words("many") == [bite.lower() for bite in BITES]
+    for index in range(len(BITES)):
+        strange.nth(index).click()
+    found.page.locator("#files input[type=file]").set_input_files([odd])
+    found.page.locator("#files").get_by_text("png").first.wait_for()
+    found.page.get_by_role("button", name="Caption them").click()
+    found.page.locator("#table [role=progressbar][aria-valuenow='1']").wait_for()
+    song = tmp_path / f"{BITES[0]}.jpg"
+    song.write_text("la la la")
+    found.open("One photo")
+    found.page.locator("#photo input[type=file]").set_input_files(song)
+    found.page.get_by_test_id("toast-body").first.wait_for()
+    planted = "img[src='x'], script[src='x'], [onerror], [onmouseover]"
+    assert found.page.locator(planted).count() == 0
