@@ -248,9 +248,10 @@ class BatchReader:
                 view = augmented_view(changes, self._rng(epoch, number), self._may_flip(number))
             for row, place, boxes in self._named[number]:
                 seen = [box for entry in boxes if (box := view.place(entry)) is not None]
-                if seen:
+                region = covered(seen, self.grid).ravel()
+                if region.any():  # what lies outside, or is too thin to be seen, teaches nothing
                     mentions.append((first + row, place))
-                    regions.append(covered(seen, self.grid).ravel())
+                    regions.append(region)
             first += len(self.sentences[number])
         cells = self.grid[0] * self.grid[1]
         return (

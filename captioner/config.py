@@ -441,7 +441,7 @@ class PhaseConfig:
     def __post_init__(self) -> None:
         _positive(self, "epochs", "learning_rate", "encoder_learning_rate")
         _share(self, "warmup", "final_rate")
-        if self.attention_supervision < 0 or not 0 <= self.self_critical <= 1:
+        if not 0 <= self.attention_supervision < math.inf or not 0 <= self.self_critical <= 1:
             raise ConfigError(
                 f"phase {self.name!r}: attention_supervision is {self.attention_supervision} and "
                 f"self_critical {self.self_critical}; expected 0 or more, and a share from 0 to 1"
@@ -514,6 +514,111 @@ class Recipe:
     )
     phases: tuple[PhaseConfig, ...] = setting(lambda: (PhaseConfig(),), "one after the other")
     licence: str = setting("", "terms of the training data, written into the checkpoint")
+    task: str = setting("caption", "what is learned", choices=("caption",))
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}; expected 0 or more")
+        if not self.phases:
+            raise ConfigError("the recipe has no [[phases]]; write at least one")
+
+
+@dataclass(frozen=True)
+class PairDataConfig:
+    """What a translator learns from and what it is chosen by."""
+
+    train: tuple[PairSource, ...] = setting((), "sources of the training pairs, mixed together")
+    validation: tuple[PairSource, ...] = setting((), "sources of the pairs that choose the weights")
+    subwords: int = setting(8000, "pieces of words that all languages share")
+    max_pieces: int = setting(100, "pairs with a longer sentence are left out", unit="pieces")
+    validation_pairs: int = setting(
+        500, "at most so many sentences of each direction are translated after an epoch"
+    )
+
+    def __post_init__(self) -> None:
+        _positive(self, "subwords", "max_pieces", "validation_pairs")
+
+
+@dataclass(frozen=True)
+class TranslationPhaseConfig:
+    """One stretch of a translator's training with settings of its own."""
+
+    name: str = setting("", "what the logs call this phase")
+    epochs: int = setting(10, "times the pairs are drawn")
+    learning_rate: float = setting(1e-3, "peak learning rate")
+    warmup: float = setting(0.05, "share of the phase in which the learning rate climbs")
+    schedule: str = setting(
+        "cosine", "learning rate after the warm-up", choices=("cosine", "constant")
+    )
+    final_rate: float = setting(0.02, "share of the peak rate that the cosine ends at")
+    r_drop: float = setting(
+        0.0,
+        "weight of the difference between two passes with other dropout, at twice the time "
+        "(R-Drop, Liang et al. 2021)",
+    )
+
+    def __post_init__(self) -> None:
+        _positive(self, "epochs", "learning_rate")
+        _share(self, "warmup", "final_rate")
+        if self.r_drop < 0:
+            raise ConfigError(f"phase {self.name!r}: r_drop is {self.r_drop}; expected 0 or more")
+
+
+@dataclass(frozen=True)
+class TranslationTrainingConfig:
+    """What all phases of a translator's training share."""
+
+    batch_tokens: int = setting(
+        8000, "pieces of a step, sources and translations together, pairs of like lengths"
+    )
+    label_smoothing: float = setting(0.1, "share of the target spread over all pieces")
+    weight_decay: float = setting(0.01, "AdamW's weight decay on matrices")
+    gradient_clip: float = setting(1.0, "largest norm of the gradient; 0 is no limit")
+    weight_average: float = setting(
+        0.999,
+        "decay of the moving average of the weights, which is what is scored and saved; 0 off",
+    )
+    precision: str = setting(
+        "auto",
+        "auto: float16 with loss scaling on CUDA, float32 on a CPU; bfloat16: autocast on either",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    patience: int = setting(0, "epochs without a better validation BLEU that end a phase; 0 never")
+    save_steps: int = setting(200, "steps between two saves of the resume state; 0 only at epochs")
+
+    def __post_init__(self) -> None:
+        _positive(self, "batch_tokens")
+        _share(self, "label_smoothing", "weight_average")
+        if self.gradient_clip < 0 or self.weight_decay < 0:
+            raise ConfigError(
+                "training: gradient_clip and weight_decay are 0 or more, not "
+                f"{self.gradient_clip}, {self.weight_decay}"
+            )
+
+
+@dataclass(frozen=True)
+class TranslationRecipe:
+    """Everything that `captioner train` needs for a translator: one TOML file."""
+
+    output: str = setting("runs/translator", "folder for checkpoints, logs and the resume state")
+    init: str = setting("", "translator's checkpoint to start from; empty: a new model")
+    seed: int = setting(1, "seed of the initial weights, the order of the pairs and dropout")
+    data: PairDataConfig = setting(PairDataConfig, "training and validation pairs")
+    model: TranslationConfig = setting(
+        TranslationConfig, "the model; taken from `init` where that is given"
+    )
+    training: TranslationTrainingConfig = setting(
+        TranslationTrainingConfig, "what all phases share"
+    )
+    search: SearchOptions = setting(
+        lambda: SearchOptions(beam_size=3, length_penalty=1.0, max_length=500, alternatives=0),
+        "decoding of the validation sentences",
+    )
+    phases: tuple[TranslationPhaseConfig, ...] = setting(
+        lambda: (TranslationPhaseConfig(),), "one after the other"
+    )
+    licence: str = setting("", "terms of the training data, written into the checkpoint")
+    task: str = setting("translate", "what is learned", choices=("translate",))
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -568,18 +673,19 @@ def to_dict(settings: Any) -> dict[str, Any]:
     return {k: _plain(v) for k, v in dataclasses.asdict(settings).items()}
 
 
-def override(values: dict[str, Any], path: str, text: str) -> None:
+def override(values: dict[str, Any], path: str, text: str, recipe: type = Recipe) -> None:
     """Sets `path` (`training.batch_size`, `phases.0.epochs`) in `values` to what `text` spells.
 
     Args:
         values: a recipe as plain values; changed in place.
         path: dotted place; a number picks one of a list, one past its end adds to it.
         text: the value as typed: a number, true, false or text.
+        recipe: what `values` are to become.
 
     Raises:
         ConfigError: the place does not exist.
     """
-    cls: Any = Recipe
+    cls: Any = recipe
     node: Any = values
     steps = path.split(".")
     for depth, step in enumerate(steps):

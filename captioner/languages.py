@@ -47,6 +47,15 @@ class Languages:
                 np.add.at(row, np.asarray(sentence, np.int64), 1)
         return cls(tuple(directions), tuple(sentences), counts)
 
+    def joined(self, other: Languages) -> Languages:
+        """These and another's, over the same subwords."""
+        names = tuple(dict.fromkeys((*self.names, *other.names)))
+        counts = np.zeros((len(names), self.counts.shape[1]), np.int64)
+        for part in (self, other):
+            for name, row in zip(part.names, part.counts, strict=True):
+                counts[names.index(name)] += row
+        return Languages(tuple(dict.fromkeys((*self.directions, *other.directions))), names, counts)
+
     @property
     def sources(self) -> tuple[str, ...]:
         """Languages that are translated from."""

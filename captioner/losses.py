@@ -5,10 +5,14 @@ Shapes: K sentences, T words, M words of all sentences together, N positions, H 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
+
+_ROWS = 128  # whose vocabulary of a few thousand words fits into a core's cache
 
 
 def cross_entropy(logits: PackedSequence, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -19,9 +23,59 @@ def cross_entropy(logits: PackedSequence, targets: Tensor, label_smoothing: floa
         targets: padded, (K, T); what lies beyond a sentence's end is not read.
         label_smoothing: share of the target spread evenly over the vocabulary.
     """
-    return F.cross_entropy(
-        logits.data.float(), pack_like(logits, targets), label_smoothing=label_smoothing
-    )
+    each: Tensor = _CrossEntropy.apply(logits.data, pack_like(logits, targets), label_smoothing)
+    return each
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """`F.cross_entropy` in a third of the time on a CPU: a few rows at a time, gradient included.
+
+    The whole of the vocabulary's log probabilities, their gradient and a float32 copy of both
+    would be written to memory and read again; a few rows stay in the cache. It has no second
+    derivative.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+        """Mean of −log p, (M, V) logits of any precision."""
+        words = logits.shape[1]
+        # Not yet over M: float16 has no numbers that small.
+        gradient = torch.empty_like(logits)
+        total = torch.zeros((), device=logits.device)
+        for start in range(0, len(logits), _ROWS):
+            rows = slice(start, start + _ROWS)
+            part, own = logits[rows].float(), targets[rows].unsqueeze(1)  # (R, V), (R, 1)
+            norm = part.logsumexp(1, keepdim=True)
+            wanted = (1 - smoothing) * part.gather(1, own)
+            if smoothing:
+                wanted = wanted + smoothing * part.mean(1, keepdim=True)
+            total += (norm - wanted).sum()
+            probs = (part - norm).exp_()
+            if smoothing:
+                probs -= smoothing / words
+            probs.scatter_add_(1, own, torch.full_like(wanted, smoothing - 1))
+            gradient[rows] = probs
+        ctx.save_for_backward(gradient)
+        return total / len(logits)
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None]:
+        """(p − target) / M."""
+        (gradient,) = ctx.saved_tensors
+        return gradient * (outer[0] / len(gradient)), None, None
+
+
+def r_drop(first: PackedSequence, second: PackedSequence) -> Tensor:
+    """How far two passes of one batch are apart: R-Drop, Liang et al. 2021, eq. 1.
+
+    Half the sum of the Kullback-Leibler divergences both ways, mean over words.
+
+    Args:
+        first: logits, packed, (M, V).
+        second: of the same words, with other parts of the network dropped.
+    """
+    one, other = (logits.data.float().log_softmax(-1) for logits in (first, second))
+    return ((one.exp() - other.exp()) * (one - other)).sum(-1).mean() / 2
 
 
 def pack_like(packed: PackedSequence, padded: Tensor) -> Tensor:

@@ -218,7 +218,7 @@ class PairReader:
             self.pairs += kept
         self._check(sum(map(len, sets)), max_pieces)
         shares = shares or [1.0] * len(self._members)
-        self._drawn = [_count(s, len(m)) for s, m in zip(shares, self._members, strict=True)]
+        self._drawn = [drawn_count(s, len(m)) for s, m in zip(shares, self._members, strict=True)]
         self._lengths = np.array([self._sizes(pair) for pair in self.pairs]) + 1  # (P, 2), the end
         self._steps = self._count_steps(batch_tokens)
 
@@ -291,8 +291,8 @@ class PairReader:
         )
 
 
-def _count(share: float, pairs: int) -> int:
-    """How many pairs of a set an epoch draws."""
+def drawn_count(share: float, pairs: int) -> int:
+    """How many pairs of a set an epoch draws, with `PairSource.share`."""
     return min(pairs, round(share * pairs) if share <= 1 else round(share))
 
 

@@ -417,7 +417,7 @@ def test_a_box_between_the_points_of_the_cells_is_no_mention(
     photos: list[Photo], vocabulary: Vocabulary
 ) -> None:
     """Without a cell to look at, no map could be right."""
-    thin = {"0": {"dog": [(0.5, 0.3, 0.001, 0.3)], "cat": [(0.0, 0.0, 1.0, 1.0)]}}
+    thin = {"0": {"dog": [(0.505, 0.3, 0.001, 0.3)], "cat": [(0.0, 0.0, 1.0, 1.0)]}}
     (batch,) = reader(photos[:1], vocabulary, things=thin, grid=GRID).read(epoch=0)
     assert batch.mentions.shape == (0, 2)
 

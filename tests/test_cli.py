@@ -20,6 +20,7 @@ from captioner import evaluation, examples, training
 from captioner.checkpoint import Checkpoint
 from captioner.cli import main
 from captioner.cli.captions import _word_table
+from captioner.cli.display import percent
 from captioner.cli.parser import make_parser
 from captioner.cli.settings import setting_groups, split_settings
 from captioner.config import Recipe, SearchOptions
@@ -600,7 +601,7 @@ def test_explain_shows_a_table(
     lines = out.splitlines()
     assert lines[0].split("  ")[0] == "word"
     assert [line.split()[0] for line in lines[1:4]] == ["the", "zebra", "runs"]
-    assert f"{100 * (caption.words[0].prob or 0):.1f} %" in lines[1]
+    assert percent(caption.words[0].prob or 0) in lines[1]
     assert lines[2].split()[1] == "unknown"
     assert f"{caption.log_prob:.2f}" in lines[4]
     assert "the model does not know 'zebra'" in err

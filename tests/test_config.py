@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,21 @@ def test_defaults_survive_json() -> None:
         ),
         (ModelConfig, {"encoder": {"stride": 8}}, "encoder.stride is 8; expected one of 16, 32"),
         (ModelConfig, {"encoder": {"stages": 4}}, "stages 4 end at stride 16, but encoder.stride"),
+        (
+            ModelConfig,
+            {"encoder": {"lateral": True}},
+            "grid of stride 16, but encoder.stages is 5 and encoder.stride 32; set stages = 5 and",
+        ),
+        (
+            ModelConfig,
+            {"encoder": {"lateral": True, "stride": 16, "stages": 4}},
+            "but encoder.stages is 4 and encoder.stride 16; set stages = 5 and stride = 16, or lat",
+        ),
+        (
+            ModelConfig,
+            {"encoder": {"lateral": True, "stride": 16, "image_size": 112}},
+            "image_size 112 is no multiple of 32, the fifth stage's stride, .* choose 128",
+        ),
         (ModelConfig, {"encoder": {"image_size": 100}}, "no multiple of encoder.stride 32; choose"),
         (
             ModelConfig,
@@ -87,6 +103,17 @@ def test_defaults_survive_json() -> None:
         (SearchOptions, {"alternatives": -1}, "alternatives is -1"),
         (PhaseConfig, {"cache_features": True, "fine_tune_from": 1}, "needs a frozen CNN"),
         (PhaseConfig, {"cache_features": True, "augment": {"flip": True}}, "cannot follow augment"),
+        (
+            PhaseConfig,
+            {"name": "taught", "attention_supervision": -0.5},
+            "phase 'taught': attention_supervision is -0.5 and self_critical 0.0; expected 0 or mo",
+        ),
+        (PhaseConfig, {"attention_supervision": math.nan}, "attention_supervision is nan"),
+        (PhaseConfig, {"attention_supervision": math.inf}, "attention_supervision is inf"),
+        (PhaseConfig, {"self_critical": 1.5}, "self_critical 1.5; expected .* a share from 0 to 1"),
+        (PhaseConfig, {"self_critical": -0.1}, "self_critical -0.1; expected"),
+        (PhaseConfig, {"self_critical": math.nan}, "self_critical nan; expected"),
+        (PhaseConfig, {"samples": 1}, "samples is 1; expected at least 2, since each is judged by"),
         (PhaseConfig, {"augment": {"crop": 0.0}}, "augment.crop is 0.0"),
         (PhaseConfig, {"augment": {"jitter": 1.0}}, "augment.jitter is 1.0"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -18,11 +19,10 @@ B, N, T = 3, 17, 6
 LENGTHS = torch.tensor([4, 6, 1, 3, 6])  # of K = 5 sentences
 OWNERS = torch.tensor([2, 0, 0, 1, 2])
 
-VARIANTS = list(product(("lstm", "gru"), ("before", "after"), (True, False), (True, False)))
+QUERIES = ("before", "after", "fed")  # fed: after, with the previous context fed to the next step
+VARIANTS = list(product(("lstm", "gru"), QUERIES, (True, False), (True, False)))
 every_variant = pytest.mark.parametrize(("cell", "query", "gate", "tied"), VARIANTS)
-every_step = pytest.mark.parametrize(
-    ("cell", "query"), list(product(("lstm", "gru"), ("before", "after")))
-)
+every_step = pytest.mark.parametrize(("cell", "query"), list(product(("lstm", "gru"), QUERIES)))
 
 
 def decoder_of(
@@ -34,13 +34,14 @@ def decoder_of(
     score: str = "additive",
 ) -> Decoder:
     torch.manual_seed(3)
-    inputs = E + D if query == "before" else E
+    inputs = E if query == "after" else E + D
     decoder = Decoder(
         Attention(SCORE_BUILDERS[score](S, D, SIZE)),
         nn.Embedding(V, E),
         (nn.LSTMCell if cell == "lstm" else nn.GRUCell)(inputs, S),
         context_size=D,
-        query=query,
+        query="after" if query == "fed" else query,
+        input_feeding=query == "fed",
         gate=gate,
         tie_embeddings=tied,
         dropout=dropout,
@@ -207,11 +208,12 @@ class ByHand:
         mean = values.mean(0)
         h = np.tanh(self.affine("initial_hidden", mean))
         c = np.tanh(self.affine("initial_cell", mean)) if "initial_cell.bias" in self.weights else h
-        steps = []
+        steps, context = [], mean
         for token in tokens:
             embedded = self.weights["embedding.weight"][token]
             if self.after:
-                h, c = self.recur(embedded, h, c)
+                fed = [context] if self.decoder.input_feeding else []
+                h, c = self.recur(np.concatenate([embedded, *fed]), h, c)
                 context, weights, gate = self.attend(h, values)
             else:
                 context, weights, gate = self.attend(h, values)
@@ -249,14 +251,55 @@ def test_the_query_before_does_not_see_the_word_and_the_query_after_does() -> No
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_the_fed_context_changes_the_next_step(cell: str) -> None:
+    """The first one is fed the memory's mean, each later one what the one before it looked at."""
+    decoder, tokens = decoder_of(cell, "fed"), torch.tensor([3, 8, 13])
+    ready, state = decoder.start(grids())
+    assert state.context is not None
+    torch.testing.assert_close(state.context, grids().mean())
+    first = decoder.step(tokens, state, ready)
+    assert torch.equal(first.state.context, first.attended.context)
+    expected = decoder.step(tokens, first.state, ready)
+    other = replace(first.state, context=first.state.context.roll(1, 0))
+    changed = decoder.step(tokens, other, ready)
+    for one, same in (
+        (changed.logits, expected.logits),
+        (changed.state.hidden, expected.state.hidden),
+    ):
+        assert float((one - same).detach().abs().amax(1).min()) > 1e-4
+    for query in ("before", "after"):
+        plain = decoder_of(cell, query)
+        ready, state = plain.start(grids())
+        assert state.context is None
+        assert plain.step(tokens, state, ready).state.context is None
+
+
+def test_the_fed_context_learns_from_the_next_word() -> None:
+    """The gradient of a later word reaches what an earlier step looked at, through the context."""
+    decoder = decoder_of("gru", "fed")
+    ready, state = decoder.start(grids())
+    first = decoder.step(torch.tensor([3, 8, 13]), state, ready)
+    context = first.state.context.detach().requires_grad_()
+    decoder.step(torch.tensor([4, 4, 19]), replace(first.state, context=context), ready).logits[
+        1
+    ].square().sum().backward()
+    assert context.grad is not None
+    assert context.grad[1].all()
+    assert not context.grad[[0, 2]].any()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_states_are_selected_with_everything_they_have(cell: str) -> None:
-    decoder, memory = decoder_of(cell), grids()
+    decoder, memory = decoder_of(cell, "fed"), grids()
     ready, state = decoder.start(memory)
     assert (state.cell is None) == (cell == "gru")
     indices = torch.tensor([2, 2, 0, 1])
     for chosen in (indices, slice(2)):
         selected = state.select(chosen)
         assert torch.equal(selected.hidden, state.hidden[chosen])
+        assert selected.context is not None
+        assert state.context is not None
+        assert torch.equal(selected.context, state.context[chosen])
         if state.cell is None:
             assert selected.cell is None
         else:

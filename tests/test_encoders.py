@@ -349,6 +349,105 @@ def test_a_cached_grid_in_half_precision_reads_as_well() -> None:
     torch.testing.assert_close(cached.values, expected.values, rtol=1e-2, atol=1e-2)
 
 
+# ---- the fourth stage beside the fifth -----------------------------------------------------------
+
+
+def lateral_encoder(name: str = "mobilenet_v2", dropout: float = 0.0) -> ImageEncoder:
+    torch.manual_seed(31)
+    return ImageEncoder(copy.deepcopy(features_of(name, 32)), name, 13, dropout, lateral=True)
+
+
+def enlarged(cells: np.ndarray) -> np.ndarray:
+    """(h, w, D) at twice the resolution, linearly between the cells' centres."""
+    height, width, _ = cells.shape
+
+    def between(size: int) -> np.ndarray:
+        weights = np.zeros((2 * size, size))
+        for place in range(2 * size):
+            at = min(max((place + 0.5) / 2 - 0.5, 0), size - 1)  # beyond the centres: the border's
+            low = min(int(at), size - 2)
+            weights[place, low], weights[place, low + 1] = 1 - (at - low), at - low
+        return weights
+
+    return np.einsum("ai,bj,ijd->abd", between(height), between(width), cells)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "efficientnet_b0", "resnet18", "vgg16"])
+def test_a_lateral_memory_is_the_two_stages_together(name: str) -> None:
+    """Lin et al. 2017 by hand: both stages projected, the coarse one enlarged, and summed."""
+    encoder, starts = lateral_encoder(name).eval(), BACKBONES[name].stages
+    with torch.no_grad():
+        memory = encoder(PHOTOS)
+        fine = encoder.features[: starts[-1]](PHOTOS)
+        coarse = encoder.features(PHOTOS)
+    assert memory.grid == (4, 6)
+    assert memory.mask is None
+    assert memory.values.shape == (2, 24, 13)
+    assert fine.shape[2:] == (4, 6)
+    assert coarse.shape[2:] == (2, 3)
+    weights = {key: value.detach().double().numpy() for key, value in encoder.named_parameters()}
+    for photo in range(2):
+        cells = coarse[photo].permute(1, 2, 0).double().numpy()
+        top = enlarged(cells @ weights["project.weight"].T + weights["project.bias"])
+        side = fine[photo].permute(1, 2, 0).double().numpy() @ weights["lateral.weight"].T
+        assert min(top.std(), side.std()) > 0.01  # both count
+        centred = top + side - (top + side).mean(-1, keepdims=True)
+        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+        expected = np.maximum(scaled, 0).reshape(24, 13)
+        np.testing.assert_allclose(memory.values[photo].numpy(), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_packed_grid_reads_as_the_photos() -> None:
+    encoder = lateral_encoder().eval()
+    with torch.no_grad():
+        grid, expected = encoder.grid(PHOTOS), encoder(PHOTOS)
+        found, half = encoder.read(grid), encoder.read(grid.half())
+    assert grid.shape == (2, 2, 3, 1280 + 4 * 96)
+    assert found.grid == half.grid == expected.grid == (4, 6)
+    assert torch.equal(found.values, expected.values)
+    assert half.values.dtype == torch.float32
+    torch.testing.assert_close(half.values, expected.values, rtol=1e-2, atol=1e-2)
+
+
+def test_folding_leaves_a_lateral_memory() -> None:
+    encoder = lateral_encoder().eval()
+    with torch.no_grad():
+        expected = encoder(PHOTOS).values
+        encoder.features = fold_batch_norm(encoder.features)
+        assert not any(isinstance(module, nn.BatchNorm2d) for module in encoder.modules())
+        torch.testing.assert_close(encoder(PHOTOS).values, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("stage", [0, 4, 5])
+def test_fine_tuning_with_a_lateral_connection(stage: int) -> None:
+    encoder = lateral_encoder()
+    encoder.train()
+    encoder.fine_tune(stage)
+    encoder(PHOTOS).values.square().sum().backward()
+    first = starts_of("mobilenet_v2")[stage - 1] if stage else len(encoder.features)
+    behind = children_from(encoder.features, first)
+    for key, parameter in encoder.features.named_parameters():
+        assert (parameter.grad is not None and bool(parameter.grad.any())) == (key in behind), key
+    assert encoder.lateral is not None
+    for part in (encoder.project, encoder.lateral):
+        assert part.weight.grad is not None
+        assert part.weight.grad.any()
+
+
+def test_the_fourth_stage_learns_through_both_connections() -> None:
+    """Cut off from the fifth stage, it still learns; without the lateral one, it would not."""
+    encoder = lateral_encoder()
+    encoder.train()
+    encoder.fine_tune(4)
+    with torch.no_grad():
+        encoder.project.weight.zero_()
+    encoder(PHOTOS).values[..., :5].sum().backward()
+    starts = starts_of("mobilenet_v2")
+    names = {key: p.grad for key, p in encoder.features.named_parameters() if p.grad is not None}
+    learned = {int(key.split(".")[0]) for key, grad in names.items() if grad.any()}
+    assert learned == set(range(starts[3], starts[4]))
+
+
 def test_dropout_is_for_training() -> None:
     encoder = small_encoder(dropout=0.5)
     encoder.fine_tune(0)

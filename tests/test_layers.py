@@ -33,7 +33,7 @@ FLOORS = (
     ("training.state",),
     ("training.callbacks",),
     ("training.run",),
-    ("training.captioning",),
+    ("training.captioning", "training.translation"),
     ("training",),
     ("studies",),
     ("cli.display", "cli.models", "cli.settings"),

@@ -256,7 +256,7 @@ def test_a_map_inside_its_region_costs_nothing_and_one_outside_stays_finite() ->
 def test_without_mentions_nothing_is_taught() -> None:
     weights = maps().requires_grad_()
     none = supervised_attention(weights, torch.zeros(0, 2, dtype=torch.long), torch.zeros(0, N))
-    assert float(none) == 0
+    assert none.item() == 0
     none.backward()
     assert weights.grad is not None
     assert not weights.grad.any()

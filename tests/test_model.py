@@ -88,6 +88,26 @@ def test_the_decoders_settings_arrive(cell: str, kind: type[nn.Module], query: s
     assert model(PHOTOS, TOKENS, LENGTHS, OWNERS).weights.shape == (3, 5, 1, 16)
 
 
+def test_input_feeding_and_the_lateral_connection_arrive() -> None:
+    config = settings(
+        encoder={"stride": 16, "lateral": True},
+        attention={"query": "after", "input_feeding": True},
+    )
+    model = model_of(config)
+    assert model.decoder.input_feeding
+    assert model.decoder.cell.input_size == E + D
+    assert model.encoder.lateral is not None
+    # The fifth stage is not dilated: the fourth one brings the finer grid.
+    assert {m.dilation for m in model.encoder.features.modules() if isinstance(m, nn.Conv2d)} == {
+        (1, 1)
+    }
+    assert model(PHOTOS, TOKENS, LENGTHS, OWNERS).weights.shape == (3, 5, 1, 16)
+    plain = model_of(settings(encoder={"stride": 16}, attention={"query": "after"}))
+    assert not plain.decoder.input_feeding
+    assert plain.encoder.lateral is None
+    assert plain.decoder.cell.input_size == E
+
+
 def test_a_new_model_is_nearly_indifferent() -> None:
     torch.manual_seed(19)
     model = build_model(settings(decoder={"embedding_size": 211, "hidden_size": 97}), 499)

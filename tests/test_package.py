@@ -75,10 +75,10 @@ def test_public_names_are_the_layers_own() -> None:
 
 
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(AttributeError, match="module 'captioner' has no attribute 'Translator'"):
-        captioner.Translator  # noqa: B018
+    with pytest.raises(AttributeError, match="module 'captioner' has no attribute 'Painter'"):
+        captioner.Painter  # noqa: B018
     with pytest.raises(ImportError):
-        from captioner import Translator  # noqa: F401
+        from captioner import Painter  # noqa: F401
 
 
 def test_the_version_is_the_projects() -> None:

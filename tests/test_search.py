@@ -27,13 +27,14 @@ MAX_LENGTH = 6
 
 def decoder_of(seed: int = 3, cell: str = "lstm", query: str = "before") -> Decoder:
     torch.manual_seed(seed)
-    inputs = E + D if query == "before" else E
+    inputs = E if query == "after" else E + D
     decoder = Decoder(
         Attention(SCORE_BUILDERS["additive"](S, D, 5)),
         nn.Embedding(V, E),
         (nn.LSTMCell if cell == "lstm" else nn.GRUCell)(inputs, S),
         context_size=D,
-        query=query,
+        query="after" if query == "fed" else query,
+        input_feeding=query == "fed",  # the previous context is carried along
         tie_embeddings=False,
     )
     with torch.no_grad():  # from nearly indifferent to opinionated
@@ -222,7 +223,7 @@ def test_the_probabilities_of_all_sentences_sum_to_1_short_of_those_that_are_cut
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize(("cell", "query"), [("lstm", "before"), ("gru", "after")])
+@pytest.mark.parametrize(("cell", "query"), [("lstm", "before"), ("gru", "after"), ("lstm", "fed")])
 def test_a_beam_of_1_is_greedy(cell: str, query: str, masked: bool) -> None:
     decoder, memory = decoder_of(cell=cell, query=query), memory_of(masked)
     found = search(decoder, memory, options_of(beam_size=1))
@@ -275,7 +276,7 @@ def test_a_batch_of_photos_is_one_at_a_time(settings: dict[str, Any], masked: bo
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("query", ["before", "after"])
+@pytest.mark.parametrize("query", ["before", "after", "fed"])
 @pytest.mark.parametrize("settings", [{"beam_size": 7, "n_best": 7}, {"sample": True, "n_best": 5}])
 def test_what_is_found_is_what_teacher_forcing_says(
     settings: dict[str, Any], query: str, masked: bool
@@ -290,6 +291,30 @@ def test_what_is_found_is_what_teacher_forcing_says(
         assert_same(one, other)
         assert one.log_prob == pytest.approx(other.log_prob, abs=1e-4)
         assert set(one.extras) == {"gate"}
+
+
+def test_the_fed_context_follows_the_back_pointers() -> None:
+    """Not only what is kept: each beam goes on with the context of the beam that it continues."""
+
+    class Forgetful(Decoder):
+        def step(self, tokens: Tensor, state: State, memory: Memory) -> Step:
+            found = super().step(tokens, state, memory)
+            assert found.state.context is not None
+            return replace(
+                found, state=replace(found.state, context=found.state.context.roll(1, 0))
+            )
+
+    decoder, memory = decoder_of(query="fed"), memory_of()
+    options = options_of(beam_size=7, n_best=7)
+    found = [one for own in search(decoder, memory, options) for one in own]
+    decoder.__class__ = Forgetful
+    mixed = [one for own in search(decoder, memory, options) for one in own]
+    decoder.__class__ = Decoder
+    owners = [photo for photo in range(B) for _ in range(7)]
+    for hypotheses, same in ((found, True), (mixed, False)):
+        forced = force(decoder, memory, [one.tokens for one in hypotheses], owners)
+        apart = [abs(a.log_prob - b.log_prob) for a, b in zip(hypotheses, forced, strict=True)]
+        assert (max(apart) < 1e-4) == same
 
 
 @pytest.mark.parametrize("masked", [False, True])

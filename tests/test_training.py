@@ -22,13 +22,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from captioner import boxes, config, datasets, scenes
 from captioner import checkpoint as checkpoints
-from captioner import config, datasets, scenes
-from captioner.config import PhaseConfig, Recipe
+from captioner.config import PhaseConfig, Recipe, SearchOptions
 from captioner.errors import CheckpointError, ConfigError, DataError
-from captioner.metrics import Score
+from captioner.metrics import CiderScorer, Score
 from captioner.prediction import Captioner
-from captioner.text import tokenise
+from captioner.search import search
+from captioner.text import BOS, EOS, tokenise
 from captioner.training import Interrupted, captioning, loop, state, train
 from captioner.training.callbacks import Interrupt, Save
 from captioner.training.captioning import CaptionTrainer, FeatureCache
@@ -403,6 +404,35 @@ def test_the_same_seed_gives_the_same_weights(
     assert equal_runs(tmp_path / "run", uninterrupted)
 
 
+@pytest.mark.parametrize("moment", [None, "step 2", "step 5", "after epoch 2"])
+def test_phases_may_be_added_behind_the_recipe_on_resume(
+    moment: str | None, press: list[str], world: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """Whether the first phase had ended or not: as if all phases had been there from the start."""
+    if moment:
+        press.append(moment)
+        with pytest.raises(Interrupted):
+            train(recipe(world, tmp_path / "run", phases=[FROZEN]))
+    else:
+        train(recipe(world, tmp_path / "run", phases=[FROZEN]))
+        assert len(log(tmp_path / "run")) == 2
+    train(recipe(world, tmp_path / "run"), resume=True)
+    assert not press
+    assert equal_runs(tmp_path / "run", uninterrupted)
+
+
+def test_a_phase_that_was_added_can_itself_be_interrupted(
+    press: list[str], world: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    train(recipe(world, tmp_path / "run", phases=[FROZEN]))
+    for moment in ("step 8", "validation"):
+        press.append(moment)
+        with pytest.raises(Interrupted):
+            train(recipe(world, tmp_path / "run"), resume=True)
+    train(recipe(world, tmp_path / "run"), resume=True)
+    assert equal_runs(tmp_path / "run", uninterrupted)
+
+
 # ---- what a run leaves in its folder -------------------------------------------------------------
 
 
@@ -530,6 +560,19 @@ def test_a_folder_that_cannot_be_made(world: Path, tmp_path: Path) -> None:
             r"had training\.batch_size = 2, the recipe now has 3",
         ),
         ({"model": {"attention": {"size": 31}}}, r"model\.attention\.size"),
+        (
+            {"phases": [{**FROZEN, "epochs": 3}, TUNED, {"name": "added"}]},
+            r"had phases\.0\.epochs = 2, the recipe now has 3; resume with the old recipe "
+            r"\(phases may be added behind its own\), or start anew in another --output",
+        ),
+        (
+            {"phases": [{"name": "put before"}, FROZEN, TUNED]},
+            r"had phases\.0\.name = 'frozen', the recipe now has 'put before'",
+        ),
+        (
+            {"phases": [FROZEN, {**TUNED, "self_critical": 0.5}, {"name": "added"}]},
+            r"had phases\.1\.self_critical = 0\.0, the recipe now has 0\.5",
+        ),
     ],
 )
 def test_another_recipe_cannot_go_on(
@@ -560,7 +603,7 @@ def test_other_captions_cannot_go_on(
 
 
 def small_trainer(
-    wanted: Recipe, photos: list[datasets.Photo], *callbacks: Callback
+    wanted: Recipe, photos: list[datasets.Photo], *callbacks: Callback, **boxes: Any
 ) -> CaptionTrainer:
     torch.manual_seed(wanted.seed)
     checkpoint = captioning.start_checkpoint(wanted, photos)
@@ -571,6 +614,7 @@ def small_trainer(
         batch_size=wanted.training.batch_size,
         seed=wanted.seed,
         max_words=wanted.data.max_words,
+        **boxes,
     )
     return CaptionTrainer(wanted, checkpoint, reader, callbacks)
 
@@ -749,6 +793,256 @@ def test_the_penalty_is_added(world: Path, photos: list[datasets.Photo]) -> None
     expected = found[2.5]["cross_entropy"] + 2.5 * found[2.5]["doubly_stochastic"]
     assert torch.equal(found[2.5]["loss"], expected)
     assert found[2.5]["doubly_stochastic"] > 0
+
+
+# ---- maps that are taught ------------------------------------------------------------------------
+
+CELLS = (4, 4)
+WHOLE = {"fine_tune_from": 1, "batch_norm": "updated", "warmup": 0.0, "schedule": "constant"}
+
+
+def taught(world: Path, photos: list[datasets.Photo], weight: float) -> CaptionTrainer:
+    """A trainer of one batch, whose maps of 4×4 cells are held against the drawn boxes."""
+    wanted = recipe(
+        world,
+        Path("unused"),
+        model={
+            "encoder": {
+                "image_size": SIZE,
+                "stride": 16,
+                "stages": 4,
+                "feature_size": 32,
+                "weights": "random",
+            },
+            "attention": {"size": 32, "query": "after"},
+            "decoder": {"hidden_size": 32, "embedding_size": 24, "dropout": 0.0},
+        },
+        training={"batch_size": 6, "weight_average": 0.0},
+        phases=[{**WHOLE, "learning_rate": 5e-3, "attention_supervision": weight}],
+    )
+    things = boxes.read(world / "instances_train.json")
+    return small_trainer(wanted, photos, things=things, grid=CELLS)
+
+
+def mass_in_boxes(trainer: CaptionTrainer) -> float:
+    """How much of a noun's map lies in its boxes, by the word that names them."""
+    (batch,) = trainer.reader.read(0)
+    trainer.model.eval()
+    with torch.no_grad():
+        memory = trainer._memory(batch)
+        weights = trainer.model.decoder(batch.inputs, batch.lengths, memory, batch.owners).weights
+    trainer.model.train()
+    assert memory.grid == CELLS
+    maps = [weights[row, place].mean(0) for row, place in batch.mentions.tolist()]
+    assert len(maps) > 20
+    return float((torch.stack(maps) * batch.regions).sum(1).mean())
+
+
+def test_supervision_brings_a_nouns_map_into_its_box(
+    world: Path, photos: list[datasets.Photo]
+) -> None:
+    found = {}
+    for weight in (0.0, 1.0):
+        trainer = taught(world, photos, weight)
+        before = mass_in_boxes(trainer)
+        (batch,) = trainer.reader.read(0)
+        for _ in range(25):
+            told = trainer.step(batch)
+        found[weight] = mass_in_boxes(trainer)
+        assert ("supervised_attention" in told) == (weight > 0)
+    assert found[1.0] > 1.5 * before
+    assert found[1.0] > 1.5 * found[0.0]
+
+
+def test_supervision_is_added_with_its_weight(world: Path, photos: list[datasets.Photo]) -> None:
+    trainer = taught(world, photos, 0.3)
+    (batch,) = trainer.reader.read(0)
+    found = trainer.loss(batch)
+    expected = found["cross_entropy"] + 0.3 * found["supervised_attention"]
+    torch.testing.assert_close(found["loss"], expected)
+    no_boxes = dataclasses.replace(batch, mentions=batch.mentions[:0], regions=batch.regions[:0])
+    trainer = taught(world, photos, 0.3)
+    found = trainer.loss(no_boxes)
+    assert torch.equal(found["loss"], found["cross_entropy"])
+
+
+def test_supervision_without_boxes(world: Path, tmp_path: Path) -> None:
+    wanted = recipe(world, tmp_path / "run", phases=[{**FROZEN, "attention_supervision": 0.2}])
+    told = r"needs to know where things lie; .* boxes in \[\[data.train\]\], or --data.train.0.box"
+    with pytest.raises(ConfigError, match=told):
+        train(wanted)
+
+
+# ---- captions that are drawn and judged ----------------------------------------------------------
+
+
+def judged(world: Path, photos: list[datasets.Photo], share: float, samples: int) -> CaptionTrainer:
+    wanted = recipe(
+        world,
+        Path("unused"),
+        **{**LEARNER, "training": {**LEARNER["training"], "weight_average": 0.0}},
+        phases=[
+            {**WHOLE, "learning_rate": 4e-3, "epochs": 99},
+            {**WHOLE, "learning_rate": 1e-3, "self_critical": share, "samples": samples},
+        ],
+    )
+    one_each = [dataclasses.replace(photo, captions=photo.captions[:1]) for photo in photos]
+    return small_trainer(wanted, one_each)
+
+
+def test_self_critical_steps_raise_the_reward(world: Path, photos: list[datasets.Photo]) -> None:
+    """From a model that knows half of it; the draws before and after are the same numbers."""
+    trainer = judged(world, photos, 1.0, 5)
+    (batch,) = trainer.reader.read(0)
+    for _ in range(14):
+        trainer.step(batch)
+    trainer.enter(trainer.recipe.phases[1])
+
+    def reward() -> float:
+        trainer.progress.position.total_steps = 10**6
+        trainer.model.eval()
+        with torch.no_grad():
+            found = trainer._self_critical(batch, trainer._memory(batch))
+        trainer.model.train()
+        trainer.progress.position.total_steps = 0
+        return float(found["reward"])
+
+    before = reward()
+    for _ in range(20):
+        found = trainer.step(batch)
+        trainer.progress.position.total_steps += 1
+        assert all(math.isfinite(float(value)) for value in found.values())
+        assert torch.equal(found["loss"], found["self_critical"])
+    assert reward() > 1.3 * before > 0
+
+
+def test_the_reward_reaches_decoder_and_encoder(world: Path, photos: list[datasets.Photo]) -> None:
+    trainer = judged(world, photos, 1.0, 3)
+    (batch,) = trainer.reader.read(0)
+    for _ in range(10):
+        trainer.step(batch)
+    trainer.enter(trainer.recipe.phases[1])
+    found = trainer.loss(batch)
+    assert found["reward"] > 0
+    found["loss"].backward()
+    for name, parameter in trainer.model.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.isfinite().all()), name
+    for module in (
+        trainer.model.decoder.embedding,
+        trainer.model.decoder.attention.score.query,
+        trainer.model.encoder.project,
+        trainer.model.encoder.features[0][0],
+    ):
+        assert bool(module.weight.grad.any())
+    assert trainer.model.decoder.training  # drawing does not leave it evaluating
+
+
+def test_the_self_critical_loss_against_numpy(world: Path, photos: list[datasets.Photo]) -> None:
+    """Drawn, judged and weighed by hand; the rest of the loss stays cross-entropy."""
+    trainer = judged(world, photos, 0.4, 3)
+    (batch,) = trainer.reader.read(0)
+    for _ in range(10):
+        trainer.step(batch)
+    trainer.enter(trainer.recipe.phases[1])
+    trainer.progress.position.total_steps = 7
+    trainer.model.eval()  # batch norm and dropout in one mode
+    found = trainer.loss(batch)
+    trainer.model.eval()
+    words, decoder = trainer.checkpoint.vocabulary.words, trainer.model.decoder
+    with torch.no_grad():
+        memory = trainer._memory(batch)
+    drawing = SearchOptions(sample=True, top_p=1.0, n_best=3, max_length=20, alternatives=0, seed=3)
+    drawn = search(decoder, memory, drawing, indices=range(7 * 6, 8 * 6))
+    spoken = [[[*map(words.__getitem__, one.tokens), "<eos>"] for one in own] for own in drawn]
+    own_words = [
+        [[words[t] for t in [*caption, EOS]] for caption in own] for own in trainer.reader.sentences
+    ]
+    scorer, total, count, all_rewards = CiderScorer(own_words), 0.0, 0, []
+    for photo, (hypotheses, said) in enumerate(zip(drawn, spoken, strict=True)):
+        rewards = scorer.score(said, [int(batch.numbers[photo])] * 3)
+        all_rewards.extend(rewards)
+        for place, one in enumerate(hypotheses):
+            advantage = rewards[place] - np.delete(rewards, place).mean()
+            tokens = torch.tensor([[BOS, *one.tokens, EOS]])
+            length = torch.tensor([len(one.tokens) + 1])
+            with torch.no_grad():
+                unrolled = decoder(tokens[:, :-1], length, memory.select(slice(photo, photo + 1)))
+            logits = unrolled.padded_logits()[0].double().numpy()
+            chosen = logits[np.arange(len(logits)), tokens[0, 1:].numpy()]
+            log_probs = chosen - np.log(np.exp(logits).sum(-1))
+            total -= advantage * log_probs.sum()
+            count += len(log_probs)
+    assert np.std(all_rewards) > 0.05
+    assert float(found["reward"]) == pytest.approx(np.mean(all_rewards))
+    critical = float(found["self_critical"].detach())
+    assert critical == pytest.approx(total / count, rel=1e-3, abs=1e-5)
+    expected = 0.6 * found["cross_entropy"] + 0.4 * found["self_critical"]
+    torch.testing.assert_close(found["loss"], expected)
+
+
+def test_draws_belong_to_the_step(world: Path, photos: list[datasets.Photo]) -> None:
+    trainer = judged(world, photos, 1.0, 2)
+    (batch,) = trainer.reader.read(0)
+    trainer.enter(trainer.recipe.phases[1])
+    trainer.model.eval()
+    losses = []
+    for steps in (3, 4, 3):
+        trainer.progress.position.total_steps = steps
+        torch.manual_seed(steps + len(losses))  # draws do not depend on what was drawn before
+        with torch.no_grad():
+            memory = trainer._memory(batch)
+            losses.append(trainer._self_critical(batch, memory)["reward"])
+    assert losses[0] == losses[2]
+
+
+EVERYTHING = {
+    "model": {
+        "encoder": {
+            "image_size": SIZE,
+            "stride": 16,
+            "lateral": True,
+            "feature_size": 23,
+            "weights": "random",
+        },
+        "attention": {"size": 19, "query": "after", "input_feeding": True},
+        "decoder": {"hidden_size": 29, "embedding_size": 17, "dropout": 0.3},
+    },
+    "phases": [
+        {**FROZEN, "attention_supervision": 0.2},
+        {
+            **TUNED,
+            "attention_supervision": 0.2,
+            "self_critical": 0.7,
+            "samples": 3,
+        },
+    ],
+}
+
+
+def test_a_run_with_everything_ends_as_an_uninterrupted_one(
+    press: list[str], world: Path, tmp_path: Path
+) -> None:
+    """Cached pyramids, taught maps, drawn captions: stopped in both phases."""
+    own = {**source(world), "boxes": str(world / "instances_train.json")}
+    data = {"train": [own], "validation": [source(world, "val")], "min_count": 1}
+    train(recipe(world, tmp_path / "whole", data=data, **EVERYTHING))
+    wanted = recipe(world, tmp_path / "run", data=data, **EVERYTHING)
+    for session, moment in enumerate(("step 2", "step 8", "step 11")):
+        press.append(moment)
+        with pytest.raises(Interrupted):
+            train(wanted, resume=session > 0)
+    train(wanted, resume=True)
+    assert equal_runs(tmp_path / "run", tmp_path / "whole")
+    tags = {tag for tag in logged(tmp_path / "whole") if tag.startswith("train/")}
+    assert tags >= {f"train/{name}" for name in ("supervised_attention", "self_critical", "reward")}
+
+
+def logged(folder: Path) -> set[str]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    files = folder.glob("events.out.tfevents.*")
+    return {tag for f in files for tag in EventAccumulator(str(f)).Reload().Tags()["scalars"]}
 
 
 def test_cached_grids_train_like_pictures(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from captioner.cli.display import progress_bar
 from captioner.cli.settings import given, read_recipe
-from captioner.config import DataConfig, Source
+from captioner.config import DataConfig, Recipe, Source
 from captioner.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,7 +47,10 @@ def _named_sources(arguments: argparse.Namespace) -> tuple[dict[str, tuple[Sourc
         )
     min_count = arguments.min_count or DataConfig.min_count
     if arguments.config:
-        data = read_recipe(arguments.config).data
+        recipe = read_recipe(arguments.config)
+        if not isinstance(recipe, Recipe):
+            raise ConfigError(f"{arguments.config} trains a translator; data check looks at photos")
+        data = recipe.data
         named = {"train": data.train, "validation": data.validation}
         found = {name: sources for name, sources in named.items() if sources}
         return found, arguments.min_count or data.min_count

@@ -8,6 +8,7 @@ from pathlib import Path
 from captioner.cli.display import print_scores
 from captioner.cli.models import pick_device
 from captioner.cli.settings import read_recipe
+from captioner.config import Recipe, TranslationRecipe
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -29,10 +30,16 @@ def train(arguments: argparse.Namespace) -> int:
         raise KeyboardInterrupt(str(stop)) from stop
     print(f"\nbest checkpoint: {best}")
     print_scores(checkpoint.describe(best)["provenance"])
-    source = (recipe.data.validation or recipe.data.train)[0]
-    print(f"""
-what to do with it:
-  captioner caption --checkpoint {best} --overlay sheets PHOTO…
-  captioner evaluate --checkpoint {best} --captions {source.captions} --images {source.images}
-  captioner describe {best}""")
+    print(f"\nwhat to do with it:\n{_uses(recipe, best)}\n  captioner describe {best}")
     return 0
+
+
+def _uses(recipe: Recipe | TranslationRecipe, best: Path) -> str:
+    """Commands that use the new weights."""
+    if isinstance(recipe, TranslationRecipe):
+        language = (recipe.data.validation or recipe.data.train)[0].languages[1]
+        return f"  captioner translate --checkpoint {best} --to {language} SENTENCE"
+    source = (recipe.data.validation or recipe.data.train)[0]
+    return f"""\
+  captioner caption --checkpoint {best} --overlay sheets PHOTO…
+  captioner evaluate --checkpoint {best} --captions {source.captions} --images {source.images}"""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from captioner import config
-from captioner.config import Recipe
+from captioner.config import Recipe, TranslationRecipe
 from captioner.errors import ConfigError
 
 Setting = tuple[str, dataclasses.Field[Any], Any]  # dotted place, field, default
@@ -114,7 +114,9 @@ def split_settings(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str,
     return own, settings
 
 
-def read_recipe(path: str | None, settings: Iterable[tuple[str, str]] = ()) -> Recipe:
+def read_recipe(
+    path: str | None, settings: Iterable[tuple[str, str]] = ()
+) -> Recipe | TranslationRecipe:
     """A recipe from its TOML file and what was typed to replace or to add.
 
     Args:
@@ -132,23 +134,28 @@ def read_recipe(path: str | None, settings: Iterable[tuple[str, str]] = ()) -> R
             raise ConfigError(f"{path}: no such file; expected a recipe (.toml)") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: no TOML: {error}") from None
+    kind = TranslationRecipe if values.get("task") == "translate" else Recipe
     for place, text in settings:
-        _check_place(place)
-        config.override(values, place, text)
+        _check_place(place, kind)
+        config.override(values, place, text, kind)
+    if kind is TranslationRecipe:
+        return config.from_dict(TranslationRecipe, values)
     return config.from_dict(Recipe, values)
 
 
-def _check_place(place: str) -> None:
+def _check_place(place: str, recipe: type[Recipe] | type[TranslationRecipe]) -> None:
     """Helps where a setting was typed without its table: `batch_size`."""
-    if "." in place or place in {entry.name for entry in dataclasses.fields(Recipe)}:
+    if "." in place or place in {entry.name for entry in dataclasses.fields(recipe)}:
         return
-    places = [dotted for _, _, settings in setting_groups() for dotted, _, _ in settings]
+    places = [dotted for _, _, settings in setting_groups(recipe) for dotted, _, _ in settings]
     alike = [f"--{dotted}" for dotted in places if dotted.rpartition(".")[2] == place]
     if alike:
         raise ConfigError(f"{place} is no setting by itself; did you mean {' or '.join(alike)}?")
 
 
-def setting_groups() -> Iterator[tuple[str, str, list[Setting]]]:
+def setting_groups(
+    recipe: type[Recipe] | type[TranslationRecipe] = Recipe,
+) -> Iterator[tuple[str, str, list[Setting]]]:
     """The recipe's settings by table: heading, what it is about, (dotted place, field, default)."""
     groups: dict[str, tuple[str, list[Setting]]] = {}
 
@@ -167,7 +174,7 @@ def setting_groups() -> Iterator[tuple[str, str, list[Setting]]]:
             else:
                 own.append((dotted, entry, default))
 
-    walk(Recipe, Recipe(), "", "", "")
+    walk(recipe, recipe(), "", "", "")
     for table, (about, settings) in groups.items():
         if settings:
             many = "; .1., .2., … for more of them" if table.startswith("[") else ""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from captioner.nn.attention import Attended, Attention, Bottleneck, Memory, MultiHead
@@ -117,7 +118,8 @@ class Decoder(nn.Module):
     def step(self, tokens: Tensor, state: State, memory: Memory) -> Step:
         """Reads the previous words (K,) and predicts the next ones."""
         embedded = self._embed(tokens)
-        attended, state = self._advance(embedded, state, memory)
+        inputs = self._read_words(embedded)
+        attended, state = self._advance(inputs, self._context_weight(inputs), state, memory)
         return Step(self._read_out(embedded, state.hidden, attended.context), attended, state)
 
     def forward(
@@ -140,10 +142,12 @@ class Decoder(nn.Module):
         embedded = self._embed(packed.data)  # (M, E)
         hidden: list[Tensor] = []
         steps: list[Attended] = []
-        for word in embedded.split(packed.batch_sizes.tolist()):
+        inputs = self._read_words(embedded)  # (M, G)
+        weight = self._context_weight(inputs)
+        for word in inputs.split(packed.batch_sizes.tolist()):
             if len(word) < len(memory):
                 memory, state = memory.select(slice(len(word))), state.select(slice(len(word)))
-            attended, state = self._advance(word, state, memory)
+            attended, state = self._advance(word, weight, state, memory)
             hidden.append(state.hidden)
             steps.append(attended)
         contexts = torch.cat([step.context for step in steps])
@@ -159,20 +163,42 @@ class Decoder(nn.Module):
     def _embed(self, tokens: Tensor) -> Tensor:
         return self.dropout(self.word_dropout(self.embedding(tokens)))
 
-    def _advance(self, embedded: Tensor, state: State, memory: Memory) -> tuple[Attended, State]:
+    def _read_words(self, embedded: Tensor) -> Tensor:
+        """What the previous words add to the cell's gates, (M, G): of all steps at once."""
+        weight = self.cell.weight_ih[:, : self.embedding.embedding_dim]
+        return F.linear(embedded, weight, self.cell.bias_ih)
+
+    def _context_weight(self, inputs: Tensor) -> Tensor | None:
+        """The part of the cell that reads a context (G, D), as precise as its inputs."""
+        weight = self.cell.weight_ih[:, self.embedding.embedding_dim :]
+        return weight.to(inputs.dtype) if weight.shape[1] else None
+
+    def _advance(
+        self, inputs: Tensor, weight: Tensor | None, state: State, memory: Memory
+    ) -> tuple[Attended, State]:
         if self.query == "before":
             attended = self._attend(state.hidden, memory)
-            return attended, self._recur(torch.cat([embedded, attended.context], -1), state)
-        if state.context is not None:
-            embedded = torch.cat([embedded, state.context], -1)
-        state = self._recur(embedded, state)
+            return attended, self._recur(inputs, weight, attended.context, state)
+        state = self._recur(inputs, weight, state.context, state)
         attended = self._attend(state.hidden, memory)
         return attended, replace(state, context=attended.context if self.input_feeding else None)
 
-    def _recur(self, inputs: Tensor, state: State) -> State:
-        if isinstance(self.cell, nn.LSTMCell):
-            return State(*self.cell(inputs, (state.hidden, state.cell)))
-        return State(self.cell(inputs, state.hidden))
+    def _recur(
+        self, inputs: Tensor, weight: Tensor | None, context: Tensor | None, state: State
+    ) -> State:
+        """`nn.LSTMCell` or `nn.GRUCell`, which has read the word already."""
+        if weight is not None and context is not None:
+            inputs = inputs + F.linear(context, weight)
+        recurrent = F.linear(state.hidden, self.cell.weight_hh, self.cell.bias_hh)  # (K, G)
+        if state.cell is None:
+            reset, update, new = inputs.chunk(3, -1)
+            own_reset, own_update, own_new = recurrent.chunk(3, -1)
+            keep = torch.sigmoid(update + own_update)
+            fresh = torch.tanh(new + torch.sigmoid(reset + own_reset) * own_new)
+            return State(fresh + keep * (state.hidden - fresh))
+        enter, forget, new, out = (inputs + recurrent).chunk(4, -1)
+        cell = torch.sigmoid(forget) * state.cell + torch.sigmoid(enter) * torch.tanh(new)
+        return State(torch.sigmoid(out) * torch.tanh(cell), cell)
 
     def _attend(self, query: Tensor, memory: Memory) -> Attended:
         attended = self.attention(query, memory)

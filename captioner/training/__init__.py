@@ -4,10 +4,38 @@ A run's folder holds `best.safetensors` (the averaged weights with the best vali
 `last.safetensors`, `resume.safetensors` (everything needed to go on at the very step), `log.csv`
 and TensorBoard's event files.
 
-`loop` knows nothing of captions; `captioning` says what its batches, its losses and its scores are.
+`loop` knows nothing of captions and translations; `captioning` and `translation` say what their
+batches, their losses and their scores are.
 """
 
+from pathlib import Path
+
+from captioner.config import Recipe, TranslationRecipe
+from captioner.training import captioning, translation
 from captioner.training.callbacks import Interrupted
-from captioner.training.captioning import train
 
 __all__ = ["Interrupted", "train"]
+
+
+def train(
+    recipe: Recipe | TranslationRecipe,
+    *,
+    resume: bool = False,
+    device: str = "cpu",
+    show: bool | None = None,
+) -> Path:
+    """Trains what the recipe is for and returns the best checkpoint's path.
+
+    Args:
+        recipe: everything there is to set.
+        resume: go on with the interrupted run in `recipe.output`.
+        device: where to compute.
+        show: progress bars; left out, on a terminal only.
+
+    Raises:
+        ConfigError, DataError, CheckpointError: the recipe, its data or its files are not usable.
+        Interrupted: Ctrl-C; the run is saved.
+    """
+    if isinstance(recipe, TranslationRecipe):
+        return translation.train(recipe, resume=resume, device=device, show=show)
+    return captioning.train(recipe, resume=resume, device=device, show=show)

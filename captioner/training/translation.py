@@ -1,0 +1,251 @@
+"""Training a translator: sentence pairs in, a checkpoint out."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from captioner import checkpoint as checkpoints
+from captioner import losses, metrics
+from captioner.checkpoint import TranslationCheckpoint
+from captioner.config import SearchOptions, TranslationPhaseConfig, TranslationRecipe
+from captioner.errors import ConfigError, MetricError
+from captioner.languages import Direction, Languages
+from captioner.metrics import Score
+from captioner.nn.decoder import Unrolled
+from captioner.nn.model import TranslationModel, build_translation_model
+from captioner.pairs import Pair, PairBatch, PairReader, drawn_count, read_pairs
+from captioner.subwords import Subwords
+from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
+from captioner.training.loop import Trainer
+from captioner.training.run import STATE_FILE, claim, run
+from captioner.translation import Translator
+
+
+class TranslationTrainer(Trainer):
+    """Minimises the cross-entropy of translations given their sources."""
+
+    model: TranslationModel
+    checkpoint: TranslationCheckpoint
+    reader: PairReader
+
+    def batches(self, epoch: int, first_step: int) -> Iterator[PairBatch]:
+        """Pairs of like lengths."""
+        return self.reader.read(epoch, first_step)
+
+    def loss(self, batch: PairBatch) -> dict[str, Tensor]:
+        """Cross-entropy; with R-Drop that of two passes, and how far these are apart."""
+        weight = cast(TranslationPhaseConfig, self.phase).r_drop
+        passes = [self._unrolled(batch) for _ in range(2 if weight else 1)]
+        smoothing = self.recipe.training.label_smoothing
+        each = [losses.cross_entropy(p.logits, batch.targets, smoothing) for p in passes]
+        found = {"cross_entropy": torch.stack(each).mean()}
+        if not weight:
+            return {"loss": found["cross_entropy"], **found}
+        found["r_drop"] = losses.r_drop(*(p.logits for p in passes))
+        return {"loss": found["cross_entropy"] + weight * found["r_drop"], **found}
+
+    def _unrolled(self, batch: PairBatch) -> Unrolled:
+        unrolled: Unrolled = self.model(
+            batch.sources, batch.source_lengths, batch.inputs, batch.lengths
+        )
+        return unrolled
+
+    @cached_property
+    def data_digest(self) -> str:
+        """Of the pairs and the pieces."""
+        content = [self.checkpoint.subwords.pieces, *map(dataclasses.astuple, self.reader.pairs)]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+class TranslationValidation(Validation):
+    """Translates the validation sentences; the highest BLEU, averaged over directions, is best."""
+
+    def __init__(
+        self,
+        directions: dict[Direction, list[Pair]],
+        folder: Path,
+        show: bool,
+        interrupt: Interrupt,
+    ) -> None:
+        super().__init__(folder)
+        self.directions, self.show, self.interrupt = directions, show, interrupt
+        self.logged = ("bleu", *(f"bleu_{source}_{target}" for source, target in directions))
+
+    def scores(self, trainer: Trainer) -> dict[str, Score]:
+        """Lower-cased BLEU of each direction, behind their mean, without intervals."""
+        translator = Translator(trainer.averaged(), trainer.device)
+        found: dict[str, Score] = {}
+        total = sum(map(len, self.directions.values()))
+        with progress_bar(self.show, total, "validation", "sentence") as bar:
+            for (source, target), pairs in self.directions.items():
+                said = []
+                stream = translator.stream(
+                    [pair.source_text for pair in pairs],
+                    to=target,
+                    source_language=source,
+                    **dataclasses.asdict(trainer.recipe.search),
+                )
+                for translation in stream:
+                    said.append(translation.text)
+                    bar.update(1)
+                    self.interrupt.check()
+                wanted = [pair.target_text for pair in pairs]
+                found[f"bleu_{source}_{target}"] = _bleu(said, wanted, target)
+        mean = float(np.mean([score.value for score in found.values()]))
+        about = f"mean over {', '.join(f'{s}→{t}' for s, t in self.directions)}"
+        return {"bleu": Score("bleu", mean, None, about), **found}
+
+    def provenance(self, trainer: Trainer) -> dict[str, Any]:
+        """The count of pairs."""
+        return {"pairs": len(trainer.reader.pairs)}
+
+
+def _bleu(said: Sequence[str], wanted: Sequence[str], language: str) -> Score:
+    score = metrics.score_translations(said, wanted, language, names=("bleu",), bootstrap=0)["bleu"]
+    if math.isnan(score.value):
+        raise MetricError(score.recipe)
+    return score
+
+
+def read_directions(recipe: TranslationRecipe) -> dict[Direction, list[Pair]]:
+    """The validation pairs of each direction, at most `data.validation_pairs` of them.
+
+    Raises:
+        ConfigError: none are named.
+        DataError: a source is not what its format promises.
+    """
+    if not recipe.data.validation:
+        raise ConfigError(
+            "the recipe names no validation pairs; write [[data.validation]] with files of their "
+            'own, or with those of the training pairs and part = "held_out"'
+        )
+    directions: dict[Direction, list[Pair]] = {}
+    for source in recipe.data.validation:
+        for pair in read_pairs(source):
+            directions.setdefault((pair.source_language, pair.target_language), []).append(pair)
+    return {
+        direction: _some(pairs, recipe.data.validation_pairs, recipe.seed)
+        for direction, pairs in directions.items()
+    }
+
+
+def _some(pairs: Sequence[Pair], count: int, seed: int) -> list[Pair]:
+    chosen = np.random.default_rng(seed).permutation(len(pairs))[:count]
+    return [pairs[number] for number in sorted(chosen.tolist())]
+
+
+def start_checkpoint(
+    recipe: TranslationRecipe, training: Sequence[Sequence[Pair]]
+) -> TranslationCheckpoint:
+    """What training starts from: a new model, or `recipe.init` with its pieces."""
+    # Validation reports no alternatives, which cost time; who uses the model wants them.
+    search = dataclasses.replace(recipe.search, alternatives=SearchOptions().alternatives)
+    texts = _texts(training)
+    directions = dict.fromkeys(
+        (pair.source_language, pair.target_language) for pairs in training for pair in pairs
+    )
+    if recipe.init:
+        old = checkpoints.load_translation(recipe.init)
+        for _, target in directions:
+            old.subwords.start(target)
+        languages = old.languages.joined(_languages(directions, texts, old.subwords))
+        begun = {"started_from": {"checkpoint": Path(recipe.init).name, **old.provenance}}
+        return dataclasses.replace(old, languages=languages, search=search, provenance=begun)
+    # The pieces are made for what an epoch holds: a large set that little is drawn from would
+    # otherwise leave the other languages with the shorter ones.
+    epoch = [
+        _some(pairs, drawn_count(source.share, len(pairs)), recipe.seed)
+        for source, pairs in zip(recipe.data.train, training, strict=True)
+    ]
+    subwords = Subwords.train(
+        (text for several in _texts(epoch).values() for text in several),
+        recipe.data.subwords,
+        list(texts),
+    )
+    model = build_translation_model(recipe.model, len(subwords))
+    languages = _languages(directions, texts, subwords)
+    return TranslationCheckpoint(model, recipe.model, subwords, languages, search)
+
+
+def _texts(training: Sequence[Sequence[Pair]]) -> dict[str, dict[str, None]]:
+    """The different sentences of each language, in their order."""
+    texts: dict[str, dict[str, None]] = {}
+    for pairs in training:
+        for pair in pairs:
+            texts.setdefault(pair.source_language, {})[pair.source_text] = None
+            texts.setdefault(pair.target_language, {})[pair.target_text] = None
+    return texts
+
+
+def _languages(
+    directions: dict[Direction, None], texts: dict[str, dict[str, None]], subwords: Subwords
+) -> Languages:
+    return Languages.count(
+        directions,
+        {name: (subwords.encode(text).ids for text in several) for name, several in texts.items()},
+        len(subwords),
+    )
+
+
+def train(
+    recipe: TranslationRecipe,
+    *,
+    resume: bool = False,
+    device: str = "cpu",
+    show: bool | None = None,
+) -> Path:
+    """Trains a translator as the recipe says and returns the best checkpoint's path.
+
+    Args:
+        recipe: everything there is to set.
+        resume: go on with the interrupted run in `recipe.output`.
+        device: where to compute.
+        show: progress bars; left out, on a terminal only.
+
+    Raises:
+        ConfigError, DataError, CheckpointError: the recipe, its data or its files are not usable.
+        Interrupted: Ctrl-C; the run is saved.
+    """
+    if not recipe.data.train:
+        raise ConfigError(
+            "the recipe names no training pairs; write [[data.train]] with source, target and "
+            "languages"
+        )
+    folder = Path(recipe.output)
+    claim(folder, resume)
+    visible = sys.stderr.isatty() if show is None else show
+    training = [read_pairs(source) for source in recipe.data.train]
+    directions = read_directions(recipe)
+    torch.manual_seed(recipe.seed)
+    checkpoint = start_checkpoint(recipe, training)
+    checkpoint.model.to(device)
+    for source, target in directions:
+        checkpoint.languages.check(source, target)
+    reader = PairReader(
+        training,
+        checkpoint.subwords,
+        batch_tokens=recipe.training.batch_tokens,
+        seed=recipe.seed,
+        shares=[source.share for source in recipe.data.train],
+        max_pieces=recipe.data.max_pieces,
+    )
+    interrupt = Interrupt()
+    callbacks = [
+        TranslationValidation(directions, folder, visible, interrupt),
+        Log(folder, visible),
+        Save(folder / STATE_FILE),
+        interrupt,
+    ]
+    return run(TranslationTrainer(recipe, checkpoint, reader, callbacks), interrupt, resume)
