@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import math
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captioner import config
-from captioner.config import ModelConfig, PhaseConfig, Recipe, SearchOptions, from_dict, to_dict
+from captioner.cli.settings import read_recipe
+from captioner.config import (
+    ModelConfig,
+    PhaseConfig,
+    Recipe,
+    SearchOptions,
+    TranslationRecipe,
+    from_dict,
+    to_dict,
+)
 from captioner.errors import ConfigError
 from captioner.nn import encoders
 from captioner.nn.attention import SCORE_BUILDERS
@@ -40,8 +48,9 @@ def test_choices_are_what_the_networks_know() -> None:
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_recipes_are_valid_and_survive_json(path: Path) -> None:
-    recipe = from_dict(Recipe, tomllib.loads(path.read_text(encoding="utf-8")))
-    assert from_dict(Recipe, json.loads(json.dumps(to_dict(recipe)))) == recipe
+    recipe = read_recipe(str(path))
+    assert isinstance(recipe, TranslationRecipe if path.stem == "translate" else Recipe)
+    assert from_dict(type(recipe), json.loads(json.dumps(to_dict(recipe)))) == recipe
 
 
 def test_defaults_survive_json() -> None:

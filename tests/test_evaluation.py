@@ -67,7 +67,7 @@ def undecided(tiny_checkpoint: Checkpoint) -> Captioner:
     """A captioner whose caption depends on beam size and length penalty."""
     decoder = dataclasses.replace(tiny_checkpoint.config.decoder, tie_embeddings=False)
     settings = dataclasses.replace(tiny_checkpoint.config, decoder=decoder)
-    torch.manual_seed(1)
+    torch.manual_seed(4)
     model = build_model(settings, len(tiny_checkpoint.vocabulary)).eval()
     with torch.no_grad():
         model.decoder.embedding.weight.mul_(30)
@@ -98,7 +98,7 @@ def test_one_search_ranks_as_a_search_for_each_penalty_would(
         assert trial.cider == expected["cider"].value
         assert trial.bleu_4 == expected["bleu_4"].value
         all_said.add(tuple(said))
-    assert len(all_said) > 2  # the settings make a difference here
+    assert len(all_said) > 3  # the settings make a difference here
     assert len(seen) == 3 * 10
 
 

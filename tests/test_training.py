@@ -404,7 +404,7 @@ def test_the_same_seed_gives_the_same_weights(
     assert equal_runs(tmp_path / "run", uninterrupted)
 
 
-@pytest.mark.parametrize("moment", [None, "step 2", "step 5", "after epoch 2"])
+@pytest.mark.parametrize("moment", [None, "step 2", "step 5", "after epoch 1"])
 def test_phases_may_be_added_behind_the_recipe_on_resume(
     moment: str | None, press: list[str], world: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -846,12 +846,11 @@ def test_supervision_brings_a_nouns_map_into_its_box(
         trainer = taught(world, photos, weight)
         before = mass_in_boxes(trainer)
         (batch,) = trainer.reader.read(0)
-        for _ in range(25):
+        for _ in range(80):
             told = trainer.step(batch)
         found[weight] = mass_in_boxes(trainer)
         assert ("supervised_attention" in told) == (weight > 0)
-    assert found[1.0] > 1.5 * before
-    assert found[1.0] > 1.5 * found[0.0]
+    assert found[1.0] > 3 * max(before, found[0.0])
 
 
 def test_supervision_is_added_with_its_weight(world: Path, photos: list[datasets.Photo]) -> None:
@@ -875,49 +874,42 @@ def test_supervision_without_boxes(world: Path, tmp_path: Path) -> None:
 
 # ---- captions that are drawn and judged ----------------------------------------------------------
 
+KNOWING = {**WHOLE, "learning_rate": 4e-3, "epochs": 99}
 
-def judged(world: Path, photos: list[datasets.Photo], share: float, samples: int) -> CaptionTrainer:
+
+def judged(world: Path, photos: list[datasets.Photo], *phases: dict[str, Any]) -> CaptionTrainer:
+    """A trainer of one batch, with one caption for each photo."""
     wanted = recipe(
         world,
         Path("unused"),
         **{**LEARNER, "training": {**LEARNER["training"], "weight_average": 0.0}},
-        phases=[
-            {**WHOLE, "learning_rate": 4e-3, "epochs": 99},
-            {**WHOLE, "learning_rate": 1e-3, "self_critical": share, "samples": samples},
-        ],
+        phases=list(phases),
     )
     one_each = [dataclasses.replace(photo, captions=photo.captions[:1]) for photo in photos]
     return small_trainer(wanted, one_each)
 
 
 def test_self_critical_steps_raise_the_reward(world: Path, photos: list[datasets.Photo]) -> None:
-    """From a model that knows half of it; the draws before and after are the same numbers."""
-    trainer = judged(world, photos, 1.0, 5)
+    """Of a decoder that knows half of it, about photos that do not change."""
+    frozen = {"warmup": 0.0, "schedule": "constant"}
+    critical = {**frozen, "learning_rate": 3e-3, "self_critical": 1.0, "samples": 40}
+    trainer = judged(world, photos, {**frozen, "learning_rate": 4e-3, "epochs": 99}, critical)
     (batch,) = trainer.reader.read(0)
-    for _ in range(14):
+    for _ in range(30):
         trainer.step(batch)
     trainer.enter(trainer.recipe.phases[1])
-
-    def reward() -> float:
-        trainer.progress.position.total_steps = 10**6
-        trainer.model.eval()
-        with torch.no_grad():
-            found = trainer._self_critical(batch, trainer._memory(batch))
-        trainer.model.train()
-        trainer.progress.position.total_steps = 0
-        return float(found["reward"])
-
-    before = reward()
-    for _ in range(20):
+    rewards = []
+    for _ in range(44):
         found = trainer.step(batch)
         trainer.progress.position.total_steps += 1
         assert all(math.isfinite(float(value)) for value in found.values())
         assert torch.equal(found["loss"], found["self_critical"])
-    assert reward() > 1.3 * before > 0
+        rewards.append(float(found["reward"]))
+    assert sum(rewards[-8:]) > 1.2 * sum(rewards[:8]) > 0
 
 
 def test_the_reward_reaches_decoder_and_encoder(world: Path, photos: list[datasets.Photo]) -> None:
-    trainer = judged(world, photos, 1.0, 3)
+    trainer = judged(world, photos, KNOWING, {**KNOWING, "self_critical": 1.0, "samples": 3})
     (batch,) = trainer.reader.read(0)
     for _ in range(10):
         trainer.step(batch)
@@ -940,7 +932,7 @@ def test_the_reward_reaches_decoder_and_encoder(world: Path, photos: list[datase
 
 def test_the_self_critical_loss_against_numpy(world: Path, photos: list[datasets.Photo]) -> None:
     """Drawn, judged and weighed by hand; the rest of the loss stays cross-entropy."""
-    trainer = judged(world, photos, 0.4, 3)
+    trainer = judged(world, photos, KNOWING, {**KNOWING, "self_critical": 0.4, "samples": 3})
     (batch,) = trainer.reader.read(0)
     for _ in range(10):
         trainer.step(batch)
@@ -982,7 +974,7 @@ def test_the_self_critical_loss_against_numpy(world: Path, photos: list[datasets
 
 
 def test_draws_belong_to_the_step(world: Path, photos: list[datasets.Photo]) -> None:
-    trainer = judged(world, photos, 1.0, 2)
+    trainer = judged(world, photos, KNOWING, {**KNOWING, "self_critical": 1.0, "samples": 2})
     (batch,) = trainer.reader.read(0)
     trainer.enter(trainer.recipe.phases[1])
     trainer.model.eval()
