@@ -148,7 +148,7 @@ def save_scores(
         judged: what was loaded from it and scored.
         name: of the split; scores kept under that name before are replaced.
         scores: plain values by metric, as `Score.to_dict` makes them.
-        search: how the captions were found.
+        search: how the sentences were found.
 
     Raises:
         CheckpointError: the file cannot be read or written, or holds another checkpoint by now.

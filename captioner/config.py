@@ -122,6 +122,11 @@ class AttentionConfig:
         "with the query after the step: read the previous step's context together with the word "
         "(Luong et al. 2015, §3.3)",
     )
+    dropout: float = setting(
+        0.0,
+        "share of the weights dropped in training, so that no step hangs on a single position "
+        "(Vaswani et al. 2017's code)",
+    )
     every_step: bool = setting(
         False,
         "with score none: the sum is there at every step (Cho et al. 2014), not only in the first "
@@ -130,6 +135,7 @@ class AttentionConfig:
 
     def __post_init__(self) -> None:
         _positive(self, "size", "heads")
+        _share(self, "dropout")
         if self.heads > 1 and self.score != "scaled_dot":
             raise ConfigError(
                 f"attention.heads is {self.heads}, and heads compare by scaled_dot, but "
@@ -243,7 +249,7 @@ class SearchOptions:
         "exponent a of log p / length^a by which finished sentences are ranked; 0 favours short",
     )
     max_length: int = setting(30, "longest sentence", unit="words")
-    n_best: int = setting(1, "sentences returned for every photo, at most the beam size")
+    n_best: int = setting(1, "sentences returned, best first; at most the beam size")
     sample: bool = setting(False, "draw the words at random instead of searching for the best")
     top_p: float = setting(0.9, "with --sample: draw from the fewest words that hold this share")
     temperature: float = setting(
@@ -424,6 +430,11 @@ class PhaseConfig:
         "weight of the loss that teaches a noun's map to lie on the boxes of what it names "
         "(Liu et al. 2017, Attention Correctness)",
     )
+    supervised_mass: float = setting(
+        1.0,
+        "with attention_supervision: share of a map in the boxes that is enough; what lies above "
+        "earns nothing, so that maps need not become narrow to be right",
+    )
     self_critical: float = setting(
         0.0,
         "share of the self-critical loss, whose reward is CIDEr-D (Rennie et al. 2017); the rest "
@@ -445,6 +456,11 @@ class PhaseConfig:
             raise ConfigError(
                 f"phase {self.name!r}: attention_supervision is {self.attention_supervision} and "
                 f"self_critical {self.self_critical}; expected 0 or more, and a share from 0 to 1"
+            )
+        if not 0 < self.supervised_mass <= 1:
+            raise ConfigError(
+                f"phase {self.name!r}: supervised_mass is {self.supervised_mass}; expected a share "
+                "above 0 and at most 1"
             )
         if self.samples < 2:
             raise ConfigError(

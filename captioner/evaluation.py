@@ -1,9 +1,13 @@
-"""A split and a captioner → scores with their recipe, by free decoding."""
+"""A captioner and photos, or a translator and sentence pairs → scores with their recipe.
+
+By free decoding: no model is told what people wrote.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +17,13 @@ from PIL import Image
 from captioner import metrics, render
 from captioner.config import SearchOptions
 from captioner.datasets import Photo
-from captioner.errors import DataError
+from captioner.errors import DataError, MetricError
 from captioner.metrics import Score
+from captioner.pairs import Pair
 from captioner.prediction import Caption, Captioner
 from captioner.text import tokenise
+from captioner.translation import Translation, Translator
+from captioner.trials import Sentence, Trial, try_decodings
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +31,29 @@ class Report:
     """What an evaluation found."""
 
     scores: dict[str, Score]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The scores as plain values for JSON."""
+        return {name: score.to_dict() for name, score in self.scores.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class CaptionReport(Report):
+    """What an evaluation of captions found."""
+
     photos: tuple[Photo, ...]  # those that could be read
     captions: tuple[Caption, ...]  # one a photo
     photo_cider: np.ndarray  # CIDEr of each photo alone
     left_out: tuple[str, ...]  # why photos are missing
 
-    def to_dict(self) -> dict[str, Any]:
-        """The scores as plain values for JSON."""
-        return {name: score.to_dict() for name, score in self.scores.items()}
+
+@dataclass(frozen=True, eq=False)
+class TranslationReport(Report):
+    """What an evaluation of translations found."""
+
+    pairs: tuple[Pair, ...]
+    translations: tuple[Translation, ...]  # one a pair
+    sentence_chrf: np.ndarray  # chrF2 of each translation alone
 
 
 def evaluate(
@@ -44,7 +66,7 @@ def evaluate(
     workers: int = 2,
     progress: Callable[[], object] = lambda: None,
     **settings: Any,
-) -> Report:
+) -> CaptionReport:
     """Captions the photos and compares with what people wrote, raw.
 
     Args:
@@ -83,22 +105,7 @@ def evaluate(
         [tokenise(text) for text in said],
         [[tokenise(text) for text in texts] for texts in written],
     )
-    return Report(scores, tuple(kept), tuple(captions), each, tuple(left_out))
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A decoding that was tried, and how it scored."""
-
-    beam_size: int
-    length_penalty: float | None  # None for a beam of 1, which has nothing to rank
-    cider: float
-    bleu_4: float
-
-    def settings(self) -> dict[str, Any]:
-        """The fields of `SearchOptions` that ask for this decoding."""
-        settings = {"beam_size": self.beam_size, "length_penalty": self.length_penalty}
-        return {name: value for name, value in settings.items() if value is not None}
+    return CaptionReport(scores, tuple(kept), tuple(captions), each, tuple(left_out))
 
 
 def search_decoding(
@@ -110,10 +117,7 @@ def search_decoding(
     progress: Callable[[], object] = lambda: None,
     **settings: Any,
 ) -> tuple[Trial, ...]:
-    """Scores every beam size with every length penalty.
-
-    A beam finds the same sentences whatever the penalty, which only ranks them at the end: one
-    search a beam size is enough.
+    """CIDEr and BLEU-4 of every beam size with every length penalty.
 
     Args:
         captioner: with the weights to judge.
@@ -129,48 +133,29 @@ def search_decoding(
     Raises:
         DataError: none of the photos can be read.
     """
-    trials = []
-    for beam_size in beam_sizes:
+
+    def find(beam_size: int) -> list[tuple[Photo, list[Sentence]]]:
         own = {**settings, "beam_size": beam_size, "n_best": beam_size, "alternatives": 0}
-        found = _all_sentences(captioner, photos, progress, own)
-        for penalty in length_penalties if beam_size > 1 else (None,):
-            scores = _ranked_scores(found, penalty or 0.0)
-            trials.append(Trial(beam_size, penalty, scores["cider"].value, scores["bleu_4"].value))
-    return tuple(trials)
+        found, left_out = [], []
+        stream = captioner.stream([photo.path for photo in photos], **own)
+        for photo, caption in zip(photos, stream, strict=True):
+            if caption.error is None:
+                every = (caption, *caption.n_best)
+                found.append(
+                    (photo, [Sentence(c.text, c.log_prob, len(c.words) + 1) for c in every])
+                )
+            else:
+                left_out.append(caption.error)
+            progress()
+        _check_any(found, left_out)
+        return found
 
+    def score(said: Sequence[str], photos: Sequence[Photo]) -> dict[str, float]:
+        written = [photo.captions for photo in photos]
+        scores = metrics.score(said, written, names=("bleu", "cider"), bootstrap=0)
+        return {name: scores[name].value for name in ("cider", "bleu_4")}
 
-_Sentences = list[tuple[Photo, list[tuple[str, float, int]]]]  # text, log p, words and the end
-
-
-def _all_sentences(
-    captioner: Captioner,
-    photos: Sequence[Photo],
-    progress: Callable[[], object],
-    settings: Mapping[str, Any],
-) -> _Sentences:
-    """For every readable photo, all sentences that the beam found."""
-    found: _Sentences = []
-    left_out = []
-    stream = captioner.stream([photo.path for photo in photos], **settings)
-    for photo, caption in zip(photos, stream, strict=True):
-        if caption.error is None:
-            every = (caption, *caption.n_best)
-            found.append((photo, [(c.text, c.log_prob, len(c.words) + 1) for c in every]))
-        else:
-            left_out.append(caption.error)
-        progress()
-    _check_any(found, left_out)
-    return found
-
-
-def _ranked_scores(found: _Sentences, length_penalty: float) -> dict[str, Score]:
-    """Scores of the sentences that `length_penalty` ranks first."""
-    said = [
-        max(sentences, key=lambda entry: entry[1] / entry[2] ** length_penalty)[0]
-        for _, sentences in found
-    ]
-    written = [photo.captions for photo, _ in found]
-    return metrics.score(said, written, names=("bleu", "cider"), bootstrap=0)
+    return try_decodings(find, score, beam_sizes=beam_sizes, length_penalties=length_penalties)
 
 
 def _check_any(readable: Sequence[Any], left_out: Sequence[str]) -> None:
@@ -178,16 +163,7 @@ def _check_any(readable: Sequence[Any], left_out: Sequence[str]) -> None:
         raise DataError(f"none of {len(left_out)} photos can be read; the first: {left_out[:1]}")
 
 
-def decoding(options: SearchOptions) -> str:
-    """How the captions were found, for a score's recipe."""
-    if options.sample:
-        return f"top-p {options.top_p:g}, temperature {options.temperature:g}, seed {options.seed}"
-    if options.beam_size == 1:
-        return "greedy"
-    return f"beam {options.beam_size}, length penalty {options.length_penalty:g}"
-
-
-def draw_extremes(report: Report, each: int = 4) -> Image.Image:
+def draw_extremes(report: CaptionReport, each: int = 4) -> Image.Image:
     """A sheet of the worst, the median and the best photos by their own CIDEr."""
     order = np.argsort(report.photo_cider, kind="stable")
     middle = max(0, len(order) // 2 - each // 2)
@@ -206,3 +182,121 @@ def draw_extremes(report: Report, each: int = 4) -> Image.Image:
     cider = report.scores.get("cider")
     title = f"Worst, median and best of {len(report.photos)} photos"
     return render.photo_rows(rows, title=f"{title} · CIDEr {cider.value:.3f}" if cider else title)
+
+
+def evaluate_translations(
+    translator: Translator,
+    pairs: Sequence[Pair],
+    *,
+    bootstrap: int = 1000,
+    batch_size: int = 64,
+    progress: Callable[[], object] = lambda: None,
+    **settings: Any,
+) -> TranslationReport:
+    """Translates the sources and compares with what people wrote, raw.
+
+    A sentence that cannot be translated counts as an empty translation; its `error` says why.
+
+    Args:
+        translator: with the weights to judge.
+        pairs: of one direction.
+        bootstrap: resamples for the intervals; 0 leaves them out.
+        batch_size: sentences translated together.
+        progress: called after every sentence.
+        settings: fields of `SearchOptions`; the rest comes from the checkpoint.
+
+    Raises:
+        ConfigError: the checkpoint does not translate so.
+        DataError: there is no pair, or the pairs are of several directions.
+    """
+    source, target = _direction(pairs)
+    options = translator.options(**{"alternatives": 0, **settings})
+    stream = translator.stream(
+        [pair.source_text for pair in pairs],
+        to=target,
+        source_language=source,
+        batch_size=batch_size,
+        **dataclasses.asdict(options),
+    )
+    translations = []
+    for translation in stream:
+        translations.append(translation)
+        progress()
+    said = [translation.text for translation in translations]
+    written = [pair.target_text for pair in pairs]
+    scores = metrics.score_translations(
+        said, written, target, bootstrap=bootstrap, decoding=decoding(options)
+    )
+    _, each = metrics.chrf(said, written)
+    return TranslationReport(scores, tuple(pairs), tuple(translations), each)
+
+
+def search_translation_decoding(
+    translator: Translator,
+    pairs: Sequence[Pair],
+    *,
+    beam_sizes: Sequence[int],
+    length_penalties: Sequence[float],
+    progress: Callable[[], object] = lambda: None,
+    **settings: Any,
+) -> tuple[Trial, ...]:
+    """BLEU, of lower-cased Moses tokens, and chrF of every beam size with every length penalty.
+
+    Args:
+        translator: with the weights to judge.
+        pairs: of one direction; not those that the final scores are for.
+        beam_sizes: to try; 1 is tried once, as it has nothing to rank.
+        length_penalties: to try.
+        progress: called after every sentence of every beam size.
+        settings: `batch_size`, and other fields of `SearchOptions`.
+
+    Returns:
+        The trials, beam size by beam size.
+
+    Raises:
+        ConfigError: the checkpoint does not translate so.
+        DataError: there is no pair, or the pairs are of several directions.
+        MetricError: BLEU cannot be computed here.
+    """
+    source, target = _direction(pairs)
+
+    def find(beam_size: int) -> list[tuple[Pair, list[Sentence]]]:
+        own = {**settings, "beam_size": beam_size, "n_best": beam_size, "alternatives": 0}
+        texts = [pair.source_text for pair in pairs]
+        stream = translator.stream(texts, to=target, source_language=source, **own)
+        found = []
+        for pair, translation in zip(pairs, stream, strict=True):
+            every = (translation, *translation.n_best)
+            found.append((pair, [Sentence(t.text, t.log_prob, t.pieces + 1) for t in every]))
+            progress()
+        return found
+
+    def score(said: Sequence[str], pairs: Sequence[Pair]) -> dict[str, float]:
+        written = [pair.target_text for pair in pairs]
+        scores = metrics.score_translations(said, written, target, names=("bleu",), bootstrap=0)
+        if math.isnan(scores["bleu"].value):
+            raise MetricError(scores["bleu"].recipe)
+        return {"bleu": scores["bleu"].value, "chrf": metrics.chrf(said, written)[0]}
+
+    return try_decodings(find, score, beam_sizes=beam_sizes, length_penalties=length_penalties)
+
+
+def _direction(pairs: Sequence[Pair]) -> tuple[str, str]:
+    """From which language the pairs go to which."""
+    directions = {(pair.source_language, pair.target_language) for pair in pairs}
+    if len(directions) != 1:
+        told = ", ".join(f"{source} → {target}" for source, target in sorted(directions))
+        raise DataError(
+            f"{len(pairs)} pairs of {told or 'no languages'}; expected pairs of one direction: "
+            "score each by itself"
+        )
+    return directions.pop()
+
+
+def decoding(options: SearchOptions) -> str:
+    """How the sentences were found, for a score's recipe."""
+    if options.sample:
+        return f"top-p {options.top_p:g}, temperature {options.temperature:g}, seed {options.seed}"
+    if options.beam_size == 1:
+        return "greedy"
+    return f"beam {options.beam_size}, length penalty {options.length_penalty:g}"

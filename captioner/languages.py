@@ -131,7 +131,7 @@ class Languages:
             directions = tuple((str(source), str(to)) for source, to in values["directions"])
             names = tuple(values["counts"])
             counts = np.asarray([values["counts"][name] for name in names], np.int64)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise CheckpointError(f"the languages are damaged: {error}") from None
         if not directions or counts.shape != (len(names), subwords) or counts.min() < 0:
             raise CheckpointError("the languages are damaged: their counts do not fit the subwords")

@@ -110,7 +110,9 @@ def leave_one_out(rewards: Tensor) -> Tensor:
     return (rewards - rewards.mean(1, keepdim=True)) * (count / (count - 1))
 
 
-def supervised_attention(weights: Tensor, mentions: Tensor, regions: Tensor) -> Tensor:
+def supervised_attention(
+    weights: Tensor, mentions: Tensor, regions: Tensor, enough: float = 1.0
+) -> Tensor:
     """−log Σ_j A_j α_j, mean over mentions: Liu et al. 2017, "Attention Correctness", as a mass.
 
     Nothing says how the map is spread inside the region: only how much of it lies there.
@@ -119,19 +121,23 @@ def supervised_attention(weights: Tensor, mentions: Tensor, regions: Tensor) -> 
         weights: (K, T, H, N).
         mentions: (M, 2), sentence and place of each word that names something.
         regions: (M, N), the share of each position that what is named covers.
+        enough: mass from which on the loss is 0.
     """
     if not len(mentions):
         return weights.sum() * 0.0
     maps = weights[mentions[:, 0], mentions[:, 1]].float().mean(1)  # (M, N)
     mass = (maps * regions).sum(-1)
-    return -(mass + 1e-6).log().mean()
+    return -((mass + 1e-6) / enough).clamp(max=1).log().mean()
 
 
-def doubly_stochastic(weights: Tensor) -> Tensor:
+def doubly_stochastic(weights: Tensor, mask: Tensor | None = None) -> Tensor:
     """Σ_j (1 − Σ_t α_tj)², mean over sentences and heads: Xu et al. 2015, eq. 14.
 
     Args:
         weights: (K, T, H, N), 0 beyond a sentence's end, so that padding changes nothing.
+        mask: (K, N), True where a position is real: nothing can look at the others. None: all are.
     """
-    looked = weights.float().sum(1)  # (K, H, N)
-    return (1 - looked).square().sum(-1).mean()
+    missing = (1 - weights.float().sum(1)).square()  # (K, H, N)
+    if mask is not None:
+        missing = missing * mask.unsqueeze(1)
+    return missing.sum(-1).mean()

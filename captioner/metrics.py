@@ -268,6 +268,18 @@ def meteor(
     return float(_meteor_values(statistics.sum(axis=0), len(statistics))[0]), statistics
 
 
+def chrf(candidates: Sequence[str], references: Sequence[str]) -> tuple[float, np.ndarray]:
+    """chrF2 (Popović 2015) of cased sentences, one reference each.
+
+    Returns:
+        Corpus value and the sentences' values (P,).
+    """
+    _check_translations(candidates, references)
+    pairs = zip(candidates, references, strict=True)
+    counts = np.array([_chrf_counts(*pair) for pair in pairs])
+    return float(_chrf_values(counts.sum(axis=0))), _chrf_values(counts)
+
+
 class CiderScorer:
     """CIDEr-D against fixed references: document frequencies are counted once."""
 

@@ -1,6 +1,6 @@
 """One step at a time, with everything that is computed on the way: for looking inside.
 
-Shapes: S steps (the words and the end), N positions of the memory, Q query, D features.
+Shapes: S steps (the words and the end), H heads, N positions of the memory, Q query, D features.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Trace:
     """What the decoder computed while it wrote (or read) one sentence, step by step."""
 
     queries: NDArray[np.float32]  # (S, Q), what the attention was asked with
-    scores: NDArray[np.float32]  # (S, N), before the softmax; -inf where masked
-    weights: NDArray[np.float32]  # (S, N), after it
-    lengths: NDArray[np.float32]  # (N,), ‖v_j‖ of the values that are summed
-    contexts: NDArray[np.float32]  # (S, D), the weighted sums, gated where there is a gate
+    scores: NDArray[np.float32]  # (S, H, N), before the softmax; -inf where masked
+    weights: NDArray[np.float32]  # (S, H, N), after it
+    lengths: NDArray[np.float32]  # (H, N), ‖v_j‖ of the values that each head sums up
+    contexts: NDArray[np.float32]  # (S, D), the heads' sums together, gated where there is a gate
     gates: NDArray[np.float32] | None  # (S,), 0 to 1
     tokens: NDArray[np.int64]  # (S, A), the likeliest next words, best first
     probs: NDArray[np.float32]  # (S, A)
@@ -63,7 +63,7 @@ def trace(
         read = torch.tensor([token], device=memory.values.device)
         step = decoder.step(read, state, memory)
         query = _query(decoder, state, step)
-        steps.append((query, attention.energies(query, memory).mean(1), step))  # (1, N)
+        steps.append((query, attention.energies(query, memory), step))  # (1, H, N)
         state = step.state
     return _collected(memory, steps, start, alternatives)
 
@@ -88,13 +88,18 @@ def _collected(
     return Trace(
         queries=_array([query for query, _, _ in steps]),
         scores=_array([energies for _, energies, _ in steps]),
-        weights=_array([step.attended.weights.mean(1) for _, _, step in steps]),
-        lengths=memory.values[0].norm(dim=-1).float().cpu().numpy(),
+        weights=_array([step.attended.weights for _, _, step in steps]),
+        lengths=_summed(memory).norm(dim=-1).float().cpu().numpy(),
         contexts=_array([step.attended.context for _, _, step in steps]),
         gates=_array(known)[:, 0] if known else None,
         tokens=tokens.cpu().numpy(),
         probs=best.exp().float().cpu().numpy(),
     )
+
+
+def _summed(memory: Memory) -> torch.Tensor:
+    """What the heads sum up: the values themselves, or each head's own projection, (H, N, ·)."""
+    return memory.values if memory.contents is None else memory.contents[0]
 
 
 def _array(parts: Sequence[torch.Tensor]) -> NDArray[np.float32]:

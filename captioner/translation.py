@@ -48,6 +48,7 @@ class Translation:
     alignment: NDArray[np.float32]  # (T, S), rows sum to 1
     end_mass: NDArray[np.float32]  # (T,) share that each word's look left to the source's end
     log_prob: float  # of the words and the end of the sentence
+    pieces: int = 0  # that the words were said in; a length penalty counts them and the end
     source: str = ""  # as it was given
     source_language: str = ""
     target_language: str = ""
@@ -285,13 +286,13 @@ class Translator:
                 f"{len(pieces.words)} words in {len(pieces.ids)} pieces are too long for one "
                 f"sentence; split what has more than {MAX_WORDS} words or {MAX_PIECES} pieces"
             )
-            return _Line(text, pieces, error=error)
+            return _Line(text, pieces, language or "", error)
         if all(piece == UNK or self.subwords.pieces[piece] == SPACE for piece in pieces.ids):
             error = (
                 "nothing of this can be read: not one of its characters stood in the training "
                 f"sentences ({', '.join(self.languages.names)})"
             )
-            return _Line(text, pieces, error=error)
+            return _Line(text, pieces, language or "", error)
         try:
             return _Line(text, pieces, language or self.languages.guess(pieces.ids, to))
         except CaptionerError as error:
@@ -334,6 +335,7 @@ class Translator:
             alignment=alignment.astype(np.float32),
             end_mass=merged[:, -1].astype(np.float32),
             log_prob=found.log_prob,
+            pieces=len(found.tokens),
             source=line.text,
             source_language=line.language,
             target_language=to,

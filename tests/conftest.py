@@ -1,7 +1,8 @@
-"""What many tests share: a tiny captioner with random weights, a picture, and a browser."""
+"""What many tests share: a tiny captioner, a tiny translator, a picture, Ctrl-C and a browser."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,12 +12,20 @@ import torch
 from PIL import Image
 
 from benchmarks.page import FLAGS, chromium
-from captioner.checkpoint import Checkpoint
-from captioner.config import ModelConfig, SearchOptions, from_dict
+from captioner import checkpoint as checkpoints
+from captioner.checkpoint import Checkpoint, TranslationCheckpoint
+from captioner.config import ModelConfig, SearchOptions, TranslationRecipe, from_dict
 from captioner.images import Preprocess
-from captioner.nn.model import build_model
+from captioner.languages import Languages
+from captioner.nn.model import build_model, build_translation_model
+from captioner.pairs import Pair, PairReader
 from captioner.prediction import Captioner
+from captioner.subwords import Subwords
 from captioner.text import Vocabulary
+from captioner.training.callbacks import Interrupt, Save
+from captioner.training.loop import Trainer
+from captioner.training.translation import TranslationTrainer
+from captioner.translation import Translator
 
 WORDS = ("a", "dog", "cat", "runs", "jumps", "over", "the", "log", "red", "ball", "'s", "man")
 
@@ -45,6 +54,126 @@ def tiny_checkpoint() -> Checkpoint:
 @pytest.fixture(scope="session")
 def tiny_captioner(tiny_checkpoint: Checkpoint) -> Captioner:
     return Captioner(tiny_checkpoint)
+
+
+PHRASES = {  # line n of each says the same
+    "en": (
+        "I am a student.",
+        "A dog runs over the log.",
+        "A brown dog runs through the snow.",
+        "Two men are sleeping.",
+        "The man's red ball is on the table.",
+        "A cat jumps over the dog!",
+        "Is the ball red?",
+    ),
+    "de": (
+        "Ich bin Student.",
+        "Ein Hund läuft über den Stamm.",
+        "Ein brauner Hund läuft durch den Schnee.",
+        "Zwei Männer schlafen.",
+        "Der rote Ball des Mannes ist auf dem Tisch.",
+        "Eine Katze springt über den Hund!",
+        "Ist der Ball rot?",
+    ),
+    "fr": (
+        "Je suis étudiant.",
+        "Un chien court sur le tronc.",
+        "Un chien brun court dans la neige.",
+        "Deux hommes dorment.",
+        "Le ballon rouge de l'homme est sur la table.",
+        "Un chat saute par-dessus le chien !",
+        "Le ballon est-il rouge ?",
+    ),
+}
+DIRECTIONS = (("en", "de"), ("en", "fr"), ("fr", "en"))
+
+
+@pytest.fixture(scope="session")
+def phrases() -> dict[str, tuple[str, ...]]:
+    """The sentences that the tiny translator knows by heart, in three languages."""
+    return PHRASES
+
+
+@pytest.fixture(scope="session")
+def tiny_translation() -> TranslationCheckpoint:
+    """Translates PHRASES in DIRECTIONS; has opinions about everything else."""
+    sets = [
+        [Pair(*texts, one, other) for texts in zip(PHRASES[one], PHRASES[other], strict=True)]
+        for one, other in DIRECTIONS
+    ]
+    files = {"source": "none", "target": "none"}  # the pairs are here already
+    recipe = from_dict(
+        TranslationRecipe,
+        {
+            "seed": 3,
+            "data": {"train": [{**files, "languages": names} for names in DIRECTIONS]},
+            "model": {
+                "encoder": {"hidden_size": 32, "dropout": 0.0},
+                "decoder": {"hidden_size": 64, "embedding_size": 64, "dropout": 0.0},
+            },
+            "training": {"label_smoothing": 0.0, "weight_average": 0.0},
+            "search": {"beam_size": 3, "max_length": 97, "alternatives": 5},
+            "phases": [{"epochs": 90, "learning_rate": 1.5e-2}],
+        },
+    )
+    texts = [text for several in PHRASES.values() for text in several]
+    # Twice, for what stands there once is not merged: most of the words become one piece.
+    subwords = Subwords.train(texts * 2, 251, list(PHRASES))
+    read = {name: [subwords.encode(text).ids for text in own] for name, own in PHRASES.items()}
+    languages = Languages.count(DIRECTIONS, read, len(subwords))
+    torch.manual_seed(recipe.seed)
+    model = build_translation_model(recipe.model, len(subwords))
+    checkpoint = TranslationCheckpoint(model, recipe.model, subwords, languages, recipe.search)
+    reader = PairReader(sets, subwords, batch_tokens=10_000, seed=recipe.seed)
+    trainer = TranslationTrainer(recipe, checkpoint, reader)
+    trainer.fit()
+    return trainer.averaged(licence="for tests", scores={})
+
+
+@pytest.fixture(scope="session")
+def tiny_translator(tiny_translation: TranslationCheckpoint) -> Translator:
+    return Translator(tiny_translation)
+
+
+@pytest.fixture(scope="session")
+def translation_weights(
+    tiny_translation: TranslationCheckpoint, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """A file of the tiny translator, exactly."""
+    path = tmp_path_factory.mktemp("weights") / "translate.safetensors"
+    checkpoints.save(tiny_translation, path, torch.float32)
+    return str(path)
+
+
+class Keyboard:
+    """Presses Ctrl-C, with a real signal, at the first of the noted moments."""
+
+    def __init__(self) -> None:
+        self.moments: list[str] = []
+
+    def at(self, moment: str) -> None:
+        if self.moments[:1] == [moment]:
+            self.moments.pop(0)
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture
+def keyboard(monkeypatch: pytest.MonkeyPatch) -> Keyboard:
+    """Ctrl-C at `step 3` or `after epoch 2`; a task's tests add moments of their own."""
+    pressed = Keyboard()
+    on_step, after_epoch = Interrupt.on_step, Save.after_epoch
+
+    def step(self: Interrupt, trainer: Trainer, losses: dict[str, torch.Tensor]) -> None:
+        pressed.at(f"step {trainer.progress.position.total_steps}")
+        on_step(self, trainer, losses)
+
+    def epoch(self: Save, trainer: Trainer) -> None:
+        pressed.at(f"after epoch {len(trainer.progress.history)}")
+        after_epoch(self, trainer)
+
+    monkeypatch.setattr(Interrupt, "on_step", step)
+    monkeypatch.setattr(Save, "after_epoch", epoch)
+    return pressed
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from captioner.nn.attention import (
     Additive,
     Attended,
     Attention,
+    Bottleneck,
     Cosine,
     Dot,
     General,
@@ -380,3 +381,68 @@ def test_a_memory_masked_everywhere_is_an_error_for_heads_too() -> None:
         own.prepare(
             Memory(torch.randn(2, N, HEADS * HEAD), torch.tensor([[True], [False]]).expand(2, N))
         )
+
+
+@pytest.mark.parametrize("heads", [1, HEADS])
+def test_dropped_weights_change_the_context_alone(heads: int) -> None:
+    size = HEADS * HEAD
+    torch.manual_seed(6)
+    module = (
+        MultiHead(size, size, heads, 0.4) if heads > 1 else Attention(Dot(size, size), dropout=0.4)
+    )
+    memory = module.prepare(Memory(torch.randn(1, N, size)).select(torch.zeros(2000).long()))
+    queries = torch.randn(1, size).expand(2000, size)
+    drawn = module(queries, memory)
+    whole = module.eval()(queries, memory)
+    assert torch.equal(drawn.weights, whole.weights)
+    assert torch.equal(module(queries, memory).context, whole.context)
+    assert not torch.allclose(drawn.context, whole.context)
+    # In the mean over many draws nothing is lost.
+    error = drawn.context.std(0) / 2000**0.5
+    assert ((drawn.context.mean(0) - whole.context[0]).abs() < 5 * error + 1e-6).all()
+
+
+# ---- no attention --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("every_step", [False, True])
+def test_the_bottleneck_passes_the_sum_or_nothing(every_step: bool, masked: bool) -> None:
+    own, mask = Bottleneck(every_step), mask_of() if masked else None
+    summary = torch.randn(K, D, generator=torch.Generator().manual_seed(8))
+    ready = own.prepare(Memory(values_of(), mask, summary=summary))
+    assert torch.equal(own.first(ready), summary)
+    attended = own(queries_of("general"), ready)
+    assert torch.equal(attended.context, summary if every_step else torch.zeros(K, D))
+    assert attended.extras == {}
+    real = torch.ones(K, N) if mask is None else mask.float()
+    assert torch.equal(attended.weights, (real / real.sum(1, keepdim=True)).unsqueeze(1))
+    other = own(
+        queries_of("general", seed=9), own.prepare(replace(ready, values=values_of(seed=9)))
+    )
+    assert torch.equal(other.context, attended.context)
+    assert torch.equal(other.weights, attended.weights)
+    assert not list(own.parameters())
+
+
+def test_without_a_sum_the_bottleneck_takes_the_mean() -> None:
+    own, memory = Bottleneck(every_step=True), Memory(values_of(), mask_of())
+    torch.testing.assert_close(own.first(memory), memory.mean())
+    ready = own.prepare(memory)
+    torch.testing.assert_close(own(queries_of("general"), ready).context, memory.mean())
+    assert memory.summary is None  # `prepare` gives a new memory
+
+
+def test_the_sum_of_a_selected_memory_is_selected_too() -> None:
+    own = Bottleneck(every_step=True)
+    ready = own.prepare(Memory(values_of(), mask_of()))
+    rows = torch.tensor([3, 0, 0])
+    found = own(queries_of("general")[:3], ready.select(rows))
+    assert torch.equal(found.context, own.first(ready)[rows])
+
+
+def test_a_memory_masked_everywhere_is_an_error_without_attention_too() -> None:
+    mask = mask_of()
+    mask[4] = False
+    with pytest.raises(ValueError, match=r"memories \[4\] are masked everywhere; each needs one"):
+        Bottleneck(every_step=False).prepare(Memory(values_of(), mask))

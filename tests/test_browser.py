@@ -1,4 +1,7 @@
-"""The page in a real browser: the system's Chromium, the shipped weights, one server for all."""
+"""The page in a real browser: the system's Chromium, the shipped weights, one server for all.
+
+The translator is a tiny one, made here; whether good ones came along makes no difference.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ from PIL import Image
 
 from benchmarks.page import LEAVES, Server, serving
 from captioner import examples
+from tests import bilingual
 
 PATIENCE = 120_000  # milliseconds; a slow machine is slow, not broken
 MEGABYTE = 2**20
@@ -34,9 +38,11 @@ BITES = (
 
 
 @pytest.fixture(scope="module")
-def server(browser: Any) -> Iterator[Server]:
+def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The page, served as anybody does; at the end, nothing has left the machine."""
-    with serving() as found:
+    translator = tmp_path_factory.mktemp("weights") / "translator.safetensors"
+    bilingual.save(translator)
+    with serving("--translator", str(translator)) as found:
         yield found
         assert LEAVES not in found.log.read_text(encoding="utf-8")
         assert "Traceback" not in found.log.read_text(encoding="utf-8")
@@ -79,6 +85,14 @@ class Visit:
         """The words that stand there, in lower case."""
         texts = self.page.locator(f"#{viewer}-viewer .{row} .word .text").all_inner_texts()
         return [text.lower() for text in texts]
+
+    def lit(self, words: str) -> dict[str, float]:
+        """How much light falls on words, by their text in lower case."""
+        found = self.page.locator(words).evaluate_all(
+            "words => words.map(word => [word.querySelector('.text').textContent.toLowerCase(),"
+            " Number(word.style.getPropertyValue('--lit'))])"
+        )
+        return dict(sorted(found, key=lambda pair: pair[1]))  # the brightest of the same word
 
     def drawn(self, viewer: str = "caption") -> str:
         """The pixels of the photo with what lies over it."""
@@ -338,6 +352,50 @@ def test_two_visitors_at_once_see_their_own_photos(
 # The other tabs
 
 
+def test_a_pasted_photo_is_written_about(
+    visit: Callable[..., Visit], photos: dict[str, Path]
+) -> None:
+    found = visit(permissions=["clipboard-read", "clipboard-write"])
+    found.page.evaluate(
+        """async (bytes) => {
+          const photo = new Blob([Uint8Array.from(bytes)], {type: 'image/png'});
+          await navigator.clipboard.write([new ClipboardItem({'image/png': photo})]);
+        }""",
+        list(photos["tower"].read_bytes()),
+    )
+    found.page.get_by_role("button", name="Paste from clipboard").click()
+    found.page.locator("#caption-viewer canvas.photo[width='227']").wait_for()
+    found.page.locator("#caption-viewer .viewer:not(.busy) .main .word").first.wait_for()
+
+
+def test_several_sentences_are_cards_and_greedy_stands_beside_the_beam(
+    visit: Callable[..., Visit], photos: dict[str, Path], programs: Programs
+) -> None:
+    photo = programs.upload(photos["cheetah"])
+    _, answer = programs.ask("caption", photo=photo, n_best=3)
+    _, greedy = programs.ask("caption", photo=photo, beam_size=1)
+    expected = [answer["caption"], *(one["caption"] for one in answer["n_best"])]
+    found = visit()
+    found.drop(photos["cheetah"])
+    found.page.get_by_role("button", name="How it writes").click()
+    count = found.page.get_by_label("number input for Sentences to show")
+    count.fill("3")
+    count.press("Tab")
+    cards = found.page.locator("#caption-viewer .card")
+    cards.nth(2).wait_for()
+    found.page.get_by_label("Greedy beside beam").check()
+    cards.nth(3).wait_for()
+    assert cards.locator(".sentence").all_inner_texts() == [*expected, greedy["caption"]]
+    assert re.match("beam [0-9]+ ", cards.first.inner_text())
+    assert cards.last.inner_text().startswith("greedy")
+    asked = len(found.asked)
+    for index, sentence in ((1, expected[1]), (3, greedy["caption"]), (0, expected[0])):
+        cards.nth(index).click()
+        assert cards.nth(index).get_attribute("aria-pressed") == "true"
+        assert found.words() == sentence.lower().rstrip(".").split()
+    assert found.asked[asked:] == []
+
+
 def test_your_own_sentence(visit: Callable[..., Visit], photos: dict[str, Path]) -> None:
     found = visit()
     found.drop(photos["lion"])
@@ -352,6 +410,21 @@ def test_your_own_sentence(visit: Callable[..., Visit], photos: dict[str, Path])
     plain = found.drawn("sentence")
     words.nth(1).hover()
     assert found.drawn("sentence") != plain
+
+    typed.fill("Two lions.")
+    typed.press("Enter")
+    words.nth(2).wait_for(state="detached")
+    plain, asked = found.drawn("sentence"), len(found.asked)
+    play = found.page.locator("#sentence-viewer .tool").get_by_text("Play", exact=True)
+    play.click()
+    for index in range(2):
+        found.page.locator("#sentence-viewer .word.on").get_by_text(
+            found.words("sentence")[index]
+        ).wait_for()
+        assert found.drawn("sentence") != plain
+    play.wait_for()  # it says "Pause" until the end
+    assert found.drawn("sentence") == plain
+    assert found.asked[asked:] == []
 
 
 def test_painting_moves_the_old_words(visit: Callable[..., Visit], photos: dict[str, Path]) -> None:
@@ -399,19 +472,118 @@ def test_inside_one_step(visit: Callable[..., Visit], photos: dict[str, Path]) -
     assert found.asked[asked:] == []
 
 
-def test_translation_is_there_or_says_that_it_is_not(
+def test_a_word_in_another_language_lights_its_english_and_its_place(
+    browser: Any,
+    visit: Callable[..., Visit],
+    photos: dict[str, Path],
+    programs: Programs,
+    tmp_path: Path,
+) -> None:
+    _, answer = programs.ask("caption", photo=programs.upload(photos["lion"]), to="de")
+    found = visit()
+    found.drop(photos["lion"])
+    english = found.words()
+    assert english == [word["word"] for word in answer["original"]["words"]]
+    found.page.get_by_label("Deutsch").check()
+    german = found.page.locator("#caption-viewer .links .word")
+    german.first.wait_for()
+    assert found.words(row="links") == [word["word"].lower() for word in answer["words"]]
+    assert found.page.locator("#caption-viewer .links .words").get_attribute("lang") == "de"
+
+    asked, plain = len(found.asked), found.drawn()
+    agreed = 0
+    for index, row in enumerate(answer["alignment"]):
+        german.nth(index).hover()
+        assert found.drawn() != plain
+        light = found.lit("#caption-viewer .main .word")
+        best = answer["source_words"][row.index(max(row))].lower()
+        if best in english:  # not the full stop, which has no map
+            agreed += 1
+            assert light[best] == max(light.values())
+    assert agreed
+    found.page.locator("#caption-viewer .main .word").nth(english.index("dog")).hover()
+    assert max(found.lit("#caption-viewer .links .word").values()) > 0
+    canvas = found.page.locator("#caption-viewer canvas.photo")
+    best = answer["original"]["maps"][0]
+    rows, columns = answer["grid"]
+    row, column = divmod(best.index(max(best)), columns)
+    box = canvas.bounding_box()
+    x, y = (column + 0.5) / columns * box["width"], (row + 0.5) / rows * box["height"]
+    canvas.hover(position={"x": x, "y": y})
+    for line in ("main", "links"):
+        assert max(found.lit(f"#caption-viewer .{line} .word").values()) > 0
+    german.first.focus()
+    found.page.keyboard.press("ArrowRight")
+    assert german.nth(1).evaluate("node => node === document.activeElement")
+    assert found.asked[asked:] == []
+
+    _, path = found.download("Data (JSON)")
+    assert json.loads(path.read_text(encoding="utf-8"))["to"] == "de"
+    name, path = found.download("Page (HTML)")
+    page = tmp_path / name
+    page.write_bytes(path.read_bytes())
+    context = browser.new_context(offline=True)
+    alone = Visit(context.new_page())
+    alone.page.goto(page.as_uri())
+    words = alone.page.locator(".viewer .links .word")
+    alone.page.locator("canvas.photo[width='317']").wait_for(timeout=PATIENCE)
+    words.nth(1).hover()
+    assert max(alone.lit(".viewer .main .word").values()) > 0
+    context.close()
+
+    found.drop(photos["tower"])  # what follows is in German, too
+    german.first.wait_for()
+    found.page.get_by_label("English only").check()
+    german.first.wait_for(state="detached")
+
+
+def test_a_translated_text_is_linked_word_to_word(
     visit: Callable[..., Visit], programs: Programs
 ) -> None:
+    _, answer = programs.ask("translate", text="A brown dog runs.", to="de")
+    assert answer["translation"] == "Ein brauner Hund rennt."
     found = visit()
     found.open("Translate")
-    health = httpx.get(f"{programs.address}/healthz", trust_env=False).json()
-    if not health["translator"]:
-        note = found.page.get_by_text("This installation has no weights for translation.")
-        note.wait_for()
-        return
-    found.page.locator("#text textarea").fill("A dog runs.")
     found.page.get_by_role("button", name="Translate", exact=True).click()
-    found.page.locator("#pairs .word").first.wait_for()
+    assert "nothing to translate" in found.told()
+    found.page.locator("#text textarea").fill("A brown dog runs.")
+    found.page.get_by_role("button", name="Translate", exact=True).click()
+    source, target = (
+        found.page.get_by_role("group", name=name).locator(".word")
+        for name in ("Source", "Translation")
+    )
+    target.first.wait_for()
+    assert [text.split()[0] for text in target.all_inner_texts()] == [
+        "Ein",
+        "brauner",
+        "Hund",
+        "rennt",
+        ".",
+    ]
+    assert "language guessed: en" in found.page.locator("#pairs").inner_text()
+    asked = len(found.asked)
+    target.nth(2).hover()
+    light = found.lit("#pairs .word")
+    assert light["dog"] > 0.5 > max(light[word] for word in ("a", "brown", "runs"))
+    assert found.page.locator("#pairs td.on").count() == 6  # the source's words and its end
+    source.nth(3).hover()
+    light = found.lit("#pairs .word")
+    assert light["rennt"] > 0.5 > light["hund"]
+    target.first.focus()
+    for word in ("brauner", "Hund"):
+        found.page.keyboard.press("ArrowRight")
+        spoken = found.page.evaluate("document.activeElement.getAttribute('aria-label')")
+        assert spoken.startswith(f"{word}: ")
+    assert "dog" in spoken
+    found.page.get_by_role("button", name="Inside one step").click()
+    steps = found.page.locator("#translation-steps")
+    steps.locator(".card").first.wait_for()
+    assert steps.locator(".card").count() == 5
+    before = steps.inner_text()
+    steps.locator(".words .word").nth(2).click()
+    assert steps.inner_text() != before
+    assert "(end)" in steps.locator(".places").first.inner_text()
+    assert found.asked[asked:] == []
 
 
 def test_many_photos_and_their_downloads(
@@ -482,9 +654,11 @@ def test_downloads_of_a_caption_open(
 # Looks: dark, Korean, a phone; and who hears the page
 
 
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+
+
 def test_dark_and_korean_on_a_phone(visit: Callable[..., Visit], photos: dict[str, Path]) -> None:
-    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
-    found = visit(locale="ko-KR", color_scheme="dark", **phone)
+    found = visit(locale="ko-KR", color_scheme="dark", **PHONE)
     found.drop(photos["lion"])
     assert found.page.evaluate("document.documentElement.lang") == "ko"
     background = found.page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -493,21 +667,33 @@ def test_dark_and_korean_on_a_phone(visit: Callable[..., Visit], photos: dict[st
     found.page.locator("#caption-viewer .main .word").nth(1).tap()
     assert found.drawn() != plain
     assert "가장 많이 본 곳은" in found.page.locator("#caption-viewer .detail").inner_text()
+    found.page.get_by_label("Deutsch").check()
+    found.page.locator("#caption-viewer .links .word").nth(1).tap()
+    assert max(found.lit("#caption-viewer .main .word").values()) > 0
     seen = ""
-    for tab in ("설명", "사진 여러 장", "소개"):
+    for tab in ("설명", "사진 여러 장", "번역", "소개"):
         found.open(tab)
+        if tab == "번역":
+            found.page.locator("#text textarea").fill("A brown dog runs.")
+            found.page.get_by_role("button", name="번역하기").click()
+            hund = found.page.locator("#pairs .word").get_by_text("Hund")
+            hund.tap()
+            light = found.lit("#pairs .word")
+            assert light["dog"] == max(light.values()) > 0.5
         assert found.page.evaluate("document.documentElement.scrollWidth") <= 390
         seen += found.page.locator("body").inner_text()
-    for text in ("어디를 보았는지", "설명 쓰기", "같은 색 눈금"):
+    for text in ("어디를 보았는지", "이어져 있습니다", "설명 쓰기", "짐작한 언어", "같은 색 눈금"):
         assert text in seen
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "look", [{"color_scheme": "light"}, {"color_scheme": "dark", **PHONE}], ids=["desk", "phone"]
+)
 def test_axe_finds_nothing_of_ours(
-    visit: Callable[..., Visit], photos: dict[str, Path], scheme: str
+    visit: Callable[..., Visit], photos: dict[str, Path], look: dict[str, Any]
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    found = visit(color_scheme=scheme)
+    found = visit(**look)
 
     def check() -> None:
         found.page.wait_for_function("!document.getAnimations().some(a => a.playState=='running')")
@@ -522,7 +708,8 @@ def test_axe_finds_nothing_of_ours(
 
     check()
     found.drop(photos["lion"])
-    found.page.locator("#caption-viewer .main .word").nth(1).click()
+    found.page.get_by_label("Deutsch").check()
+    found.page.locator("#caption-viewer .links .word").nth(1).click()
     check()
     found.open("What if")
     found.page.locator("#paint-viewer .main .word").first.wait_for()
@@ -530,9 +717,16 @@ def test_axe_finds_nothing_of_ours(
     found.open("Inside one step")
     found.page.locator("#inside-viewer .card").first.wait_for()
     check()
-    if scheme == "dark":  # what follows has no colours of its own
+    found.open("Translate")
+    found.page.locator("#text textarea").fill("A brown dog runs.")
+    found.page.get_by_role("button", name="Translate", exact=True).click()
+    found.page.locator("#pairs .word").last.click()
+    found.page.get_by_role("button", name="Inside one step").click()
+    found.page.locator("#translation-steps .card").first.wait_for()
+    check()
+    if look["color_scheme"] == "dark":  # what follows has no colours of its own
         return
-    for tab in ("Many photos", "Translate", "About"):
+    for tab in ("Many photos", "About"):
         found.open(tab)
         check()
 

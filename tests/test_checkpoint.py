@@ -18,13 +18,16 @@ from safetensors.torch import load_file, save_file
 
 from captioner import checkpoint as checkpoints
 from captioner import config
-from captioner.checkpoint import Checkpoint
-from captioner.config import ModelConfig, SearchOptions
+from captioner.checkpoint import Checkpoint, TranslationCheckpoint
+from captioner.config import ModelConfig, SearchOptions, TranslationConfig
 from captioner.errors import CheckpointError
 from captioner.images import Preprocess
-from captioner.nn.model import build_model
+from captioner.languages import Languages
+from captioner.nn.model import build_model, build_translation_model
 from captioner.prediction import Captioner
+from captioner.subwords import Subwords
 from captioner.text import Vocabulary
+from captioner.translation import Translator
 
 WORDS = ("a", "dog", "éclair", "runs", "t-shirt", "'s", "雪")
 SMALL = {
@@ -452,7 +455,149 @@ def test_checkpoints_that_contradict_themselves(
 
 def test_without_shipped_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints.importlib.resources, "files", lambda package: tmp_path)
-    with pytest.raises(CheckpointError, match="the shipped weights are not there; reinstall"):
-        checkpoints.default_path()
-    (tmp_path / "caption.safetensors").touch()
+    for task in ("caption", "translate"):
+        with pytest.raises(CheckpointError, match="the shipped weights are not there; reinstall"):
+            checkpoints.default_path(task)
+        (tmp_path / f"{task}.safetensors").touch()
+        assert checkpoints.default_path(task) == tmp_path / f"{task}.safetensors"
     assert checkpoints.default_path() == tmp_path / "caption.safetensors"
+
+
+# ---- the other kind ------------------------------------------------------------------------------
+
+ENGLISH, GERMAN = (
+    ("A dog runs.", "The dog is a dog."),
+    ("Ein Hund läuft.", "Der Hund ist ein Hund."),
+)
+
+
+def translating(source: bool = True, output: bool = True) -> TranslationCheckpoint:
+    values = {
+        "encoder": {"hidden_size": 11, "tie_embeddings": source},
+        "decoder": {"hidden_size": 23, "embedding_size": 17, "tie_embeddings": output},
+    }
+    settings = config.from_dict(TranslationConfig, values)
+    subwords = Subwords.train([*ENGLISH, *GERMAN], 61, ["en", "de"])
+    read = {
+        name: [subwords.encode(text).ids for text in texts]
+        for name, texts in (("en", ENGLISH), ("de", GERMAN))
+    }
+    languages = Languages.count([("en", "de"), ("de", "en")], read, len(subwords))
+    torch.manual_seed(5)
+    model = build_translation_model(settings, len(subwords)).eval()
+    search = SearchOptions(beam_size=2, max_length=7)
+    return TranslationCheckpoint(model, settings, subwords, languages, search, {"epoch": 3})
+
+
+@pytest.fixture(scope="module")
+def translator_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("saved") / "translator.safetensors"
+    checkpoints.save(translating(), path)
+    return path
+
+
+@pytest.mark.parametrize(("source", "output"), [(True, True), (True, False), (False, True)])
+def test_a_translators_float32_comes_back_bit_by_bit(
+    source: bool, output: bool, tmp_path: Path
+) -> None:
+    checkpoint = translating(source, output)
+    checkpoints.save(checkpoint, tmp_path / "model.safetensors", torch.float32)
+    loaded = checkpoints.load_translation(tmp_path / "model.safetensors")
+    before, after = checkpoint.model.state_dict(), loaded.model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    model = loaded.model
+    assert (model.encoder.embedding.weight is model.decoder.embedding.weight) == source
+    assert (model.decoder.output.weight is model.decoder.embedding.weight) == output
+    stored = load_file(tmp_path / "model.safetensors")
+    assert len(stored) == len(before) - source - output
+    assert loaded.config == checkpoint.config
+    assert loaded.subwords == checkpoint.subwords
+    assert loaded.languages.to_dict() == checkpoint.languages.to_dict()
+    assert loaded.search == checkpoint.search
+    assert loaded.provenance == checkpoint.provenance
+    assert not any(module.training for module in model.modules())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    same = [Translator(one)("A dog is a dog.", to="de") for one in (checkpoint, loaded)]
+    assert same[0].text == same[1].text
+    assert same[0].log_prob == same[1].log_prob
+
+
+def test_a_translator_describes_itself(translator_file: Path) -> None:
+    told = checkpoints.describe(translator_file)
+    checkpoint = translating()
+    assert told["task"] == "translate"
+    assert told["languages"]["directions"] == [["en", "de"], ["de", "en"]]
+    assert told["subwords"]["languages"] == ["en", "de"]
+    assert told["provenance"] == {"epoch": 3}
+    assert told["parameters"] == sum(p.numel() for p in checkpoint.model.parameters())
+    assert not {"vocabulary", "preprocess"} & told.keys()
+
+
+def test_each_reader_takes_its_own_kind(saved: Path, translator_file: Path) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        checkpoints.load(translator_file)
+    assert str(caught.value) == (
+        f"{translator_file}: a checkpoint for 'translate'; expected one for 'caption'"
+    )
+    with pytest.raises(CheckpointError) as caught:
+        checkpoints.load_translation(saved)
+    assert str(caught.value) == (
+        f"{saved}: a checkpoint for 'caption'; expected one for 'translate'"
+    )
+
+
+def test_a_translators_scores_are_kept(translator_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(translator_file.read_bytes())
+    judged, search = checkpoints.load_translation(path), SearchOptions(beam_size=5)
+    checkpoints.save_scores(path, judged, "validation", {"bleu": {"value": 0.4}}, search)
+    again = checkpoints.load_translation(path)
+    assert again.provenance == {"epoch": 3, "scores": {"validation": {"bleu": {"value": 0.4}}}}
+    assert again.search == search
+    before, after = load_file(translator_file), load_file(path)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (drop("subwords"), "the metadata lack subwords"),
+        (drop("languages"), "the metadata lack languages"),
+        (put("task", "translator"), "a checkpoint for 'translator'; expected one for 'translate'"),
+    ],
+)
+def test_a_translators_metadata_that_no_reader_takes(
+    change: Change, message: str, translator_file: Path, tmp_path: Path
+) -> None:
+    path = altered(translator_file, tmp_path / "model.safetensors", change)
+    with pytest.raises(CheckpointError, match=message):
+        checkpoints.load_translation(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (put("config.encoder.cell", "rnn"), "encoder.cell is 'rnn'; expected one of lstm, gru"),
+        (put("config.encoder.hidden_size", 13), "size mismatch"),
+        (put("config.attention.score", "none"), "Unexpected key"),
+        (put("subwords.merges", ["x y"]), "the subwords are damaged: no pieces for the merge"),
+        (put("subwords", 7), "the subwords are damaged"),
+        (put("subwords.languages", ["en"]), "size mismatch"),
+        (put("languages.counts.en", [1, 2]), "the languages are damaged"),
+        (put("languages.directions", [["fr", "de"]]), "a direction starts in an unknown one"),
+        (put("languages", []), "the languages are damaged"),
+        (put("search.beam_size", 0), "beam_size is 0"),
+        (lambda h, t: t.pop("encoder.network.weight_ih_l0"), "Missing key.*weight_ih_l0"),
+        (lambda h, t: t.pop("encoder.embedding.weight"), "encoder.embedding.weight"),
+    ],
+)
+def test_translators_that_contradict_themselves(
+    change: Change, reason: str, translator_file: Path, tmp_path: Path
+) -> None:
+    path = altered(translator_file, tmp_path / "model.safetensors", change)
+    with pytest.raises(CheckpointError, match=r"contradicts itself .*undamaged copy") as caught:
+        checkpoints.load_translation(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+    assert caught.match(reason)

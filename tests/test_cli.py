@@ -24,9 +24,9 @@ from captioner.cli.display import percent
 from captioner.cli.parser import make_parser
 from captioner.cli.settings import setting_groups, split_settings
 from captioner.config import Recipe, SearchOptions
-from captioner.evaluation import Trial
 from captioner.examples import Example
 from captioner.prediction import Caption, Captioner
+from captioner.trials import Trial
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = ("caption", "explain", "demo", "train", "evaluate", "describe", "data check")
@@ -809,7 +809,11 @@ def test_search_takes_the_best_by_cider(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     seen: dict[str, Any] = {}
-    trials = (Trial(1, None, 0.25, 0.5), Trial(3, 0.0, 0.75, 0.125), Trial(3, 1.0, 0.5, 0.0625))
+    trials = (
+        Trial(1, None, {"cider": 0.25, "bleu_4": 0.5}),
+        Trial(3, 0.0, {"cider": 0.75, "bleu_4": 0.125}),
+        Trial(3, 1.0, {"cider": 0.5, "bleu_4": 0.0625}),
+    )
 
     def search(captioner: Captioner, photos: list[Any], **settings: Any) -> tuple[Trial, ...]:
         seen.update(settings, photos=len(photos))
@@ -823,7 +827,6 @@ def test_search_takes_the_best_by_cider(
         "photos": 7,
         "beam_sizes": (1, 3, 5),
         "length_penalties": (0.0, 0.5, 0.7, 1.0),
-        "batch_size": 32,
         "workers": 3,
         "max_length": 7,
     }

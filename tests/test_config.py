@@ -26,6 +26,7 @@ from captioner.errors import ConfigError
 from captioner.nn import encoders
 from captioner.nn.attention import SCORE_BUILDERS
 
+TRANSLATORS = ("korean", "length", "translate")
 RECIPES = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
 SETTINGS = [
     entry
@@ -49,7 +50,7 @@ def test_choices_are_what_the_networks_know() -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_recipes_are_valid_and_survive_json(path: Path) -> None:
     recipe = read_recipe(str(path))
-    assert isinstance(recipe, TranslationRecipe if path.stem == "translate" else Recipe)
+    assert isinstance(recipe, TranslationRecipe if path.stem in TRANSLATORS else Recipe)
     assert from_dict(type(recipe), json.loads(json.dumps(to_dict(recipe)))) == recipe
 
 
@@ -65,6 +66,11 @@ def test_defaults_survive_json() -> None:
         (Recipe, {"xyzzy": 1}, "xyzzy is no setting; expected one of output, init, seed"),
         (Recipe, {"seed": "1"}, "seed is '1'; expected a whole number"),
         (Recipe, {"seed": -1}, "seed is -1; expected 0 or more"),
+        (
+            Recipe,
+            {"phases": [{"name": "late", "supervised_mass": 0.0}]},
+            "phase 'late': supervised_mass is 0.0; expected a share above 0 and at most 1",
+        ),
         (Recipe, {"seed": True}, "seed is True; expected a whole number"),
         (Recipe, {"data": 3}, "data is 3; expected a table of settings"),
         (Recipe, {"phases": 3}, "phases is 3; expected a list"),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from captioner.nn.attention import SCORE_BUILDERS, Attention, Memory
+from captioner.nn.attention import SCORE_BUILDERS, Attention, Bottleneck, Memory
 from captioner.nn.decoder import Decoder, State, Unrolled
 
 V, E, S, D, SIZE = 23, 11, 13, 7, 5  # words, embedding, state, features, additive's hidden size
@@ -426,3 +426,73 @@ def test_without_a_gate_there_is_none() -> None:
         gated(tokens, LENGTHS, shuffled, OWNERS).padded_logits(), shut.padded_logits()
     )
     assert not shut.extras["gate"].any()
+
+
+# ---- without attention ---------------------------------------------------------------------------
+
+
+def summed() -> Memory:
+    """Sentences that an encoder has summed up."""
+    summary = torch.randn(B, D, generator=torch.Generator().manual_seed(9))
+    return replace(sentences_of_words(), summary=summary)
+
+
+def bottleneck_of(cell: str, query: str, every: bool) -> Decoder:
+    decoder = decoder_of(cell, query, gate=False)
+    decoder.attention = Bottleneck(every)
+    return decoder
+
+
+@every_step
+@pytest.mark.parametrize("every", [False, True])
+def test_the_bottleneck_word_by_word_is_unrolled(cell: str, query: str, every: bool) -> None:
+    decoder, tokens, memory = bottleneck_of(cell, query, every), tokens_of(), summed()
+    unrolled = decoder(tokens, LENGTHS, memory, OWNERS)
+    logits = unrolled.padded_logits()
+    ready, state = decoder.start(memory)
+    ready, state = ready.select(OWNERS), state.select(OWNERS)
+    for t in range(T):
+        step = decoder.step(tokens[:, t], state, ready)
+        state, runs = step.state, t < LENGTHS
+        torch.testing.assert_close(logits[runs, t], step.logits[runs])
+        torch.testing.assert_close(unrolled.weights[runs, t], step.attended.weights[runs])
+
+
+@every_step
+@pytest.mark.parametrize("every", [False, True])
+def test_all_that_the_decoder_knows_is_the_sum(cell: str, query: str, every: bool) -> None:
+    decoder, tokens, memory = bottleneck_of(cell, query, every), tokens_of(), summed()
+    assert memory.summary is not None
+    expected = decoder(tokens, LENGTHS, memory, OWNERS).padded_logits()
+    shorter = Memory(torch.zeros(B, 3, D), summary=memory.summary)
+    assert torch.equal(decoder(tokens, LENGTHS, shorter, OWNERS).padded_logits(), expected)
+    other = replace(memory, summary=memory.summary.roll(1, 0))
+    assert not torch.allclose(decoder(tokens, LENGTHS, other, OWNERS).padded_logits(), expected)
+    mean = replace(memory, summary=None)  # as of a photo, whose encoder makes no sum
+    as_sum = replace(memory, summary=mean.mean())
+    torch.testing.assert_close(
+        decoder(tokens, LENGTHS, mean, OWNERS).padded_logits(),
+        decoder(tokens, LENGTHS, as_sum, OWNERS).padded_logits(),
+    )
+
+
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_the_sum_is_the_first_state_and_where_wanted_the_context(cell: str, every: bool) -> None:
+    """Sutskever et al. 2014 and Cho et al. 2014, by torch's own network over the whole sentence."""
+    decoder, tokens, memory = bottleneck_of(cell, "after", every), tokens_of()[1:2], summed()
+    assert memory.summary is not None
+    network = (nn.LSTM if cell == "lstm" else nn.GRU)(E, S, batch_first=True)
+    network.load_state_dict({f"{k}_l0": v for k, v in decoder.cell.state_dict().items()})
+    embedded, summary = decoder.embedding(tokens), memory.summary[:1]
+    first = torch.tanh(decoder.initial_hidden(summary)).unsqueeze(0)
+    if decoder.initial_cell is not None:
+        states, _ = network(
+            embedded, (first, torch.tanh(decoder.initial_cell(summary)).unsqueeze(0))
+        )
+    else:
+        states, _ = network(embedded, first)
+    context = summary if every else torch.zeros(1, D)
+    deep = torch.tanh(embedded + decoder.from_hidden(states) + decoder.from_context(context))
+    found = decoder(tokens, LENGTHS[1:2], memory.select(slice(1)))
+    torch.testing.assert_close(found.padded_logits(), decoder.output(deep))

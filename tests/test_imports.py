@@ -173,7 +173,7 @@ def test_a_wrong_file_is_refused(data: bytes, message: str) -> None:
 
 
 def test_size_is_limited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(imports, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(imports, "LARGEST_FILE", 2**20)
     with pytest.raises(DataError, match="the file is larger than 1 MB; split it"):
         imports.read(b" " * (2**20 + 1))
     with pytest.raises(DataError) as caught:

@@ -24,7 +24,7 @@ FLOORS = (
     ("images", "nn.encoders", "nn.decoder", "scenes", "text", "examples", "words"),
     ("languages", "nn.sentences", "subwords"),
     ("nn.model",),
-    ("checkpoint", "metrics", "render", "search"),
+    ("checkpoint", "metrics", "render", "search", "trials"),
     ("datasets", "losses", "pairs", "translation"),
     ("prediction",),
     ("alignments", "audit", "boxes", "evaluation", "outputs", "tracing"),
@@ -38,6 +38,7 @@ FLOORS = (
     ("studies",),
     ("cli.display", "cli.models", "cli.settings"),
     ("cli.parser", "cli.results"),
+    ("cli.scores",),
     (
         "cli.audits",
         "cli.captions",

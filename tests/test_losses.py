@@ -12,6 +12,7 @@ from captioner.losses import (
     doubly_stochastic,
     leave_one_out,
     pack_like,
+    r_drop,
     self_critical,
     supervised_attention,
 )
@@ -75,6 +76,88 @@ def test_half_precision_logits_are_summed_in_full() -> None:
     torch.testing.assert_close(found, cross_entropy(packed(logits.float()), targets))
 
 
+MANY = 311  # words: several times the rows that are computed together, and a rest
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
+def test_value_and_gradient_are_torchs(smoothing: float, kind: torch.dtype) -> None:
+    lengths = torch.tensor([MANY - 7, 7])
+    targets = torch.randint(0, V, (2, MANY), generator=torch.Generator().manual_seed(7))
+    found, expected = (drawn(2, MANY, V).mul(3).to(kind).requires_grad_() for _ in range(2))
+    own = cross_entropy(packed(found, lengths), targets, smoothing)
+    theirs = F.cross_entropy(
+        packed(expected, lengths).data.float(),
+        packed(targets, lengths).data,
+        label_smoothing=smoothing,
+    )
+    torch.testing.assert_close(own, theirs)
+    (2.5 * own).backward()  # as loss scaling and weights of several losses have it
+    (2.5 * theirs).backward()
+    assert found.grad is not None
+    assert expected.grad is not None
+    assert found.grad.dtype == kind
+    exact = {"atol": 1e-8, "rtol": 1e-5} if kind == torch.float32 else {"atol": 1e-5, "rtol": 2e-2}
+    torch.testing.assert_close(found.grad, expected.grad, **exact)
+
+
+def test_large_logits_do_not_overflow() -> None:
+    logits, targets = drawn(K, T, V).mul(1e4).requires_grad_(), targets_of()
+    found = cross_entropy(packed(logits), targets, 0.1)
+    expected = F.cross_entropy(
+        packed(logits).data, pack_like(packed(logits), targets), label_smoothing=0.1
+    )
+    torch.testing.assert_close(found, expected)
+    found.backward()
+    assert logits.grad is not None
+    assert bool(logits.grad.isfinite().all())
+
+
+# ---- two passes ----------------------------------------------------------------------------------
+
+
+def divergence(one: np.ndarray, other: np.ndarray) -> float:
+    """KL(one ‖ other) of two words' logits."""
+    p, q = (np.exp(x - x.max()) / np.exp(x - x.max()).sum() for x in (one, other))
+    return float((p * (np.log(p) - np.log(q))).sum())
+
+
+def test_r_drop_is_the_papers_sum() -> None:
+    first, second = drawn(K, T, V), drawn(K, T, V, seed=9)
+    each = []
+    for k in range(K):
+        for t in range(int(LENGTHS[k])):
+            one, other = first[k, t].double().numpy(), second[k, t].double().numpy()
+            each.append((divergence(one, other) + divergence(other, one)) / 2)
+    found = r_drop(packed(first), packed(second))
+    np.testing.assert_allclose(float(found), np.mean(each), rtol=1e-5)
+    torch.testing.assert_close(r_drop(packed(second), packed(first)), found)
+    assert float(r_drop(packed(first), packed(first + 3))) == pytest.approx(0, abs=1e-6)
+
+
+def test_r_drop_pulls_both_passes_together() -> None:
+    first, second = (drawn(K, T, V, seed=seed).requires_grad_() for seed in (3, 9))
+    before = r_drop(packed(first), packed(second))
+    before.backward()
+    assert first.grad is not None
+    assert second.grad is not None
+    assert not first.grad[torch.arange(T) >= LENGTHS.unsqueeze(1)].any()
+    with torch.no_grad():
+        for moved in (first, second):
+            alone = [x - 5 * x.grad if x is moved else x for x in (first, second)]
+            assert r_drop(*map(packed, alone)) < before
+
+
+def test_r_drop_in_half_precision() -> None:
+    first, second = (drawn(K, T, V, seed=seed).bfloat16() for seed in (3, 9))
+    found = r_drop(packed(first), packed(second))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, r_drop(packed(first.float()), packed(second.float())))
+
+
+# ---- words and positions -------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("lengths", [[4, 7, 1, 3, 7], [7, 7, 7, 7, 7], [1, 2, 3, 4, 5], [5], [1]])
 def test_packing_like_is_torchs_packing(lengths: list[int]) -> None:
     padded = torch.arange(len(lengths) * T).view(-1, T)
@@ -109,6 +192,19 @@ def test_doubly_stochastic_is_the_papers_sum() -> None:
 def test_doubly_stochastic_knows_no_padding() -> None:
     expected = doubly_stochastic(maps())
     torch.testing.assert_close(doubly_stochastic(F.pad(maps(), (0, 0, 0, 0, 0, 5))), expected)
+
+
+def test_what_nothing_can_look_at_is_not_missed() -> None:
+    real = torch.arange(N) < torch.tensor([11, 3, 1, 7, 5]).unsqueeze(1)  # (K, N)
+    energies = drawn(K, T, H, N).masked_fill(~real.view(K, 1, 1, N), -torch.inf)
+    weights, _ = pad_packed_sequence(packed(energies.softmax(-1)), batch_first=True)
+    alone = [doubly_stochastic(weights[k : k + 1, :, :, : int(real[k].sum())]) for k in range(K)]
+    torch.testing.assert_close(doubly_stochastic(weights, real), torch.stack(alone).mean())
+    longer = F.pad(weights, (0, 5)), F.pad(real, (0, 5))
+    torch.testing.assert_close(doubly_stochastic(*longer), doubly_stochastic(weights, real))
+    torch.testing.assert_close(
+        doubly_stochastic(weights, torch.ones_like(real)), doubly_stochastic(weights)
+    )
 
 
 def test_a_photo_looked_at_evenly_costs_nothing() -> None:
@@ -220,6 +316,19 @@ def test_supervised_attention_is_the_mass_in_the_regions() -> None:
         each.append(-np.log(mass + 1e-6))
     found = supervised_attention(weights, MENTIONS, regions)
     np.testing.assert_allclose(float(found), np.mean(each), rtol=1e-5)
+
+
+def test_enough_mass_costs_nothing_more() -> None:
+    weights, regions = maps().requires_grad_(), regions_of()
+    mass = (weights[MENTIONS[:, 0], MENTIONS[:, 1]].mean(1) * regions).sum(-1).detach()
+    enough = float(mass.mean())  # between them
+    found = supervised_attention(weights, MENTIONS, regions, enough)
+    expected = np.maximum(0, np.log(enough) - np.log(mass.numpy() + 1e-6)).mean()
+    np.testing.assert_allclose(float(found.detach()), expected, rtol=1e-5)
+    found.backward()
+    assert weights.grad is not None
+    for (sentence, place), own in zip(MENTIONS.tolist(), mass.tolist(), strict=True):
+        assert bool(weights.grad[sentence, place].any()) == (own < enough)
 
 
 def test_only_the_mentioned_words_are_taught() -> None:

@@ -509,6 +509,18 @@ def test_what_intervals_are_made_of_is_what_sacrebleu_computes(
         )
 
 
+@given(st.lists(st.tuples(words_of, words_of), min_size=1, max_size=5))
+def test_chrf_is_that_of_sacrebleu(pairs: list[tuple[list[str], list[str]]]) -> None:
+    known = pytest.importorskip("sacrebleu.metrics").CHRF()
+    said, wanted = ([" ".join(words) for words in side] for side in zip(*pairs, strict=True))
+    value, each = metrics.chrf(said, wanted)
+    assert value == pytest.approx(known.corpus_score(said, [wanted]).score / 100, abs=1e-9)
+    expected = [
+        known.sentence_score(*pair).score / 100 for pair in zip(said, zip(wanted), strict=True)
+    ]
+    assert each == pytest.approx(expected, abs=1e-9)
+
+
 def test_moses_tokens() -> None:
     pytest.importorskip("sacremoses")
     sentences = ["L'homme n'est pas là, M. Dupont.", "C’est « ça » !"]

@@ -8,11 +8,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from captioner.config import SCORES, ModelConfig, from_dict
+from captioner.config import SCORES, ModelConfig, TranslationConfig, from_dict
 from captioner.errors import ConfigError
-from captioner.nn.attention import Additive, Cosine, Dot, General
+from captioner.nn.attention import Additive, Bottleneck, Cosine, Dot, General
 from captioner.nn.encoders import build_features
-from captioner.nn.model import CaptionModel, build_model
+from captioner.nn.model import (
+    CaptionModel,
+    TranslationModel,
+    build_model,
+    build_translation_model,
+    tied,
+)
 from captioner.text import PAD
 
 V, D, S, E, SIZE = 29, 13, 17, 11, 7
@@ -264,3 +270,115 @@ def test_four_stages_of_every_family(name: str) -> None:
     with torch.inference_mode():
         memory = model.encoder(torch.rand(1, 3, 64, 64))
     assert memory.grid == (4, 4)
+
+
+# ---- models that translate -----------------------------------------------------------------------
+
+SOURCES = torch.tensor([[5, 9, 28, 2], [7, 2, 0, 0], [28, 6, 2, 0]])
+SOURCE_LENGTHS = torch.tensor([4, 2, 3])
+
+
+def translation_of(**changes: dict[str, Any]) -> TranslationModel:
+    values: dict[str, dict[str, Any]] = {
+        "encoder": {"hidden_size": 5, "dropout": 0.0},
+        "attention": {"size": SIZE},
+        "decoder": {"hidden_size": S, "embedding_size": E, "dropout": 0.0},
+    }
+    for part, more in changes.items():
+        values[part] |= more
+    torch.manual_seed(19)
+    return build_translation_model(from_dict(TranslationConfig, values), V)
+
+
+def test_a_translator_is_the_captioner_with_another_encoder() -> None:
+    model = translation_of()
+    assert isinstance(model.decoder.attention.score, General)
+    assert model.decoder.query == "after"
+    assert model.decoder.input_feeding
+    assert model.decoder.gate is None
+    assert isinstance(model.encoder.network, nn.LSTM)
+    unrolled = model(SOURCES, SOURCE_LENGTHS, TOKENS, LENGTHS)
+    assert unrolled.padded_logits().shape == (3, 5, V)
+    assert unrolled.weights.shape == (3, 5, 1, 4)
+    memory = model.encoder(SOURCES, SOURCE_LENGTHS)
+    expected = model.decoder(TOKENS, LENGTHS, memory)
+    assert torch.equal(unrolled.logits.data, expected.logits.data)
+    assert memory.mask is not None
+    assert not unrolled.weights.transpose(1, 3)[~memory.mask].any()
+
+
+@pytest.mark.parametrize(("cell", "kind"), [("lstm", nn.LSTM), ("gru", nn.GRU)])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_sentence_encoders_settings_arrive(
+    cell: str, kind: type[nn.Module], layers: int
+) -> None:
+    dropping = {"dropout": 0.3, "word_dropout": 0.2}
+    model = translation_of(encoder={"cell": cell, "layers": layers, **dropping})
+    network = model.encoder.network
+    assert type(network) is kind
+    assert network.bidirectional
+    assert network.batch_first
+    assert (network.num_layers, network.hidden_size, network.input_size) == (layers, 5, E)
+    assert network.dropout == (0.3 if layers > 1 else 0.0)
+    assert (model.encoder.dropout.p, model.encoder.word_dropout.p) == (0.3, 0.2)
+    assert model.decoder.word_dropout.p == 0.0
+
+
+@pytest.mark.parametrize("source", [True, False])
+@pytest.mark.parametrize("output", [True, False])
+def test_embeddings_are_tied_where_wanted(source: bool, output: bool) -> None:
+    model = translation_of(encoder={"tie_embeddings": source}, decoder={"tie_embeddings": output})
+    decoder = model.decoder
+    assert (model.encoder.embedding.weight is decoder.embedding.weight) == source
+    assert (decoder.output.weight is decoder.embedding.weight) == output
+    names = {"encoder.embedding.weight", "decoder.embedding.weight", "decoder.output.weight"}
+    again = tied(model)
+    assert len(again) == source + output
+    assert {*again, *again.values()} <= names
+    assert len({id(p) for p in model.parameters()}) == len(model.state_dict()) - source - output
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+@pytest.mark.parametrize("query", ["before", "after"])
+def test_without_attention_the_decoder_gets_the_sum(query: str, every_step: bool) -> None:
+    attention = {"score": "none", "every_step": every_step, "query": query, "input_feeding": False}
+    model = translation_of(attention=attention)
+    assert isinstance(model.decoder.attention, Bottleneck)
+    assert model.decoder.attention.every_step == every_step
+    unrolled = model(SOURCES, SOURCE_LENGTHS, TOKENS, LENGTHS)
+    real = (torch.arange(4) < SOURCE_LENGTHS.unsqueeze(1)).float()
+    even = (real / real.sum(1, keepdim=True)).unsqueeze(1)
+    runs = (torch.arange(5) < LENGTHS.unsqueeze(1)).unsqueeze(-1)
+    torch.testing.assert_close(unrolled.weights[:, :, 0], even * runs)
+    unrolled.logits.data.square().sum().backward()
+    assert model.encoder.network.weight_ih_l0.grad is not None
+    assert bool((model.encoder.network.weight_ih_l0.grad != 0).any())
+
+
+def test_a_captioner_can_do_without_attention_too() -> None:
+    model = model_of(settings(attention={"score": "none", "query": "after"}))
+    assert isinstance(model.decoder.attention, Bottleneck)
+    assert model(PHOTOS, TOKENS, LENGTHS, OWNERS).weights.shape == (3, 5, 1, 4)
+
+
+def test_the_whole_translator_learns() -> None:
+    model = translation_of(encoder={"tie_embeddings": False}).train()
+    model(SOURCES, SOURCE_LENGTHS, TOKENS, LENGTHS).logits.data.square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.isfinite().all()), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"attention": {"every_step": True}}, "attention.every_step belongs to attention.score no"),
+        ({"attention": {"score": "dot"}}, "feature_size is 10 and decoder.hidden_size 17; make"),
+        ({"encoder": {"cell": "rnn"}}, "encoder.cell is 'rnn'; expected one of lstm, gru"),
+        ({"encoder": {"layers": 0}}, "layers is 0; expected a number above 0"),
+        ({"encoder": {"word_dropout": 1.0}}, "word_dropout is 1.0; expected a share from 0 to bel"),
+    ],
+)
+def test_settings_that_make_no_translator(changes: dict[str, dict[str, Any]], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        translation_of(**changes)

@@ -18,7 +18,7 @@ from captioner.config import SearchOptions
 from captioner.errors import ConfigError
 from captioner.nn.attention import SCORE_BUILDERS, Attended, Attention, Memory
 from captioner.nn.decoder import Decoder, State, Step
-from captioner.search import Hypothesis, force, search, uniform_draws, word_log_probs
+from captioner.search import Hypothesis, Start, force, search, uniform_draws, word_log_probs
 from captioner.text import BOS, EOS, PAD, UNK
 
 V, E, S, D, N, B = 23, 11, 13, 7, 17, 5
@@ -625,6 +625,87 @@ def test_the_score_divides_by_the_length_and_counts_the_end() -> None:
     assert one.score(0.0) == -4.0
     assert one.score(1.0) == -1.0
     assert one.score(0.5) == -2.0
+
+
+# ---- what stands before the first word -----------------------------------------------------------
+
+TAGS = (7, 11, 19)  # one of them begins every sentence, and none stands within
+STARTS = (11, 7, 7, 19, 11)  # of the five memories
+
+
+def tag_lover(query: str = "before") -> Decoder:
+    """A decoder that would say nothing but tags."""
+    decoder = decoder_of(query=query)
+    with torch.no_grad():
+        decoder.output.bias[list(TAGS)] += 30
+    return decoder
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"beam_size": 1}, {"beam_size": 5, "n_best": 5}, {"sample": True, "n_best": 3, "seed": 7}],
+    ids=["greedy", "beam", "sample"],
+)
+def test_a_start_token_is_never_said(settings: dict[str, Any]) -> None:
+    options, start = options_of(alternatives=9, **settings), Start(TAGS[0], never=TAGS)
+    found = search(tag_lover(), memory_of(), options, start=start)
+    for one in itertools.chain.from_iterable(found):
+        assert not set(one.tokens) & {*TAGS, PAD, BOS, UNK}
+        assert not np.isin(one.alternatives, [*TAGS, PAD, BOS, UNK]).any()
+        assert bool(np.isfinite(one.alternative_probs).all())
+    plain = search(decoder_of(), memory_of(), options, start=start)  # their share is the others'
+    for one, other in zip(*map(itertools.chain.from_iterable, (found, plain)), strict=True):
+        assert_same(one, other)
+
+
+def test_forbidden_tokens_have_no_probability() -> None:
+    logits = 3 * torch.randn(5, V, generator=torch.Generator().manual_seed(13))
+    found = word_log_probs(logits, TAGS).exp()
+    assert not found[:, [PAD, BOS, UNK, *TAGS]].any()
+    torch.testing.assert_close(found.sum(-1), torch.ones(5))
+
+
+@pytest.mark.parametrize("query", ["before", "after", "fed"])
+@pytest.mark.parametrize("settings", [{"beam_size": 3}, {"sample": True, "seed": 7}])
+def test_every_memory_has_a_start_of_its_own(settings: dict[str, Any], query: str) -> None:
+    decoder, memory = decoder_of(query=query), memory_of(masked=True)
+    options = options_of(**settings)
+    together = search(decoder, memory, options, start=Start(STARTS, TAGS))
+    for photo, first in enumerate(STARTS):
+        alone = memory.select(slice(photo, photo + 1))
+        [[found]] = search(decoder, alone, options, indices=[photo], start=Start(first, TAGS))
+        assert_same(found, together[photo][0])
+
+
+def test_the_start_decides_what_is_said() -> None:
+    decoder, memory = decoder_of(), memory_of()
+    said = [
+        [one.tokens for [one] in search(decoder, memory, options_of(), start=Start(first, TAGS))]
+        for first in TAGS
+    ]
+    assert len({tuple(every) for every in said}) > 1
+
+
+def test_teacher_forcing_knows_the_starts() -> None:
+    """The searched sentences again; several about one memory begin as that one does."""
+    decoder, memory, start = decoder_of(), memory_of(masked=True), Start(STARTS, TAGS)
+    found = search(decoder, memory, options_of(beam_size=3, n_best=3), start=start)
+    owners = [photo for photo in range(B) for _ in range(3)]
+    every = list(itertools.chain.from_iterable(found))
+    sentences = [one.tokens for one in every]
+    forced = force(decoder, memory, sentences, owners, alternatives=3, start=start)
+    for one, other in zip(every, forced, strict=True):
+        assert_same(one, other)
+    wrong = force(decoder, memory, sentences, owners, start=Start(STARTS[::-1], TAGS))
+    apart = [abs(a.log_prob - b.log_prob) for a, b in zip(forced, wrong, strict=True)]
+    assert max(apart) > 1e-2
+
+
+def test_starts_that_do_not_fit() -> None:
+    with pytest.raises(ValueError, match="2 start tokens for 5 memories"):
+        search(decoder_of(), memory_of(), options_of(), start=Start([7, 11], TAGS))
+    with pytest.raises(ConfigError, match="the prefix holds token 11, which cannot be said"):
+        search(decoder_of(), memory_of(), options_of(), [5, 11], start=Start(7, TAGS))
 
 
 @pytest.mark.parametrize(

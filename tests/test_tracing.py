@@ -41,18 +41,34 @@ def memory() -> Memory:
 
 def test_the_softmax_of_the_scores_is_the_weights(decoder: Decoder, memory: Memory) -> None:
     found = trace(decoder, memory, [9, 4, 17])
-    powers = np.exp(found.scores - found.scores.max(1, keepdims=True))
-    np.testing.assert_allclose(powers / powers.sum(1, keepdims=True), found.weights, atol=1e-6)
+    powers = np.exp(found.scores - found.scores.max(-1, keepdims=True))
+    np.testing.assert_allclose(powers / powers.sum(-1, keepdims=True), found.weights, atol=1e-6)
     assert found.queries.shape == (4, HIDDEN)
-    assert found.weights.shape == (4, CELLS)
+    assert found.weights.shape == (4, 1, CELLS)
 
 
 def test_the_weighted_sum_times_the_gate_is_the_context(decoder: Decoder, memory: Memory) -> None:
     found = trace(decoder, memory, [9, 4])
     assert found.gates is not None
-    expected = found.gates[:, None] * (found.weights @ memory.values[0].numpy())
+    expected = found.gates[:, None] * (found.weights[:, 0] @ memory.values[0].numpy())
     np.testing.assert_allclose(expected, found.contexts, atol=1e-5)
-    np.testing.assert_allclose(found.lengths, memory.values[0].norm(dim=-1).numpy(), rtol=1e-6)
+    np.testing.assert_allclose(found.lengths, memory.values.norm(dim=-1).numpy(), rtol=1e-6)
+
+
+def test_every_head_has_its_own_scores_and_values(memory: Memory) -> None:
+    decoder = _decoder(heads=11, score="scaled_dot")
+    found = trace(decoder, memory, [9, 4])
+    powers = np.exp(found.scores - found.scores.max(-1, keepdims=True))
+    np.testing.assert_allclose(powers / powers.sum(-1, keepdims=True), found.weights, atol=1e-6)
+    assert found.weights.shape == (3, 11, CELLS)
+    assert not np.allclose(found.weights[:, 0], found.weights[:, 1])
+    contents = decoder.attention.prepare(memory).contents
+    assert contents is not None
+    np.testing.assert_allclose(found.lengths, contents[0].norm(dim=-1).detach(), rtol=1e-5)
+    sums = torch.einsum("shn,hnd->shd", torch.from_numpy(found.weights), contents[0]).flatten(1)
+    assert found.gates is not None
+    expected = decoder.attention.output(sums).detach().numpy() * found.gates[:, None]
+    np.testing.assert_allclose(expected, found.contexts, atol=1e-5)
 
 
 def test_it_says_what_forcing_says(decoder: Decoder, memory: Memory) -> None:
@@ -60,15 +76,15 @@ def test_it_says_what_forcing_says(decoder: Decoder, memory: Memory) -> None:
     (forced,) = force(decoder, memory, [[9, 4, 17]], alternatives=3)
     np.testing.assert_array_equal(found.tokens[:-1], forced.alternatives)
     np.testing.assert_allclose(found.probs[:-1], forced.alternative_probs, rtol=1e-5)
-    np.testing.assert_allclose(found.weights[:-1], forced.weights[:, 0], atol=1e-6)
+    np.testing.assert_allclose(found.weights[:-1], forced.weights, atol=1e-6)
 
 
 def test_a_masked_place_scores_nothing(memory: Memory) -> None:
     mask = torch.ones(1, CELLS, dtype=torch.bool)
     mask[0, 2] = False
     found = trace(_decoder(), Memory(memory.values, mask=mask), [9])
-    assert (found.scores[:, 2] == -np.inf).all()
-    assert (found.weights[:, 2] == 0).all()
+    assert (found.scores[..., 2] == -np.inf).all()
+    assert (found.weights[..., 2] == 0).all()
 
 
 def test_another_start_and_what_may_never_follow(memory: Memory) -> None:

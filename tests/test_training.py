@@ -31,7 +31,7 @@ from captioner.prediction import Captioner
 from captioner.search import search
 from captioner.text import BOS, EOS, tokenise
 from captioner.training import Interrupted, captioning, loop, state, train
-from captioner.training.callbacks import Interrupt, Save
+from captioner.training.callbacks import Interrupt
 from captioner.training.captioning import CaptionTrainer, FeatureCache
 from captioner.training.loop import Callback, Position, Trainer
 
@@ -222,41 +222,22 @@ def test_new_words_leave_what_was_known_untouched(
 
 
 @pytest.fixture
-def press(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Moments at which Ctrl-C is pressed, one a session, with a real signal."""
-    moments: list[str] = []
-
-    def at(moment: str) -> None:
-        if moments and moments[0] == moment:
-            moments.pop(0)
-            signal.raise_signal(signal.SIGINT)
+def press(keyboard: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Moments at which Ctrl-C is pressed, one a session."""
 
     def telling(name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
         def outer(*arguments: Any, progress: Callable[..., Any], **settings: Any) -> Any:
             def told(*count: int) -> None:
-                at(name)
+                keyboard.at(name)
                 progress(*count)
 
             return inner(*arguments, progress=told, **settings)
 
         return outer
 
-    on_step = Interrupt.on_step
-
-    def step(self: Interrupt, trainer: Trainer, losses: dict[str, torch.Tensor]) -> None:
-        at(f"step {trainer.progress.position.total_steps}")
-        on_step(self, trainer, losses)
-
-    after_epoch = Save.after_epoch
-
-    def epoch(self: Save, trainer: Trainer) -> None:
-        at(f"after epoch {len(trainer.progress.history)}")
-        after_epoch(self, trainer)
-
     monkeypatch.setattr(captioning, "cache_grids", telling("features", captioning.cache_grids))
     monkeypatch.setattr(captioning, "evaluate", telling("validation", captioning.evaluate))
-    monkeypatch.setattr(Interrupt, "on_step", step)
-    monkeypatch.setattr(Save, "after_epoch", epoch)
+    moments: list[str] = keyboard.moments
     return moments
 
 

@@ -249,10 +249,11 @@ def test_inside_holds_a_step_for_each_word_and_the_end(desk: Desk, photo: str) -
     explained = desk.captioner.explain(photo, "a dog jumps")
     h, w = value["grid"]
     for step, weights in zip(value["steps"], explained.maps, strict=False):
-        np.testing.assert_allclose(step["weights"], weights.ravel(), rtol=2e-3, atol=1e-6)
-        powers = np.exp(np.array(step["scores"]) - max(step["scores"]))
-        np.testing.assert_allclose(powers / powers.sum(), step["weights"], rtol=2e-2, atol=1e-4)
-        assert len(step["scores"]) == h * w == len(value["lengths"])
+        (scores,), (shares,) = step["scores"], step["weights"]
+        np.testing.assert_allclose(shares, weights.ravel(), rtol=2e-3, atol=1e-6)
+        powers = np.exp(np.array(scores) - max(scores))
+        np.testing.assert_allclose(powers / powers.sum(), shares, rtol=2e-2, atol=1e-4)
+        assert len(scores) == h * w == len(value["lengths"][0])
 
 
 # Memory, settings, messages
@@ -314,7 +315,7 @@ def test_without_a_photo_there_is_nothing_to_see(desk: Desk) -> None:
 
 def test_a_translated_caption_is_linked_to_its_words(bilingual: Desk, photo: str) -> None:
     said = bilingual.captioner(photo)
-    value = bilingual.in_language(photo, said, "de")
+    value = bilingual.in_language(said, "de")
     linked = value["links"]
     assert value["caption"] == said.text
     assert linked["language"] == "de"
@@ -325,12 +326,12 @@ def test_a_translated_caption_is_linked_to_its_words(bilingual: Desk, photo: str
     levels = _decoded(linked["maps"]).reshape(-1, cells) / 255 * value["peak"]
     expected = np.minimum(shares @ said.maps.reshape(-1, cells), value["peak"])
     np.testing.assert_allclose(levels, expected, atol=value["peak"] / 200)
-    assert "links" not in bilingual.in_language(photo, said, "")
+    assert "links" not in bilingual.in_language(said, "")
 
 
 def test_the_cards_stay_beside_a_translation(bilingual: Desk, photo: str) -> None:
     said = bilingual.captioner(photo, beam_size=3, n_best=3)
-    value = bilingual.in_language(photo, said, "de")
+    value = bilingual.in_language(said, "de")
     assert [card["title"] for card in value["choices"]] == ["1", "2", "3"]
     assert value["links"]
 
@@ -348,7 +349,7 @@ def test_a_text_is_translated_with_links_and_steps(bilingual: Desk) -> None:
     assert np.array(value["alignment"]).shape == (len(value["words"]), 4)
     steps = bilingual.inside_translation("A dog runs.", "de", "en")
     assert len(steps["steps"]) == len(steps["words"])
-    assert all(len(step["weights"]) == len(steps["positions"]) for step in steps["steps"])
+    assert all(len(step["weights"][0]) == len(steps["positions"]) for step in steps["steps"])
     assert steps["positions"][-1] == steps["words"][-1] == ""
     with pytest.raises(ConfigError, match="nothing to translate"):
         bilingual.translate("  ", "de")
@@ -360,7 +361,7 @@ def test_without_weights_translation_says_so(desk: Desk, photo: str) -> None:
     with pytest.raises(ConfigError, match="weights for translation are not there"):
         alone.translate("A dog.", "de")
     with pytest.raises(ConfigError, match="weights for translation are not there"):
-        alone.in_language(photo, desk.captioner(photo), "de")
+        alone.in_language(desk.captioner(photo), "de")
 
 
 # Files
@@ -464,7 +465,7 @@ def test_every_event_has_a_name_of_its_own(page: Any) -> None:
 
 def test_whatever_runs_the_model_waits_in_one_queue(page: Any) -> None:
     free = {"_draws", "_example", "_import", "_row", "_many"}
-    free |= {f"_{kind}" for kind in ("sheet", "json", "html", "csv", "jsonl", "zip")}
+    free |= {f"_{kind}" for kind in ("csv", "jsonl", "zip")}
     for event in page.blocks.fns.values():
         if event.fn is not None and event.api_name not in free:
             assert event.concurrency_id == "model", event.api_name
@@ -481,6 +482,34 @@ def test_handlers_answer_a_visitor_and_keep_nothing(page: Any, photo: str) -> No
     inside, _ = page._looked_inside(photo, said, None)
     assert len(inside["steps"]) == len(said.words) + 1
     assert page._looked_inside("another.jpg", said, None) == ({}, None)
+
+
+def test_files_are_in_the_language_that_was_chosen(bilingual: Desk, photo: str) -> None:
+    from captioner.ui import app
+
+    page = app.Page(bilingual)
+    controls = [control.value for control in page.controls.values()]
+    *_, (value, said) = page._write(photo, "de", *controls)
+    assert value["links"]["language"] == "de"
+    values = json.loads(Path(page._file("json", said, value, "de")).read_text(encoding="utf-8"))
+    assert values["to"] == "de"
+    assert values["original"]["caption"] == said.text
+    assert values["caption"] == value["links"]["caption"]
+    values = json.loads(Path(page._file("json", said, value, "")).read_text(encoding="utf-8"))
+    assert values["caption"] == said.text
+    assert values.keys().isdisjoint({"original", "to"})
+
+
+def test_without_weights_the_page_offers_no_language(desk: Desk) -> None:
+    from captioner.ui import app
+
+    alone = Desk(desk.captioner)
+    alone.translator = None
+    blocks = app.Page(alone).blocks
+    assert not [block for block in blocks.blocks.values() if block.elem_id in ("to", "text")]
+    said = " ".join(str(getattr(block, "value", "")) for block in blocks.blocks.values())
+    assert "no_translation" in said
+    assert "no_weights" in said
 
 
 def test_a_bad_photo_takes_the_old_caption_away(page: Any, tmp_path: Path) -> None:
@@ -527,5 +556,7 @@ def test_the_page_is_served_and_healthy(client: TestClient) -> None:
 def test_the_command_line_refuses_what_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ui", "--auth", "ann"]) == 2
     assert "a name and a password with a colon between" in capsys.readouterr().err
+    assert main(["ui", "--embed", "https://here; script-src *"]) == 2
+    assert "expected a web site such as https://huggingface.co" in capsys.readouterr().err
     assert main(["ui", "--checkpoint", "missing.safetensors", "--port", "0"]) == 2
     assert "missing.safetensors: no such file" in capsys.readouterr().err

@@ -21,11 +21,21 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI
 
+from captioner.checkpoint import CAPTION, TRANSLATE
 from captioner.config import SearchOptions
 from captioner.errors import CaptionerError, ConfigError, ImageError
 from captioner.images import open_photo
 from captioner.prediction import Caption, Captioner
-from captioner.ui import assets, batches, endpoints, exports, imports, pictures, server
+from captioner.ui import (
+    LARGEST_FILE,
+    assets,
+    batches,
+    endpoints,
+    exports,
+    imports,
+    pictures,
+    server,
+)
 from captioner.ui.handlers import (
     LANGUAGE,
     LONGEST,
@@ -36,7 +46,6 @@ from captioner.ui.handlers import (
     view,
 )
 
-UPLOAD = "20mb"
 QUEUE = 32  # requests that wait; the next one is told so
 MODEL = "model"  # every event that runs the model shares this queue
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
@@ -179,7 +188,7 @@ class Page:
                 self._translate()
                 with gr.Tab(I18N("tab_about"), id="about"):
                     gr.Markdown(I18N("about"))
-                    gr.Markdown(_card(), elem_id="about")
+                    gr.Markdown(_cards(), elem_id="about")
             self._endpoints()
 
     def _state(self) -> None:
@@ -282,7 +291,7 @@ class Page:
         settings = self._settings(controls)
         try:
             answers = self.desk.write(photo, compare=self._compared(controls), **settings)
-            yield from self._said_in(photo, to, answers)
+            yield from self._said_in(to, answers)
         except ImageError:  # the caption of the photo before must not stand beside it
             yield self.desk.shown(None), None
             raise
@@ -295,16 +304,16 @@ class Page:
         before = [str(word) for word in event._data.get("before", [])]
         word = str(event._data.get("word", ""))
         answers = self.desk.write(photo, before=[*before, word], **self._settings(controls))
-        yield from self._said_in(photo, to, answers)
+        yield from self._said_in(to, answers)
 
     def _said_in(
-        self, photo: str, to: str, answers: Iterator[tuple[View, Caption]]
+        self, to: str, answers: Iterator[tuple[View, Caption]]
     ) -> Iterator[tuple[View, Caption]]:
         """The answers, and at their end the translation, if one is wanted."""
         for value, said in answers:
             yield value, said
         if to:
-            yield self.desk.linked(value, photo, said, to), said
+            yield self.desk.linked(value, said, to), said
 
     def _languages(self) -> Any:
         """The choice of another language; without a translator, a note in its place."""
@@ -327,7 +336,7 @@ class Page:
         about = None if photo is None else _about(photo, said)
         if photo is None or about is None:
             return gr.skip()
-        return self.desk.in_language(photo, about, to)
+        return self.desk.in_language(about, to)
 
     def _download(self, kind: str) -> None:
         """A button that makes a file of the caption, and a hidden one that fetches it."""
@@ -335,16 +344,17 @@ class Page:
         fetch = gr.DownloadButton(elem_id=f"fetch-{kind}", elem_classes="fetch")
         button.click(
             told(partial(self._file, kind)),
-            [self.said, self.viewer],
+            [self.said, self.viewer, self.to],
             fetch,
             api_name=f"_{kind}",
-            **QUIET,
+            **ASKING,
         ).success(None, js=f"() => document.querySelector('#fetch-{kind}').click()", **PRIVATE)
 
-    def _file(self, kind: str, said: Caption | None, shown: View | None) -> str:
+    def _file(self, kind: str, said: Caption | None, shown: View | None, to: str) -> str:
+        """A file of the caption; in another language, where one is chosen, with its English."""
         if said is None:
             raise ConfigError(_plain("need_photo"))
-        caption = exports.public(said)
+        caption = exports.public(self.desk.translated(said, to) if to else said)
         made: dict[str, tuple[str, Callable[[], str | bytes]]] = {
             "sheet": (".png", lambda: exports.sheet(caption)),
             "json": (".json", lambda: exports.json_text(caption)),
@@ -638,15 +648,16 @@ def _plain(key: str) -> str:
     return " · ".join(words[key] for words in assets.strings().values())
 
 
-def _card() -> str:
-    """The model card of the weights that came along, its headings one level down.
+def _cards() -> str:
+    """The model cards of the weights that came along, their headings one level down.
 
     A table's nameless columns get a name, for those who hear the page.
     """
-    card = (files("captioner.checkpoints") / "caption.md").read_text(encoding="utf-8")
-    card = re.sub(r"^#", "##", card, flags=re.MULTILINE)
+    cards = [files("captioner.checkpoints") / f"{task}.md" for task in (CAPTION, TRANSLATE)]
+    text = "\n\n".join(card.read_text(encoding="utf-8") for card in cards if card.is_file())
+    text = re.sub(r"^#", "##", text, flags=re.MULTILINE)
     heads = re.compile(r"^\|.*\|(?=\n\|-)", re.MULTILINE)
-    return heads.sub(lambda head: re.sub(r"\|\s*(?=\|)", "| · ", head[0]), card)
+    return heads.sub(lambda head: re.sub(r"\|\s*(?=\|)", "| · ", head[0]), text)
 
 
 def serving(
@@ -654,6 +665,7 @@ def serving(
     *,
     hosts: Sequence[str] = (),
     auth: tuple[str, str] | None = None,
+    frame_ancestors: str = "'self'",
 ) -> FastAPI:
     """The whole application: the page, the endpoints and `/healthz`, ready to be served.
 
@@ -661,6 +673,7 @@ def serving(
         captioner: shared by all visitors.
         hosts: names of this server that are answered to; none is any.
         auth: a name and a password that visitors must give.
+        frame_ancestors: pages that may show this one in a frame, in the words of CSP.
     """
     desk = Desk(captioner)
     desk.warm_up()
@@ -670,6 +683,7 @@ def serving(
         lambda app: gr.mount_gradio_app(app, blocks, path="/", auth=auth, **mount_settings()),
         health=lambda: health,
         hosts=hosts,
+        frame_ancestors=frame_ancestors,
     )
 
 
@@ -682,7 +696,7 @@ def mount_settings() -> dict[str, Any]:
         "i18n": I18N,
         "footer_links": ["api", "settings"],
         "show_error": False,
-        "max_file_size": UPLOAD,
+        "max_file_size": LARGEST_FILE,
         "run_history": False,
         "ssr_mode": False,
         "enable_monitoring": False,

@@ -364,30 +364,34 @@ class Desk:
         spoken = self.translator.languages
         return tuple(to for source, to in spoken.directions if source == LANGUAGE)
 
-    def in_language(self, photo: str, said: Caption, to: str) -> View:
+    def in_language(self, said: Caption, to: str) -> View:
         """The viewer's value for a caption with its translation below, word linked to word.
 
         Args:
-            photo: path.
-            said: what the model wrote about it.
+            said: what the model wrote about a photo.
             to: language, such as `de`; empty for none.
 
         Raises:
             ConfigError: there is no translator, or it does not speak the language.
         """
-        shown = open_photo(photo, side=LONGEST)
-        value = view(said, shown, others=_ranked(said), title="1")
-        return self.linked(value, photo, said, to) if to else value
+        value = view(said, open_photo(said.source, side=LONGEST), others=_ranked(said), title="1")
+        return self.linked(value, said, to) if to else value
 
-    def linked(self, value: View, photo: str, said: Caption, to: str) -> View:
+    def linked(self, value: View, said: Caption, to: str) -> View:
         """A caption's value with the translation of its words."""
-        if self.translator is None:
-            raise ConfigError("the weights for translation are not there")
+        return {**value, "links": links(self.translated(said, to), value["peak"])}
+
+    def translated(self, said: Caption, to: str) -> Caption:
+        """A caption in another language, word for word the one that was said.
+
+        Raises:
+            ConfigError: there is no translator, or it does not speak the language.
+        """
+        self._translator()
         words = " ".join(word.text for word in said.words)
         # Every word is given, and the end is all that is left to say.
         length = len(said.words)
-        other = self.captioner(photo, prefix=words, max_length=length, n_best=1, to=to)
-        return {**value, "links": links(other, value["peak"])}
+        return self.captioner(said.source, prefix=words, max_length=length, n_best=1, to=to)
 
     def translate(self, text: str, to: str, source: str = "") -> View:
         """The value of the viewer of linked words.
@@ -471,15 +475,15 @@ def steps(found: Trace, words: Sequence[str], names: Sequence[Sequence[str]]) ->
     said = [*words, END]
     return {
         "words": said,
-        "lengths": _list(found.lengths),
+        "lengths": _rows(found.lengths),
         "steps": [
             {
                 "read": words[number - 1] if number else "",
                 "query": _list(found.queries[number][:STRIP]),
                 "query_size": found.queries.shape[1],
                 "query_length": _rounded(float(np.linalg.norm(found.queries[number]))),
-                "scores": _list(found.scores[number]),
-                "weights": _list(found.weights[number]),
+                "scores": _rows(found.scores[number]),
+                "weights": _rows(found.weights[number]),
                 "gate": None if found.gates is None else _rounded(float(found.gates[number])),
                 "context": _list(found.contexts[number][:STRIP]),
                 "context_size": found.contexts.shape[1],

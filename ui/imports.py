@@ -27,10 +27,10 @@ from captioner.images import Geometry, ImageSource, open_photo, original_size
 from captioner.prediction import Caption
 from captioner.render import SUM_TOLERANCE
 from captioner.text import detokenise
+from captioner.ui import LARGEST_FILE
 from captioner.ui.exports import base_name
 from captioner.words import Word
 
-MOST_BYTES = 64 * 2**20
 MOST_LINES = 1000
 MOST_WORDS = 200
 MOST_CELLS = 64  # along either side of the grid
@@ -76,18 +76,18 @@ def read(
 def _lines(source: str | PathLike[str] | bytes) -> list[tuple[int, str]]:
     """The numbered lines that hold something."""
     if isinstance(source, bytes):
-        data = source[: MOST_BYTES + 1]
+        data = source[: LARGEST_FILE + 1]
     else:
         try:
             with Path(source).open("rb") as file:
-                data = file.read(MOST_BYTES + 1)
+                data = file.read(LARGEST_FILE + 1)
         except OSError as error:
             raise DataError(
                 f"{base_name(str(source))} cannot be read ({error.strerror}); expected JSONL"
             ) from None
-    if len(data) > MOST_BYTES:
+    if len(data) > LARGEST_FILE:
         raise DataError(
-            f"the file is larger than {MOST_BYTES >> 20} MB; split it, or write fewer digits"
+            f"the file is larger than {LARGEST_FILE >> 20} MB; split it, or write fewer digits"
         )
     try:
         text = data.decode("utf-8-sig")

@@ -15,11 +15,12 @@ const TEXTS = {
     softmaxText: "α_j = exp(e_j) / Σ exp(e): all above 0, together 1.",
     sum: "Weighted sum",
     sumText: "Each place's vector v_j counts as much as its weight; the sum is the context, {size} numbers.",
+    sumHeads: "Each head sums its own view of every place, v_j; side by side and mixed, the {count} sums are the context, {size} numbers.",
+    heads: "Heads: several looks at once",
+    head: "Head {number}",
     gate: "A gate of {gate} decides how much of the context passes.",
     next: "Next word",
     nextText: "Previous word, state and context together give every word a probability. Said here: {word}.",
-    place: "place {number}",
-    count: "of {count} places",
     more: "{count} more places, together",
     strip: "The first {shown} of {size} numbers, blue below and orange above zero",
     honest: "Numbers as the model computed them, in this very sentence.",
@@ -37,11 +38,12 @@ const TEXTS = {
     softmaxText: "α_j = exp(e_j) / Σ exp(e). 모두 0보다 크고 합은 1입니다.",
     sum: "가중합",
     sumText: "자리마다 벡터 v_j가 가중치만큼 더해집니다. 그 합이 문맥, 숫자 {size}개입니다.",
+    sumHeads: "헤드마다 자리들을 제 나름으로 본 v_j를 더합니다. 그 합 {count}개를 나란히 놓고 섞은 것이 문맥, 숫자 {size}개입니다.",
+    heads: "헤드: 한 번에 여러 곳을 봅니다",
+    head: "헤드 {number}",
     gate: "게이트 {gate}가 문맥이 얼마나 지나갈지 정합니다.",
     next: "다음 단어",
     nextText: "앞 단어와 상태와 문맥이 함께 모든 단어에 확률을 줍니다. 여기서 말한 단어: {word}.",
-    place: "자리 {number}",
-    count: "자리 {count}곳 중",
     more: "나머지 {count}곳을 합쳐서",
     strip: "숫자 {size}개 중 처음 {shown}개. 0보다 작으면 파랑, 크면 주황",
     honest: "모델이 바로 이 문장에서 계산한 숫자들입니다.",
@@ -51,7 +53,7 @@ const SAY = KOREAN ? TEXTS.ko : TEXTS.en;
 const SIDE = 336; // CSS pixels of the longer side of a drawn grid
 const TOP = 5; // places and words that are listed
 
-const state = { value: {}, step: 0, cell: null, photo: null, grey: null };
+const state = { value: {}, step: 0, head: 0, cell: null, photo: null, grey: null };
 const part = {};
 
 function said(text, values) {
@@ -71,6 +73,7 @@ function render() {
   state.value = value;
   state.cell = null;
   state.step = Math.min(state.step, Math.max(0, (value.steps || []).length - 1));
+  state.head = Math.min(state.head, Math.max(0, (value.lengths || []).length - 1));
   part.root.replaceChildren();
   if (!value.steps || !value.steps.length) {
     state.photo = null;
@@ -78,6 +81,7 @@ function render() {
     return;
   }
   part.root.append(wordsOf(value));
+  if (value.lengths.length > 1) part.root.append(headsOf(value.lengths.length));
   part.cards = make("div", "cards");
   part.root.append(part.cards, make("p", "honest", SAY.honest));
   if (!value.photo || (!fresh && state.photo)) fill();
@@ -96,42 +100,59 @@ function load(source) {
 }
 
 function wordsOf(value) {
-  const group = make("div", "words");
-  group.setAttribute("role", "group");
-  group.setAttribute("aria-label", SAY.words);
-  part.buttons = value.words.map((text, index) => {
-    const last = index === value.words.length - 1;
-    const button = make("button", "word", last ? SAY.end : text);
-    button.type = "button";
-    button.lang = last ? "" : value.language || "en";
-    button.setAttribute("aria-pressed", String(index === state.step));
-    button.tabIndex = index === state.step ? 0 : -1;
-    button.addEventListener("click", () => choose(index));
-    return button;
-  });
-  group.append(...part.buttons);
-  group.addEventListener("keydown", (event) => {
-    const last = part.buttons.length - 1;
-    const goals = { ArrowRight: state.step + 1, ArrowLeft: state.step - 1, Home: 0, End: last };
-    if (!(event.key in goals)) return;
-    event.preventDefault();
-    choose(Math.min(last, Math.max(0, goals[event.key])));
-    part.buttons[state.step].focus();
-  });
+  const last = value.words.length - 1;
+  const texts = value.words.map((text, index) => (index < last ? text : SAY.end));
+  const group = row("words", SAY.words, "step", texts);
+  for (const button of [...group.children].slice(0, last)) button.lang = value.language || "en";
   return group;
 }
 
-function choose(index) {
-  state.step = index;
-  part.buttons.forEach((button, place) => {
-    button.setAttribute("aria-pressed", String(place === index));
-    button.tabIndex = place === index ? 0 : -1;
+function headsOf(count) {
+  const names = Array.from({ length: count }, (_, i) => said(SAY.head, { number: i + 1 }));
+  return row("heads", SAY.heads, "head", names);
+}
+
+// A row of buttons of which one is pressed; the arrow keys walk over them. `key` names what they
+// choose in the state.
+function row(name, label, key, texts) {
+  const group = make("div", name);
+  group.setAttribute("role", "group");
+  group.setAttribute("aria-label", label);
+  const buttons = texts.map((text) => make("button", "word", text));
+  const choose = (index) => {
+    state[key] = index;
+    mark();
+    fill();
+  };
+  const mark = () => buttons.forEach((button, place) => {
+    button.setAttribute("aria-pressed", String(place === state[key]));
+    button.tabIndex = place === state[key] ? 0 : -1;
   });
-  fill();
+  buttons.forEach((button, index) => {
+    button.type = "button";
+    button.addEventListener("click", () => choose(index));
+  });
+  group.append(...buttons);
+  group.addEventListener("keydown", (event) => {
+    const last = buttons.length - 1;
+    const goals = { ArrowRight: state[key] + 1, ArrowLeft: state[key] - 1, Home: 0, End: last };
+    if (!(event.key in goals)) return;
+    event.preventDefault();
+    choose(Math.min(last, Math.max(0, goals[event.key])));
+    buttons[state[key]].focus();
+  });
+  mark();
+  return group;
+}
+
+// The step that is chosen, as the head that is chosen sees it.
+function stepShown() {
+  const step = state.value.steps[state.step];
+  return { ...step, scores: step.scores[state.head], weights: step.weights[state.head] };
 }
 
 function fill() {
-  const step = state.value.steps[state.step];
+  const step = stepShown();
   const finite = step.scores.filter((score) => Number.isFinite(score));
   state.low = Math.min(...finite);
   state.high = Math.max(...finite);
@@ -182,14 +203,16 @@ function softmaxCard(step) {
 }
 
 function sumCard(step) {
-  const node = card(4, SAY.sum, said(SAY.sumText, { size: step.context_size }));
+  const count = state.value.lengths.length;
+  const text = count > 1 ? SAY.sumHeads : SAY.sumText;
+  const node = card(4, SAY.sum, said(text, { count, size: step.context_size }));
   const order = step.weights.map((weight, j) => [weight, j]).sort((a, b) => b[0] - a[0]);
   const list = make("ul");
   for (const [weight, j] of order.slice(0, TOP)) {
     const item = make("li");
     item.append(sample(j), make("span", "", percent(weight, 1) + " × v"));
     item.append(make("sub", "", String(j + 1)));
-    item.append(make("small", "", "‖v‖ = " + number(state.value.lengths[j])));
+    item.append(make("small", "", "‖v‖ = " + number(state.value.lengths[state.head][j])));
     list.append(item);
   }
   const rest = order.slice(TOP);
@@ -305,7 +328,7 @@ function gridOf(levels, texts) {
 
 // The softmax of one place in figures: the one that is pointed at, or the largest.
 function follow(place) {
-  const step = state.value.steps[state.step];
+  const step = stepShown();
   const j = place === null ? step.weights.indexOf(Math.max(...step.weights)) : place;
   const score = step.scores[j];
   if (score === undefined || !part.formula) return;

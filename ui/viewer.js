@@ -16,11 +16,11 @@ const TEXTS = {
     play: "Play",
     pause: "Pause",
     mean: "Mean map",
-    smooth: "Smooth",
     cells: "Grid",
     opacity: "Opacity",
     legend: "share of attention in one cell",
     instead: "Instead:",
+    begins: "Or begun with:",
     goOn: "choose this word and let the model go on from here",
     looked: "looked at {spread} of the photo, most at the {place}",
     spread: "how spread out its map is",
@@ -34,7 +34,6 @@ const TEXTS = {
     paintable:
       "The photo. Drag to paint; or move over its cells with the arrow keys and cover them with Enter.",
     sentence: "log probability",
-    brush: "Brush",
     cell: "Cells",
     undo: "Undo",
     clear: "Clear",
@@ -53,11 +52,11 @@ const TEXTS = {
     play: "재생",
     pause: "멈춤",
     mean: "평균 지도",
-    smooth: "부드럽게",
     cells: "격자",
     opacity: "불투명도",
     legend: "한 칸이 받은 주의의 몫",
     instead: "대신:",
+    begins: "다른 시작:",
     goOn: "이 단어를 고르고 여기서부터 이어 쓰게 합니다",
     looked: "사진의 {spread}를 보았고, 가장 많이 본 곳은 {place}",
     spread: "지도가 얼마나 퍼져 있는지",
@@ -70,7 +69,6 @@ const TEXTS = {
     photo: "사진. 화살표 키로 칸을 옮기면 그곳을 본 단어를 알려 줍니다.",
     paintable: "사진. 끌어서 칠하거나, 화살표 키로 칸을 옮기고 Enter로 가립니다.",
     sentence: "로그 확률",
-    brush: "붓",
     cell: "칸",
     undo: "되돌리기",
     clear: "지우기",
@@ -192,6 +190,7 @@ function render() {
   part.honest.textContent = value.paint ? SAY.causal : SAY.honest;
   part.honest.hidden = !value.words || (!value.words.length && !value.paint);
   part.canvas.setAttribute("aria-label", describe(value));
+  if (!busy && value.caption && value.caption !== state.told) announce(value);
   if (busy && state.rows.main.words.length) {
     state.shown = { row: "main", index: state.rows.main.words.length - 1 };
   } else if (!state.pinned || !wordAt(state.pinned)) {
@@ -227,6 +226,12 @@ function bringIntoView() {
   part.root.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
 }
 
+// Whoever hears the page is told what has been written, once it is whole.
+function announce(value) {
+  state.told = value.caption;
+  part.live.textContent = value.caption;
+}
+
 function describe(value) {
   return (value.paint ? SAY.paintable : SAY.photo) + (value.caption ? " " + value.caption : "");
 }
@@ -238,6 +243,7 @@ function forget() {
   state.pinned = null;
   state.cell = null;
   state.said = false;
+  state.told = "";
   state.strokes = [];
   state.mean = false;
   part.mean.setAttribute("aria-pressed", "false");
@@ -508,13 +514,15 @@ function tell() {
 
 function tellOthers(word) {
   const { value, pinned } = state;
+  const inPieces = pinned.row === "links"; // a translator writes pieces of words
+  const own = (text) => (inPieces ? word.text.startsWith(text) : text === word.text);
   const others = (word.alternatives || []).filter(
-    ([text]) => text !== word.text && (text !== "." || pinned.index > 0),
+    ([text]) => !own(text) && (text !== "." || pinned.index > 0),
   );
   if (!others.length) return;
   const open = pinned.row === "main" && !value.offline && !value.fixed;
   const line = make("div", "others");
-  line.append(make("span", "label", SAY.instead));
+  line.append(make("span", "label", inPieces ? SAY.begins : SAY.instead));
   for (const [text, prob] of others) {
     const button = make(open ? "button" : "span", "other");
     if (open) button.type = "button";

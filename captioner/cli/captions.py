@@ -74,9 +74,13 @@ def _lines(file: str) -> list[str]:
 def _check_outputs(arguments: argparse.Namespace) -> None:
     if arguments.maps and not arguments.jsonl:
         raise ConfigError("--maps belongs to the objects of --jsonl; add --jsonl FILE")
+    _check_languages(arguments)
+    _check_grid(arguments)
+
+
+def _check_languages(arguments: argparse.Namespace) -> None:
     if arguments.translator and not arguments.to:
         raise ConfigError("--translator belongs to --to; add --to LANGUAGE")
-    _check_grid(arguments)
 
 
 def _check_grid(arguments: argparse.Namespace) -> None:
@@ -156,6 +160,7 @@ def _tell_unknown(caption: Caption, results: _Results) -> None:
 
 def demo(arguments: argparse.Namespace) -> int:
     """Captions the photographs that installed packages brought; returns 0, as none may fail."""
+    _check_languages(arguments)
     from captioner.examples import EXAMPLES, found
 
     examples = list(found())
@@ -172,8 +177,8 @@ def demo(arguments: argparse.Namespace) -> int:
     captioner = load_captioner(arguments)
     sheets = Sheets(arguments.output, grid=False)
     for example, path in examples:
-        caption = captioner(path)
-        print(f"{example.name}: {caption.text}")
+        caption = captioner(path, to=arguments.to)
+        print(f"{example.name}: {' – '.join(_texts(caption))}")
         print(f"  {path} ({example.credit}; {example.licence})")
         print(f"  {sheets.draw(caption)}", flush=True)
     print("\nEach sheet shows every word over the place that it looked at. Your own photos:")

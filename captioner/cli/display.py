@@ -46,6 +46,6 @@ def print_scores(provenance: Mapping[str, Any]) -> None:
 
     for split, scores in provenance.get("scores", {}).items():
         print(f"scores on {split}:")
-        for entry in scores.values():
+        for name, entry in scores.items():  # `bleu_en_de` is the name of a BLEU
             value = float("nan") if entry["value"] is None else entry["value"]
-            print(f"  {Score(**{**entry, 'value': value})}")
+            print(f"  {Score(**{**entry, 'name': name, 'value': value})}")

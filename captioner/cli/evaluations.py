@@ -1,72 +1,215 @@
-"""`captioner evaluate`: a split in, scores with their recipe out."""
+"""`captioner evaluate`: captioned photos or sentence pairs in, scores with their recipe out."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from captioner import config
-from captioner.cli.display import columns, progress_bar
-from captioner.cli.models import load_captioner
-from captioner.cli.parser import BEAM_SIZES, LENGTH_PENALTIES
+from captioner.cli.display import progress_bar
+from captioner.cli.models import load_captioner, load_translator
+from captioner.cli.scores import Outcome, best_decoding, keep
 from captioner.cli.settings import check_decoding, given
-from captioner.config import SearchOptions, Source
+from captioner.config import PairSource, SearchOptions, Source
 from captioner.errors import ConfigError
 from captioner.outputs import whole, write_text
 
 if TYPE_CHECKING:
     from captioner.datasets import Photo
-    from captioner.evaluation import Report
+    from captioner.evaluation import CaptionReport, TranslationReport
     from captioner.prediction import Captioner
+
+_FLAGS = {  # by attribute, what is only said of one of the two
+    "photo": {
+        name: f"--{name}"
+        for name in ("captions", "images", "format", "split", "boxes", "metrics", "workers")
+    },
+    "pair": {"source": "--source", "target": "--target", "source_language": "--from", "to": "--to"},
+}
+_NEEDED = {"photo": ("--captions", "--images"), "pair": tuple(_FLAGS["pair"].values())}
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Scores a checkpoint on a split; returns how many photos could not be read."""
-    _check_evaluation(arguments)
+    """Scores a checkpoint on a split or on sentence pairs; returns how many of them failed."""
+    kind = _kind(arguments)
+    _check(arguments, kind)
     with contextlib.ExitStack() as stack:
         if arguments.json == "-":  # whoever parses standard output wants nothing else there
             stack.enter_context(contextlib.redirect_stdout(sys.stderr))
-        text, failures = _evaluated(arguments)
+        outcome = _captions(arguments) if kind == "photo" else _translations(arguments)
+        text = keep(arguments, outcome)
     if arguments.json == "-":
         print(text, end="")
     elif arguments.json:
         write_text(Path(arguments.json), text)
-    return failures
+    return outcome.failures
 
 
-def _evaluated(arguments: argparse.Namespace) -> tuple[str, int]:
-    """The evaluation as JSON, and how many photos could not be read; the rest is shown."""
+def _kind(arguments: argparse.Namespace) -> str:
+    """Whether photos or pairs are to be scored, by what was typed of either.
+
+    Raises:
+        ConfigError: neither, both, or not all that it takes.
+    """
+    typed = {
+        kind: [flag for name, flag in flags.items() if getattr(arguments, name) is not None]
+        for kind, flags in _FLAGS.items()
+    }
+    if all(typed.values()):
+        raise ConfigError(
+            f"{typed['photo'][0]} is about captioned photos and {typed['pair'][0]} about sentence "
+            "pairs; evaluate scores one of the two at a time"
+        )
+    if not any(typed.values()):
+        raise ConfigError(
+            "evaluate takes captioned photos, --captions FILE --images DIR, or sentence pairs, "
+            "--source FILE --target FILE --from LANGUAGE --to LANGUAGE; see captioner evaluate "
+            "--help"
+        )
+    kind = next(kind for kind, flags in typed.items() if flags)
+    missing = [flag for flag in _NEEDED[kind] if flag not in typed[kind]]
+    if missing:
+        raise ConfigError(
+            f"the following arguments are required: {', '.join(missing)}, as {typed[kind][0]} is "
+            "there; see captioner evaluate --help"
+        )
+    return kind
+
+
+def _check(arguments: argparse.Namespace, kind: str) -> None:
+    check_decoding(arguments)
+    if arguments.limit is not None and arguments.limit < 1:
+        raise ConfigError(f"--limit is {arguments.limit}; expected 1 {kind} or more")
+    if arguments.bootstrap < 0:
+        raise ConfigError(
+            f"--bootstrap is {arguments.bootstrap}; expected 0 (no intervals) or more"
+        )
+    if arguments.save_scores is not None and not arguments.checkpoint:
+        raise ConfigError("--save-scores changes a checkpoint; name it with --checkpoint FILE")
+    typed = [
+        name
+        for name in ("beam_size", "length_penalty", "sample")
+        if getattr(arguments, name) is not None
+    ]
+    if arguments.search and typed:
+        flag = typed[0].replace("_", "-")
+        raise ConfigError(f"--search finds beam size and length penalty itself; leave --{flag} out")
+
+
+def _typed(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """What was typed of these; the rest is as `evaluation` has it."""
+    values = {name: getattr(arguments, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _captions(arguments: argparse.Namespace) -> Outcome:
+    """Scores captions and shows how they did."""
     from captioner import datasets, evaluation
 
     photos = datasets.read(Source(**given(arguments, Source)))[: arguments.limit]
     captioner = load_captioner(arguments)
-    speed: dict[str, Any] = {"batch_size": arguments.batch_size, "workers": arguments.workers}
+    speed = _typed(arguments, "batch_size", "workers")
     settings = given(arguments, SearchOptions)
     if arguments.search:
-        settings |= _best_decoding(captioner, photos, speed, settings)
+        search = functools.partial(
+            evaluation.search_decoding, captioner, photos, **speed, **settings
+        )
+        settings |= best_decoding(search, len(photos), "photo")
+    names = {"names": arguments.metrics} if arguments.metrics else {}
     with progress_bar(len(photos), "photo") as bar:
         report = evaluation.evaluate(
             captioner,
             photos,
-            names=arguments.metrics,
+            bootstrap=arguments.bootstrap,
+            progress=lambda: bar.update(1),
+            **names,
+            **speed,
+            **settings,
+        )
+    _show(report.scores, report.left_out)
+    if arguments.boxes:
+        _print_grounding(captioner, photos, arguments.boxes, arguments.bootstrap)
+    return Outcome(
+        checkpoint=captioner.checkpoint,
+        report=report,
+        options=captioner.options(**settings, alternatives=SearchOptions.alternatives),
+        about={
+            "captions": arguments.captions,
+            "split": arguments.split or "",
+            "photos": len(report.photos),
+            "left_out": list(report.left_out),
+        },
+        name=arguments.save_scores or arguments.split or Path(arguments.captions).stem,
+        failures=len(report.left_out),
+        write=functools.partial(_write_captions, report),
+    )
+
+
+def _translations(arguments: argparse.Namespace) -> Outcome:
+    """Scores translations and shows how they did."""
+    direction = (arguments.source_language, arguments.to)
+    files = PairSource(arguments.source, arguments.target, languages=direction)
+    from captioner import evaluation
+    from captioner.pairs import read_pairs
+
+    pairs = read_pairs(files)[: arguments.limit]
+    translator = load_translator(arguments)
+    speed = _typed(arguments, "batch_size")
+    settings = given(arguments, SearchOptions)
+    if arguments.search:
+        search = functools.partial(
+            evaluation.search_translation_decoding, translator, pairs, **speed, **settings
+        )
+        settings |= best_decoding(search, len(pairs), "sentence")
+    with progress_bar(len(pairs), "sentence") as bar:
+        report = evaluation.evaluate_translations(
+            translator,
+            pairs,
             bootstrap=arguments.bootstrap,
             progress=lambda: bar.update(1),
             **speed,
             **settings,
         )
-    for score in report.scores.values():
+    failed = [
+        f"{pair.source_text[:40]!r} counts as not translated: {translation.error}"
+        for pair, translation in zip(pairs, report.translations, strict=True)
+        if translation.error is not None
+    ]
+    _show(report.scores, failed)
+    return Outcome(
+        checkpoint=translator.checkpoint,
+        report=report,
+        options=translator.options(**settings, alternatives=SearchOptions.alternatives),
+        about={
+            "source": arguments.source,
+            "target": arguments.target,
+            "from": arguments.source_language,
+            "to": arguments.to,
+            "sentences": len(pairs),
+            "failed": failed,
+        },
+        name=_direction_name(arguments.save_scores or Path(arguments.source).stem, direction),
+        failures=len(failed),
+        write=functools.partial(_write_translations, report),
+    )
+
+
+def _direction_name(split: str, direction: tuple[str, str]) -> str:
+    """`validation en-de`: a checkpoint keeps the scores of one split in many directions."""
+    own = "-".join(direction)
+    return split if split.endswith(own) else f"{split} {own}"
+
+
+def _show(scores: Mapping[str, object], failed: Sequence[str]) -> None:
+    for score in scores.values():
         print(score)
-    for reason in report.left_out:
+    for reason in failed:
         print(f"captioner: {reason}", file=sys.stderr)
-    if arguments.boxes:
-        _print_grounding(captioner, photos, arguments.boxes, arguments.bootstrap)
-    options = captioner.options(**settings, alternatives=SearchOptions.alternatives)
-    return _keep_evaluation(arguments, captioner, report, options), len(report.left_out)
 
 
 def _print_grounding(
@@ -84,96 +227,37 @@ def _print_grounding(
     print(f"\n{found}")
 
 
-def _check_evaluation(arguments: argparse.Namespace) -> None:
-    check_decoding(arguments)
-    if arguments.limit is not None and arguments.limit < 1:
-        raise ConfigError(f"--limit is {arguments.limit}; expected 1 photo or more")
-    if arguments.save_scores is not None and not arguments.checkpoint:
-        raise ConfigError("--save-scores changes a checkpoint; name it with --checkpoint FILE")
-    typed = [
-        name
-        for name in ("beam_size", "length_penalty", "sample")
-        if getattr(arguments, name) is not None
-    ]
-    if arguments.search and typed:
-        flag = typed[0].replace("_", "-")
-        raise ConfigError(f"--search finds beam size and length penalty itself; leave --{flag} out")
-
-
-def _best_decoding(
-    captioner: Captioner,
-    photos: Sequence[Photo],
-    speed: Mapping[str, Any],
-    settings: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Shows how each beam size and length penalty scores; the best by CIDEr comes back."""
-    from captioner import evaluation
-
-    with progress_bar(len(photos) * len(BEAM_SIZES), "photo") as bar:
-        trials = evaluation.search_decoding(
-            captioner,
-            photos,
-            beam_sizes=BEAM_SIZES,
-            length_penalties=LENGTH_PENALTIES,
-            progress=lambda: bar.update(1),
-            **speed,
-            **settings,
-        )
-    best = max(trials, key=lambda trial: trial.cider).settings()
-    rows = [("beam", "length penalty", "CIDEr", "BLEU-4")]
-    for trial in trials:
-        penalty = "–" if trial.length_penalty is None else f"{trial.length_penalty:g}"
-        rows.append((str(trial.beam_size), penalty, f"{trial.cider:.4f}", f"{trial.bleu_4:.4f}"))
-    print(columns(rows, right=(0, 1, 2, 3)))
-    print(f"best by CIDEr: {', '.join(f'{k} {v:g}'.replace('_', ' ') for k, v in best.items())}")
-    print("chosen on these very photos: for scores to be compared, take others\n", flush=True)
-    return best
-
-
-def _keep_evaluation(
-    arguments: argparse.Namespace, captioner: Captioner, report: Report, options: SearchOptions
-) -> str:
-    """Writes what was found wherever it was asked for; it comes back as JSON."""
-    record = {
-        "checkpoint": arguments.checkpoint or "shipped",
-        "captions": arguments.captions,
-        "split": arguments.split or "",
-        "photos": len(report.photos),
-        "left_out": list(report.left_out),
-        "decoding": config.to_dict(options),
-        "scores": report.to_dict(),
-    }
-    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    if arguments.output:
-        _write_evaluation(Path(arguments.output), report, text)
-    if arguments.save_scores is not None:
-        name = arguments.save_scores or arguments.split or Path(arguments.captions).stem
-        _save_scores(arguments.checkpoint, captioner, name, report, options)
-    return text
-
-
-def _save_scores(
-    path: str, captioner: Captioner, name: str, report: Report, options: SearchOptions
-) -> None:
-    from captioner import checkpoint
-
-    checkpoint.save_scores(path, captioner.checkpoint, name, report.to_dict(), options)
-    print(f"{path}: scores kept as {name!r}; its own decoding is the one scored here")
-
-
-def _write_evaluation(folder: Path, report: Report, scores: str) -> None:
+def _write_captions(report: CaptionReport, folder: Path) -> tuple[str, ...]:
     from captioner.evaluation import draw_extremes
 
-    write_text(folder / "scores.json", scores)
-    write_text(folder / "captions.jsonl", "".join(_judged(report)))
+    write_text(folder / "captions.jsonl", "".join(_judged_captions(report)))
     with whole(folder / "extremes.png") as partial:
         draw_extremes(report).save(partial, format="PNG")
-    print(f"{folder}/: scores.json, captions.jsonl, extremes.png")
+    return "captions.jsonl", "extremes.png"
 
 
-def _judged(report: Report) -> Iterator[str]:
+def _judged_captions(report: CaptionReport) -> Iterator[str]:
     """A line of JSON a photo: its caption, its own CIDEr, what people wrote."""
     judged = zip(report.captions, report.photo_cider.tolist(), report.photos, strict=True)
     for caption, cider, photo in judged:
         values = {**caption.to_dict(), "cider": round(cider, 4), "references": photo.captions}
+        yield json.dumps(values, ensure_ascii=False) + "\n"
+
+
+def _write_translations(report: TranslationReport, folder: Path) -> tuple[str, ...]:
+    write_text(folder / "translations.jsonl", "".join(_judged_translations(report)))
+    return ("translations.jsonl",)
+
+
+def _judged_translations(report: TranslationReport) -> Iterator[str]:
+    """A line of JSON a pair: both sentences, the translation, and its own chrF."""
+    judged = zip(report.pairs, report.translations, report.sentence_chrf.tolist(), strict=True)
+    for pair, translation, chrf in judged:
+        values = {
+            "source": pair.source_text,
+            "reference": pair.target_text,
+            "translation": translation.text,
+            "chrf": round(chrf, 4),
+            "error": translation.error,
+        }
         yield json.dumps(values, ensure_ascii=False) + "\n"

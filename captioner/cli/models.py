@@ -1,4 +1,4 @@
-"""What the commands compute with: a device, and a captioner with its weights."""
+"""What the commands compute with: a device, a captioner and a translator with their weights."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from captioner.errors import ConfigError
 
 if TYPE_CHECKING:
     from captioner.prediction import Captioner
+    from captioner.translation import Translator
 
 
 def load_captioner(arguments: argparse.Namespace) -> Captioner:
@@ -27,6 +28,19 @@ def load_captioner(arguments: argparse.Namespace) -> Captioner:
 
         translator = Translator.load(arguments.translator, device)
     return Captioner.load(arguments.checkpoint, device, translator)
+
+
+def load_translator(arguments: argparse.Namespace) -> Translator:
+    """The translator of --checkpoint, or the one that came along, on --device.
+
+    Raises:
+        ConfigError: the device cannot be used.
+        CheckpointError: the checkpoint cannot be read.
+    """
+    device = pick_device(arguments.device)
+    from captioner.translation import Translator
+
+    return Translator.load(arguments.checkpoint, device)
 
 
 def pick_device(name: str) -> str:

@@ -23,7 +23,7 @@ commands:
   ui           the web page: drop a photo, touch a word, see where it looked
   demo         caption a few photographs that came along with installed packages
   train        teach a model your own captioned photos, from one TOML file
-  evaluate     score a checkpoint on captioned photos
+  evaluate     score a checkpoint on captioned photos or sentence pairs
   describe     what is in a checkpoint, where it comes from and how good it is
   data check   look for damaged photos, odd captions and leaks between splits
   study        compare translation checkpoints: by length of the sentence, by alignment
@@ -101,6 +101,13 @@ A file that is no photo is told on standard error, the others go on, and the exi
     parser.add_argument("--prefix", default="", metavar="TEXT", help="how every caption must begin")
     _add_outputs(parser)
     parser.add_argument("--maps", action="store_true", help="put the maps into the objects too")
+    _add_languages(parser)
+    _add_model(parser)
+    _add_speed(parser)
+    _add_decoding(parser, omit=())
+
+
+def _add_languages(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         metavar="LANGUAGE",
@@ -111,9 +118,6 @@ A file that is no photo is told on standard error, the others go on, and the exi
         metavar="FILE",
         help="weights that translate with --to (default: those that came along)",
     )
-    _add_model(parser)
-    _add_speed(parser)
-    _add_decoding(parser, omit=())
 
 
 def _add_explain(commands: Any) -> None:
@@ -217,6 +221,11 @@ examples:
     parser.add_argument(
         "--auth", metavar="NAME:PASSWORD", help="what visitors must give before they see the page"
     )
+    parser.add_argument(
+        "--embed",
+        metavar="SITE",
+        help="a web site that may show the page in a frame, such as https://huggingface.co",
+    )
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     parser.add_argument(
         "--translator", metavar="FILE", help="weights that translate (default: as they came along)"
@@ -238,6 +247,7 @@ def _add_demo(commands: Any) -> None:
         metavar="DIR",
         help="folder for the sheets (default: ./captioner-demo)",
     )
+    _add_languages(parser)
     _add_model(parser)
 
 
@@ -268,27 +278,47 @@ Ctrl-C saves after the current step; the same command with --resume goes on at t
 def _add_evaluate(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate",
-        usage="captioner evaluate --captions FILE --images DIR [options]",
-        description="Captions the photos of a split and compares with what people wrote. Each "
-        "score comes with its recipe,\nwithout which it cannot be compared.",
+        usage="captioner evaluate --captions FILE --images DIR [options]\n"
+        "       captioner evaluate --source FILE --target FILE --from LANGUAGE --to LANGUAGE "
+        "[options]",
+        description="Captions the photos of a split, or translates the sentences of a file, and "
+        "compares with what people\nwrote. Each score comes with its recipe, without which it "
+        "cannot be compared.",
         epilog="""\
 examples:
   captioner evaluate --captions captions_test.json --images images --output scores
   captioner evaluate --checkpoint runs/mine/best.safetensors --captions dataset_flickr8k.json \\
     --images images --split val --search --save-scores validation
+  captioner evaluate --checkpoint runs/translate/best.safetensors --source val.en \\
+    --target val.de --from en --to de --search --save-scores validation
 
-Choose beam size and length penalty on validation photos (--search), then score the test photos.
+Choose beam size and length penalty on validation data (--search), then score the test data. A
+checkpoint has one decoding for all it does: that of the scores kept last.
 METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install pycocoevalcap.""",
     )
-    add_fields(parser, Source, required=("captions", "images"))
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N photos")
-    parser.add_argument(
+    photos = parser.add_argument_group("captioned photos")
+    add_fields(photos, Source)
+    photos.add_argument(
         "--metrics",
-        default=METRICS[:3],
         type=_metric_names,
         metavar="NAMES",
         help=f"scores, with commas between: {', '.join(METRICS)} (default: bleu,rouge_l,cider)",
     )
+    photos.add_argument(
+        "--workers", type=int, metavar="N", help="threads that open photos (default: 2)"
+    )
+    pairs = parser.add_argument_group(
+        "sentence pairs",
+        "Scores: BLEU of lower-cased Moses tokens, BLEU and chrF as sacreBLEU computes them.",
+    )
+    _add_pair_files(pairs, required=False)
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="photos or sentences computed together (default: 32 photos, 64 sentences)",
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N photos or pairs")
     parser.add_argument(
         "--bootstrap",
         type=int,
@@ -299,15 +329,16 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
     parser.add_argument(
         "--output",
         metavar="DIR",
-        help="folder for scores.json, captions.jsonl and extremes.png: the worst, median and best "
-        "photos",
+        help="folder for scores.json and captions.jsonl or translations.jsonl, each with its own "
+        "score; of photos, extremes.png too: the worst, median and best",
     )
     parser.add_argument("--json", metavar="FILE", help="the scores as JSON; `-` is standard output")
     parser.add_argument(
         "--search",
         action="store_true",
         help=f"first try beam sizes {', '.join(map(str, BEAM_SIZES))} with length penalties "
-        f"{', '.join(map(str, LENGTH_PENALTIES))} and take the best by CIDEr; only on validation",
+        f"{', '.join(map(str, LENGTH_PENALTIES))} and take the best by CIDEr or BLEU; only on "
+        "validation data",
     )
     parser.add_argument(
         "--save-scores",
@@ -315,10 +346,9 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
         const="",
         metavar="NAME",
         help="write the scores into the checkpoint under this name (default: the split's or the "
-        "file's), and make this decoding its own",
+        "file's; of pairs, the direction comes behind it), and make this decoding its own",
     )
     _add_model(parser)
-    _add_speed(parser)
     _add_decoding(parser, omit=("n_best", "alternatives"))
 
 
@@ -466,15 +496,20 @@ examples:
     _add_model(parser)
 
 
+def _add_pair_files(parser: Any, *, required: bool) -> None:
+    """What names sentence pairs, for a parser or a group of one."""
+    parser.add_argument("--source", required=required, metavar="FILE", help="a sentence a line")
+    parser.add_argument(
+        "--target", required=required, metavar="FILE", help="their translations, line by line"
+    )
+    parser.add_argument(
+        "--from", dest="source_language", required=required, metavar="LANGUAGE", help="such as en"
+    )
+    parser.add_argument("--to", required=required, metavar="LANGUAGE", help="such as de")
+
+
 def _add_pairs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--source", required=True, metavar="FILE", help="a sentence a line")
-    parser.add_argument(
-        "--target", required=True, metavar="FILE", help="their translations, line by line"
-    )
-    parser.add_argument(
-        "--from", dest="source_language", required=True, metavar="LANGUAGE", help="such as en"
-    )
-    parser.add_argument("--to", required=True, metavar="LANGUAGE", help="such as de")
+    _add_pair_files(parser, required=True)
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N pairs")
     parser.add_argument(
         "--bootstrap",

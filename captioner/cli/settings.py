@@ -10,7 +10,7 @@ import argparse
 import dataclasses
 import tomllib
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,13 @@ from captioner.errors import ConfigError
 Setting = tuple[str, dataclasses.Field[Any], Any]  # dotted place, field, default
 
 
-def add_fields(
-    parser: Any, cls: type, *, only: Sequence[str] = (), required: Sequence[str] = ()
-) -> None:
+def add_fields(parser: Any, cls: type, *, only: Sequence[str] = ()) -> None:
     """Adds flags made from a dataclass: `beam_size` is --beam-size. What is not typed is None.
 
     Args:
         parser: a parser, or a group of one.
         cls: with fields made by `config.setting`.
         only: names of the fields wanted; all, where none is named.
-        required: names of the fields that have to be typed.
     """
     hints = typing.get_type_hints(cls)
     for entry in dataclasses.fields(cls):
@@ -45,7 +42,6 @@ def add_fields(
         parser.add_argument(
             flag,
             type=hints[entry.name],
-            required=entry.name in required,
             default=default,
             metavar=metavar(entry),
             choices=entry.metadata["choices"] or None,
@@ -115,7 +111,7 @@ def split_settings(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str,
 
 
 def read_recipe(
-    path: str | None, settings: Iterable[tuple[str, str]] = ()
+    path: str | None, settings: Sequence[tuple[str, str]] = ()
 ) -> Recipe | TranslationRecipe:
     """A recipe from its TOML file and what was typed to replace or to add.
 
@@ -134,13 +130,19 @@ def read_recipe(
             raise ConfigError(f"{path}: no such file; expected a recipe (.toml)") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: no TOML: {error}") from None
-    kind = TranslationRecipe if values.get("task") == "translate" else Recipe
+    kind = _recipe_of(dict(settings).get("task", values.get("task", "caption")))
     for place, text in settings:
         _check_place(place, kind)
         config.override(values, place, text, kind)
     if kind is TranslationRecipe:
         return config.from_dict(TranslationRecipe, values)
     return config.from_dict(Recipe, values)
+
+
+def _recipe_of(task: Any) -> type[Recipe] | type[TranslationRecipe]:
+    if task not in ("caption", "translate"):
+        raise ConfigError(f"task is {task!r}; expected one of caption, translate")
+    return TranslationRecipe if task == "translate" else Recipe
 
 
 def _check_place(place: str, recipe: type[Recipe] | type[TranslationRecipe]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from captioner.cli.display import progress_bar
-from captioner.cli.models import pick_device
+from captioner.cli.models import load_translator, pick_device
 from captioner.cli.settings import check_decoding, given
 from captioner.config import PairSource, SearchOptions
 from captioner.errors import ConfigError
@@ -169,9 +169,8 @@ def alignment(arguments: argparse.Namespace) -> int:
     pairs = _pairs(arguments)
     support = _read(arguments, *arguments.support) if arguments.support else []
     from captioner import alignments
-    from captioner.translation import Translator
 
-    translator = Translator.load(arguments.checkpoint, pick_device(arguments.device))
+    translator = load_translator(arguments)
     texts = [(pair.source_text, pair.target_text) for pair in pairs]
     languages = {"to": arguments.to, "source_language": arguments.source_language}
     explained = list(translator.stream_explained(texts, alternatives=0, **languages))

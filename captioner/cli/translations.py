@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from captioner.cli.display import one_line
-from captioner.cli.models import pick_device
+from captioner.cli.models import load_translator
 from captioner.cli.results import Results
 from captioner.cli.settings import check_decoding, given
 from captioner.config import SearchOptions
@@ -19,7 +19,7 @@ from captioner.errors import ConfigError
 from captioner.outputs import whole
 
 if TYPE_CHECKING:
-    from captioner.translation import Translation, Translator
+    from captioner.translation import Translation
 
 
 def translate(arguments: argparse.Namespace) -> int:
@@ -31,7 +31,7 @@ def translate(arguments: argparse.Namespace) -> int:
     lines = _Lines(file) if file else None
     languages: Counter[str] = Counter()
     with Results(arguments.jsonl, "line", None if lines else 1) as results:
-        stream = _translator(arguments).stream(
+        stream = load_translator(arguments).stream(
             lines or [typed],
             to=arguments.to,
             source_language=arguments.source_language,
@@ -61,13 +61,6 @@ def _check_input(arguments: argparse.Namespace, typed: str, file: str | None) ->
         )
     if arguments.alignment and file:
         raise ConfigError("--alignment draws one sentence; type it instead of naming a file")
-
-
-def _translator(arguments: argparse.Namespace) -> Translator:
-    device = pick_device(arguments.device)
-    from captioner.translation import Translator
-
-    return Translator.load(arguments.checkpoint, device)
 
 
 def _line(translation: Translation) -> str:

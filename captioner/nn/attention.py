@@ -145,9 +145,10 @@ SCORE_BUILDERS: Mapping[str, Callable[[int, int, int], Score]] = {
 class Attention(nn.Module):
     """Soft attention: α = softmax(e), context = Σ_j α_j v_j, with any score."""
 
-    def __init__(self, score: Score) -> None:
+    def __init__(self, score: Score, dropout: float = 0.0) -> None:
         super().__init__()
         self.score = score
+        self.dropout = nn.Dropout(dropout)  # of what the context sums; the weights stay whole
 
     def prepare(self, memory: Memory) -> Memory:
         """The memory with its keys computed, once for all steps.
@@ -166,7 +167,7 @@ class Attention(nn.Module):
         """Attends with queries (K, Q) to K prepared memories."""
         weights = self.energies(query, memory).float().softmax(-1)  # (K, 1, N)
         weights = weights.to(memory.values.dtype)
-        return Attended(torch.bmm(weights, memory.values).squeeze(1), weights)
+        return Attended(torch.bmm(self.dropout(weights), memory.values).squeeze(1), weights)
 
     def energies(self, query: Tensor, memory: Memory) -> Tensor:
         """Scores (K, 1, N) of queries (K, Q), −∞ where masked."""
@@ -177,7 +178,7 @@ class Attention(nn.Module):
 class MultiHead(nn.Module):
     """head_i = softmax(Q_i K_iᵀ / √d) V_i, all heads projected together: Vaswani 2017, §3.2.2."""
 
-    def __init__(self, query_size: int, value_size: int, heads: int) -> None:
+    def __init__(self, query_size: int, value_size: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         if value_size % heads:
             raise ValueError(f"{heads} heads cannot share {value_size} features evenly")
@@ -186,6 +187,7 @@ class MultiHead(nn.Module):
         self.key = nn.Linear(value_size, value_size)
         self.value = nn.Linear(value_size, value_size)
         self.output = nn.Linear(value_size, value_size)
+        self.dropout = nn.Dropout(dropout)
 
     def prepare(self, memory: Memory) -> Memory:
         """The memory with its heads' keys and contents computed, once for all steps.
@@ -209,7 +211,9 @@ class MultiHead(nn.Module):
         assert memory.contents is not None, "MultiHead.prepare comes first"
         weights = self.energies(query, memory).float().softmax(-1)  # (K, H, N)
         weights = weights.to(memory.contents.dtype)
-        heads = torch.matmul(weights.unsqueeze(2), memory.contents)  # (K, H, 1, D / H)
+        heads = torch.matmul(
+            self.dropout(weights).unsqueeze(2), memory.contents
+        )  # (K, H, 1, D / H)
         return Attended(self.output(heads.flatten(1)), weights)
 
     def energies(self, query: Tensor, memory: Memory) -> Tensor:

@@ -134,8 +134,9 @@ def _attention(
     if settings.score == "none":
         return Bottleneck(settings.every_step)
     if settings.heads > 1:
-        return MultiHead(query_size, feature_size, settings.heads)
-    return Attention(SCORE_BUILDERS[settings.score](query_size, feature_size, settings.size))
+        return MultiHead(query_size, feature_size, settings.heads, settings.dropout)
+    score = SCORE_BUILDERS[settings.score](query_size, feature_size, settings.size)
+    return Attention(score, settings.dropout)
 
 
 def _embedding(words: int, size: int) -> nn.Embedding:

@@ -75,11 +75,13 @@ class CaptionTrainer(Trainer):
         }
         total = (1 - phase.self_critical) * found["cross_entropy"]
         if settings.doubly_stochastic:
-            found["doubly_stochastic"] = losses.doubly_stochastic(unrolled.weights)
+            found["doubly_stochastic"] = losses.doubly_stochastic(
+                unrolled.weights, memory.select(batch.owners).mask
+            )
             total = total + settings.doubly_stochastic * found["doubly_stochastic"]
         if phase.attention_supervision:
             found["supervised_attention"] = losses.supervised_attention(
-                unrolled.weights, batch.mentions, batch.regions
+                unrolled.weights, batch.mentions, batch.regions, phase.supervised_mass
             )
             total = total + phase.attention_supervision * found["supervised_attention"]
         if phase.self_critical:

@@ -1,0 +1,91 @@
+"""What `evaluate` does with scores of any kind: shows them, chooses by them, keeps them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from captioner import config
+from captioner.cli.display import columns, progress_bar
+from captioner.cli.parser import BEAM_SIZES, LENGTH_PENALTIES
+from captioner.config import SearchOptions
+from captioner.outputs import write_text
+
+if TYPE_CHECKING:
+    from captioner.checkpoint import Checkpoint, TranslationCheckpoint
+    from captioner.evaluation import Report
+    from captioner.trials import Trial
+
+_TITLES = {"cider": "CIDEr", "bleu_4": "BLEU-4", "bleu": "BLEU", "chrf": "chrF"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An evaluation, and what it takes to keep it."""
+
+    checkpoint: Checkpoint | TranslationCheckpoint  # that was scored
+    report: Report
+    options: SearchOptions  # the decoding that was scored
+    about: Mapping[str, Any]  # what was scored, as plain values for JSON
+    name: str  # under which a checkpoint keeps the scores
+    failures: int  # photos or sentences
+    write: Callable[[Path], tuple[str, ...]]  # files of its own, into a folder; their names
+
+
+def best_decoding(
+    search: Callable[..., tuple[Trial, ...]], count: int, unit: str
+) -> dict[str, Any]:
+    """Shows how each beam size and length penalty scores; the best by the first score comes back.
+
+    Args:
+        search: with `beam_sizes`, `length_penalties` and `progress` still to be filled in.
+        count: how many photos or sentences it goes over, for every beam size.
+        unit: what they are.
+    """
+    with progress_bar(count * len(BEAM_SIZES), unit) as bar:
+        trials = search(
+            beam_sizes=BEAM_SIZES,
+            length_penalties=LENGTH_PENALTIES,
+            progress=lambda: bar.update(1),
+        )
+    names = tuple(trials[0].scores)
+    rows = [("beam", "length penalty", *(_TITLES[name] for name in names))]
+    for trial in trials:
+        penalty = "–" if trial.length_penalty is None else f"{trial.length_penalty:g}"
+        rows.append((str(trial.beam_size), penalty, *(f"{trial.scores[n]:.4f}" for n in names)))
+    print(columns(rows, right=range(len(rows[0]))))
+    best = max(trials, key=lambda trial: trial.scores[names[0]]).settings()
+    told = ", ".join(f"{name} {value:g}".replace("_", " ") for name, value in best.items())
+    print(f"best by {_TITLES[names[0]]}: {told}")
+    print(f"chosen on these very {unit}s: for scores to be compared, take others\n", flush=True)
+    return best
+
+
+def keep(arguments: argparse.Namespace, outcome: Outcome) -> str:
+    """Writes what was found wherever it was asked for; it comes back as JSON."""
+    record = {
+        "checkpoint": arguments.checkpoint or "shipped",
+        **outcome.about,
+        "decoding": config.to_dict(outcome.options),
+        "scores": outcome.report.to_dict(),
+    }
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    if arguments.output:
+        folder = Path(arguments.output)
+        write_text(folder / "scores.json", text)
+        print(f"{folder}/: {', '.join(('scores.json', *outcome.write(folder)))}")
+    if arguments.save_scores is not None:
+        _save(arguments.checkpoint, outcome)
+    return text
+
+
+def _save(path: str, outcome: Outcome) -> None:
+    from captioner import checkpoint
+
+    scores = outcome.report.to_dict()
+    checkpoint.save_scores(path, outcome.checkpoint, outcome.name, scores, outcome.options)
+    print(f"{path}: scores kept as {outcome.name!r}; its own decoding is the one scored here")

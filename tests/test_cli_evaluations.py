@@ -1,0 +1,389 @@
+"""`captioner evaluate` on sentence pairs; on photos it is tested in test_cli.py."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from captioner import checkpoint as checkpoints
+from captioner import evaluation, metrics
+from captioner.cli import main
+from captioner.config import SearchOptions
+from captioner.evaluation import decoding
+from captioner.translation import Translator
+from captioner.trials import Trial
+
+pytest.importorskip("sacremoses")
+pytest.importorskip("sacrebleu")
+
+NAMES = ["bleu", "sacrebleu", "chrf"]
+OWN_WORDS = ("A dog runs through the snow.", "Two men jump.", "The red ball is a table!")
+GERMAN = ("Ein Hund läuft durch den Schnee.", "Zwei Männer springen.", "Der Ball ist ein Tisch!")
+
+
+@pytest.fixture
+def here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phrases: dict[str, tuple[str, ...]]
+) -> Path:
+    """The current folder, with the known sentences and a few of their words in another order."""
+    for language, several in phrases.items():
+        (tmp_path / f"val.{language}").write_text("\n".join(several) + "\n", encoding="utf-8")
+    for language, several in (("en", OWN_WORDS), ("de", GERMAN)):
+        (tmp_path / f"test.{language}").write_text("\n".join(several) + "\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def typed(here: Path, translation_weights: str) -> Callable[..., int]:
+    """Runs `evaluate` with the tiny translator; its file is `tiny.safetensors`."""
+    shutil.copy(translation_weights, "tiny.safetensors")
+
+    def run(*arguments: object, split: str = "test", to: str = "de") -> int:
+        files = ["--source", f"{split}.en", "--target", f"{split}.{to}", "--from", "en", "--to", to]
+        own = ["--checkpoint", "tiny.safetensors", "--device", "cpu"]
+        return main(["evaluate", *files, *map(str, arguments), *own])
+
+    return run
+
+
+def _rows(path: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+def test_scores_are_those_of_the_translations(
+    typed: Callable[..., int], tiny_translator: Translator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--bootstrap", 7, "--output", "out", "--beam-size", 2, "--json", "scores.json"]
+    assert typed(*flags) == 0
+    stream = tiny_translator.stream(OWN_WORDS, to="de", source_language="en", beam_size=2)
+    said = [translation.text for translation in stream]
+    recipe = decoding(tiny_translator.options(beam_size=2))
+    expected = metrics.score_translations(said, GERMAN, "de", bootstrap=7, decoding=recipe)
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        *map(str, expected.values()),
+        "out/: scores.json, translations.jsonl",
+    ]
+    assert err == ""
+    record = json.loads(Path("out/scores.json").read_text())
+    assert record["scores"] == json.loads(
+        json.dumps({name: score.to_dict() for name, score in expected.items()})
+    )
+    assert list(record["scores"]) == NAMES
+    about = {"source": "test.en", "target": "test.de", "from": "en", "to": "de"}
+    assert {name: record[name] for name in about} == about
+    assert (record["sentences"], record["failed"]) == (3, [])
+    assert record["decoding"]["beam_size"] == 2
+    assert json.loads(Path("scores.json").read_text()) == record
+    rows = _rows("out/translations.jsonl")
+    assert [list(row) for row in rows] == [
+        ["source", "reference", "translation", "chrf", "error"]
+    ] * 3
+    assert [row["source"] for row in rows] == list(OWN_WORDS)
+    assert [row["reference"] for row in rows] == list(GERMAN)
+    assert [row["translation"] for row in rows] == said
+    for row in rows:
+        own = metrics.chrf([row["translation"]], [row["reference"]])[0]
+        assert row["chrf"] == pytest.approx(own, abs=1e-4)
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "scores.json",
+        "translations.jsonl",
+    ]
+
+
+def test_only_the_first_pairs(
+    typed: Callable[..., int], tiny_translator: Translator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed("--limit", 5, "--bootstrap", 0, split="val") == 0
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in out] == [[name, "1.0000"] for name in NAMES]
+    own = decoding(tiny_translator.options())
+    assert all(line.endswith(f" | N 5 | no bootstrap | {own})") for line in out)
+
+
+def test_what_fails_is_told_and_counts_as_empty(
+    typed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("test.en").write_text("\n".join([OWN_WORDS[0], "ЖЖЖ", OWN_WORDS[2]]), encoding="utf-8")
+    assert typed("--bootstrap", 0, "--json", "-", "--output", "out") == 1
+    out, err = capsys.readouterr()
+    record = json.loads(out)
+    (failed,) = record["failed"]
+    assert failed.startswith("'ЖЖЖ' counts as not translated: nothing of this can be read")
+    assert f"captioner: {failed}\n" in err
+    assert record["sentences"] == 3
+    row = _rows("out/translations.jsonl")[1]
+    assert (row["translation"], row["chrf"]) == ("", 0.0)
+    assert row["error"].startswith("nothing of this can be read")
+    said = [row["translation"] for row in _rows("out/translations.jsonl")]
+    expected = metrics.score_translations(said, GERMAN, "de", bootstrap=0)["bleu"]
+    assert record["scores"]["bleu"]["value"] == expected.value
+
+
+def test_scores_of_several_directions_add_up(
+    typed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = checkpoints.describe("tiny.safetensors")
+    first = ["--beam-size", 2, "--length-penalty", 1, "--bootstrap", 0]
+    assert typed(*first, "--save-scores", "validation", split="val") == 0
+    told = "tiny.safetensors: scores kept as 'validation en-de'; its own decoding is the one scored"
+    assert told in capsys.readouterr().out
+    assert typed("--bootstrap", 0, "--save-scores", split="val", to="fr") == 0
+    assert typed("--bootstrap", 0, "--limit", 2, "--save-scores", "my en-de") == 0
+    header = checkpoints.describe("tiny.safetensors")
+    kept = header["provenance"]["scores"]
+    assert list(kept) == ["validation en-de", "val en-fr", "my en-de"]
+    for scores in kept.values():
+        assert list(scores) == NAMES
+        assert all(s["recipe"].endswith("beam 2, length penalty 1") for s in scores.values())
+    assert header["search"]["beam_size"] == 2  # that of the first is its own from then on
+    assert header["search"]["alternatives"] == SearchOptions.alternatives
+    same = ("languages", "subwords", "config", "parameters", "task")
+    assert {name: header[name] for name in same} == {name: old[name] for name in same}
+    loaded = Translator.load("tiny.safetensors")
+    assert loaded("I am a student.", to="de").text == "Ich bin Student."
+    capsys.readouterr()
+    assert main(["describe", "tiny.safetensors"]) == 0
+    out = capsys.readouterr().out
+    assert "scores on validation en-de:\n  bleu 1.0000 (BLEU-4, corpus | " in out
+    assert "scores on val en-fr:\n  bleu 1.0000 (BLEU-4, corpus | " in out
+
+
+def test_describe_shows_what_a_translator_is(
+    typed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    score = {"name": "bleu", "value": 0.25, "interval": None, "recipe": "in training"}
+    judged = checkpoints.load_translation("tiny.safetensors")
+    scores = {"bleu": score, "bleu_en_de": score}
+    checkpoints.save_scores("tiny.safetensors", judged, "validation", scores, judged.search)
+    assert main(["describe", "tiny.safetensors"]) == 0
+    out = capsys.readouterr().out
+    assert "scores on validation:\n  bleu 0.2500 (in tr" in out
+    assert "\n  bleu_en_de 0.2500 (in training)\n" in out  # and no second `bleu`
+    shown = " ".join(out.split())
+    for text in (
+        "task sentence to translation",
+        "languages en → de, en → fr, fr → en",
+        "encoder bidirectional LSTM: a piece of a word becomes 64 features",
+        "attention general score, asked after the recurrent step, its last context fed back",
+        "pieces of words for all languages, 4 special tokens and 3 that start a language",
+        f"decoding {decoding(judged.search)}, at most {judged.search.max_length} pieces",
+        "licence for tests",
+    ):
+        assert text in shown
+
+
+def test_search_takes_the_best_by_bleu(
+    typed: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seen: dict[str, Any] = {}
+    trials = (
+        Trial(1, None, {"bleu": 0.25, "chrf": 0.75}),
+        Trial(5, 0.0, {"bleu": 0.5, "chrf": 0.25}),
+    )
+
+    def search(translator: Translator, pairs: list[Any], **settings: Any) -> tuple[Trial, ...]:
+        seen.update(settings, pairs=len(pairs))
+        return trials
+
+    monkeypatch.setattr(evaluation, "search_translation_decoding", search)
+    assert typed("--search", "--bootstrap", 0, "--max-length", 31, "--batch-size", 2) == 0
+    del seen["progress"]
+    assert seen == {
+        "pairs": 3,
+        "beam_sizes": (1, 3, 5),
+        "length_penalties": (0.0, 0.5, 0.7, 1.0),
+        "batch_size": 2,
+        "max_length": 31,
+    }
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[:3]] == [
+        ["beam", "length", "penalty", "BLEU", "chrF"],
+        ["1", "–", "0.2500", "0.7500"],
+        ["5", "0", "0.5000", "0.2500"],
+    ]
+    assert lines[3] == "best by BLEU: beam size 5, length penalty 0"
+    assert lines[4] == "chosen on these very sentences: for scores to be compared, take others"
+    assert [line.split()[0] for line in lines[6:]] == NAMES
+    assert all(line.endswith("beam 5, length penalty 0)") for line in lines[6:])
+
+
+def test_a_search_from_end_to_end(
+    typed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed("--search", "--bootstrap", 0, "--save-scores", "validation") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 1 + 2 * 4 + 3 + 3 + 1
+    values = {row.split()[2] for row in lines[1:10]}
+    assert f"bleu {max(values, key=float)} " in lines[13]
+    chosen = checkpoints.describe("tiny.safetensors")["search"]
+    assert f"best by BLEU: beam size {chosen['beam_size']}" in lines[10]
+
+
+class _Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_a_progress_bar(
+    typed: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert typed("--bootstrap", 0) == 0
+    assert "0/3" in terminal.getvalue()
+    assert "sentence" in terminal.getvalue()
+    assert capsys.readouterr().out.count("\n") == 3
+
+
+def test_ctrl_c_leaves_nothing_half_written(
+    typed: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before, files = Path("tiny.safetensors").read_bytes(), sorted(Path().iterdir())
+    stream = Translator.stream
+
+    def stopped(*arguments: Any, **settings: Any) -> Any:
+        found = stream(*arguments, **settings)
+        yield next(found)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Translator, "stream", stopped)
+    assert typed("--output", "out", "--save-scores", "--json", "scores.json") == 130
+    assert capsys.readouterr().err == "captioner: stopped\n"
+    assert Path("tiny.safetensors").read_bytes() == before
+    assert sorted(Path().iterdir()) == files
+
+
+PAIRS = ["--source", "val.en", "--target", "val.de", "--from", "en", "--to", "de"]
+PHOTOS = ["--captions", "c.json", "--images", "photos"]
+ONE = "evaluate scores one of the two at a time"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "evaluate takes captioned photos, --captions FILE --images DIR, or sentence pairs, "),
+        (["--limit", "3"], "evaluate takes captioned photos"),
+        (PAIRS[:-2], "the following arguments are required: --to, as --source is there; see"),
+        (
+            ["--to", "de"],
+            "the following arguments are required: --source, --target, --from, as --to is there",
+        ),
+        (
+            ["--workers", "3"],
+            "the following arguments are required: --captions, --images, as --workers is there",
+        ),
+        (
+            [*PAIRS, *PHOTOS],
+            f"--captions is about captioned photos and --source about sentence pairs; {ONE}",
+        ),
+        (
+            [*PAIRS, "--metrics", "bleu"],
+            f"--metrics is about captioned photos and --source about sentence pairs; {ONE}",
+        ),
+        (
+            [*PHOTOS, "--from", "en"],
+            f"--captions is about captioned photos and --from about sentence pairs; {ONE}",
+        ),
+        ([*PAIRS, "--limit", "0"], "--limit is 0; expected 1 pair or more"),
+        ([*PHOTOS, "--limit", "0"], "--limit is 0; expected 1 photo or more"),
+        ([*PAIRS, "--bootstrap", "-1"], "--bootstrap is -1; expected 0 (no intervals) or more"),
+        (
+            [*PAIRS, "--save-scores"],
+            "--save-scores changes a checkpoint; name it with --checkpoint FILE",
+        ),
+        (
+            [*PAIRS, "--search", "--length-penalty", "1"],
+            "--search finds beam size and length penalty itself; leave --length-penalty out",
+        ),
+        ([*PAIRS, "--top-p", "0.5"], "--top-p shapes random draws and does nothing here; add"),
+        ([*PAIRS[:-1], "en"], "languages is ['en', 'en']; expected the codes of the two languages"),
+        (["--source", "no.en", *PAIRS[2:]], "no.en: no such file; expected sentences, one a line"),
+        (
+            [*PAIRS[:2], "--target", "test.de", *PAIRS[4:]],
+            "val.en has 7 lines and test.de 3: line n of one must be the translation of line n",
+        ),
+        (["--source", "latin", "--target", "latin", *PAIRS[4:]], "latin: line 1 is not UTF-8 text"),
+        (["--source", "empty", "--target", "empty", *PAIRS[4:]], "empty: holds no pair of sent"),
+        ([*PAIRS, "--checkpoint", "no.safetensors"], "no.safetensors: no such file; expected a"),
+        ([*PAIRS, "--checkpoint", "val.en"], "val.en: cut short or no safetensors file"),
+    ],
+)
+def test_misuse_is_told_in_one_line(
+    arguments: list[str], message: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("latin").write_bytes(b"\xe9t\xe9\n")
+    Path("empty").write_text("\n")
+    before = sorted(here.iterdir())
+    assert main(["evaluate", *arguments, "--device", "cpu", "--output", "out"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"captioner: {message}")
+    assert err.count("\n") == 1, err
+    assert sorted(here.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--to", "fr", "--from", "de"], "this checkpoint does not translate 'de' into 'fr'; it"),
+        (["--to", "cs"], "this checkpoint does not translate into 'cs'; it translates en → de, "),
+        (["--batch-size", 0], "batch_size is 0; expected at least 1"),
+        (["--search", "--batch-size", 0], "batch_size is 0; expected at least 1"),
+    ],
+)
+def test_a_translator_says_what_it_cannot_do(
+    more: list[object],
+    message: str,
+    typed: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert typed(*more) == 2  # what is typed last counts
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"captioner: {message}")
+    assert err.count("\n") == 1, err
+
+
+def test_a_captioner_is_no_translator(
+    here: Path, tiny_checkpoint: checkpoints.Checkpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints.save(tiny_checkpoint, here / "caption.safetensors")
+    own = ["--checkpoint", "caption.safetensors", "--device", "cpu"]
+    assert main(["evaluate", *PAIRS, *own]) == 2
+    assert capsys.readouterr().err == (
+        "captioner: caption.safetensors: a checkpoint for 'caption'; expected one for 'translate'\n"
+    )
+
+
+def test_without_a_checkpoint_the_shipped_translator_is_scored(
+    typed: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = []
+
+    def shipped(task: str) -> Path:
+        asked.append(task)
+        return Path("tiny.safetensors")
+
+    monkeypatch.setattr(checkpoints, "default_path", shipped)
+    assert main(["evaluate", *PAIRS, "--bootstrap", "0", "--json", "-", "--device", "cpu"]) == 0
+    assert asked == [checkpoints.TRANSLATE]
+    out, err = capsys.readouterr()
+    assert json.loads(out)["checkpoint"] == "shipped"
+    assert err.startswith("bleu 1.0000 ")

@@ -1,0 +1,479 @@
+"""`captioner translate`, captions in another language and the training of a translator."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captioner import checkpoint as checkpoints
+from captioner import training
+from captioner.checkpoint import Checkpoint
+from captioner.cli import main
+from captioner.cli.parser import make_parser
+from captioner.config import TranslationRecipe
+from captioner.translation import Translation, Translator
+
+Phrases = dict[str, tuple[str, ...]]
+Typed = Callable[..., int]
+
+
+@pytest.fixture
+def typed(
+    translation_weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., int]:
+    """Runs `translate` with the tiny weights on the CPU, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> int:
+        own = ["--checkpoint", translation_weights, "--device", "cpu"]
+        return main(["translate", *map(str, arguments), *own])
+
+    return run
+
+
+def _objects(path: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+def _piped(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), "utf-8"))
+
+
+# One sentence.
+
+
+def test_a_sentence(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+    assert typed("--to", "de", "A brown dog runs through the snow.") == 0
+    out, err = capsys.readouterr()
+    assert out == "Ein brauner Hund läuft durch den Schnee.\n"
+    assert err == "captioner: language guessed: en (1)\n"
+
+
+def test_the_other_way_round(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+    assert typed("--from", "fr", "--to", "en", "Je", "suis", "étudiant.") == 0  # without quotes
+    assert capsys.readouterr() == ("I am a student.\n", "")
+
+
+def test_the_next_best_stand_behind_tabs(
+    typed: Typed, tiny_translator: Translator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "The students' red snowball jumps!"
+    assert typed("--to", "de", "--n-best", "3", "--beam-size", "4", text) == 0
+    found = tiny_translator(text, to="de", n_best=3, beam_size=4)
+    texts = [found.text, *(other.text for other in found.n_best)]
+    assert len(set(texts)) == 3
+    assert capsys.readouterr().out == "\t".join(texts) + "\n"
+
+
+def test_an_object(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+    assert typed("--to", "de", "Two men are sleeping.", "--jsonl", "-", "--alternatives", "2") == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["source"] == "Two men are sleeping."
+    assert values["source_words"] == ["Two", "men", "are", "sleeping", "."]
+    assert values["translation"] == "Zwei Männer schlafen."
+    assert [word["word"] for word in values["words"]] == ["Zwei", "Männer", "schlafen", "."]
+    assert all(len(word["alternatives"]) == 2 for word in values["words"])
+    assert np.array(values["alignment"]).shape == (4, 5)
+    assert np.allclose(np.sum(values["alignment"], 1), 1, atol=1e-3)
+    assert values["log_prob"] < 0
+    assert (values["from"], values["guessed"], values["to"]) == ("en", True, "de")
+    assert values["error"] is None
+
+
+def test_the_alignment_is_drawn(
+    typed: Typed, tiny_translator: Translator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed("--to", "de", "I am a student.", "--alignment", "out/map.png") == 0
+    assert capsys.readouterr().out == "Ich bin Student.\n"
+    with Image.open("out/map.png") as drawn:
+        assert drawn.format == "PNG"
+        expected = tiny_translator("I am a student.", to="de").heatmap()
+        assert drawn.size == expected.size
+        assert np.asarray(drawn).tobytes() == np.asarray(expected).tobytes()
+    assert [path.name for path in Path("out").iterdir()] == ["map.png"]
+
+
+def test_what_cannot_be_translated_is_not_drawn(
+    typed: Typed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed("--to", "de", "雪", "--alignment", "map.png") == 1
+    out, err = capsys.readouterr()
+    assert out == "\n"
+    assert err.startswith("captioner: nothing of this can be read: not one of its characters")
+    assert err.count("\n") == 1
+    assert not Path("map.png").exists()
+    assert typed("--to", "de", " ", "--alignment", "map.png") == 2
+    out, err = capsys.readouterr()
+    assert "the source has no words, so there is no alignment to draw" in err or "no words" in err
+    assert not Path("map.png").exists()
+
+
+# Many.
+
+LINES = (
+    b"A dog runs over the log.\r\n",
+    b"\n",
+    b"a caf\xe9\n",
+    b"Is the ball red?\n",
+    b"dog " * 500 + b"\n",
+    "🐶\n".encode(),
+    b"\x00\x07\n",
+    b"I am a student.",
+)
+
+
+def _check_lines(out: str, err: str) -> None:
+    said = ["Ein Hund läuft über den Stamm.", "", "", "Ist der Ball rot?", "", "", "", None]
+    said[-1] = "Ich bin Student."
+    assert out == "\n".join(map(str, said)) + "\n"
+    told = err.splitlines()
+    assert told[0] == "captioner: line 3: not UTF-8 (byte 6); save the file as UTF-8"
+    assert told[1].startswith("captioner: line 5: 500 words in 500 pieces are too long for one")
+    assert told[2].startswith("captioner: line 6: nothing of this can be read")
+    assert told[3:] == [
+        "captioner: 3 of 8 failed, see above",
+        "captioner: language guessed: en (3)",
+    ]
+
+
+@pytest.mark.parametrize("batch_size", [1, 64])
+def test_a_file_line_for_line(
+    batch_size: int, typed: Typed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("lines.txt").write_bytes(b"".join(LINES))
+    options = ["--jsonl", "out/all.jsonl", "--batch-size", batch_size]
+    assert typed("--to", "de", "--input", "lines.txt", *options) == 1
+    _check_lines(*capsys.readouterr())
+    objects = _objects("out/all.jsonl")
+    assert len(objects) == len(LINES)
+    assert [bool(values["error"]) for values in objects] == [
+        number in (3, 5, 6) for number in range(1, 9)
+    ]
+    assert objects[2]["error"] == "not UTF-8 (byte 6); save the file as UTF-8"
+    assert objects[6]["source"] == "\x00\x07"
+    assert objects[0]["source"] == "A dog runs over the log."
+    assert [path.name for path in Path("out").iterdir()] == ["all.jsonl"]
+
+
+def test_standard_input(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _piped(monkeypatch, b"".join(LINES))
+    assert typed("--to", "de", "-") == 1
+    _check_lines(*capsys.readouterr())
+    _piped(monkeypatch, b"")
+    assert typed("--to", "de", "-") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_mark_at_the_beginning_of_a_file_is_none_of_the_sentence(
+    typed: Typed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("lines.txt").write_bytes("\ufeffIs the ball red?\n".encode())
+    assert typed("--to", "fr", "--input", "lines.txt", "--jsonl", "-", "--from", "en") == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["source"] == "Is the ball red?"
+    assert values["translation"] == "Le ballon est-il rouge ?"
+    assert not values["guessed"]
+
+
+def test_utf_16_is_told_line_by_line(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("lines.txt").write_bytes("A dog.\nA cat.\n".encode("utf-16"))
+    assert typed("--to", "de", "--input", "lines.txt") == 1
+    assert (
+        "captioner: line 1: not UTF-8 (byte 1); save the file as UTF-8" in capsys.readouterr().err
+    )
+
+
+def test_flags_reach_the_search(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def stream(self: Translator, lines: list[str], **settings: Any) -> Iterator[Translation]:
+        seen.update(settings, lines=lines)
+        return iter(())
+
+    monkeypatch.setattr(Translator, "stream", stream)
+    flags = "--beam-size 4 --length-penalty 0 --sample --top-p 0.5 --temperature 2 --seed 11"
+    assert typed("--to", "de", *flags.split(), "--n-best", 3, "--batch-size", 13, "A dog.") == 0
+    assert seen == {
+        "lines": ["A dog."],
+        "to": "de",
+        "source_language": None,
+        "beam_size": 4,
+        "length_penalty": 0.0,
+        "sample": True,
+        "top_p": 0.5,
+        "temperature": 2.0,
+        "seed": 11,
+        "n_best": 3,
+        "alternatives": 5,
+        "batch_size": 13,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["A dog."], "the following arguments are required: --to"),
+        (["--to", "de"], "translate takes a sentence, `-` for standard input, or --input FILE"),
+        (["--to", "de", ""], "translate takes a sentence, `-` for standard input, or --input FILE"),
+        (["--to", "de", "A dog.", "--input", "x"], "translate takes a sentence, `-` for standard"),
+        (["--to", "de", "-", "--input", "x"], "translate takes a sentence, `-` for standard"),
+        (["--to", "de", "-", "--alignment", "m.png"], "--alignment draws one sentence; type it in"),
+        (
+            ["--to", "de", "--input", "x", "--alignment", "m"],
+            "--alignment draws one sentence; type",
+        ),
+        (["--to", "de", "--input", "no.txt"], "no.txt: No such file or directory"),
+        (["--to", "de", "--input", "."], ".: Is a directory"),
+        (
+            ["--to", "cs", "A dog."],
+            "this checkpoint does not translate into 'cs'; it translates en",
+        ),
+        (["--to", "de", "--from", "fr", "Un"], "does not translate 'fr' into 'de'; it translates"),
+        (["--to", "de", "A dog.", "--top-p", "0.5"], "--top-p shapes random draws"),
+        (["--to", "de", "A dog.", "--beam-size", "0"], "beam_size is 0; expected a number above 0"),
+        (["--to", "de", "A dog.", "--batch-size", "0"], "batch_size is 0; expected at least 1"),
+        (["--to", "de", "A dog.", "--jsonl", "."], ". is a folder; expected the name of a file"),
+    ],
+)
+def test_misuse_is_told_in_one_line(
+    arguments: list[str], message: str, typed: Typed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("captioner: ")
+    assert err.count("\n") == 1, err
+    assert message in err
+    assert list(Path().iterdir()) == []
+
+
+def test_checkpoints_that_do_not_translate(
+    tiny_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints.save(tiny_checkpoint, tmp_path / "caption.safetensors")
+    for name, message in (
+        ("none.safetensors", "no such file; expected a captioner checkpoint"),
+        ("caption.safetensors", "a checkpoint for 'caption'; expected one for 'translate'"),
+    ):
+        own = ["--checkpoint", str(tmp_path / name), "--device", "cpu"]
+        assert main(["translate", "--to", "de", "A dog.", *own]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_ctrl_c_keeps_what_was_done(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = Translator.stream
+
+    def cut(self: Translator, *arguments: Any, **settings: Any) -> Iterator[Translation]:
+        yield next(stream(self, *arguments, **settings))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Translator, "stream", cut)
+    Path("lines.txt").write_text("I am a student.\nIs the ball red?\n")
+    assert typed("--to", "de", "--input", "lines.txt", "--jsonl", "all.jsonl") == 130
+    out, err = capsys.readouterr()
+    assert out == "Ich bin Student.\n"
+    assert "stopped; what was done so far is in all.jsonl.partial" in err
+    assert [values["translation"] for values in _objects("all.jsonl.partial")] == [
+        "Ich bin Student."
+    ]
+
+
+def test_examples_in_the_help_are_valid(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["translate", "--help"])
+    text = capsys.readouterr().out
+    lines = [line.split("|") for line in text.splitlines() if line.startswith("  captioner ")]
+    assert len(lines) >= 4
+    for line in lines:
+        for part in line:
+            words = [word.strip("'\"") for word in part.partition(">")[0].split()]
+            if words[0] == "captioner":
+                assert make_parser().parse_args(words[1:]).command == words[1]
+
+
+# Captions in another language.
+
+
+@pytest.fixture
+def captioned(
+    tiny_checkpoint: Checkpoint,
+    translation_weights: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    picture: Image.Image,
+) -> Callable[..., int]:
+    """Runs `caption` on one photo that is captioned with a sentence that can be translated."""
+    monkeypatch.chdir(tmp_path)
+    picture.save("dog.png")
+    checkpoints.save(tiny_checkpoint, "caption.safetensors")
+
+    def run(*arguments: str) -> int:
+        own = ["--checkpoint", "caption.safetensors", "--device", "cpu"]
+        known = ["--prefix", "a dog runs over the log", "--max-length", "6"]
+        return main(["caption", "dog.png", *arguments, *known, *own])
+
+    return run
+
+
+def test_a_caption_and_its_translation(
+    captioned: Typed, translation_weights: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--to", "de", "--translator", translation_weights]
+    assert captioned(*options, "--jsonl", "all.jsonl", "--maps", "--overlay", "sheets") == 0
+    assert capsys.readouterr().out == (
+        "dog.png\tA dog runs over the log.\tEin Hund läuft über den Stamm.\n"
+    )
+    [values] = _objects("all.jsonl")
+    assert values["caption"] == "Ein Hund läuft über den Stamm."
+    assert values["original"]["caption"] == "A dog runs over the log."
+    assert len(values["maps"]) == len(values["words"]) == 7
+    assert all(sum(row) == pytest.approx(1, abs=1e-3) for row in values["maps"])
+    assert np.array(values["alignment"]).shape == (7, 7)
+    assert Path("sheets/dog.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--to", "cs", "--translator", "WEIGHTS"], "does not translate into 'cs'; it translates"),
+        (["--translator", "WEIGHTS"], "--translator belongs to --to; add --to LANGUAGE"),
+        (["--to", "de", "--translator", "none.safetensors"], "none.safetensors: no such file"),
+        (
+            ["--to", "de", "--translator", "caption.safetensors"],
+            "a checkpoint for 'caption'; expected one for 'translate'",
+        ),
+    ],
+)
+def test_translators_that_do_not_fit(
+    options: list[str],
+    message: str,
+    captioned: Typed,
+    translation_weights: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert captioned(*(option.replace("WEIGHTS", translation_weights) for option in options)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+
+
+# Training.
+
+
+@pytest.fixture
+def corpus(phrases: Phrases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with sentences in two languages and a recipe."""
+    monkeypatch.chdir(tmp_path)
+    for language in ("en", "de"):
+        Path(f"train.{language}").write_text("\n".join(phrases[language]), encoding="utf-8")
+    Path("recipe.toml").write_text(
+        """
+task = "translate"
+output = "somewhere"
+seed = 3
+[data]
+subwords = 150
+[[data.train]]
+source = "train.en"
+target = "train.de"
+languages = ["en", "de"]
+[[data.validation]]
+source = "train.en"
+target = "train.de"
+languages = ["en", "de"]
+[search]
+max_length = 5
+[[phases]]
+epochs = 9
+"""
+    )
+    return tmp_path
+
+
+SMALL = (
+    "--model.encoder.hidden_size",
+    "7",
+    "--model.decoder.hidden_size=14",
+    "--model.decoder.embedding_size=13",
+)
+
+
+def test_train_from_the_recipe_to_the_next_command(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--output", "runs/mine", "--phases.0.epochs", "1", "--training.batch-tokens=150"]
+    arguments = ["train", *flags, "recipe.toml", "--device", "cpu", *SMALL]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    best = "runs/mine/best.safetensors"
+    assert "training on cpu; everything goes to runs/mine/" in out
+    assert f"best checkpoint: {best}" in out
+    assert "scores on validation:\n  bleu " in out
+    assert f"captioner translate --checkpoint {best} --to de SENTENCE" in out
+    made = checkpoints.describe(best)["provenance"]["recipe"]
+    assert made["phases"][0]["epochs"] == 1
+    assert made["training"]["batch_tokens"] == 150
+    assert made["search"]["max_length"] == 5
+    assert made["search"]["alternatives"] == 0
+    assert main(arguments) == 2
+    assert "runs/mine holds a run already; go on with --resume" in capsys.readouterr().err
+    assert main(["describe", best]) == 0
+    assert "en" in capsys.readouterr().out
+    assert main(["translate", "--checkpoint", best, "--to", "de", "--device", "cpu", "A dog."]) == 0
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--training.batch_size", "3"],
+            "training.batch_size is no setting; did you mean batch_to",
+        ),
+        (["--batch-tokens", "3"], "did you mean --training.batch_tokens?"),
+        (["--data.validation.0.source", "no.en"], "no.en: no such file; expected sentences, one a"),
+        (["--data.train.0.target", "recipe.toml"], "train.en has 7 lines and recipe.toml"),
+        (["--model.attention.heads", "3"], "attention.heads is 3, and heads compare by scaled_dot"),
+        (["--task", "caption"], "data.subwords is no setting"),
+        (["--task", "translation"], "task is 'translation'; expected one of caption, translate"),
+        (["--resume"], "somewhere: nothing to resume"),
+    ],
+)
+def test_recipes_that_cannot_be(
+    arguments: list[str], message: str, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "recipe.toml", "--device", "cpu", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_settings_make_a_recipe_of_either_task(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[Any] = []
+
+    def train(recipe: Any, **_: Any) -> Path:
+        seen.append(recipe)
+        raise training.Interrupted("stopped and saved")
+
+    monkeypatch.setattr(training, "train", train)
+    typed = ["--task", "translate", "--output=x", "--training.batch_tokens", "99"]
+    assert main(["train", "--device", "cpu", *typed]) == 130
+    default = TranslationRecipe(output="x")
+    changed = dataclasses.replace(default.training, batch_tokens=99)
+    assert seen == [dataclasses.replace(default, training=changed)]
+    capsys.readouterr()

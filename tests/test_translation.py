@@ -1,0 +1,737 @@
+"""Translating: line for line, whole words, and alignments held against the decoder's own steps."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from captioner import checkpoint as checkpoints
+from captioner.checkpoint import Checkpoint, TranslationCheckpoint
+from captioner.errors import CheckpointError, ConfigError, ImageError
+from captioner.prediction import Caption, Captioner, word_shares
+from captioner.search import Hypothesis
+from captioner.subwords import Pieces, clean
+from captioner.text import BOS, EOS, PAD, UNK
+from captioner.translation import MAX_WORDS, Translation, Translator
+from captioner.words import Word
+
+Phrases = dict[str, tuple[str, ...]]
+
+NEW = "The students' red snowball jumps!"  # words of several pieces, never seen together
+
+
+def same(one: Translation, other: Translation) -> None:
+    assert one.text == other.text
+    assert one.source_words == other.source_words
+    assert [word.text for word in one.words] == [word.text for word in other.words]
+    assert one.log_prob == pytest.approx(other.log_prob, abs=1e-4)
+    np.testing.assert_allclose(one.alignment, other.alignment, atol=1e-5)
+    np.testing.assert_allclose(one.end_mass, other.end_mass, atol=1e-5)
+    for word, match in zip(one.words, other.words, strict=True):
+        assert word.prob == pytest.approx(match.prob, abs=1e-5)
+    assert one.error == other.error
+    names = ("source", "source_language", "target_language", "guessed")
+    assert [getattr(one, name) for name in names] == [getattr(other, name) for name in names]
+
+
+def with_ends(translator: Translator, bias: float) -> Translator:
+    """The translator with another mind about where sentences end."""
+    checkpoint = copy.deepcopy(translator.checkpoint)
+    with torch.no_grad():
+        checkpoint.model.decoder.output.bias[EOS] += bias
+    return Translator(checkpoint)
+
+
+# ---- what comes out ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("source", "target"), [("en", "de"), ("en", "fr"), ("fr", "en")])
+def test_what_was_learned_comes_back(
+    tiny_translator: Translator, phrases: Phrases, source: str, target: str
+) -> None:
+    stream = tiny_translator.stream(phrases[source], to=target)
+    for sentence, wanted, found in zip(phrases[source], phrases[target], stream, strict=True):
+        assert found.text == wanted
+        assert found.error is None
+        assert found.source == sentence
+        assert (found.source_language, found.target_language) == (source, target)
+        assert found.guessed
+
+
+def test_words_are_whole_and_what_stands_in_the_text(tiny_translator: Translator) -> None:
+    found = tiny_translator("The man's red ball is on the table.", to="fr")
+    source = ["The", "man", "'", "s", "red", "ball", "is", "on", "the", "table", "."]
+    said = ["Le", "ballon", "rouge", "de", "l", "'", "homme", "est", "sur", "la", "table", "."]
+    assert list(found.source_words) == source
+    assert [word.text for word in found.words] == said
+    assert found.alignment.shape == (12, 11)
+    assert found.end_mass.shape == (12,)
+    assert found.alignment.dtype == found.end_mass.dtype == np.float32
+
+
+def test_rows_sum_to_1_and_what_the_end_got_lies_beside_them(
+    tiny_translator: Translator, phrases: Phrases
+) -> None:
+    for found in tiny_translator.stream([*phrases["en"], NEW], to="de"):
+        assert len(found.words) == len(found.alignment) > 2
+        np.testing.assert_allclose(found.alignment.sum(1), 1, atol=1e-6)
+        assert (found.alignment >= 0).all()
+        assert ((found.end_mass >= 0) & (found.end_mass <= 1)).all()
+        assert found.end_mass.any()
+
+
+def test_probabilities_and_alternatives(tiny_translator: Translator) -> None:
+    found = tiny_translator(NEW, to="de", alternatives=7)
+    for word in found.words:
+        assert word.known
+        assert word.prob is not None
+        assert word.log_prob is not None
+        assert word.prob == pytest.approx(np.exp(word.log_prob), rel=1e-6)
+        probs = [prob for _, prob in word.alternatives]
+        assert len(probs) == 7
+        assert probs == sorted(probs, reverse=True)
+        assert not {"<pad>", "<bos>", "<unk>", "<2de>"} & {text for text, _ in word.alternatives}
+    # What could have begun here; the end of the sentence reads as such.
+    [last] = [dict(w.alternatives) for w in tiny_translator("Two men", to="de").words[-1:]]
+    assert "<eos>" not in last
+    assert "(end)" in dict(
+        with_ends(tiny_translator, 3.0)("Two men", to="de").words[0].alternatives
+    )
+
+
+def test_no_language_tag_and_no_special_token_is_ever_said(tiny_translator: Translator) -> None:
+    checkpoint = copy.deepcopy(tiny_translator.checkpoint)
+    tags = [checkpoint.subwords.start(language) for language in ("en", "de", "fr")]
+    with torch.no_grad():  # a model that wants nothing more
+        checkpoint.model.decoder.output.bias[[PAD, BOS, UNK, *tags]] += 50
+    eager = Translator(checkpoint)
+    for options in ({}, {"sample": True, "n_best": 3, "seed": 5}):
+        found = eager(NEW, to="de", **options)
+        same(found, tiny_translator(NEW, to="de", **options))
+        for one in (found, *found.n_best):
+            assert "<" not in one.text
+            assert "\N{REPLACEMENT CHARACTER}" not in one.text
+
+
+def test_the_same_sentence_in_another_language_starts_elsewhere(
+    tiny_translator: Translator,
+) -> None:
+    german, french = (tiny_translator("Is the ball red?", to=to) for to in ("de", "fr"))
+    assert german.source_words == french.source_words
+    assert german.text == "Ist der Ball rot?"
+    assert french.text == "Le ballon est-il rouge ?"
+
+
+# ---- against the decoder's own steps -------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Stepped:
+    """A translation, piece by piece."""
+
+    log_probs: list[float]  # (P,)
+    end_log_prob: float
+    weights: list[np.ndarray]  # (P, N)
+
+
+def stepped(translator: Translator, source: str, target: str, to: str) -> Stepped:
+    """The decoder's steps over given pieces, the forbidden tokens taken out in NumPy."""
+    subwords, decoder = translator.subwords, translator.model.decoder
+    pieces = torch.tensor([[*subwords.encode(source).ids, EOS]])
+    with torch.inference_mode():
+        memory = translator.model.encoder(pieces, torch.tensor([pieces.shape[1]]))
+        memory, state = decoder.start(memory)
+        read, log_probs, weights = subwords.start(to), [], []
+        for wanted in (*subwords.encode(target).ids, EOS):
+            step = decoder.step(torch.tensor([read]), state, memory)
+            logits = step.logits[0].double().numpy()
+            logits[[PAD, BOS, UNK, *map(subwords.start, subwords.languages)]] = -np.inf
+            log_probs.append(float(logits[wanted] - np.log(np.exp(logits).sum())))
+            weights.append(step.attended.weights[0, 0].double().numpy())
+            read, state = wanted, step.state
+    return Stepped(log_probs[:-1], log_probs[-1], weights[:-1])
+
+
+def merged(weights: list[np.ndarray], source: Pieces, target: Pieces) -> np.ndarray:
+    """(T, S + 1) by loops: sums over a source word's pieces, the mean over a target word's."""
+    table = np.zeros((len(target.words), len(source.words) + 1))
+    for word in range(len(target.words)):
+        own = [place for place, owner in enumerate(target.owners) if owner == word]
+        for place in own:
+            for position, owner in enumerate([*source.owners, len(source.words)]):
+                table[word, owner] += weights[place][position] / len(own)
+    return table
+
+
+def check_steps(translator: Translator, found: Translation, to: str) -> None:
+    """Everything that the translation claims, from the steps that wrote it."""
+    subwords = translator.subwords
+    steps = stepped(translator, found.source, found.text, to)
+    source, target = subwords.encode(found.source), subwords.encode(found.text)
+    assert found.words
+    assert tuple(word.text for word in found.words) == target.words
+    expected = merged(steps.weights, source, target)
+    np.testing.assert_allclose(expected.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(found.end_mass, expected[:, -1], atol=1e-5)
+    rows = expected[:, :-1] / expected[:, :-1].sum(1, keepdims=True)
+    np.testing.assert_allclose(found.alignment, rows, atol=1e-4)
+    for number, word in enumerate(found.words):
+        own = [steps.log_probs[p] for p, owner in enumerate(target.owners) if owner == number]
+        assert word.log_prob == pytest.approx(sum(own), abs=1e-4)
+    total = sum(steps.log_probs) + steps.end_log_prob
+    assert found.log_prob == pytest.approx(total, abs=1e-4)
+    said = sum(word.log_prob or 0.0 for word in found.words)
+    assert found.log_prob == pytest.approx(said + steps.end_log_prob, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "to"),
+    [
+        ("A brown dog runs through the snow.", "Ein brauner Hund läuft durch den Schnee.", "de"),
+        (NEW, "Männerschlaf springt durchs Hundes!", "de"),
+        ("Un chat", "A cat jumps over the snowball table man's student.", "en"),
+    ],
+)
+def test_explaining_is_the_decoders_steps(
+    tiny_translator: Translator, source: str, target: str, to: str
+) -> None:
+    found = tiny_translator.explain(source, target, to=to)
+    assert found.text == target
+    assert len(tiny_translator.subwords.encode(target).ids) > len(found.words)
+    check_steps(tiny_translator, found, to)
+
+
+def test_what_the_search_claims_is_the_decoders_steps(
+    tiny_translator: Translator, phrases: Phrases
+) -> None:
+    for sentence in (*phrases["en"], NEW):
+        check_steps(tiny_translator, tiny_translator(sentence, to="de"), "de")
+
+
+def test_explaining_its_own_translation_changes_nothing(tiny_translator: Translator) -> None:
+    found = tiny_translator("A cat runs over the table.", to="fr")
+    same(tiny_translator.explain(found.source, found.text, to="fr"), found)
+
+
+PIECES = Pieces((30, 31, 32, 33, 34), (0, 0, 1, 2, 2), ("dogs", "'", "home"))
+
+
+@settings(max_examples=30)
+@given(
+    owners=st.lists(st.booleans(), min_size=1, max_size=7),
+    seed=st.integers(0, 2**32 - 1),
+    heads=st.integers(1, 3),
+)
+def test_merging_is_the_loops(
+    tiny_translator: Translator, owners: list[bool], seed: int, heads: int
+) -> None:
+    """Any cut of the translation into words, padding behind the memory included."""
+    rng = np.random.default_rng(seed)
+    places = np.cumsum(owners) - int(owners[0])
+    target = Pieces(
+        tuple(range(30, 30 + len(owners))), tuple(places.tolist()), ("w",) * (places[-1] + 1)
+    )
+    weights = rng.dirichlet(np.full(6, 0.3), (len(owners), heads)).astype(np.float32)
+    padded = np.pad(weights, ((0, 0), (0, 0), (0, 4)))
+    nothing = np.zeros((len(owners), 0))
+    found = Hypothesis(
+        target.ids, rng.normal(size=len(owners)), -0.5, padded, nothing.astype(int), nothing
+    )
+    [line] = [dataclasses.replace(tiny_translator._read("dog", "de", "en"), pieces=PIECES)]
+    result = tiny_translator._merged(line, found, "said", target, "de", False)
+    expected = merged(list(weights.mean(1).astype(np.float64)), PIECES, target)
+    np.testing.assert_allclose(result.end_mass, expected[:, -1], atol=1e-6)
+    np.testing.assert_allclose(result.alignment.sum(1), 1, atol=1e-5)
+    shares = expected[:, :-1]
+    np.testing.assert_allclose(result.alignment * shares.sum(1, keepdims=True), shares, atol=1e-5)
+
+
+def test_a_look_at_the_end_alone_leaves_an_even_row(tiny_translator: Translator) -> None:
+    weights = np.zeros((1, 1, 6), np.float32)
+    weights[..., -1] = 1
+    nothing = np.zeros((1, 0))
+    found = Hypothesis((30,), np.array([-1.0]), -0.5, weights, nothing.astype(int), nothing)
+    line = dataclasses.replace(tiny_translator._read("dog", "de", "en"), pieces=PIECES)
+    target = Pieces((30,), (0,), ("w",))
+    result = tiny_translator._merged(line, found, "w", target, "de", False)
+    assert result.end_mass.tolist() == [1.0]
+    np.testing.assert_allclose(result.alignment, 1 / 3)
+
+
+# ---- line n is line n ----------------------------------------------------------------------------
+
+ODD = {
+    "empty": "",
+    "spaces": " \t\u00a0\u3000 ",
+    "control": "\x00\x07\x1b\u200b\u202e",
+    "long": "dog " * 500,
+    "script": "雪の中を犬が走る。",
+    "emoji": "🐶🐶 🐱",
+    "surrogate": "\ud800",
+    "mixed": "A dog 🐶 runs\x00 over\nthe 雪 log.",
+    "other": "Zwei Männer schlafen. Ich bin Student. Ist der Ball rot?",
+    "word": "x" * 300,
+    "many": "a.b" * 250,
+    "tag": "<2de> <pad> A dog.",
+}
+
+
+def test_nothing_is_lost_and_nothing_moves(tiny_translator: Translator, phrases: Phrases) -> None:
+    lines = [text for pair in zip(ODD.values(), itertools.cycle(phrases["en"])) for text in pair]
+    for batch_size in (1, 3, 64):
+        stream = tiny_translator.stream(lines, to="de", batch_size=batch_size, beam_size=1)
+        found = list(stream)
+        assert [one.source for one in found] == lines
+        good = [one.text for one in found[1::2]]
+        assert good == list(itertools.islice(itertools.cycle(phrases["de"]), len(ODD)))
+        for name, one in zip(ODD, found[::2], strict=True):
+            if one.error is not None:
+                assert "\n" not in one.error
+                assert (one.text, one.words, one.n_best) == ("", (), ())
+                assert one.alignment.shape == (0, len(one.source_words))
+            assert one.alignment.shape == (len(one.words), len(one.source_words)), name
+            json.dumps(one.to_dict())
+        failed = {name: one.error for name, one in zip(ODD, found[::2], strict=True) if one.error}
+        assert set(failed) == {"long", "script", "emoji", "surrogate", "many", "other"}
+
+
+@pytest.mark.parametrize("name", ["empty", "spaces", "control"])
+def test_an_empty_line_is_an_empty_translation(tiny_translator: Translator, name: str) -> None:
+    found = tiny_translator(ODD[name], to="de")
+    assert (found.text, found.words, found.source_words) == ("", (), ())
+    assert found.alignment.shape == (0, 0)
+    assert found.end_mass.shape == (0,)
+    assert found.log_prob == 0
+    assert not found.guessed
+    assert tiny_translator(ODD[name], to="de", source_language="en").source_language == "en"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (ODD["long"], "500 words in 500 pieces are too long for one sentence; split what has"),
+        ("a." * 101, "202 words in .* pieces are too long .* more than 200 words or 800 pieces"),
+        (ODD["script"], r"nothing of this can be read: .* training sentences \(en, de, fr\)"),
+        (ODD["emoji"], "not one of its characters stood in the training sentences"),
+        (ODD["surrogate"], "nothing of this can be read"),
+        ("Je suis étudiant, le chien court dans la neige.", "this looks like 'fr', which the che"),
+        (ODD["other"], "this looks like 'de', which the checkpoint does not translate into 'de'"),
+    ],
+)
+def test_lines_that_cannot_be_translated(
+    tiny_translator: Translator, text: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        tiny_translator(text, to="de")
+    [found] = tiny_translator.stream([text], to="de")
+    assert found.error is not None
+    assert "\n" not in found.error
+    assert (found.source, found.source_language, found.guessed) == (text, "", False)
+
+
+def test_as_many_words_as_are_allowed(tiny_translator: Translator) -> None:
+    found = tiny_translator("dog " * MAX_WORDS, to="de", beam_size=1, max_length=11)
+    assert found.error is None
+    assert len(found.source_words) == MAX_WORDS
+    assert found.alignment.shape == (len(found.words), MAX_WORDS)
+
+
+def test_the_language_can_be_named(tiny_translator: Translator) -> None:
+    """Even against what the words look like."""
+    french = "Je suis étudiant, le chien court dans la neige."
+    found = tiny_translator(french, to="de", source_language="en", beam_size=1)
+    assert found.source_language == "en"
+    assert not found.guessed
+    assert tiny_translator("A dog.", to="de").guessed
+    [failed] = tiny_translator.stream([ODD["script"]], to="de", source_language="en")
+    assert failed.error is not None
+    assert failed.source_language == "en"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"to": "cs"}, "this checkpoint does not translate into 'cs'; it translates en → de, en"),
+        ({"to": "de", "source_language": "fr"}, "does not translate 'fr' into 'de'"),
+        ({"to": "de", "batch_size": 0}, "batch_size is 0; expected at least 1"),
+        ({"to": "de", "beams": 3}, "beams is no decoding option; expected alternatives, beam_size"),
+        ({"to": "de", "beam_size": 0}, "beam_size is 0; expected a number above 0"),
+    ],
+)
+def test_wrong_wishes(tiny_translator: Translator, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        next(tiny_translator.stream(["A dog."], **arguments))
+
+
+def test_a_sentence_knows_nothing_of_its_neighbours(
+    tiny_translator: Translator, phrases: Phrases
+) -> None:
+    lines = [*phrases["en"], NEW, "A dog", "The cat is red.", ""]
+    alone = [tiny_translator(line, to="fr") for line in lines]
+    for batch_size, order in ((1, 1), (3, -1), (64, 1)):
+        stream = tiny_translator.stream(lines[::order], to="fr", batch_size=batch_size)
+        for one, other in zip(stream, alone[::order], strict=True):
+            same(one, other)
+
+
+def test_draws_belong_to_the_line_and_the_seed(
+    tiny_translator: Translator, phrases: Phrases
+) -> None:
+    def said(seed: int, batch_size: int) -> list[str]:
+        drawn = {"sample": True, "seed": seed, "temperature": 3.0, "max_length": 13}
+        stream = tiny_translator.stream(phrases["en"], to="de", batch_size=batch_size, **drawn)
+        return [found.text for found in stream]
+
+    assert said(1, 2) == said(1, 64)
+    assert said(1, 64) != said(2, 64)
+
+
+def test_a_stream_reads_only_some_batches_ahead(tiny_translator: Translator) -> None:
+    taken = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield "A dog"
+
+    stream = tiny_translator.stream(endless(), to="de", batch_size=2, beam_size=1)
+    next(stream)
+    assert taken == 16
+    stream.close()
+
+
+# ---- several sentences ---------------------------------------------------------------------------
+
+
+def test_n_best_comes_in_order(tiny_translator: Translator) -> None:
+    found = tiny_translator(NEW, to="de", n_best=5)  # wider than the checkpoint's own beam
+    every = (found, *found.n_best)
+    assert len(every) == 5
+    assert len({one.text for one in every}) == 5
+    penalty = tiny_translator.checkpoint.search.length_penalty
+    scores = []
+    for one in every:
+        check_steps(tiny_translator, one, "de")
+        pieces = tiny_translator.subwords.encode(one.text).ids
+        scores.append(one.log_prob / (len(pieces) + 1) ** penalty)
+        assert one.source_words == found.source_words
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_model_that_says_nothing(tiny_translator: Translator) -> None:
+    found = with_ends(tiny_translator, 99.0)("A dog runs.", to="de", beam_size=1)
+    assert (found.text, found.words, found.error) == ("", (), None)
+    assert found.alignment.shape == (0, 4)
+    assert found.to_dict()["alignment"] == []
+
+
+def test_a_model_that_never_ends_is_stopped(tiny_translator: Translator) -> None:
+    endless = with_ends(tiny_translator, -99.0)
+    lengths = []
+    for source in (
+        "A dog.",
+        "A dog runs over the log, over the table and the snow, red, red, red.",
+    ):
+        found = endless(source, to="de", beam_size=1)
+        pieces = tiny_translator.subwords.encode(found.text).ids
+        assert len(pieces) > len(tiny_translator.subwords.encode(source).ids)
+        lengths.append(len(pieces))
+    assert lengths[0] < lengths[1]
+    assert len(endless("A dog.", to="de", beam_size=1, max_length=5).words) <= 5
+
+
+# ---- explaining ----------------------------------------------------------------------------------
+
+
+def test_explaining_many(tiny_translator: Translator, phrases: Phrases) -> None:
+    pairs = list(zip(phrases["en"], phrases["de"], strict=True))
+    pairs[2:2] = [("", "Hund"), ("A dog.", " \n"), ("雪", "Schnee"), ("A dog", "Ein 犬 läuft")]
+    for batch_size in (1, 3, 64):
+        found = list(tiny_translator.stream_explained(pairs, to="de", batch_size=batch_size))
+        assert [one.source for one in found] == [source for source, _ in pairs]
+        empty, wordless, unreadable, unknown = found[2:6]
+        assert (empty.text, empty.error) == ("", None)
+        assert wordless.error == "the translation has no words; write what the sentence says"
+        assert unreadable.error is not None
+        assert "nothing of this can be read" in unreadable.error
+        assert [word.known for word in unknown.words] == [True, False, True]
+        for one, (source, said) in zip(found, pairs, strict=True):
+            if one.error is None and source:
+                same(one, tiny_translator.explain(source, said, to="de"))
+
+
+def test_an_unknown_word_keeps_its_place_but_has_no_probability(
+    tiny_translator: Translator,
+) -> None:
+    found = tiny_translator.explain("A dog runs", "Ein 犬 läuft", to="de")
+    assert found.text == "Ein 犬 läuft"
+    word = found.words[1]
+    assert (word.text, word.prob, word.log_prob, word.known) == ("犬", None, None, False)
+    assert len(word.alternatives) == 5
+    np.testing.assert_allclose(found.alignment.sum(1), 1, atol=1e-6)
+    assert np.isfinite(found.log_prob)
+    assert found.to_dict()["words"][1]["unknown"] is True
+    with pytest.raises(ConfigError, match="the translation has no words; write what the sentence"):
+        tiny_translator.explain("A dog", " ", to="de")
+    with pytest.raises(ConfigError, match="does not translate into 'cs'"):
+        tiny_translator.explain("A dog", "Pes", to="cs")
+
+
+# ---- what becomes of it --------------------------------------------------------------------------
+
+
+def test_to_dict_is_the_contract(tiny_translator: Translator) -> None:
+    found = tiny_translator(NEW, to="de", n_best=2)
+    values = json.loads(json.dumps(found.to_dict()))
+    names = ["source", "from", "guessed", "to", "source_words", "translation", "words", "alignment"]
+    assert list(values) == [*names, "end_mass", "log_prob", "n_best", "error"]
+    assert values["source"] == NEW
+    assert (values["from"], values["to"], values["guessed"]) == ("en", "de", True)
+    assert values["source_words"] == list(found.source_words)
+    assert values["translation"] == found.text
+    assert [word["word"] for word in values["words"]] == [word.text for word in found.words]
+    assert np.array(values["alignment"]).shape == found.alignment.shape
+    np.testing.assert_allclose(values["alignment"], found.alignment, rtol=1e-3)
+    np.testing.assert_allclose(values["end_mass"], found.end_mass, rtol=1e-3)
+    for row in values["alignment"]:
+        assert sum(row) == pytest.approx(1, abs=1e-3)
+        assert all(number == float(f"{number:.4g}") for number in row)
+    assert values["error"] is None
+    [other] = values["n_best"]
+    assert list(other) == ["translation", "words", "alignment", "end_mass", "log_prob"]
+    assert "n_best" not in tiny_translator("A dog", to="de").to_dict()
+
+
+def test_the_heat_map_is_a_picture(tiny_translator: Translator) -> None:
+    short = tiny_translator("I am a student.", to="fr").heatmap()
+    long = tiny_translator("The man's red ball is on the table.", to="de").heatmap()
+    for drawn in (short, long):
+        assert isinstance(drawn, Image.Image)
+        assert drawn.mode == "RGB"
+        assert len(drawn.getcolors(maxcolors=2**24)) > 9
+    assert long.width > 0
+    assert short.tobytes() != long.tobytes()
+
+
+def test_load(
+    translation_weights: str, tiny_translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = Translator.load(translation_weights)
+    same(
+        loaded("A dog runs over the log.", to="fr"),
+        tiny_translator("A dog runs over the log.", to="fr"),
+    )
+    monkeypatch.setattr(
+        checkpoints, "default_path", lambda task: {"translate": translation_weights}[task]
+    )
+    assert Translator.load().languages.directions == tiny_translator.languages.directions
+    with pytest.raises(CheckpointError, match="no such file"):
+        Translator.load("none.safetensors")
+
+
+def test_the_checkpoint_stays_as_it_was(tiny_translation: TranslationCheckpoint) -> None:
+    before = {k: v.clone() for k, v in tiny_translation.model.state_dict().items()}
+    training = tiny_translation.model.training
+    Translator(tiny_translation)("A dog", to="de")
+    assert tiny_translation.model.training == training
+    after = tiny_translation.model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(parameter.requires_grad for parameter in tiny_translation.model.parameters())
+
+
+def test_options_start_from_the_checkpoint(tiny_translator: Translator) -> None:
+    assert tiny_translator.options() == tiny_translator.checkpoint.search
+    assert tiny_translator.options(beam_size=None).beam_size == 3
+    assert tiny_translator.options(n_best=4).beam_size == 4
+
+
+# ---- captions in another language ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def polyglot(tiny_checkpoint: Checkpoint, tiny_translator: Translator) -> Captioner:
+    return Captioner(tiny_checkpoint, translator=tiny_translator)
+
+
+KNOWN = {"prefix": "a dog runs over the log", "max_length": 6}  # a caption that can be translated
+
+
+def test_a_caption_says_the_same_in_another_language(
+    polyglot: Captioner, tiny_translator: Translator, picture: Image.Image
+) -> None:
+    plain = polyglot(picture, **KNOWN)
+    caption = polyglot(picture, to="de", **KNOWN)
+    assert plain.text == "A dog runs over the log."
+    assert caption.text == "Ein Hund läuft über den Stamm."
+    assert caption.original is not None
+    assert caption.original.text == plain.text
+    np.testing.assert_allclose(caption.original.maps, plain.maps, atol=1e-6)
+    assert caption.translation is not None
+    same(caption.translation, tiny_translator(plain.text, to="de"))
+    assert caption.words == caption.translation.words
+    assert caption.log_prob == caption.translation.log_prob
+    assert caption.geometry == plain.geometry
+    assert caption.gates is None
+
+
+def test_maps_are_the_product_of_the_two_attentions(
+    polyglot: Captioner, picture: Image.Image
+) -> None:
+    caption = polyglot(picture, to="de", **KNOWN)
+    assert caption.original is not None
+    assert caption.translation is not None
+    english = [word.text for word in caption.original.words]
+    assert english == ["a", "dog", "runs", "over", "the", "log"]
+    assert caption.translation.source_words == ("A", "dog", "runs", "over", "the", "log", ".")
+    for word, found in enumerate(caption.maps):
+        row = caption.translation.alignment[word, :-1].astype(float)  # nothing on the full stop
+        shares = row / row.sum()
+        parts = zip(shares, caption.original.maps, strict=True)
+        np.testing.assert_allclose(found, sum(share * own for share, own in parts), atol=1e-5)
+    assert caption.maps.shape == (len(caption.words), 2, 2)
+    np.testing.assert_allclose(caption.maps.sum((1, 2)), 1, atol=1e-5)
+
+
+def test_overlay_and_sheet_know_the_new_words(polyglot: Captioner, picture: Image.Image) -> None:
+    caption = polyglot(picture, to="de", **KNOWN)
+    assert caption.overlay("Hund").size == picture.size
+    assert caption.overlay("hund").tobytes() == caption.overlay(1).tobytes()
+    assert caption.sheet().width > 100
+    with pytest.raises(ConfigError, match="no word 'dog'; its words are: Ein, Hund, läuft"):
+        caption.overlay("dog")
+
+
+def test_several_captions_are_translated_each(polyglot: Captioner, picture: Image.Image) -> None:
+    caption = polyglot(picture, to="fr", n_best=3)
+    plain = polyglot(picture, n_best=3)
+    every = (caption, *caption.n_best)
+    assert len(every) == 3
+    for one, other in zip(every, (plain, *plain.n_best), strict=True):
+        assert one.original is not None
+        assert one.original.text == other.text
+        assert one.translation is not None
+        assert one.translation.target_language == "fr"
+        assert one.maps.shape == (len(one.words), 2, 2)
+        np.testing.assert_allclose(one.maps.sum((1, 2)), 1, atol=1e-5)
+
+
+def test_translated_captions_as_json(polyglot: Captioner, picture: Image.Image) -> None:
+    caption = polyglot(picture, to="de", **KNOWN)
+    values = json.loads(json.dumps(caption.to_dict(maps=True)))
+    names = ["file", "caption", "words", "log_prob", "grid", "maps", "original"]
+    assert list(values) == [*names, "from", "to", "source_words", "alignment", "error"]
+    assert values["caption"] == caption.text
+    assert values["original"]["caption"] == "A dog runs over the log."
+    assert len(values["maps"]) == len(values["words"]) == len(values["alignment"])
+    assert len(values["original"]["maps"]) == 6
+    assert (values["from"], values["to"]) == ("en", "de")
+
+
+def test_a_photo_that_cannot_be_read_stays_in_its_place(
+    polyglot: Captioner, picture: Image.Image
+) -> None:
+    found = list(polyglot.stream([picture, "none.jpg", picture], to="de", **KNOWN))
+    assert [one.text for one in found] == [
+        "Ein Hund läuft über den Stamm.",
+        "",
+        "Ein Hund läuft über den Stamm.",
+    ]
+    assert found[1].error is not None
+    assert "no such file" in found[1].error
+    with pytest.raises(ImageError, match="no such file"):
+        polyglot("none.jpg", to="de")
+
+
+def test_a_language_that_is_not_spoken_is_told_before_anything_is_done(
+    polyglot: Captioner,
+) -> None:
+    with pytest.raises(ConfigError, match="this checkpoint does not translate into 'cs'"):
+        polyglot("none.jpg", to="cs")
+
+
+def test_a_caption_that_cannot_be_translated_says_so(
+    polyglot: Captioner, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(self: Translator, lines: list[str], **_: Any) -> Iterator[Translation]:
+        return (
+            Translation("", (), (), np.zeros((0, 0), np.float32), np.zeros(0), 0.0, error="no")
+            for _ in lines
+        )
+
+    monkeypatch.setattr(Translator, "stream", failing)
+    [found] = polyglot.stream([picture], to="de", **KNOWN)
+    assert found.error == "the caption: no"
+    assert found.maps.shape == (0, 2, 2)
+    assert found.original is not None
+    assert found.original.error is None
+
+
+def test_translators_come_when_they_are_needed(
+    tiny_checkpoint: Checkpoint,
+    translation_weights: str,
+    picture: Image.Image,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def shipped(task: str) -> str:
+        asked.append(task)
+        return translation_weights
+
+    monkeypatch.setattr(checkpoints, "default_path", shipped)
+    captioner = Captioner(tiny_checkpoint)
+    captioner(picture)
+    assert asked == []
+    assert captioner(picture, to="de", **KNOWN).text == "Ein Hund läuft über den Stamm."
+    assert captioner.translator is captioner.translator
+    assert asked == ["translate"]
+
+
+def aligned(source: tuple[str, ...], rows: np.ndarray) -> Translation:
+    words = (Word("w", 1.0, 0.0),) * len(rows)
+    return Translation("w", source, words, rows.astype(np.float32), np.zeros(len(rows)), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("source", "words", "shares"),
+    [
+        (("A", "dog", "."), ("a", "dog"), [[1, 0], [0, 1], [0, 0]]),
+        (("isn", "'", "t", "."), ("is", "n't"), [[2 / 3, 1 / 3], [0, 1], [0, 1], [0, 0]]),
+        (("T", "-", "shirt"), ("t-shirt",), [[1], [1], [1]]),
+        (("man", "'", "s"), ("man", "'s"), [[1, 0], [0, 1], [0, 1]]),
+    ],
+)
+def test_words_cut_in_two_ways_share_their_letters(
+    source: tuple[str, ...], words: tuple[str, ...], shares: list[list[float]]
+) -> None:
+    rows = np.random.default_rng(3).dirichlet(np.ones(len(source)), 5)
+    found = word_shares(aligned(source, rows), words)
+    expected = rows @ np.array(shares)
+    np.testing.assert_allclose(found, expected / expected.sum(1, keepdims=True), atol=1e-6)
+
+
+def test_a_word_that_looked_at_the_full_stop_alone_looks_everywhere() -> None:
+    found = word_shares(aligned(("A", "dog", "."), np.array([[0.0, 0.0, 1.0]])), ("a", "dog"))
+    np.testing.assert_allclose(found, 0.5)
+
+
+def test_texts_are_cleaned(tiny_translator: Translator) -> None:
+    untidy = "  A\u00a0dog\truns\u200b over  the log.\r\n"
+    found = tiny_translator(untidy, to="de")
+    assert found.text == "Ein Hund läuft über den Stamm."
+    assert found.source == untidy
+    assert clean(untidy) == "A dog runs over the log."
+    assert isinstance(found, Translation)
+    assert not isinstance(found, Caption)
