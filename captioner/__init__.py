@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         ImageError,
         MetricError,
     )
-    from captioner.evaluation import evaluate
+    from captioner.evaluation import evaluate, evaluate_translations
     from captioner.prediction import Caption, Captioner
     from captioner.training import train
     from captioner.translation import Translation, Translator
@@ -59,6 +59,7 @@ __all__ = [
     "__version__",
     "describe_checkpoint",
     "evaluate",
+    "evaluate_translations",
     "load_checkpoint",
     "save_checkpoint",
     "train",
@@ -68,7 +69,7 @@ _HOMES = {
     "checkpoint": ("Checkpoint", "describe_checkpoint", "load_checkpoint", "save_checkpoint"),
     "config": ("ModelConfig", "Recipe", "SearchOptions", "Source"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
-    "evaluation": ("evaluate",),
+    "evaluation": ("evaluate", "evaluate_translations"),
     "prediction": ("Caption", "Captioner"),
     "training": ("train",),
     "translation": ("Translation", "Translator"),

@@ -19,6 +19,9 @@ _JOINED = r"[^\W_]+(?:(?:[-'./]|(?<=\d)[,:](?=\d))[^\W_]+)*"  # t-shirt, u.s, 1/
 _WORD = f"{_CLITIC}|{_JOINED}"  # some annotation files have the clitic apart: man 's
 _CUT = re.compile(rf"(?<=[^\W_])(?=(?:n't|{_CLITIC})+$)|(?<=^can)(?=not$)")  # is-n't, can-not
 
+_GAP = re.compile(r"[.!?…][\"'”’»)]*(\s+)[\"'“‘„«»(¿¡]*")  # where a sentence may end
+_SHORTENED = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|[^\W\d_])\.$")  # a full stop that ends none
+
 
 @cache
 def _tokenizer() -> Any:
@@ -49,6 +52,23 @@ def detokenise(words: Sequence[str]) -> str:
         joined = word.startswith("'") or word == "n't"
         text += word if joined or not text else f" {word}"
     return text[:1].upper() + text[1:] + "." if text else ""
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, which end with a line, or with a mark that a capital follows.
+
+    `A dog runs. A cat sleeps.` are two; `Dr. Who` and `3.5 m` are in one piece.
+    """
+    found = []
+    for line in text.splitlines():
+        start = 0
+        for gap in _GAP.finditer(line):
+            said = line[start : gap.start() + 1]
+            if line[gap.end() : gap.end() + 1].isupper() and not _SHORTENED.search(said):
+                found.append(line[start : gap.start(1)])
+                start = gap.end(1)
+        found.append(line[start:])
+    return [sentence.strip() for sentence in found if sentence.strip()]
 
 
 class Vocabulary:

@@ -414,6 +414,7 @@ def test_your_own_sentence(visit: Callable[..., Visit], photos: dict[str, Path])
     typed.fill("Two lions.")
     typed.press("Enter")
     words.nth(2).wait_for(state="detached")
+    found.page.locator("#title").hover()
     plain, asked = found.drawn("sentence"), len(found.asked)
     play = found.page.locator("#sentence-viewer .tool").get_by_text("Play", exact=True)
     play.click()
@@ -584,6 +585,16 @@ def test_a_translated_text_is_linked_word_to_word(
     assert steps.inner_text() != before
     assert "(end)" in steps.locator(".places").first.inner_text()
     assert found.asked[asked:] == []
+
+    found.page.locator("#text textarea").fill("A white cat sits. A man runs.")
+    found.page.get_by_role("button", name="Translate", exact=True).click()
+    second = found.page.locator("#pairs .pair").nth(1)
+    second.wait_for()
+    second.locator(".word").get_by_text("Mann", exact=True).hover()
+    light = found.lit("#pairs .word")
+    assert light["man"] > 0.5 > max(light[word] for word in ("cat", "white", "kater"))
+    said = steps.locator(".words .word").all_inner_texts()
+    assert said.count("(end)") == 2
 
 
 def test_many_photos_and_their_downloads(

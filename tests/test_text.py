@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captioner.errors import CheckpointError
-from captioner.text import BOS, EOS, PAD, SPECIALS, UNK, Vocabulary, detokenise, tokenise
+from captioner.text import (
+    BOS,
+    EOS,
+    PAD,
+    SPECIALS,
+    UNK,
+    Vocabulary,
+    detokenise,
+    sentences,
+    tokenise,
+)
 
 
 @pytest.mark.parametrize(
@@ -92,3 +102,24 @@ def test_extended_keeps_the_old_numbers() -> None:
 def test_a_word_stands_once() -> None:
     with pytest.raises(CheckpointError, match="lists 'a' twice"):
         Vocabulary(["a", "b", "a"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        (" \n ", []),
+        ("A dog runs.", ["A dog runs."]),
+        ("A dog runs. Two cats sleep!  Why?", ["A dog runs.", "Two cats sleep!", "Why?"]),
+        ("no capital. and on\nsecond line", ["no capital. and on", "second line"]),
+        ("Dr. Who is 3.5 m tall, z. B. here.", ["Dr. Who is 3.5 m tall, z. B. here."]),
+        ("“Run!” He ran. „Über ihm.“", ["“Run!”", "He ran.", "„Über ihm.“"]),
+    ],
+)
+def test_a_text_falls_into_its_sentences(text: str, expected: list[str]) -> None:
+    assert sentences(text) == expected
+
+
+@given(st.text())
+def test_no_letter_is_lost_between_sentences(text: str) -> None:
+    assert "".join("".join(sentences(text)).split()) == "".join(text.split())

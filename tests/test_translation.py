@@ -102,12 +102,11 @@ def test_probabilities_and_alternatives(tiny_translator: Translator) -> None:
         assert len(probs) == 7
         assert probs == sorted(probs, reverse=True)
         assert not {"<pad>", "<bos>", "<unk>", "<2de>"} & {text for text, _ in word.alternatives}
-    # What could have begun here; the end of the sentence reads as such.
-    [last] = [dict(w.alternatives) for w in tiny_translator("Two men", to="de").words[-1:]]
-    assert "<eos>" not in last
-    assert "(end)" in dict(
-        with_ends(tiny_translator, 3.0)("Two men", to="de").words[0].alternatives
-    )
+
+
+def test_the_end_of_the_sentence_reads_as_such(tiny_translator: Translator) -> None:
+    found = with_ends(tiny_translator, 99.0).explain("Two men", "Zwei", to="de")
+    assert found.words[0].alternatives[0][0] == "(end)"
 
 
 def test_no_language_tag_and_no_special_token_is_ever_said(tiny_translator: Translator) -> None:
@@ -227,7 +226,7 @@ def test_explaining_its_own_translation_changes_nothing(tiny_translator: Transla
 PIECES = Pieces((30, 31, 32, 33, 34), (0, 0, 1, 2, 2), ("dogs", "'", "home"))
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(
     owners=st.lists(st.booleans(), min_size=1, max_size=7),
     seed=st.integers(0, 2**32 - 1),
@@ -281,7 +280,7 @@ ODD = {
     "surrogate": "\ud800",
     "mixed": "A dog 🐶 runs\x00 over\nthe 雪 log.",
     "other": "Zwei Männer schlafen. Ich bin Student. Ist der Ball rot?",
-    "word": "x" * 300,
+    "word": "dog" * 80,
     "many": "a.b" * 250,
     "tag": "<2de> <pad> A dog.",
 }
@@ -304,6 +303,26 @@ def test_nothing_is_lost_and_nothing_moves(tiny_translator: Translator, phrases:
             json.dumps(one.to_dict())
         failed = {name: one.error for name, one in zip(ODD, found[::2], strict=True) if one.error}
         assert set(failed) == {"long", "script", "emoji", "surrogate", "many", "other"}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.text("adogcatné .,'▁<2de>\n\x00雪🐶\u0301\u200d\ud800", max_size=13), max_size=5)
+)
+def test_any_text_is_a_line_of_its_own(tiny_translator: Translator, lines: list[str]) -> None:
+    options = {"to": "de", "beam_size": 1, "max_length": 5, "alternatives": 0}
+    found = list(tiny_translator.stream(lines, batch_size=2, **options))
+    assert [one.source for one in found] == lines
+    pairs = list(zip(lines, lines[::-1], strict=True))
+    explained = list(tiny_translator.stream_explained(pairs, to="de", batch_size=2))
+    assert [one.source for one in explained] == lines
+    for one in (*found, *explained):
+        assert (one.error is None) or not one.words
+        np.testing.assert_allclose(one.alignment.sum(1), 1, atol=1e-5)
+        assert one.alignment.shape == (len(one.words), len(one.source_words))
+        assert len(one.end_mass) == len(one.words)
+        assert np.isfinite(one.log_prob)
+        json.dumps(one.to_dict())
 
 
 @pytest.mark.parametrize("name", ["empty", "spaces", "control"])

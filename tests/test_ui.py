@@ -253,7 +253,7 @@ def test_inside_holds_a_step_for_each_word_and_the_end(desk: Desk, photo: str) -
         np.testing.assert_allclose(shares, weights.ravel(), rtol=2e-3, atol=1e-6)
         powers = np.exp(np.array(scores) - max(scores))
         np.testing.assert_allclose(powers / powers.sum(), shares, rtol=2e-2, atol=1e-4)
-        assert len(scores) == h * w == len(value["lengths"][0])
+        assert len(scores) == h * w == len(value["memories"][0]["lengths"][0])
 
 
 # Memory, settings, messages
@@ -343,16 +343,34 @@ def test_languages_are_those_that_english_is_translated_into(bilingual: Desk, de
 
 
 def test_a_text_is_translated_with_links_and_steps(bilingual: Desk) -> None:
-    value = bilingual.translate("A dog runs.", "de")
+    linked, steps = bilingual.translate("A dog runs.", "de")
+    (value,) = linked["sentences"]
     assert value["source_words"] == ["A", "dog", "runs", "."]
     assert value["guessed"]
     assert np.array(value["alignment"]).shape == (len(value["words"]), 4)
-    steps = bilingual.inside_translation("A dog runs.", "de", "en")
     assert len(steps["steps"]) == len(steps["words"])
-    assert all(len(step["weights"][0]) == len(steps["positions"]) for step in steps["steps"])
-    assert steps["positions"][-1] == steps["words"][-1] == ""
+    (memory,) = steps["memories"]
+    assert all(len(step["weights"][0]) == len(memory["positions"]) for step in steps["steps"])
+    assert memory["positions"][-1] == steps["words"][-1] == ""
     with pytest.raises(ConfigError, match="nothing to translate"):
         bilingual.translate("  ", "de")
+    with pytest.raises(ConfigError, match="'xx'"):
+        bilingual.translate("A dog runs.", "xx")
+
+
+def test_a_text_is_translated_sentence_by_sentence(bilingual: Desk) -> None:
+    linked, steps = bilingual.translate("A dog runs. A man jumps over\nThe log.", "de", "en")
+    first, _, third = linked["sentences"]
+    assert third["source_words"] == ["The", "log", "."]
+    assert not third["guessed"]
+    alone, _ = bilingual.translate("A dog runs.", "de", "en")
+    assert alone["sentences"] == [first]
+    assert len(steps["memories"]) == 3
+    assert {step["memory"] for step in steps["steps"]} == {0, 1, 2}
+    for step in steps["steps"]:
+        assert len(step["weights"][0]) == len(steps["memories"][step["memory"]]["positions"])
+    assert len(steps["words"]) == len(steps["steps"])
+    assert steps["words"].count("") == 3
 
 
 def test_without_weights_translation_says_so(desk: Desk, photo: str) -> None:

@@ -584,16 +584,12 @@ class Page:
                         steps = Drawing("steps", elem_id="translation-steps")
         gr.on(
             [go.click, text.submit],
-            told(self._translated),
+            told(self.desk.translate),
             [text, to, source],
             [linked, steps],
             api_name="_translate",
             **ASKING,
         )
-
-    def _translated(self, text: str, to: str, source: str) -> tuple[View, View]:
-        linked = self.desk.translate(text, to, source)
-        return linked, self.desk.inside_translation(text, to, source)
 
     # For programs
 

@@ -31,7 +31,7 @@ from captioner.nn.encoders import ImageEncoder, normalise
 from captioner.prediction import Caption, Captioner, Word, word_shares
 from captioner.search import Start
 from captioner.subwords import SPACE, UNREADABLE
-from captioner.text import EOS, SPECIALS
+from captioner.text import EOS, SPECIALS, sentences
 from captioner.tracing import Trace, trace
 from captioner.translation import Translation, Translator
 
@@ -40,6 +40,8 @@ QUALITY = 82  # of its JPEG
 REMEMBERED = 16  # photos whose features are kept, so that a second question is answered at once
 MOST_STROKES, MOST_POINTS = 400, 20_000  # of a painting
 STRIP = 64  # numbers of a vector that are drawn
+
+MOST_INSIDE = 3  # sentences of a text whose steps are shown
 
 LANGUAGE = "en"  # of the captions
 END = ""  # how the end of a sentence reads for the viewer of one step; a full stop is a word there
@@ -393,34 +395,49 @@ class Desk:
         length = len(said.words)
         return self.captioner(said.source, prefix=words, max_length=length, n_best=1, to=to)
 
-    def translate(self, text: str, to: str, source: str = "") -> View:
-        """The value of the viewer of linked words.
+    def translate(self, text: str, to: str, source: str = "") -> tuple[View, View]:
+        """The values of the viewer of linked words and of the viewer of one step.
+
+        A text is translated sentence by sentence; a step is a piece of a word.
 
         Raises:
             ConfigError: there is no translator, or it cannot translate this.
         """
         translator = self._translator()
-        if not text.strip():
+        translator.languages.check(source or None, to)
+        found = [
+            dataclasses.replace(one, guessed=not source)
+            for one in translator.stream(
+                sentences(text), to=to, source_language=source or self._guessed(text, to)
+            )
+        ]
+        for one in found:
+            if one.error is not None:
+                raise ConfigError(one.error)
+        if not found:
             raise ConfigError("there is nothing to translate; write a sentence")
-        found = translator(text, to=to, source_language=source or None)
-        return pairs(found)
+        inside = _one_after_another([self._inside(one) for one in found[:MOST_INSIDE]])
+        return {"sentences": [pairs(one) for one in found]}, {**inside, "language": to}
 
-    def inside_translation(self, text: str, to: str, source: str = "") -> View:
-        """Every step of a translation, for the viewer of one step; a step is a piece of a word."""
+    def _guessed(self, text: str, to: str) -> str | None:
+        """The language of the whole text, which tells more than each of its sentences."""
         translator = self._translator()
-        found = translator(text, to=to, source_language=source or None)
         read = translator.subwords.encode(text).ids
+        return translator.languages.guess(read, to) if read else None
+
+    def _inside(self, found: Translation) -> View:
+        """Every step of a translated sentence."""
+        translator = self._translator()
+        read = translator.subwords.encode(found.source).ids
         said = translator.subwords.encode(found.text).ids
         memory = translator.model.encoder(
             torch.tensor([[*read, EOS]], device=translator.device), torch.tensor([len(read) + 1])
         )
-        steps_found = trace(
-            translator.model.decoder, memory, said, start=Start(translator.subwords.start(to))
-        )
-        names = [[_piece(translator, number) for number in row] for row in steps_found.tokens]
-        value = steps(steps_found, [_piece(translator, number) for number in said], names)
+        start = Start(translator.subwords.start(found.target_language))
+        traced = trace(translator.model.decoder, memory, said, start=start)
+        names = [[_piece(translator, number) for number in row] for row in traced.tokens]
         positions = [*(_piece(translator, number) for number in read), END]
-        return {"photo": "", "positions": positions, "language": to, **value}
+        return steps(traced, [_piece(translator, number) for number in said], names, positions)
 
     def _translator(self) -> Translator:
         if self.translator is None:
@@ -464,20 +481,30 @@ def _moved(before: Sequence[Word], after: Sequence[Word]) -> list[View]:
     ]
 
 
-def steps(found: Trace, words: Sequence[str], names: Sequence[Sequence[str]]) -> View:
+def steps(
+    found: Trace,
+    words: Sequence[str],
+    names: Sequence[Sequence[str]],
+    positions: Sequence[str] | None = None,
+) -> View:
     """A trace as plain values, a step for each word and one for the end.
 
     Args:
         found: the trace.
         words: of the sentence.
         names: the likeliest next words of each step, best first.
+        positions: of the memory, by name, where they are no cells of a photo.
     """
     said = [*words, END]
+    memory: View = {"lengths": _rows(found.lengths)}
+    if positions is not None:
+        memory["positions"] = list(positions)
     return {
         "words": said,
-        "lengths": _rows(found.lengths),
+        "memories": [memory],
         "steps": [
             {
+                "memory": 0,
                 "read": words[number - 1] if number else "",
                 "query": _list(found.queries[number][:STRIP]),
                 "query_size": found.queries.shape[1],
@@ -493,6 +520,20 @@ def steps(found: Trace, words: Sequence[str], names: Sequence[Sequence[str]]) ->
                 ],
             }
             for number in range(len(said))
+        ],
+    }
+
+
+def _one_after_another(inside: Sequence[View]) -> View:
+    """The steps of several sentences, each over its own memory."""
+    return {
+        "photo": "",
+        "words": [word for view in inside for word in view["words"]],
+        "memories": [memory for view in inside for memory in view["memories"]],
+        "steps": [
+            {**step, "memory": number}
+            for number, view in enumerate(inside)
+            for step in view["steps"]
         ],
     }
 

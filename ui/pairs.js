@@ -1,11 +1,11 @@
-// Two sentences whose words are linked, and their alignment as a heat map.
+// Sentences and their translations, whose words are linked; the alignments as heat maps.
 
 const TEXTS = {
   en: {
     empty: "The translation appears here, each of its words linked to those it looked at.",
     source: "Source",
     target: "Translation",
-    hint: "Touch a word: the words that belong to it light up. Rows of the map are the translation's words.",
+    hint: "Touch a word: the words that belong to it light up. Rows of the map are the translation's words; the column apart is what the source's end took beforehand.",
     end: "end",
     guessed: "language guessed: {language}",
     table: "How much each word of the translation (rows) looked at each word of the source (columns)",
@@ -15,7 +15,7 @@ const TEXTS = {
     empty: "번역이 여기에 나타나고, 각 단어는 모델이 본 단어와 이어집니다.",
     source: "원문",
     target: "번역",
-    hint: "단어에 손을 대면 짝이 되는 단어들이 밝아집니다. 지도의 행은 번역의 단어들입니다.",
+    hint: "단어에 손을 대면 짝이 되는 단어들이 밝아집니다. 지도의 행은 번역의 단어들이고, 떨어진 열은 그에 앞서 원문의 끝이 가져간 몫입니다.",
     end: "끝",
     guessed: "짐작한 언어: {language}",
     table: "번역의 단어(행)가 원문의 단어(열)를 얼마나 보았는지",
@@ -23,27 +23,33 @@ const TEXTS = {
   },
 };
 const SAY = KOREAN ? TEXTS.ko : TEXTS.en;
-const part = {};
-const state = { value: {}, shown: null };
 
 function render() {
-  part.root = element.querySelector(".pairs");
+  const root = element.querySelector(".pairs");
   const value = props.value && typeof props.value === "object" ? props.value : {};
-  state.value = value;
-  state.shown = null;
-  part.root.replaceChildren();
-  if (!value.words || !value.words.length) {
-    part.root.append(make("p", "empty", SAY.empty));
+  const sentences = (value.sentences || []).filter((sentence) => sentence.words.length);
+  root.replaceChildren();
+  if (!sentences.length) {
+    root.append(make("p", "empty", SAY.empty));
     return;
   }
-  part.source = line(SAY.source, value.source_words.map((text) => ({ text })), "source");
-  part.target = line(SAY.target, value.words, "target");
-  part.root.append(part.source.node, part.target.node, make("p", "hint", SAY.hint));
-  part.root.append(table(), make("p", "honest", SAY.honest));
+  sentences.forEach((sentence, number) => root.append(pairOf(sentence, number)));
+  root.append(make("p", "honest", SAY.honest));
 }
 
-function line(title, words, side) {
-  const { value } = state;
+// One sentence with its translation; `pair` is what belongs to it.
+function pairOf(value, number) {
+  const pair = { value, node: make("section", "pair") };
+  pair.source = line(pair, SAY.source, value.source_words.map((text) => ({ text })), "source");
+  pair.target = line(pair, SAY.target, value.words, "target");
+  pair.node.append(pair.source.node, pair.target.node);
+  if (!number) pair.node.append(make("p", "hint", SAY.hint));
+  pair.node.append(table(pair));
+  return pair.node;
+}
+
+function line(pair, title, words, side) {
+  const { value } = pair;
   const node = make("section", "line");
   const language = side === "source" ? value.source_language : value.target_language;
   const heading = make("h2", "", title + (language ? " · " + language : ""));
@@ -60,14 +66,14 @@ function line(title, words, side) {
     button.tabIndex = index ? -1 : 0;
     button.append(make("span", "text", word.text));
     if (word.prob !== undefined) button.append(make("span", "prob", percent(word.prob)));
-    button.setAttribute("aria-label", spoken(side, word, index));
-    button.addEventListener("pointerenter", () => show({ side, index }));
-    button.addEventListener("focus", () => show({ side, index }));
-    button.addEventListener("blur", () => show(null));
+    button.setAttribute("aria-label", spoken(value, side, word, index));
+    button.addEventListener("pointerenter", () => show(pair, { side, index }));
+    button.addEventListener("focus", () => show(pair, { side, index }));
+    button.addEventListener("blur", () => show(pair, null));
     return button;
   });
   group.append(...buttons);
-  group.addEventListener("pointerleave", () => show(null));
+  group.addEventListener("pointerleave", () => show(pair, null));
   group.addEventListener("keydown", (event) => {
     const now = buttons.indexOf(document.activeElement);
     const last = buttons.length - 1;
@@ -83,14 +89,13 @@ function line(title, words, side) {
   return { node, buttons };
 }
 
-function shares(side, index) {
-  const { alignment } = state.value;
+function shares({ alignment }, side, index) {
   return side === "target" ? alignment[index] : alignment.map((row) => row[index]);
 }
 
-function spoken(side, word, index) {
-  const others = side === "target" ? state.value.source_words : state.value.words.map((w) => w.text);
-  const best = shares(side, index)
+function spoken(value, side, word, index) {
+  const others = side === "target" ? value.source_words : value.words.map((w) => w.text);
+  const best = shares(value, side, index)
     .map((share, place) => [share, others[place]])
     .sort((a, b) => b[0] - a[0])
     .slice(0, 2)
@@ -98,17 +103,16 @@ function spoken(side, word, index) {
   return word.text + ": " + best.join(", ");
 }
 
-function show(place) {
-  state.shown = place;
-  for (const [side, own] of [["source", part.source], ["target", part.target]]) {
-    own.buttons.forEach((button, index) => {
+function show(pair, place) {
+  for (const side of ["source", "target"]) {
+    const lit = place && place.side !== side ? shares(pair.value, place.side, place.index) : [];
+    pair[side].buttons.forEach((button, index) => {
       const on = place && place.side === side && place.index === index;
-      const lit = place && place.side !== side ? shares(place.side, place.index)[index] : 0;
       button.classList.toggle("on", Boolean(on));
-      button.style.setProperty("--lit", String(lit));
+      button.style.setProperty("--lit", String(lit[index] || 0));
     });
   }
-  for (const cell of part.root.querySelectorAll("td:not(.corner)")) {
+  for (const cell of pair.node.querySelectorAll("td:not(.corner)")) {
     const inRow = place && place.side === "target" && Number(cell.dataset.row) === place.index;
     const inColumn = place && place.side === "source" && Number(cell.dataset.column) === place.index;
     cell.classList.toggle("on", Boolean(inRow || inColumn));
@@ -120,8 +124,8 @@ function colour(share) {
   return "rgb(" + INFERNO[at] + ", " + INFERNO[at + 1] + ", " + INFERNO[at + 2] + ")";
 }
 
-function table() {
-  const { value } = state;
+function table(pair) {
+  const { value } = pair;
   const frame = make("div", "frame");
   frame.tabIndex = 0;
   frame.setAttribute("role", "region");
@@ -131,16 +135,19 @@ function table() {
   const head = make("tr");
   head.append(make("td", "corner"));
   for (const text of value.source_words) head.append(heading(text, "col"));
-  if (value.end_mass) head.append(heading(SAY.end, "col"));
+  if (value.end_mass) head.append(heading(SAY.end, "col apart"));
   const top = make("thead");
   top.append(head);
   const body = make("tbody");
   value.words.forEach((word, row) => {
-    const shares = [...value.alignment[row]];
-    if (value.end_mass) shares.push(value.end_mass[row]);
     const tr = make("tr");
     tr.append(heading(word.text, "row"));
-    shares.forEach((share, column) => tr.append(cell(share, row, column)));
+    value.alignment[row].forEach((share, column) => tr.append(cell(pair, share, row, column)));
+    if (value.end_mass) {
+      const end = cell(pair, value.end_mass[row], row, value.source_words.length);
+      end.classList.add("apart");
+      tr.append(end);
+    }
     body.append(tr);
   });
   node.append(top, body);
@@ -148,20 +155,21 @@ function table() {
   return frame;
 }
 
-function heading(text, scope) {
-  const th = make("th", scope);
-  th.scope = scope;
+function heading(text, name) {
+  const th = make("th", name);
+  th.scope = name.split(" ")[0];
   th.append(make("span", "", text));
   return th;
 }
 
-function cell(share, row, column) {
+function cell(pair, share, row, column) {
   const td = make("td", "", share >= 0.1 ? (100 * share).toFixed(0) : "");
   td.style.background = colour(share);
   td.style.color = share > 0.6 ? "#111" : "#fff";
   td.dataset.row = String(row);
   td.dataset.column = String(column);
-  td.addEventListener("pointerenter", () => show({ side: "target", index: row }));
+  td.addEventListener("pointerenter", () => show(pair, { side: "target", index: row }));
+  td.addEventListener("pointerleave", () => show(pair, null));
   return td;
 }
 

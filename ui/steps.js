@@ -66,6 +66,10 @@ function number(value) {
   return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2).replace("-", "−");
 }
 
+function whole(value) {
+  return value === null || value === undefined ? "–" : value.toFixed(0).replace("-", "−");
+}
+
 function render() {
   part.root = element.querySelector(".steps");
   const value = props.value && typeof props.value === "object" ? props.value : {};
@@ -73,7 +77,6 @@ function render() {
   state.value = value;
   state.cell = null;
   state.step = Math.min(state.step, Math.max(0, (value.steps || []).length - 1));
-  state.head = Math.min(state.head, Math.max(0, (value.lengths || []).length - 1));
   part.root.replaceChildren();
   if (!value.steps || !value.steps.length) {
     state.photo = null;
@@ -81,7 +84,9 @@ function render() {
     return;
   }
   part.root.append(wordsOf(value));
-  if (value.lengths.length > 1) part.root.append(headsOf(value.lengths.length));
+  const heads = value.memories[0].lengths.length;
+  state.head = Math.min(state.head, heads - 1);
+  if (heads > 1) part.root.append(headsOf(heads));
   part.cards = make("div", "cards");
   part.root.append(part.cards, make("p", "honest", SAY.honest));
   if (!value.photo || (!fresh && state.photo)) fill();
@@ -100,10 +105,10 @@ function load(source) {
 }
 
 function wordsOf(value) {
-  const last = value.words.length - 1;
-  const texts = value.words.map((text, index) => (index < last ? text : SAY.end));
-  const group = row("words", SAY.words, "step", texts);
-  for (const button of [...group.children].slice(0, last)) button.lang = value.language || "en";
+  const group = row("words", SAY.words, "step", value.words.map((text) => text || SAY.end));
+  value.words.forEach((text, index) => {
+    if (text) group.children[index].lang = value.language || "en";
+  });
   return group;
 }
 
@@ -151,6 +156,11 @@ function stepShown() {
   return { ...step, scores: step.scores[state.head], weights: step.weights[state.head] };
 }
 
+// What it looks at: the photo's cells, or the sentence that is being translated.
+function memory() {
+  return state.value.memories[state.value.steps[state.step].memory];
+}
+
 function fill() {
   const step = stepShown();
   const finite = step.scores.filter((score) => Number.isFinite(score));
@@ -188,7 +198,7 @@ function scoresCard(step) {
   const node = card(2, SAY.scores, said(SAY.scoresText, values));
   const spread = Math.max(1e-9, state.high - state.low);
   const levels = step.scores.map((score) => (200 * (score - state.low)) / spread);
-  node.append(places(levels, step.scores.map(number)));
+  node.append(places(levels, step.scores.map(number), step.scores.map(whole)));
   return node;
 }
 
@@ -203,7 +213,7 @@ function softmaxCard(step) {
 }
 
 function sumCard(step) {
-  const count = state.value.lengths.length;
+  const count = memory().lengths.length;
   const text = count > 1 ? SAY.sumHeads : SAY.sumText;
   const node = card(4, SAY.sum, said(text, { count, size: step.context_size }));
   const order = step.weights.map((weight, j) => [weight, j]).sort((a, b) => b[0] - a[0]);
@@ -212,7 +222,7 @@ function sumCard(step) {
     const item = make("li");
     item.append(sample(j), make("span", "", percent(weight, 1) + " × v"));
     item.append(make("sub", "", String(j + 1)));
-    item.append(make("small", "", "‖v‖ = " + number(state.value.lengths[state.head][j])));
+    item.append(make("small", "", "‖v‖ = " + number(memory().lengths[state.head][j])));
     list.append(item);
   }
   const rest = order.slice(TOP);
@@ -229,8 +239,7 @@ function sumCard(step) {
 }
 
 function nextCard(step) {
-  const last = state.step === state.value.words.length - 1;
-  const word = last ? SAY.end : state.value.words[state.step];
+  const word = state.value.words[state.step] || SAY.end;
   const node = card(5, SAY.next, said(SAY.nextText, { word }));
   const list = make("ul", "bars");
   for (const [text, prob] of step.next) {
@@ -270,12 +279,14 @@ function figures(values) {
   return make("p", "figures", "[" + values.slice(0, 5).map(number).join(", ") + ", …]");
 }
 
-// The memory's places: cells over the photo, or words in a row
+// The memory's places: cells over the photo, or words in a row. Where the cells are too narrow for
+// the texts, the short ones stand there.
 
-function places(levels, texts) {
-  if (!state.value.positions) return gridOf(levels, texts);
+function places(levels, texts, short = texts) {
+  const { positions } = memory();
+  if (!positions) return gridOf(levels, texts, short);
   const list = make("ol", "places");
-  state.value.positions.forEach((text, j) => {
+  positions.forEach((text, j) => {
     const item = make("li", "place");
     item.dataset.place = String(j);
     item.style.setProperty("--level", String(levels[j] / 255));
@@ -287,7 +298,7 @@ function places(levels, texts) {
   return list;
 }
 
-function gridOf(levels, texts) {
+function gridOf(levels, texts, short) {
   const { grid } = state.value;
   const canvas = make("canvas", "grid");
   const aspect = state.photo.naturalWidth / state.photo.naturalHeight;
@@ -308,7 +319,8 @@ function gridOf(levels, texts) {
   pen.textAlign = "center";
   pen.textBaseline = "middle";
   if (size > 12) {
-    texts.forEach((text, j) => {
+    const widest = Math.max(...texts.map((text) => pen.measureText(text).width));
+    (widest < 0.95 * width ? texts : short).forEach((text, j) => {
       pen.fillStyle = levels[j] > 165 ? "#111" : "#fff";
       pen.fillText(text, ((j % grid[1]) + 0.5) * width, (Math.floor(j / grid[1]) + 0.5) * height);
     });
@@ -342,7 +354,8 @@ function follow(place) {
 
 // What one place looks like: a cut of the photo, or the word.
 function sample(j) {
-  if (state.value.positions) return make("span", "piece", state.value.positions[j] || SAY.end);
+  const { positions } = memory();
+  if (positions) return make("span", "piece", positions[j] || SAY.end);
   const { grid } = state.value;
   const canvas = make("canvas", "sample");
   canvas.width = 56;

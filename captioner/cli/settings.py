@@ -171,8 +171,11 @@ def setting_groups(
             if dataclasses.is_dataclass(kind):
                 walk(kind, default, f"{dotted}.", heading, text)
             elif typing.get_origin(kind) is tuple:
-                first = default[0] if default else None
-                walk(typing.get_args(kind)[0], first, f"{dotted}.0.", f"[{heading}]", text)
+                first, item = default[0] if default else None, typing.get_args(kind)[0]
+                if dataclasses.is_dataclass(item):
+                    walk(item, first, f"{dotted}.0.", f"[{heading}]", text)
+                else:
+                    own.append((f"{dotted}.0", entry, first))
             else:
                 own.append((dotted, entry, default))
 
