@@ -315,7 +315,10 @@ class Captioner:
             (caption, *caption.n_best) if caption.error is None else () for caption in captions
         ]
         texts = [one.text for several in every for one in several]
-        translations = self.translator.stream(texts, to=to)
+        # Captions are of one language: where only one can be translated so, it need not be guessed.
+        sources = [source for source, into in self.translator.languages.directions if into == to]
+        language = sources[0] if len(sources) == 1 else None
+        translations = self.translator.stream(texts, to=to, source_language=language)
         for caption, several in zip(captions, every, strict=True):
             if not several:
                 yield caption

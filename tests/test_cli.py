@@ -23,13 +23,24 @@ from captioner.cli.captions import _word_table
 from captioner.cli.display import percent
 from captioner.cli.parser import make_parser
 from captioner.cli.settings import setting_groups, split_settings
-from captioner.config import Recipe, SearchOptions
+from captioner.config import Recipe, SearchOptions, TranslationRecipe
 from captioner.examples import Example
 from captioner.prediction import Caption, Captioner
 from captioner.trials import Trial
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("caption", "explain", "demo", "train", "evaluate", "describe", "data check")
+COMMANDS = (
+    "caption",
+    "explain",
+    "translate",
+    "ui",
+    "demo",
+    "train",
+    "evaluate",
+    "study",
+    "describe",
+    "data check",
+)
 
 
 @pytest.fixture(scope="session")
@@ -122,8 +133,9 @@ def test_train_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    places = [place for _, _, settings in setting_groups() for place, _, _ in settings]
-    assert len(places) > 50
+    recipes = (Recipe, TranslationRecipe)
+    places = {p for kind in recipes for _, _, own in setting_groups(kind) for p, _, _ in own}
+    assert len(places) > 80
     for place in places:
         assert f"--{place} " in text
     for heading in ("[training]", "[model.encoder]", "[[data.train]]", "[[phases]]"):

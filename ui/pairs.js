@@ -164,7 +164,7 @@ function heading(text, name) {
 
 function cell(pair, share, row, column) {
   const td = make("td", "", share >= 0.1 ? (100 * share).toFixed(0) : "");
-  td.style.background = colour(share);
+  td.style.backgroundColor = colour(share);
   td.style.color = share > 0.6 ? "#111" : "#fff";
   td.dataset.row = String(row);
   td.dataset.column = String(column);

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from captioner.cli.settings import add_fields, help_of, metavar, setting_groups
-from captioner.config import DataConfig, SearchOptions, Source
+from captioner.config import DataConfig, Recipe, SearchOptions, Source, TranslationRecipe
 from captioner.errors import ConfigError
 
 METRICS = ("bleu", "rouge_l", "cider", "meteor")
@@ -256,23 +256,33 @@ def _add_train(commands: Any) -> None:
         "train",
         usage="captioner train CONFIG.toml [--KEY VALUE …] [--resume] [--device DEVICE]",
         description="Trains a model as a recipe says. The recipe is a TOML file; every setting "
-        "below stands in it\nunder its name, or is typed here to replace what the file says.",
+        "below stands in it\nunder its name, or is typed here to replace what the file says. A "
+        'translator\'s recipe has task =\n"translate" and shares most settings; those of its own '
+        "stand at the end.",
         epilog="""\
 examples:
   captioner train configs/caption.toml
   captioner train configs/caption.toml --output runs/small --training.batch_size 16
   captioner train configs/caption.toml --init shipped --phases.0.epochs=3
   captioner train configs/caption.toml --resume
+  captioner train configs/translate.toml
 
 Ctrl-C saves after the current step; the same command with --resume goes on at that very step.""",
     )
     parser.add_argument("recipe", nargs="?", metavar="CONFIG.toml", help="the recipe")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     _add_device(parser)
-    for title, about, settings in setting_groups():
-        group = parser.add_argument_group(title, about)
-        for place, entry, default in settings:
-            group.add_argument(f"--{place}", metavar=metavar(entry), help=help_of(entry, default))
+    shown: set[str] = set()
+    for recipe, whose in ((Recipe, ""), (TranslationRecipe, 'with task = "translate", ')):
+        for title, about, settings in setting_groups(recipe):
+            own = [setting for setting in settings if setting[0] not in shown]
+            if not own:
+                continue
+            group = parser.add_argument_group(f"{whose}{title}", about)
+            for place, entry, default in own:
+                shown.add(place)
+                help_text = help_of(entry, default)
+                group.add_argument(f"--{place}", metavar=metavar(entry), help=help_text)
 
 
 def _add_evaluate(commands: Any) -> None:

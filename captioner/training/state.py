@@ -62,7 +62,7 @@ def load_state(trainer: Trainer, path: Path) -> None:
     _check_same(metadata["recipe"], trainer.recipe, path)
     if metadata.get("data") != trainer.data_digest:
         raise CheckpointError(
-            f"{path}: the training photos or captions are not those of the interrupted run; put "
+            f"{path}: the training data are not those of the interrupted run; put "
             "them back, or start anew in another --output"
         )
     values = metadata["progress"]
