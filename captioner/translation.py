@@ -26,7 +26,7 @@ from captioner.config import SearchOptions
 from captioner.errors import CaptionerError, ConfigError
 from captioner.nn.attention import Memory
 from captioner.search import Hypothesis, Start, force, search
-from captioner.subwords import SPACE, Pieces, clean
+from captioner.subwords import Pieces, clean
 from captioner.text import EOS, UNK
 from captioner.words import Word, rounded
 
@@ -287,9 +287,9 @@ class Translator:
                 f"sentence; split what has more than {MAX_WORDS} words or {MAX_PIECES} pieces"
             )
             return _Line(text, pieces, language or "", error)
-        if all(piece == UNK or self.subwords.pieces[piece] == SPACE for piece in pieces.ids):
+        if UNK in pieces.ids and not any(map(self._spells, pieces.ids)):
             error = (
-                "nothing of this can be read: not one of its characters stood in the training "
+                "nothing of this can be read: not one of its letters stood in the training "
                 f"sentences ({', '.join(self.languages.names)})"
             )
             return _Line(text, pieces, language or "", error)
@@ -297,6 +297,10 @@ class Translator:
             return _Line(text, pieces, language or self.languages.guess(pieces.ids, to))
         except CaptionerError as error:
             return _Line(text, pieces, error=str(error))
+
+    def _spells(self, piece: int) -> bool:
+        """Whether a piece holds a letter or a digit."""
+        return piece != UNK and any(map(str.isalnum, self.subwords.pieces[piece]))
 
     @torch.inference_mode()
     def _memory(self, lines: Sequence[_Line]) -> Memory:

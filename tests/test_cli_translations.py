@@ -109,7 +109,7 @@ def test_what_cannot_be_translated_is_not_drawn(
     assert typed("--to", "de", "雪", "--alignment", "map.png") == 1
     out, err = capsys.readouterr()
     assert out == "\n"
-    assert err.startswith("captioner: nothing of this can be read: not one of its characters")
+    assert err.startswith("captioner: nothing of this can be read: not one of its letters")
     assert err.count("\n") == 1
     assert not Path("map.png").exists()
     assert typed("--to", "de", " ", "--alignment", "map.png") == 2

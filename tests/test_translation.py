@@ -342,8 +342,9 @@ def test_an_empty_line_is_an_empty_translation(tiny_translator: Translator, name
         (ODD["long"], "500 words in 500 pieces are too long for one sentence; split what has"),
         ("a." * 101, "202 words in .* pieces are too long .* more than 200 words or 800 pieces"),
         (ODD["script"], r"nothing of this can be read: .* training sentences \(en, de, fr\)"),
-        (ODD["emoji"], "not one of its characters stood in the training sentences"),
+        (ODD["emoji"], "not one of its letters stood in the training sentences"),
         (ODD["surrogate"], "nothing of this can be read"),
+        ("Ж Ш.", "nothing of this can be read"),  # its full stop alone can
         ("Je suis étudiant, le chien court dans la neige.", "this looks like 'fr', which the che"),
         (ODD["other"], "this looks like 'de', which the checkpoint does not translate into 'de'"),
     ],

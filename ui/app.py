@@ -645,15 +645,10 @@ def _plain(key: str) -> str:
 
 
 def _cards() -> str:
-    """The model cards of the weights that came along, their headings one level down.
-
-    A table's nameless columns get a name, for those who hear the page.
-    """
+    """The model cards of the weights that came along, their headings one level down."""
     cards = [files("captioner.checkpoints") / f"{task}.md" for task in (CAPTION, TRANSLATE)]
     text = "\n\n".join(card.read_text(encoding="utf-8") for card in cards if card.is_file())
-    text = re.sub(r"^#", "##", text, flags=re.MULTILINE)
-    heads = re.compile(r"^\|.*\|(?=\n\|-)", re.MULTILINE)
-    return heads.sub(lambda head: re.sub(r"\|\s*(?=\|)", "| · ", head[0]), text)
+    return re.sub(r"^#", "##", text, flags=re.MULTILINE)
 
 
 def serving(
