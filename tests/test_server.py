@@ -302,7 +302,17 @@ def _translated(text: str, to: str, source_language: str | None) -> Translation:
     words = (Word("Ein", 0.5, -0.693), Word("Hund", 0.25, -1.386))
     end = np.zeros(2, np.float32)
     language = source_language or "en"
-    return Translation("Ein Hund", ("A", "dog"), words, alignment, end, -2.08, text, language, to)
+    return Translation(
+        "Ein Hund",
+        ("A", "dog"),
+        words,
+        alignment,
+        end,
+        -2.08,
+        source=text,
+        source_language=language,
+        target_language=to,
+    )
 
 
 def test_translate(endpoints: Endpoints, tiny_captioner: Captioner, photo: str) -> None:

@@ -599,7 +599,7 @@ def test_a_caption_says_the_same_in_another_language(
     assert caption.original.text == plain.text
     np.testing.assert_allclose(caption.original.maps, plain.maps, atol=1e-6)
     assert caption.translation is not None
-    same(caption.translation, tiny_translator(plain.text, to="de"))
+    same(caption.translation, tiny_translator(plain.text, to="de", source_language="en"))
     assert caption.words == caption.translation.words
     assert caption.log_prob == caption.translation.log_prob
     assert caption.geometry == plain.geometry
