@@ -26,7 +26,7 @@ from benchmarks.page import LEAVES, Server, serving
 from captioner import examples
 from tests import bilingual
 
-PATIENCE = 120_000
+PATIENCE = 120_000  # milliseconds; a slow machine is slow, not broken
 MEGABYTE = 2**20
 BITES = (
     "<img src=x onerror=alert(1)>",
