@@ -8,6 +8,7 @@ Richardson 2018, "SentencePiece", §3.2).
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import unicodedata
@@ -22,6 +23,7 @@ from captioner.text import SPECIALS, UNK
 SPACE = "▁"  # stands for the space before a word, as in SentencePiece
 UNREADABLE = "\N{REPLACEMENT CHARACTER}"  # what an unknown piece looks like
 _JOINERS = "\u200c\u200d"  # invisible, but letters and emoji change by them
+_INNER = "'\N{RIGHT SINGLE QUOTATION MARK}-"  # between letters, they are part of a word
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 _KNOWN_WORDS = 2**16  # words whose pieces are remembered; a big corpus repeats a few thousand
 
@@ -32,7 +34,7 @@ class Pieces:
 
     ids: tuple[int, ...]  # (S,)
     owners: tuple[int, ...]  # (S,) which word a piece belongs to: 0 to W − 1, ascending, none out
-    words: tuple[str, ...]  # (W,) as written; a punctuation mark is a word of its own
+    words: tuple[str, ...]  # (W,) as written, see `cut_words`
 
 
 def clean(text: str) -> str:
@@ -59,13 +61,36 @@ def _visible(char: str) -> str:
 def cut_words(text: str) -> list[str]:
     """The words of a cleaned text; punctuation marks and symbols are words of their own.
 
-    `L'homme rit.` becomes L, ', homme, rit and the full stop.
+    Apostrophes and hyphens between letters are no punctuation: `L'homme rit.` becomes L'homme, rit
+    and the full stop.
     """
-    return [word for chunk in text.split() for word in _parts(chunk)]
+    return ["".join(parts) for chunk in text.split() for parts in _grouped(_parts(chunk))]
+
+
+def _grouped(parts: Sequence[str]) -> list[list[str]]:
+    """The parts of a stretch without spaces, those of a word together."""
+    groups: list[list[str]] = []
+    inside = False  # a word whose next part belongs to it
+    for number, part in enumerate(parts):
+        around = parts[number - 1 : number] + parts[number + 1 : number + 2]
+        inner = part in _INNER and len(around) == 2 and all(map(_lettered, around))
+        if groups and (inside or inner):
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+        inside = inner
+    return groups
+
+
+def _lettered(part: str) -> bool:
+    return part[0].isalnum()
 
 
 def _parts(chunk: str) -> list[str]:
-    """The words in a stretch without spaces; accents and joiners stay with what they follow."""
+    """What pieces never reach across, in a stretch without spaces: runs of letters, and marks.
+
+    Accents and joiners stay with what they follow.
+    """
     if chunk.isalnum():
         return [chunk]
     parts: list[str] = []
@@ -80,12 +105,12 @@ def _parts(chunk: str) -> list[str]:
     return parts
 
 
-def _spelt(text: str) -> Iterator[str]:
-    """The words of a cleaned text as the pieces spell them, each after its space."""
+def _spelt(text: str) -> Iterator[list[str]]:
+    """The words of a cleaned text, in the parts that pieces spell, the first after its space."""
     for chunk in text.split():
-        first, *others = _parts(chunk)
-        yield SPACE + first
-        yield from others
+        groups = _grouped(_parts(chunk))
+        groups[0][0] = SPACE + groups[0][0]
+        yield from groups
 
 
 class Subwords:
@@ -145,7 +170,8 @@ class Subwords:
             min_frequency=2,
             show_progress=False,
         )
-        tokenizer.train_from_iterator(("\n".join(_spelt(clean(t))) for t in texts), trainer)
+        lines = ("\n".join(itertools.chain(*_spelt(clean(text)))) for text in texts)
+        tokenizer.train_from_iterator(lines, trainer)
         learned = json.loads(tokenizer.to_str())["model"]
         if not learned["vocab"]:
             raise DataError("no subwords to learn: the texts hold no word")
@@ -157,11 +183,11 @@ class Subwords:
         ids: list[int] = []
         owners: list[int] = []
         words: list[str] = []
-        for spelt in _spelt(clean(text)):
-            cut = self._cut(spelt)
+        for parts in _spelt(clean(text)):
+            cut = list(itertools.chain(*map(self._cut, parts)))
             ids.extend(cut)
             owners.extend([len(words)] * len(cut))
-            words.append(spelt.removeprefix(SPACE))
+            words.append("".join(parts).removeprefix(SPACE))
         return Pieces(tuple(ids), tuple(owners), tuple(words))
 
     def decode(self, ids: Sequence[int]) -> tuple[str, Pieces]:
@@ -233,18 +259,22 @@ class Subwords:
 
 def _joined(spelt: Sequence[str]) -> tuple[list[str], list[int]]:
     """The words that pieces make up, and the word of each piece; a lone space is the next one's."""
+    chunks = "".join(spelt).split(SPACE)
+    cut = ["".join(parts) for chunk in chunks for parts in _grouped(_parts(chunk))]
+    owner_of = [number for number, word in enumerate(cut) for _ in word]  # of each letter
     words: list[str] = []
     owners: list[int] = []
-    apart = True
+    place, current = 0, -1
     for piece in spelt:
-        letters = piece.removeprefix(SPACE)
-        apart = apart or letters != piece
-        if letters and (apart or len(_parts(words[-1] + letters)) > 1):
+        letters = piece.replace(SPACE, "")
+        # A word begins with a piece, never inside of one, or it would have none of its own.
+        if letters and owner_of[place] != current:
             words.append(letters)
+            current = owner_of[place]
         elif letters:
             words[-1] += letters
+        place += len(letters)
         owners.append(len(words) - (1 if letters else 0))
-        apart = apart and not letters
     return words, [min(owner, len(words) - 1) for owner in owners]
 
 

@@ -71,12 +71,12 @@ def test_what_was_learned_comes_back(
 
 def test_words_are_whole_and_what_stands_in_the_text(tiny_translator: Translator) -> None:
     found = tiny_translator("The man's red ball is on the table.", to="fr")
-    source = ["The", "man", "'", "s", "red", "ball", "is", "on", "the", "table", "."]
-    said = ["Le", "ballon", "rouge", "de", "l", "'", "homme", "est", "sur", "la", "table", "."]
+    source = ["The", "man's", "red", "ball", "is", "on", "the", "table", "."]
+    said = ["Le", "ballon", "rouge", "de", "l'homme", "est", "sur", "la", "table", "."]
     assert list(found.source_words) == source
     assert [word.text for word in found.words] == said
-    assert found.alignment.shape == (12, 11)
-    assert found.end_mass.shape == (12,)
+    assert found.alignment.shape == (10, 9)
+    assert found.end_mass.shape == (10,)
     assert found.alignment.dtype == found.end_mass.dtype == np.float32
 
 
