@@ -67,7 +67,7 @@ def cut_words(text: str) -> list[str]:
     return ["".join(parts) for chunk in text.split() for parts in _grouped(_parts(chunk))]
 
 
-def _grouped(parts: Sequence[str]) -> list[list[str]]:
+def _grouped(parts: list[str]) -> list[list[str]]:
     """The parts of a stretch without spaces, those of a word together."""
     groups: list[list[str]] = []
     inside = False  # a word whose next part belongs to it

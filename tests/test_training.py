@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -426,7 +427,6 @@ def test_files_of_a_run(world: Path, uninterrupted: Path) -> None:
         "last.safetensors",
         "resume.safetensors",
         "log.csv",
-        "features",
     }
     rows = log(uninterrupted)
     assert [(row["phase"], row["epoch"], row["step"]) for row in rows] == [
@@ -680,6 +680,21 @@ def test_validation_photos_are_split_off_and_limited(world: Path) -> None:
     chosen = captioning.read_splits(few, 3)[1]
     assert len(chosen) == 2
     assert chosen == captioning.read_splits(few, 3)[1]
+
+
+def test_validation_photos_that_are_learned_from_are_told(
+    world: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = recipe(world, Path("unused")).data
+    with caplog.at_level(logging.WARNING):
+        captioning.read_splits(data, 3)
+        assert not caplog.messages
+        captioning.read_splits(dataclasses.replace(data, validation=data.train), 3)
+    (message,) = caplog.messages
+    assert re.fullmatch(
+        r"(\d+) of the \1 validation photos are training photos, too \(0+\d\.png\): .* flatter",
+        message,
+    )
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "constant"])
@@ -1031,6 +1046,23 @@ def test_cached_grids_train_like_pictures(
         losses.append([found["loss"] for found in recorder.losses])
     assert len(losses[0]) == 6
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
+
+
+def test_cached_grids_stay_as_long_as_they_are_wanted(
+    world: Path, photos: list[datasets.Photo], tmp_path: Path
+) -> None:
+    wanted = recipe(world, Path("unused"), phases=[FROZEN, {**TUNED, "epochs": 1}])
+    features = FeatureCache(tmp_path / "features", False, Interrupt())
+    trainer = small_trainer(wanted, photos, features)
+    features.on_phase(trainer, wanted.phases[0])
+    features.close(trainer)  # as by Ctrl-C
+    assert [path.suffix for path in (tmp_path / "features").iterdir()] == [".npy"]
+    features.on_phase(trainer, wanted.phases[1])
+    assert not list(tmp_path.iterdir())
+    trainer = small_trainer(recipe(world, Path("unused"), phases=[FROZEN]), photos, features)
+    trainer.fit()
+    features.close(trainer)  # as at the end
+    assert not list(tmp_path.iterdir())
 
 
 def test_frozen_stages_keep_every_bit(world: Path, photos: list[datasets.Photo]) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -196,6 +197,7 @@ class FeatureCache(Callback):
         assert isinstance(trainer, CaptionTrainer)
         trainer.grids = None
         if not phase.cache_features:
+            shutil.rmtree(self.folder, ignore_errors=True)  # of a CNN that no longer stands still
             return
         photos = trainer.reader.photos
         with progress_bar(self.show, len(photos), "features", "photo") as bar:
@@ -212,6 +214,13 @@ class FeatureCache(Callback):
                 device=trainer.device,
                 progress=advance,
             )
+
+    def close(self, trainer: Trainer) -> None:
+        """Gives the disk back when the run is over; one that goes on finds its grids again."""
+        if trainer.progress.position.phase == len(trainer.recipe.phases) - 1 and trainer.is_over():
+            assert isinstance(trainer, CaptionTrainer)
+            trainer.grids = None
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def read_splits(data: DataConfig, seed: int) -> tuple[list[Photo], list[Photo]]:
@@ -234,6 +243,15 @@ def read_splits(data: DataConfig, seed: int) -> tuple[list[Photo], list[Photo]]:
     if len(validation) > data.validation_photos:
         chosen = np.random.default_rng(seed).permutation(len(validation))[: data.validation_photos]
         validation = [validation[number] for number in sorted(chosen.tolist())]
+    learned = {photo.photo_id for photo in training}
+    both = [photo for photo in validation if photo.photo_id in learned]
+    if both:
+        _LOG.warning(
+            "%d of the %d validation photos are training photos, too (%s): scores will flatter",
+            len(both),
+            len(validation),
+            both[0].path.name,
+        )
     return training, validation
 
 

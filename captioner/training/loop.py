@@ -130,10 +130,10 @@ class Trainer:
             if position.phase != number:
                 position.phase, position.epoch, self.progress.stale_epochs = number, 0, 0
                 self.enter(phase)
-            if self._is_over():  # where a resumed run stands behind its phase's last epoch
+            if self.is_over():  # where a resumed run stands behind its phase's last epoch
                 continue
             self._each("on_phase", phase)
-            while not self._is_over():
+            while not self.is_over():
                 self._epoch(phase)
 
     def _epoch(self, phase: PhaseConfig) -> None:
@@ -204,7 +204,8 @@ class Trainer:
         if averages[0].is_floating_point():  # each call brings tensors of one type
             torch._foreach_lerp_(list(averages), list(values), 1 - decay)
 
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """Whether the phase has had its epochs, or stopped early."""
         patience = self.recipe.training.patience
         stale = bool(patience) and self.progress.stale_epochs >= patience
         return stale or self.progress.position.epoch >= self.phase.epochs
