@@ -411,6 +411,7 @@ class PhaseConfig:
 
     name: str = setting("", "what the logs call this phase")
     epochs: int = setting(10, "times every photo is seen")
+    batch_size: int = setting(0, "photos in a step of this phase; 0: as training.batch_size")
     learning_rate: float = setting(5e-4, "peak learning rate of everything but the CNN")
     encoder_learning_rate: float = setting(1e-4, "peak learning rate of the CNN")
     fine_tune_from: int = setting(
@@ -425,6 +426,11 @@ class PhaseConfig:
         False, "compute the frozen CNN's grids once and read them from disk afterwards"
     )
     augment: AugmentConfig = setting(AugmentConfig, "how photos are varied")
+    input_dropout: bool = setting(
+        True,
+        "false: the dropout of grid cells, attention weights and whole words rests, that of "
+        "embeddings and deep output goes on",
+    )
     attention_supervision: float = setting(
         0.0,
         "weight of the loss that teaches a noun's map to lie on the boxes of what it names "
@@ -452,6 +458,10 @@ class PhaseConfig:
     def __post_init__(self) -> None:
         _positive(self, "epochs", "learning_rate", "encoder_learning_rate")
         _share(self, "warmup", "final_rate")
+        if self.batch_size < 0:
+            raise ConfigError(
+                f"phase {self.name!r}: batch_size is {self.batch_size}; expected 0 or more"
+            )
         if not 0 <= self.attention_supervision < math.inf or not 0 <= self.self_critical <= 1:
             raise ConfigError(
                 f"phase {self.name!r}: attention_supervision is {self.attention_supervision} and "

@@ -129,6 +129,7 @@ def test_defaults_survive_json() -> None:
         (PhaseConfig, {"self_critical": -0.1}, "self_critical -0.1; expected"),
         (PhaseConfig, {"self_critical": math.nan}, "self_critical nan; expected"),
         (PhaseConfig, {"samples": 1}, "samples is 1; expected at least 2, since each is judged by"),
+        (PhaseConfig, {"batch_size": -1}, "batch_size is -1; expected 0 or more"),
         (PhaseConfig, {"augment": {"crop": 0.0}}, "augment.crop is 0.0"),
         (PhaseConfig, {"augment": {"jitter": 1.0}}, "augment.jitter is 1.0"),
     ],

@@ -1077,6 +1077,34 @@ def test_frozen_stages_keep_every_bit(world: Path, photos: list[datasets.Photo])
             assert torch.equal(after[name], value) != learns, name
 
 
+def test_phases_have_batches_and_input_dropout_of_their_own(
+    world: Path, photos: list[datasets.Photo], tmp_path: Path
+) -> None:
+    light = {**TUNED, "name": "light", "epochs": 1, "batch_size": 3, "input_dropout": False}
+    wanted = recipe(
+        world,
+        tmp_path / "run",
+        phases=[light, {**TUNED, "epochs": 1}],
+        model={
+            "encoder": {"image_size": SIZE, "weights": "random", "dropout": 0.2},
+            "attention": {"dropout": 0.3},
+            "decoder": {"word_dropout": 0.4},
+        },
+    )
+    trainer = small_trainer(wanted, photos)
+    decoder = trainer.model.decoder
+    dropouts = (trainer.model.encoder.dropout, decoder.attention.dropout, decoder.word_dropout)
+    seen = []
+
+    class Watch(Callback):
+        def on_step(self, trainer: Trainer, losses: dict[str, torch.Tensor]) -> None:
+            seen.append([trainer.progress.position.phase, *(module.p for module in dropouts)])
+
+    trainer.callbacks = [Watch()]
+    trainer.fit()
+    assert seen == [[0, 0.0, 0.0, 0.0]] * 2 + [[1, 0.2, 0.3, 0.4]] * 3
+
+
 def test_bfloat16_trains(world: Path, photos: list[datasets.Photo]) -> None:
     recorder = Recorder()
     settings = {"precision": "bfloat16", "weight_average": 0.0}

@@ -50,6 +50,19 @@ class CaptionTrainer(Trainer):
     reader: BatchReader
     grids: NDArray[np.float16] | None = None  # of a frozen CNN, where a phase caches them
 
+    def enter(self, phase: PhaseConfig) -> None:
+        """Readies model, optimiser and reader for a phase."""
+        super().enter(phase)
+        self.reader.batch_size = phase.batch_size or self.recipe.training.batch_size
+        model, settings = self.model, self.checkpoint.config
+        for module, rate in (
+            (model.encoder.dropout, settings.encoder.dropout),
+            (getattr(model.decoder.attention, "dropout", None), settings.attention.dropout),
+            (model.decoder.word_dropout, settings.decoder.word_dropout),
+        ):
+            if module is not None:  # there may be no attention
+                module.p = rate if phase.input_dropout else 0.0
+
     def batches(self, epoch: int, first_step: int) -> Iterator[Batch]:
         """Photos, varied as the phase says, or cached grids."""
         return self.reader.read(epoch, first_step, self.phase.augment, self.grids)
@@ -102,7 +115,7 @@ class CaptionTrainer(Trainer):
             seed=self.recipe.seed,
         )
         # A number of its own for each photo of each step: the draws of a resumed run are the same.
-        first = position.total_steps * self.recipe.training.batch_size
+        first = position.total_steps * self.reader.batch_size
         decoder.eval()
         found = search(decoder, memory, options, indices=range(first, first + len(memory)))
         decoder.train()
