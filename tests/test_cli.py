@@ -195,7 +195,7 @@ def test_without_a_command_help_comes_on_standard_error(capsys: pytest.CaptureFi
         (["train", "--seed", "--resume"], "--seed needs a value: --seed VALUE"),
         (["train", "--seed", "one"], "--seed is 'one'; expected a whole number"),
         (["train", "--sede", "1"], "sede is no setting; did you mean seed?"),
-        (["train", "--batch-size", "1"], "did you mean --training.batch_size or --phases.0.batch_size?"),
+        (["train", "--batch-size", "1"], "mean --training.batch_size or --phases.0.batch_size?"),
         (["train", "--training.batchsize=1"], "training.batchsize is no setting; did you mean"),
         (["evaluate", "--captions", "c.json"], "the following arguments are required: --images"),
         (["evaluate", "--captions", "c", "--images", "i", "--metrics", "spice"], "no score is"),
