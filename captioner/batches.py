@@ -5,6 +5,7 @@ Shapes: B photos, K captions of them all, T words, S the square's side, h×w×C 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import json
@@ -32,6 +33,7 @@ from captioner.images import Preprocess, View, augment, augmented_view, open_pho
 from captioner.nn.encoders import ImageEncoder, fold_batch_norm, normalise
 from captioner.text import BOS, EOS, Vocabulary, tokenise
 
+_GRIDS = re.compile(r"[0-9a-f]{24}(\.npy|\.partial\.npy|\.count)")  # what `cache_grids` writes
 _LOG = logging.getLogger(__name__)
 _TRIES = 100  # photos in a row that cannot be read, from which on none is expected to be
 _SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
@@ -337,6 +339,15 @@ def cache_grids(
     partial.replace(path)
     count.unlink(missing_ok=True)
     return np.lib.format.open_memmap(path, "r")
+
+
+def clear_grids(folder: Path) -> None:
+    """Deletes what `cache_grids` wrote, and the folder if nothing else lies in it."""
+    with contextlib.suppress(OSError):  # no folder, not empty, or a file that is still open
+        for path in folder.iterdir():
+            if _GRIDS.fullmatch(path.name):
+                path.unlink()
+        folder.rmdir()
 
 
 def _opened(path: Path, shape: tuple[int, ...], mode: str) -> _Grids | None:

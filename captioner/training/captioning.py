@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import logging
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -21,7 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from captioner import boxes, datasets, losses
 from captioner import checkpoint as checkpoints
-from captioner.batches import Batch, BatchReader, cache_grids
+from captioner.batches import Batch, BatchReader, cache_grids, clear_grids
 from captioner.checkpoint import Checkpoint
 from captioner.config import DataConfig, PhaseConfig, Recipe, SearchOptions
 from captioner.datasets import Photo
@@ -210,7 +209,7 @@ class FeatureCache(Callback):
         assert isinstance(trainer, CaptionTrainer)
         trainer.grids = None
         if not phase.cache_features:
-            shutil.rmtree(self.folder, ignore_errors=True)  # of a CNN that no longer stands still
+            clear_grids(self.folder)  # of a CNN that no longer stands still
             return
         photos = trainer.reader.photos
         with progress_bar(self.show, len(photos), "features", "photo") as bar:
@@ -233,7 +232,7 @@ class FeatureCache(Callback):
         if trainer.progress.position.phase == len(trainer.recipe.phases) - 1 and trainer.is_over():
             assert isinstance(trainer, CaptionTrainer)
             trainer.grids = None
-            shutil.rmtree(self.folder, ignore_errors=True)
+            clear_grids(self.folder)
 
 
 def read_splits(data: DataConfig, seed: int) -> tuple[list[Photo], list[Photo]]:
