@@ -472,11 +472,7 @@ class PhaseConfig:
                 f"phase {self.name!r}: supervised_mass is {self.supervised_mass}; expected a share "
                 "above 0 and at most 1"
             )
-        if self.samples < 2:
-            raise ConfigError(
-                f"phase {self.name!r}: samples is {self.samples}; expected at least 2, since each "
-                "is judged by the mean of the others"
-            )
+        _siblings(self)
         if self.cache_features and self.fine_tune_from:
             raise ConfigError(
                 f"phase {self.name!r}: cache_features needs a frozen CNN, but fine_tune_from is "
@@ -582,12 +578,34 @@ class TranslationPhaseConfig:
         "weight of the difference between two passes with other dropout, at twice the time "
         "(R-Drop, Liang et al. 2021)",
     )
+    self_critical: float = setting(
+        0.0,
+        "share of the self-critical loss, whose reward is GLEU (Wu et al. 2016, section 5); the "
+        "rest stays cross-entropy",
+    )
+    samples: int = setting(
+        5, "self-critical: translations drawn of every sentence, judged by the mean of the others"
+    )
+    temperature: float = setting(
+        0.5,
+        "self-critical: of the draws; at 1, label smoothing has left a word in ten to pure chance",
+    )
 
     def __post_init__(self) -> None:
         _positive(self, "epochs", "learning_rate")
         _share(self, "warmup", "final_rate")
         if self.r_drop < 0:
             raise ConfigError(f"phase {self.name!r}: r_drop is {self.r_drop}; expected 0 or more")
+        if not 0 <= self.self_critical <= 1:
+            raise ConfigError(
+                f"phase {self.name!r}: self_critical is {self.self_critical}; expected a share "
+                "from 0 to 1"
+            )
+        if not 0 < self.temperature < math.inf:
+            raise ConfigError(
+                f"phase {self.name!r}: temperature is {self.temperature}; expected a number above 0"
+            )
+        _siblings(self)
 
 
 @dataclass(frozen=True)
@@ -803,6 +821,14 @@ def _positive(settings: Any, *names: str) -> None:
     for name in names:
         if not getattr(settings, name) > 0:
             raise ConfigError(f"{name} is {getattr(settings, name)}; expected a number above 0")
+
+
+def _siblings(phase: PhaseConfig | TranslationPhaseConfig) -> None:
+    if phase.samples < 2:
+        raise ConfigError(
+            f"phase {phase.name!r}: samples is {phase.samples}; expected at least 2, since each "
+            "is judged by the mean of the others"
+        )
 
 
 def _share(settings: Any, *names: str) -> None:

@@ -11,7 +11,7 @@ import math
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -153,6 +153,26 @@ def score_translations(
         interval = _interval(each.values(sums[name])) if name in sums else None
         scores[name] = Score(name, each.value, interval, f"{each.title} | {context}")
     return {name: scores[name] for name in names}
+
+
+def gleu(
+    candidates: Sequence[Sequence[Hashable]], references: Sequence[Sequence[Hashable]]
+) -> np.ndarray:
+    """GLEU of each sentence against its reference, (K,): Wu et al. 2016, §5.
+
+    The smaller of precision and recall over all n-grams of one to four words: unlike BLEU, a
+    measure of single sentences. What a word is, is the caller's business.
+
+    Raises:
+        MetricError: the counts differ.
+    """
+    from nltk.translate.gleu_score import sentence_gleu  # slow to import
+
+    if len(candidates) != len(references):
+        raise MetricError(f"{len(candidates)} sentences came with {len(references)} references.")
+    pairs = zip(candidates, references, strict=True)
+    each = [sentence_gleu([reference], candidate, 1, NGRAM_ORDER) for candidate, reference in pairs]
+    return np.array(each, dtype=float)
 
 
 def tokenise_moses(sentences: Iterable[str], language: str) -> list[list[str]]:

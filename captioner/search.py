@@ -124,15 +124,18 @@ class _Nucleus:
 
     def choose(self, totals: Tensor, log_probs: Tensor, step: int) -> _Choice:
         below_best = log_probs - log_probs.amax(-1, keepdim=True)  # divided, still 0 at the best
-        tempered = (below_best / self.options.temperature).softmax(-1)
-        probs, order = tempered.sort(-1, descending=True)  # (B, K, V)
-        before = probs.cumsum(-1) - probs
-        probs = probs.masked_fill(before >= self.options.top_p, 0.0)  # the first always stays
+        probs, order = (below_best / self.options.temperature).softmax(-1), None
+        if self.options.top_p < 1:
+            probs, order = probs.sort(-1, descending=True)  # (B, K, V)
+            before = probs.cumsum(-1) - probs
+            probs = probs.masked_fill(before >= self.options.top_p, 0.0)  # the first always stays
         cumulated = probs.cumsum(-1)
-        drawn = self.draws[..., step : step + 1].to(probs) * cumulated[..., -1:]
-        place = torch.searchsorted(cumulated, drawn, right=True).clamp(max=probs.shape[-1] - 1)
-        place = torch.minimum(place, (probs > 0).sum(-1, keepdim=True) - 1)
-        tokens = order.gather(-1, place).squeeze(-1)
+        total = cumulated[..., -1:]
+        drawn = self.draws[..., step : step + 1].to(probs) * total
+        # Rounded up to the total, it would lie behind every word.
+        drawn = torch.minimum(drawn, total.nextafter(torch.zeros_like(total)))
+        place = torch.searchsorted(cumulated, drawn, right=True)  # where p > 0: the first beyond
+        tokens = (place if order is None else order.gather(-1, place)).squeeze(-1)
         totals = totals + log_probs.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
         return _Choice(totals, torch.arange(tokens.shape[1]).to(tokens).expand_as(tokens), tokens)
 

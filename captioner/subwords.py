@@ -215,6 +215,11 @@ class Subwords:
             raise ConfigError(f"{language!r} is no language of this model; it writes {spoken}")
         return len(SPECIALS) + self.languages.index(language)
 
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """The first tokens of all languages' sentences, which no sentence holds further on."""
+        return tuple(range(len(SPECIALS), self._first))
+
     def to_json(self) -> str:
         """The whole vocabulary as one line of JSON."""
         ordinary = self.pieces[self._first :]

@@ -274,8 +274,7 @@ class Translator:
         self.languages.check(source_language, to)
 
     def _start(self, to: str) -> Start:
-        every = [self.subwords.start(language) for language in self.subwords.languages]
-        return Start(self.subwords.start(to), every)
+        return Start(self.subwords.start(to), self.subwords.starts)
 
     def _read(self, text: str, to: str, language: str | None) -> _Line:
         pieces = self.subwords.encode(text)

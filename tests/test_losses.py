@@ -242,6 +242,23 @@ def test_self_critical_is_the_papers_sum() -> None:
     np.testing.assert_allclose(float(found), np.mean(each), rtol=1e-5)
 
 
+def test_the_self_critical_gradient_is_torchs() -> None:
+    own, theirs = (drawn(K, T, V).requires_grad_() for _ in range(2))
+    targets = targets_of()
+    self_critical(packed(own), targets, ADVANTAGES).backward()
+    within = torch.arange(T) < LENGTHS.unsqueeze(1)
+    each = F.cross_entropy(theirs.flatten(0, 1), targets.flatten(), reduction="none").view(K, T)
+    (ADVANTAGES.unsqueeze(1) * each)[within].mean().backward()
+    torch.testing.assert_close(own.grad, theirs.grad)
+
+
+def test_a_gradient_is_given_once() -> None:
+    loss = cross_entropy(packed(drawn(K, T, V).requires_grad_()), targets_of())
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="gradient was asked for twice; compute it anew"):
+        loss.backward()
+
+
 def test_equal_advantages_are_cross_entropy() -> None:
     logits, targets = packed(drawn(K, T, V)), targets_of()
     found = self_critical(logits, targets, torch.full((K,), 1.7))

@@ -521,6 +521,16 @@ def test_chrf_is_that_of_sacrebleu(pairs: list[tuple[list[str], list[str]]]) -> 
     assert each == pytest.approx(expected, abs=1e-9)
 
 
+def test_gleu_by_hand() -> None:
+    """Of 10 n-grams of the candidate and 14 of the reference, 7 match: a recall of 7 / 14."""
+    candidate, reference = ["a", "dog", "runs", "fast"], ["a", "dog", "runs", "very", "fast"]
+    found = metrics.gleu([candidate, reference, [1, 2]], [reference, candidate, [3, 4]])
+    np.testing.assert_allclose(found, [7 / 14, 7 / 14, 0])
+    assert metrics.gleu([candidate], [candidate]) == 1
+    with pytest.raises(MetricError, match="1 sentences came with 2 references"):
+        metrics.gleu([candidate], [candidate, reference])
+
+
 def test_moses_tokens() -> None:
     pytest.importorskip("sacremoses")
     sentences = ["L'homme n'est pas là, M. Dupont.", "C’est « ça » !"]

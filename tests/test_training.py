@@ -895,7 +895,7 @@ def test_self_critical_steps_raise_the_reward(world: Path, photos: list[datasets
         trainer.step(batch)
     trainer.enter(trainer.recipe.phases[1])
     rewards = []
-    for _ in range(44):
+    for _ in range(60):
         found = trainer.step(batch)
         trainer.progress.position.total_steps += 1
         assert all(math.isfinite(float(value)) for value in found.values())

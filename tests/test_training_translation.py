@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from nltk.translate.gleu_score import sentence_gleu
 from test_training import Recorder, equal_runs, log, logged, logged_steps
 from torch.nn import functional as F
 
@@ -23,6 +24,8 @@ from captioner.errors import CheckpointError, ConfigError, DataError, MetricErro
 from captioner.languages import Languages
 from captioner.metrics import Score
 from captioner.pairs import Pair, PairReader, read_pairs
+from captioner.search import Start, search
+from captioner.text import EOS
 from captioner.training import Interrupted, state, train, translation
 from captioner.training.callbacks import Interrupt, Save
 from captioner.training.loop import Callback
@@ -289,7 +292,8 @@ def test_the_loss_is_numpys(weight: float, corpus: Path, tmp_path: Path) -> None
     torch.manual_seed(11)
     found = {name: value.detach() for name, value in trainer.loss(batch).items()}
     torch.manual_seed(11)  # the same dropout again
-    passes = [trainer._unrolled(batch).logits for _ in range(2 if weight else 1)]
+    given = (batch.sources, batch.source_lengths, batch.inputs, batch.lengths)
+    passes = [trainer.model(*given).logits for _ in range(2 if weight else 1)]
     own = [log_probs(logits.data) for logits in passes]
     said = F.one_hot(
         torch.nn.utils.rnn.pack_padded_sequence(
@@ -319,6 +323,95 @@ def test_r_drop_brings_two_passes_together(corpus: Path, tmp_path: Path) -> None
         trainer_of(recipe(corpus, tmp_path, phases=phases), recorder).fit()
         apart[weight] = recorder.losses[-1]["r_drop"]
     assert apart[50.0] < 0.8 * apart[1e-9]
+
+
+KNOWING = {"warmup": 0.0, "schedule": "constant", "learning_rate": 5e-3, "epochs": 9}
+
+
+def knowing(corpus: Path, output: Path, **critical: Any) -> TranslationTrainer:
+    """A trainer that has seen a bit of the sentences, at the beginning of its second phase."""
+    trainer = trainer_of(recipe(corpus, output, phases=[KNOWING, {**KNOWING, **critical}]))
+    batches = list(trainer.batches(0, 0))
+    for step in range(18):
+        trainer.step(batches[step % len(batches)])
+    trainer.enter(trainer.recipe.phases[1])
+    return trainer
+
+
+def test_the_self_critical_loss_by_hand(corpus: Path, tmp_path: Path) -> None:
+    """Drawn, judged and weighed one by one; the rest of the loss stays cross-entropy."""
+    trainer = knowing(corpus, tmp_path, self_critical=0.4, samples=3, temperature=0.8)
+    batch = next(trainer.batches(0, 0))
+    trainer.progress.position.total_steps = 7
+    for module in trainer.model.modules():
+        if isinstance(module, torch.nn.Dropout | torch.nn.Dropout1d):
+            module.p = 0.0
+    found = trainer.loss(batch)
+    trainer.model.eval()
+    with torch.no_grad():
+        memory = trainer.model.encoder(batch.sources, batch.source_lengths)
+    options = config.SearchOptions(
+        sample=True,
+        top_p=1.0,
+        temperature=0.8,
+        n_best=3,
+        max_length=int(batch.lengths.max()) + 10,
+        alternatives=0,
+        seed=3,
+    )
+    count = len(memory)
+    starts = batch.inputs[:, 0].tolist()
+    every = [trainer.checkpoint.subwords.start(x) for x in trainer.checkpoint.subwords.languages]
+    drawn = search(
+        trainer.model.decoder,
+        memory,
+        options,
+        indices=range(7 * 150, 7 * 150 + count),
+        start=Start(starts, every),
+    )
+    all_rewards, terms = [], []
+    for row, hypotheses in enumerate(drawn):
+        wanted = batch.targets[row, : batch.lengths[row]].tolist()
+        rewards = [sentence_gleu([wanted], [*one.tokens, EOS]) for one in hypotheses]
+        all_rewards += rewards
+        for place, one in enumerate(hypotheses):
+            advantage = rewards[place] - np.delete(rewards, place).mean()
+            tokens = torch.tensor([[starts[row], *one.tokens, EOS]])
+            length = torch.tensor([len(one.tokens) + 1])
+            with torch.no_grad():
+                unrolled = trainer.model.decoder(
+                    tokens[:, :-1], length, memory.select(slice(row, row + 1))
+                )
+            own = log_probs(unrolled.padded_logits()[0])
+            chosen = own[np.arange(len(own)), tokens[0, 1:].numpy()]
+            terms += (-advantage * chosen).tolist()
+    assert np.std(all_rewards) > 0.01
+    assert float(found["reward"]) == pytest.approx(np.mean(all_rewards))
+    critical = found["self_critical"].detach()
+    assert float(critical) == pytest.approx(np.mean(terms), rel=1e-3, abs=1e-5)
+    torch.testing.assert_close(found["loss"], 0.6 * found["cross_entropy"] + 0.4 * critical)
+
+
+def test_the_reward_reaches_decoder_and_encoder(corpus: Path, tmp_path: Path) -> None:
+    trainer = knowing(corpus, tmp_path, self_critical=1.0)
+    found = trainer.loss(next(trainer.batches(0, 0)))
+    assert found["reward"] > 0
+    assert torch.equal(found["loss"], found["self_critical"])
+    found["loss"].backward()
+    for name, parameter in trainer.model.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.isfinite().all()), name
+    assert bool(trainer.model.encoder.network.weight_hh_l0.grad.any())
+    assert trainer.model.decoder.training  # drawing does not leave it evaluating
+
+
+def test_self_critical_steps_raise_the_reward(corpus: Path, tmp_path: Path) -> None:
+    trainer = knowing(corpus, tmp_path, self_critical=1.0, samples=20, learning_rate=2e-3)
+    batches, rewards = list(trainer.batches(0, 0)), []
+    for step in range(60):
+        rewards.append(float(trainer.step(batches[step % len(batches)])["reward"]))
+        trainer.progress.position.total_steps += 1
+    assert sum(rewards[-12:]) > 1.2 * sum(rewards[:12]) > 0
 
 
 def test_bfloat16_trains(corpus: Path, tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from captioner import boxes, datasets, losses
 from captioner import checkpoint as checkpoints
@@ -32,11 +31,11 @@ from captioner.nn.attention import Memory
 from captioner.nn.encoders import load_pretrained, normalise
 from captioner.nn.model import CaptionModel, build_model
 from captioner.prediction import Captioner
-from captioner.search import search
-from captioner.text import BOS, EOS, Vocabulary
+from captioner.text import EOS, Vocabulary
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
 from captioner.training.loop import Callback, Trainer
 from captioner.training.run import STATE_FILE, claim, run
+from captioner.training.self_critical import self_critical
 
 _LOG = logging.getLogger(__name__)
 
@@ -104,34 +103,23 @@ class CaptionTrainer(Trainer):
 
     def _self_critical(self, batch: Batch, memory: Memory) -> dict[str, Tensor]:
         """The self-critical loss of captions drawn for a batch, and their mean reward."""
-        decoder, count, position = self.model.decoder, self.phase.samples, self.progress.position
         options = SearchOptions(
             sample=True,
             top_p=1.0,
-            n_best=count,
+            n_best=self.phase.samples,
             max_length=20,
             alternatives=0,
             seed=self.recipe.seed,
         )
+
+        def judge(drawn: Sequence[Sequence[int]], owners: Sequence[int]) -> np.ndarray:
+            said = [self._words(tokens) for tokens in drawn]
+            return self._rewards.score(said, [photos[owner] for owner in owners])
+
+        photos = batch.numbers.tolist()
         # A number of its own for each photo of each step: the draws of a resumed run are the same.
-        first = position.total_steps * self.reader.batch_size
-        decoder.eval()
-        found = search(decoder, memory, options, indices=range(first, first + len(memory)))
-        decoder.train()
-        drawn = [[*sentence.tokens, EOS] for sentences in found for sentence in sentences]
-        owners = torch.arange(len(memory)).repeat_interleave(count)
-        # The end counts as a word: n-grams alone would not miss it, and captions would break off.
-        said = [self._words(tokens) for tokens in drawn]
-        rewards = torch.from_numpy(self._rewards.score(said, batch.numbers.cpu()[owners].tolist()))
-        advantages = losses.leave_one_out(rewards.float().view(-1, count)).flatten()
-        targets = pad_sequence([torch.tensor(sentence) for sentence in drawn], batch_first=True)
-        inputs = torch.cat([torch.full_like(targets[:, :1], BOS), targets[:, :-1]], 1)
-        lengths = torch.tensor([len(sentence) for sentence in drawn])
-        unrolled = decoder(inputs.to(self.device), lengths, memory, owners.to(self.device))
-        loss = losses.self_critical(
-            unrolled.logits, targets.to(self.device), advantages.to(self.device)
-        )
-        return {"self_critical": loss, "reward": rewards.mean()}
+        first = self.progress.position.total_steps * self.reader.batch_size
+        return self_critical(self.model.decoder, memory, judge, options, first=first)
 
     @cached_property
     def _rewards(self) -> CiderScorer:

@@ -118,7 +118,7 @@ class Trainer:
             for matrix in (False, True)
             if (part := [p for p in parameters if (p.dim() > 1) == matrix])
         ]
-        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-8)
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-8, fused=True)
         half = self.precision == torch.float16
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
 

@@ -23,13 +23,15 @@ from captioner.config import SearchOptions, TranslationPhaseConfig, TranslationR
 from captioner.errors import ConfigError, MetricError
 from captioner.languages import Direction, Languages
 from captioner.metrics import Score
-from captioner.nn.decoder import Unrolled
+from captioner.nn.attention import Memory
 from captioner.nn.model import TranslationModel, build_translation_model
 from captioner.pairs import Pair, PairBatch, PairReader, drawn_count, read_pairs
+from captioner.search import Start
 from captioner.subwords import Subwords
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
 from captioner.training.loop import Trainer
 from captioner.training.run import STATE_FILE, claim, run
+from captioner.training.self_critical import self_critical
 from captioner.translation import Translator
 
 
@@ -45,22 +47,51 @@ class TranslationTrainer(Trainer):
         return self.reader.read(epoch, first_step)
 
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
-        """Cross-entropy; with R-Drop that of two passes, and how far these are apart."""
-        weight = cast(TranslationPhaseConfig, self.phase).r_drop
-        passes = [self._unrolled(batch) for _ in range(2 if weight else 1)]
-        smoothing = self.recipe.training.label_smoothing
-        each = [losses.cross_entropy(p.logits, batch.targets, smoothing) for p in passes]
-        found = {"cross_entropy": torch.stack(each).mean()}
-        if not weight:
-            return {"loss": found["cross_entropy"], **found}
-        found["r_drop"] = losses.r_drop(*(p.logits for p in passes))
-        return {"loss": found["cross_entropy"] + weight * found["r_drop"], **found}
+        """Cross-entropy, and what the phase adds to it.
 
-    def _unrolled(self, batch: PairBatch) -> Unrolled:
-        unrolled: Unrolled = self.model(
-            batch.sources, batch.source_lengths, batch.inputs, batch.lengths
+        With R-Drop it is that of two passes, and how far these are apart comes on top; the
+        self-critical loss takes the place of a share of it.
+        """
+        phase = cast(TranslationPhaseConfig, self.phase)
+        smoothing, logits = self.recipe.training.label_smoothing, []
+        for _ in range(2 if phase.r_drop else 1):
+            memory = self.model.encoder(batch.sources, batch.source_lengths)
+            logits.append(self.model.decoder(batch.inputs, batch.lengths, memory).logits)
+        each = [losses.cross_entropy(one, batch.targets, smoothing) for one in logits]
+        found = {"cross_entropy": torch.stack(each).mean()}
+        total = (1 - phase.self_critical) * found["cross_entropy"]
+        if phase.r_drop:
+            found["r_drop"] = losses.r_drop(*logits)
+            total = total + phase.r_drop * found["r_drop"]
+        if phase.self_critical:
+            found |= self._self_critical(batch, memory)
+            total = total + phase.self_critical * found["self_critical"]
+        return {"loss": total, **found}
+
+    def _self_critical(self, batch: PairBatch, memory: Memory) -> dict[str, Tensor]:
+        """The self-critical loss of translations drawn for a batch, and their mean reward."""
+        phase = cast(TranslationPhaseConfig, self.phase)
+        options = SearchOptions(
+            sample=True,
+            top_p=1.0,
+            temperature=phase.temperature,
+            n_best=phase.samples,
+            max_length=int(batch.lengths.max()) + 10,
+            alternatives=0,
+            seed=self.recipe.seed,
         )
-        return unrolled
+        wanted = [
+            target[:length]
+            for target, length in zip(batch.targets.tolist(), batch.lengths.tolist(), strict=True)
+        ]
+
+        def judge(drawn: Sequence[Sequence[int]], owners: Sequence[int]) -> np.ndarray:
+            return metrics.gleu(drawn, [wanted[owner] for owner in owners])
+
+        # A number of its own for each pair of each step: the draws of a resumed run are the same.
+        first = self.progress.position.total_steps * self.recipe.training.batch_tokens
+        start = Start(batch.inputs[:, 0].tolist(), self.checkpoint.subwords.starts)
+        return self_critical(self.model.decoder, memory, judge, options, first=first, start=start)
 
     @cached_property
     def data_digest(self) -> str:
