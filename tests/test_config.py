@@ -27,7 +27,7 @@ from captioner.errors import ConfigError
 from captioner.nn import encoders
 from captioner.nn.attention import SCORE_BUILDERS
 
-TRANSLATORS = ("korean", "length", "translate")
+TRANSLATORS = ("korean", "length", "translate", "translate-critical", "translate-on")
 RECIPES = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
 SETTINGS = [
     entry

@@ -33,6 +33,7 @@ FLOORS = (
     ("training.state",),
     ("training.callbacks",),
     ("training.run",),
+    ("training.self_critical",),
     ("training.captioning", "training.translation"),
     ("training",),
     ("studies",),
