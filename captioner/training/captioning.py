@@ -103,23 +103,22 @@ class CaptionTrainer(Trainer):
 
     def _self_critical(self, batch: Batch, memory: Memory) -> dict[str, Tensor]:
         """The self-critical loss of captions drawn for a batch, and their mean reward."""
-        options = SearchOptions(
-            sample=True,
-            top_p=1.0,
-            n_best=self.phase.samples,
-            max_length=20,
-            alternatives=0,
-            seed=self.recipe.seed,
-        )
+        photos = batch.numbers.tolist()
 
         def judge(drawn: Sequence[Sequence[int]], owners: Sequence[int]) -> np.ndarray:
             said = [self._words(tokens) for tokens in drawn]
             return self._rewards.score(said, [photos[owner] for owner in owners])
 
-        photos = batch.numbers.tolist()
-        # A number of its own for each photo of each step: the draws of a resumed run are the same.
-        first = self.progress.position.total_steps * self.reader.batch_size
-        return self_critical(self.model.decoder, memory, judge, options, first=first)
+        return self_critical(
+            self.model.decoder,
+            memory,
+            judge,
+            samples=self.phase.samples,
+            max_length=20,
+            seed=self.recipe.seed,
+            # A number of its own for each photo of each step: a resumed run draws the same.
+            first=self.progress.position.total_steps * self.reader.batch_size,
+        )
 
     @cached_property
     def _rewards(self) -> CiderScorer:

@@ -26,9 +26,12 @@ def self_critical(
     decoder: Decoder,
     memory: Memory,
     judge: Judge,
-    options: SearchOptions,
     *,
+    samples: int,
+    max_length: int,
+    seed: int,
     first: int,
+    temperature: float = 1.0,
     start: Start = Start(),  # noqa: B008  (frozen)
 ) -> dict[str, Tensor]:
     """The self-critical loss of sentences drawn about a batch, and their mean reward.
@@ -39,17 +42,30 @@ def self_critical(
         judge: rewards (K,) of K drawn sentences, each up to its end token, which counts as a word
             (n-grams alone would not miss it, and sentences would break off); its second argument
             says which memory each is about.
-        options: how they are drawn: `n_best` of each memory.
-        first: number of the batch's first memory, with which its draws are seeded.
+        samples: sentences drawn of each memory, at least 2.
+        max_length: of a sentence, in words.
+        seed: of the draws, together with the memory's number.
+        first: number of the batch's first memory.
+        temperature: of the draws; other than 1, they are rewarded as if the model had drawn them
+            itself, which is a small bias for much less noise.
         start: what stands before the first word.
     """
+    options = SearchOptions(
+        sample=True,
+        top_p=1.0,
+        temperature=temperature,
+        n_best=samples,
+        max_length=max_length,
+        alternatives=0,
+        seed=seed,
+    )
     decoder.eval()
     found = search(decoder, memory, options, indices=range(first, first + len(memory)), start=start)
     decoder.train()
     drawn = [[*sentence.tokens, EOS] for sentences in found for sentence in sentences]
-    owners = torch.arange(len(memory)).repeat_interleave(options.n_best)
+    owners = torch.arange(len(memory)).repeat_interleave(samples)
     rewards = torch.from_numpy(judge(drawn, owners.tolist()))
-    advantages = losses.leave_one_out(rewards.float().view(-1, options.n_best)).flatten()
+    advantages = losses.leave_one_out(rewards.float().view(-1, samples)).flatten()
     device = memory.values.device
     owners = owners.to(device)
     targets = pad_sequence([torch.tensor(one) for one in drawn], batch_first=True).to(device)

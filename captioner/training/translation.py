@@ -71,15 +71,6 @@ class TranslationTrainer(Trainer):
     def _self_critical(self, batch: PairBatch, memory: Memory) -> dict[str, Tensor]:
         """The self-critical loss of translations drawn for a batch, and their mean reward."""
         phase = cast(TranslationPhaseConfig, self.phase)
-        options = SearchOptions(
-            sample=True,
-            top_p=1.0,
-            temperature=phase.temperature,
-            n_best=phase.samples,
-            max_length=int(batch.lengths.max()) + 10,
-            alternatives=0,
-            seed=self.recipe.seed,
-        )
         wanted = [
             target[:length]
             for target, length in zip(batch.targets.tolist(), batch.lengths.tolist(), strict=True)
@@ -88,10 +79,18 @@ class TranslationTrainer(Trainer):
         def judge(drawn: Sequence[Sequence[int]], owners: Sequence[int]) -> np.ndarray:
             return metrics.gleu(drawn, [wanted[owner] for owner in owners])
 
-        # A number of its own for each pair of each step: the draws of a resumed run are the same.
-        first = self.progress.position.total_steps * self.recipe.training.batch_tokens
-        start = Start(batch.inputs[:, 0].tolist(), self.checkpoint.subwords.starts)
-        return self_critical(self.model.decoder, memory, judge, options, first=first, start=start)
+        return self_critical(
+            self.model.decoder,
+            memory,
+            judge,
+            samples=phase.samples,
+            max_length=int(batch.lengths.max()) + 10,
+            seed=self.recipe.seed,
+            # A number of its own for each pair of each step: a resumed run draws the same.
+            first=self.progress.position.total_steps * self.recipe.training.batch_tokens,
+            temperature=phase.temperature,
+            start=Start(batch.inputs[:, 0].tolist(), self.checkpoint.subwords.starts),
+        )
 
     @cached_property
     def data_digest(self) -> str:
