@@ -52,6 +52,7 @@ class Checkpoint:
     preprocess: Preprocess
     search: SearchOptions = field(default_factory=SearchOptions)  # decoding chosen on validation
     provenance: Mapping[str, Any] = field(default_factory=dict)  # data, licence, recipe, scores
+    kinds: tuple[str, ...] = ()  # everyday words of the encoder's classes, in their order
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ def _own_header(checkpoint: Checkpoint | TranslationCheckpoint) -> dict[str, Any
         "task": CAPTION,
         "vocabulary": list(checkpoint.vocabulary.words),
         "preprocess": checkpoint.preprocess.to_dict(),
+        **({"kinds": list(checkpoint.kinds)} if checkpoint.kinds else {}),
     }
 
 
@@ -211,6 +213,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
             preprocess=Preprocess.from_dict(header["preprocess"]),
             search=config.from_dict(SearchOptions, header["search"]),
             provenance=header["provenance"],
+            kinds=_kinds(header.get("kinds", []), settings.encoder.classes),
         )
 
 
@@ -255,6 +258,14 @@ def _vocabulary(words: Any) -> Vocabulary:
     if tuple(words[: len(SPECIALS)]) != SPECIALS:
         raise CheckpointError(f"the vocabulary does not start with {', '.join(SPECIALS)}")
     return Vocabulary(words[len(SPECIALS) :])
+
+
+def _kinds(words: Any, classes: int) -> tuple[str, ...]:
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise CheckpointError("the kinds are no list of words")
+    if words and len(words) != classes:
+        raise CheckpointError(f"{len(words)} kinds for a classifier of {classes} classes")
+    return tuple(words)
 
 
 def _fill(model: nn.Module, tensors: dict[str, Tensor]) -> None:

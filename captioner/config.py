@@ -22,6 +22,7 @@ BACKBONES = (
     "mobilenet_v2",
     "mobilenet_v3_large",
     "efficientnet_b0",
+    "efficientnet_lite2",
     "resnet18",
     "resnet50",
     "resnet101",
@@ -69,10 +70,22 @@ class EncoderConfig:
         "read the fourth stage as well: its grid of stride 16 beside the last stage's, enlarged "
         "(a feature pyramid, Lin et al. 2017)",
     )
+    classes: int = setting(
+        0,
+        "kinds of things that a classifier over the CNN's last stage tells apart; 0: no classifier "
+        "(training with a [teacher] adds its own)",
+    )
 
     def __post_init__(self) -> None:
         _positive(self, "image_size", "feature_size")
         _share(self, "dropout")
+        if self.classes < 0:
+            raise ConfigError(f"encoder.classes is {self.classes}; expected 0 or more")
+        if self.classes and self.stages != 5:
+            raise ConfigError(
+                f"encoder.classes {self.classes} are told apart over the fifth stage, but "
+                f"encoder.stages is {self.stages}; set stages = 5, or classes = 0"
+            )
         if self.lateral and (self.stages, self.stride) != (5, 16):
             raise ConfigError(
                 "encoder.lateral puts the fourth stage beside the fifth on a grid of stride 16, "
@@ -449,6 +462,11 @@ class PhaseConfig:
     samples: int = setting(
         5, "self-critical: captions drawn for every photo, each judged by the mean of the others"
     )
+    distillation: float = setting(
+        0.0,
+        "weight of the loss that keeps the CNN's classifier true while the CNN learns: its "
+        "divergence from the [teacher]'s answers to the same pictures (Hinton et al. 2015)",
+    )
     warmup: float = setting(0.02, "share of the phase in which the learning rate climbs")
     schedule: str = setting(
         "cosine", "learning rate after the warm-up", choices=("cosine", "constant")
@@ -473,6 +491,15 @@ class PhaseConfig:
                 "above 0 and at most 1"
             )
         _siblings(self)
+        if not 0 <= self.distillation < math.inf:
+            raise ConfigError(
+                f"phase {self.name!r}: distillation is {self.distillation}; expected 0 or more"
+            )
+        if self.cache_features and self.distillation:
+            raise ConfigError(
+                f"phase {self.name!r}: a teacher answers to pictures, which cached features no "
+                "longer are; set distillation = 0 or cache_features = false"
+            )
         if self.cache_features and self.fine_tune_from:
             raise ConfigError(
                 f"phase {self.name!r}: cache_features needs a frozen CNN, but fine_tune_from is "
@@ -505,6 +532,12 @@ class TrainingConfig:
         "auto: float16 with loss scaling on CUDA, float32 on a CPU; bfloat16: autocast on either",
         choices=("auto", "float32", "bfloat16"),
     )
+    encoder_precision: str = setting(
+        "same",
+        "float32 keeps the CNN at it while the rest computes in less: a CPU's bfloat16 is slower "
+        "for large depthwise kernels, as EfficientNet's",
+        choices=("same", "float32"),
+    )
     patience: int = setting(0, "epochs without a better validation CIDEr that end a phase; 0 never")
     workers: int = setting(2, "threads that read photos")
     save_steps: int = setting(200, "steps between two saves of the resume state; 0 only at epochs")
@@ -520,6 +553,38 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class TeacherConfig:
+    """The untouched network whose knowledge of things a phase's `distillation` keeps."""
+
+    features: str = setting(
+        "", "its CNN, of the same kind as the encoder's: imagenet, or a safetensors file"
+    )
+    classifier: str = setting(
+        "",
+        "its last layer, over the mean of the CNN's last grid: a safetensors file with "
+        "classifier.weight and classifier.bias; left out where features is imagenet",
+    )
+    words: str = setting(
+        "",
+        "JSON list with an everyday word for each class, which joins the vocabulary and the "
+        "checkpoint: plain words, or objects with `word`",
+    )
+
+    def __post_init__(self) -> None:
+        if bool(self.features) != bool(self.words):
+            raise ConfigError(
+                f"teacher.features is {self.features!r} and teacher.words {self.words!r}; a "
+                "teacher needs both: its CNN and the words for its classes"
+            )
+        if bool(self.classifier) != (self.features not in ("", "imagenet")):
+            raise ConfigError(
+                f"teacher.features is {self.features!r} and teacher.classifier "
+                f"{self.classifier!r}; a CNN from a file needs its classifier's file, and "
+                "imagenet brings its own"
+            )
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that `captioner train` needs: one TOML file."""
 
@@ -530,6 +595,7 @@ class Recipe:
     seed: int = setting(1, "seed of the initial weights, the order of the photos and dropout")
     data: DataConfig = setting(DataConfig, "training and validation photos")
     model: ModelConfig = setting(ModelConfig, "the model; taken from `init` where that is given")
+    teacher: TeacherConfig = setting(TeacherConfig, "the network that a phase's distillation asks")
     training: TrainingConfig = setting(TrainingConfig, "what all phases share")
     search: SearchOptions = setting(
         lambda: SearchOptions(beam_size=3, alternatives=0), "decoding of the validation photos"
@@ -543,6 +609,13 @@ class Recipe:
             raise ConfigError(f"seed is {self.seed}; expected 0 or more")
         if not self.phases:
             raise ConfigError("the recipe has no [[phases]]; write at least one")
+        for phase in self.phases:
+            if phase.distillation and not self.teacher.features:
+                raise ConfigError(
+                    f"phase {phase.name!r}: distillation is {phase.distillation}, but the recipe "
+                    "names no [teacher]; write its features, classifier and words, or set "
+                    "distillation = 0"
+                )
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,17 @@ def r_drop(first: PackedSequence, second: PackedSequence) -> Tensor:
     return ((one.exp() - other.exp()) * (one - other)).sum(-1).mean() / 2
 
 
+def distillation(answers: Tensor, wanted: Tensor) -> Tensor:
+    """Σ_c q_c (log q_c − log p_c), mean over photos: Hinton et al. 2015, §2, at temperature 1.
+
+    Args:
+        answers: logits of the network that learns, (B, C), whose softmax is p.
+        wanted: logits of its teacher, (B, C), whose softmax is q.
+    """
+    log_p, log_q = answers.float().log_softmax(-1), wanted.float().log_softmax(-1)
+    return (log_q.exp() * (log_q - log_p)).sum(-1).mean()
+
+
 def pack_like(packed: PackedSequence, padded: Tensor) -> Tensor:
     """The entries of `padded` (K, T) in the order of `packed`'s, (M,)."""
     order = packed.sorted_indices

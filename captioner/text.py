@@ -91,7 +91,11 @@ class Vocabulary:
 
     def extended(self, captions: Iterable[str], min_count: int = 1) -> Vocabulary:
         """This vocabulary with the captions' new words behind its own, whose numbers stay."""
-        new = (word for word in Vocabulary.build(captions, min_count).ordinary if word not in self)
+        return self.joined(Vocabulary.build(captions, min_count).ordinary)
+
+    def joined(self, words: Iterable[str]) -> Vocabulary:
+        """This vocabulary with the words that it lacks behind its own, in their order."""
+        new = [word for word in dict.fromkeys(words) if word not in self]
         return Vocabulary((*self.ordinary, *new))
 
     @property

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchvision
@@ -22,6 +23,7 @@ from torch.nn import functional as F
 
 from captioner.errors import CheckpointError
 from captioner.nn.attention import Memory
+from captioner.nn.efficientnet_lite import efficientnet_lite2
 
 
 @dataclass(frozen=True)
@@ -32,16 +34,18 @@ class Backbone:
     earlier_channels: int  # features of the stage before it
     stages: tuple[int, int, int, int, int]  # first child of each stage in `features`
     prefix: str = "features."  # of the parameters' names in torchvision's model
+    classifier: str = "classifier.1"  # the last layer, where it is the only one over the mean
 
 
 BACKBONES = {
     "mobilenet_v2": Backbone(1280, 96, (0, 2, 4, 7, 14)),
-    "mobilenet_v3_large": Backbone(960, 112, (0, 2, 4, 7, 13)),
+    "mobilenet_v3_large": Backbone(960, 112, (0, 2, 4, 7, 13), classifier=""),
     "efficientnet_b0": Backbone(1280, 112, (0, 2, 3, 4, 6)),
-    "resnet18": Backbone(512, 256, (0, 3, 5, 6, 7), prefix=""),
-    "resnet50": Backbone(2048, 1024, (0, 3, 5, 6, 7), prefix=""),
-    "resnet101": Backbone(2048, 1024, (0, 3, 5, 6, 7), prefix=""),
-    "vgg16": Backbone(512, 512, (0, 5, 10, 17, 24)),
+    "efficientnet_lite2": Backbone(1280, 120, (0, 2, 3, 4, 6)),
+    "resnet18": Backbone(512, 256, (0, 3, 5, 6, 7), prefix="", classifier="fc"),
+    "resnet50": Backbone(2048, 1024, (0, 3, 5, 6, 7), prefix="", classifier="fc"),
+    "resnet101": Backbone(2048, 1024, (0, 3, 5, 6, 7), prefix="", classifier="fc"),
+    "vgg16": Backbone(512, 512, (0, 5, 10, 17, 24), classifier=""),
 }
 
 _MAX_POOL_LAST = ("vgg16",)  # stages end, not begin, with the halving
@@ -55,7 +59,7 @@ def build_features(name: str, stride: int, stages: int = 5) -> nn.Sequential:
     (Yu & Koltun 2016), which computes the stride-32 features at four times as many places, each
     still seeing as much around it as at stride 32.
     """
-    model = torchvision.models.get_model(name, weights=None)
+    model = _network(name)
     if hasattr(model, "features"):
         features = model.features
     else:  # a ResNet keeps its parts as attributes
@@ -69,6 +73,12 @@ def build_features(name: str, stride: int, stages: int = 5) -> nn.Sequential:
             return features[:-1]
         _dilate(features[BACKBONES[name].stages[-1] :])
     return features
+
+
+def _network(name: str) -> Any:  # a module with parts that torch's types do not know
+    if name == "efficientnet_lite2":
+        return efficientnet_lite2()
+    return torchvision.models.get_model(name, weights=None)
 
 
 def _dilate(stage: nn.Module) -> None:
@@ -115,6 +125,11 @@ def load_pretrained(features: nn.Sequential, name: str, weights: str) -> None:
 
 
 def _imagenet(name: str) -> dict[str, Tensor]:
+    if name == "efficientnet_lite2":
+        raise CheckpointError(
+            "torchvision has no ImageNet weights for efficientnet_lite2; give a local file: "
+            "--model.encoder.weights FILE.safetensors"
+        )
     best = torchvision.models.get_model_weights(name).DEFAULT
     try:
         # The file is a pickle: nothing but tensors may come out of it.
@@ -160,6 +175,7 @@ class ImageEncoder(nn.Module):
         dropout: float = 0.0,
         stages: int = 5,
         lateral: bool = False,
+        classes: int = 0,
     ) -> None:
         super().__init__()
         backbone = BACKBONES[name]
@@ -172,6 +188,7 @@ class ImageEncoder(nn.Module):
         )
         self.normalise = nn.LayerNorm(feature_size)
         self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(channels, classes) if classes else None
         self.freeze_batch_norm = True
 
     def fine_tune(self, from_stage: int, freeze_batch_norm: bool = True) -> None:
@@ -219,6 +236,16 @@ class ImageEncoder(nn.Module):
             places = enlarged.permute(0, 2, 3, 1) + self.lateral(fine)  # (B, 2h, 2w, D)
         values = self.dropout(self.normalise(places.flatten(1, 2)).relu())  # (B, N, D)
         return Memory(values, grid=(places.shape[1], places.shape[2]))
+
+    def recognise(self, grid: Tensor) -> Tensor:
+        """Logits (B, classes) of the kinds of things on feature maps (B, h, w, C).
+
+        The classifier reads the mean of the last stage's cells, as the CNN's own did on ImageNet.
+        """
+        assert self.classifier is not None
+        coarse = grid[..., : self.classifier.in_features]
+        each: Tensor = self.classifier(coarse.to(self.classifier.weight.dtype).mean((1, 2)))
+        return each
 
     def forward(self, photos: Tensor) -> Memory:
         """The memory of normalised photos (B, 3, S, S)."""

@@ -79,6 +79,7 @@ def build_model(config: ModelConfig, vocabulary_size: int) -> CaptionModel:
             encoder.dropout,
             encoder.stages,
             encoder.lateral,
+            encoder.classes,
         ),
         _decoder(config.decoder, config.attention, encoder.feature_size, vocabulary_size),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import dataclasses
 import hashlib
 import json
@@ -30,8 +32,9 @@ from captioner.metrics import CiderScorer, Score
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import load_pretrained, normalise
 from captioner.nn.model import CaptionModel, build_model
+from captioner.nn.recognition import Recogniser, load_recogniser, read_kinds
 from captioner.prediction import Captioner
-from captioner.text import EOS, Vocabulary
+from captioner.text import EOS, Vocabulary, tokenise
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
 from captioner.training.loop import Callback, Trainer
 from captioner.training.run import STATE_FILE, claim, run
@@ -47,6 +50,7 @@ class CaptionTrainer(Trainer):
     checkpoint: Checkpoint
     reader: BatchReader
     grids: NDArray[np.float16] | None = None  # of a frozen CNN, where a phase caches them
+    teacher: Recogniser | None = None  # whom a phase's distillation asks
 
     def enter(self, phase: PhaseConfig) -> None:
         """Readies model, optimiser and reader for a phase."""
@@ -78,7 +82,9 @@ class CaptionTrainer(Trainer):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy, and what the recipe and the phase add to it."""
         settings, phase = self.recipe.training, self.phase
-        memory = self._memory(batch)
+        photos = self._normalised(batch)
+        grid = batch.photos if photos is None else self._grid(photos)
+        memory = self.model.encoder.read(grid)
         unrolled = self.model.decoder(batch.inputs, batch.lengths, memory, batch.owners)
         found = {
             "cross_entropy": losses.cross_entropy(
@@ -96,6 +102,15 @@ class CaptionTrainer(Trainer):
                 unrolled.weights, batch.mentions, batch.regions, phase.supervised_mass
             )
             total = total + phase.attention_supervision * found["supervised_attention"]
+        if phase.distillation:
+            assert self.teacher is not None  # the recipe saw to both
+            assert photos is not None
+            with torch.autocast(self.device.type, enabled=False):
+                wanted = self.teacher(photos)
+                found["distillation"] = losses.distillation(
+                    self.model.encoder.recognise(grid), wanted
+                )
+            total = total + phase.distillation * found["distillation"]
         if phase.self_critical:
             found |= self._self_critical(batch, memory)
             total = total + phase.self_critical * found["self_critical"]
@@ -127,12 +142,17 @@ class CaptionTrainer(Trainer):
             [[self._words([*tokens, EOS]) for tokens in own] for own in self.reader.sentences]
         )
 
-    def _memory(self, batch: Batch) -> Memory:
-        encoder = self.model.encoder
+    def _grid(self, photos: Tensor) -> Tensor:
+        lower = self.recipe.training.encoder_precision == "same"
+        with contextlib.nullcontext() if lower else torch.autocast(self.device.type, enabled=False):
+            return self.model.encoder.grid(photos)
+
+    def _normalised(self, batch: Batch) -> Tensor | None:
+        """The batch's pictures as the CNN takes them, or None where it holds cached grids."""
         if batch.photos.dtype != torch.uint8:
-            return encoder.read(batch.photos)
+            return None
         preprocess = self.checkpoint.preprocess
-        return encoder(normalise(batch.photos, preprocess.mean, preprocess.std))
+        return normalise(batch.photos, preprocess.mean, preprocess.std)
 
     def _words(self, tokens: Sequence[int]) -> list[str]:
         return self.checkpoint.vocabulary.decode(tokens)
@@ -234,11 +254,13 @@ def read_splits(data: DataConfig, seed: int) -> tuple[list[Photo], list[Photo]]:
             "the recipe names no training data; write [[data.train]] with captions and images, or "
             "--data.train.0.captions FILE --data.train.0.images FOLDER"
         )
-    training = [photo for source in data.train for photo in datasets.read(source)]
+    training = datasets.merged(photo for source in data.train for photo in datasets.read(source))
     if not data.validation:
         training, validation = datasets.split_off(training, data.validation_share, seed)
     else:
-        validation = [photo for source in data.validation for photo in datasets.read(source)]
+        validation = datasets.merged(
+            photo for source in data.validation for photo in datasets.read(source)
+        )
     if len(validation) > data.validation_photos:
         chosen = np.random.default_rng(seed).permutation(len(validation))[: data.validation_photos]
         validation = [validation[number] for number in sorted(chosen.tolist())]
@@ -267,13 +289,37 @@ def _read_boxes(recipe: Recipe) -> dict[str, boxes.Things]:
     return {name: things for path in paths for name, things in boxes.read(path).items()}
 
 
-def start_checkpoint(recipe: Recipe, training: Sequence[Photo]) -> Checkpoint:
-    """What training starts from: a new model, or `recipe.init` with its vocabulary extended."""
+def start_checkpoint(
+    recipe: Recipe, training: Sequence[Photo], teacher: Recogniser | None = None
+) -> Checkpoint:
+    """What training starts from: a new model, or `recipe.init` with its vocabulary extended.
+
+    A teacher's classifier becomes the encoder's own, if that has none yet, and the words for its
+    classes join the vocabulary.
+    """
+    checkpoint = _begun(recipe, training)
+    if teacher is None:
+        return checkpoint
+    model, classifier = checkpoint.model, teacher.classifier
+    kinds = read_kinds(recipe.teacher.words, classifier.out_features)
+    vocabulary = checkpoint.vocabulary.joined(word for kind in kinds for word in tokenise(kind))
+    model.extend_vocabulary(len(vocabulary))
+    settings = checkpoint.config
+    if not settings.encoder.classes:
+        model.encoder.classifier = copy.deepcopy(classifier).requires_grad_(True)
+        encoder = dataclasses.replace(settings.encoder, classes=classifier.out_features)
+        settings = dataclasses.replace(settings, encoder=encoder)
+    return dataclasses.replace(
+        checkpoint, config=settings, vocabulary=vocabulary, kinds=checkpoint.kinds or kinds
+    )
+
+
+def _begun(recipe: Recipe, training: Sequence[Photo]) -> Checkpoint:
     captions = [caption for photo in training for caption in photo.captions]
     # Validation reports no alternatives, which cost time; who uses the model wants them.
     search = dataclasses.replace(recipe.search, alternatives=SearchOptions().alternatives)
     if recipe.init:
-        path = checkpoints.default_path() if recipe.init == "shipped" else Path(recipe.init)
+        path = _init_path(recipe)
         old = checkpoints.load(path)
         vocabulary = old.vocabulary.extended(captions, recipe.data.min_count)
         old.model.extend_vocabulary(len(vocabulary))
@@ -327,7 +373,8 @@ def train(
     visible = sys.stderr.isatty() if show is None else show
     training, validation = read_splits(recipe.data, recipe.seed)
     torch.manual_seed(recipe.seed)
-    checkpoint = start_checkpoint(recipe, training)
+    teacher = _teacher(recipe)
+    checkpoint = start_checkpoint(recipe, training, teacher)
     checkpoint.model.to(device).encoder.features.to(memory_format=torch.channels_last)
     cells = checkpoint.preprocess.size // checkpoint.config.encoder.stride  # along a side
     reader = BatchReader(
@@ -349,4 +396,20 @@ def train(
         Save(folder / STATE_FILE),
         interrupt,
     ]
-    return run(CaptionTrainer(recipe, checkpoint, reader, callbacks), interrupt, resume)
+    trainer = CaptionTrainer(recipe, checkpoint, reader, callbacks)
+    trainer.teacher = None if teacher is None else teacher.to(device)
+    return run(trainer, interrupt, resume)
+
+
+def _teacher(recipe: Recipe) -> Recogniser | None:
+    """The recipe's teacher; it has the encoder's architecture, whichever that is."""
+    if not recipe.teacher.features:
+        return None
+    name = recipe.model.encoder.name
+    if recipe.init:
+        name = checkpoints.load(_init_path(recipe)).config.encoder.name
+    return load_recogniser(name, recipe.teacher)
+
+
+def _init_path(recipe: Recipe) -> Path:
+    return checkpoints.default_path() if recipe.init == "shipped" else Path(recipe.init)
