@@ -16,7 +16,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -127,20 +127,6 @@ def read_flickr8k(
     """
     path = Path(tokens)
     return _flickr8k(path, _text(path), Path(images), Path(split_file) if split_file else None)
-
-
-def merged(photos: Iterable[Photo]) -> list[Photo]:
-    """The photos, each file once, in the order of their first mention, with all their captions.
-
-    Two sources may caption the same folder; a photo that both name is read once a step.
-    """
-    found: dict[Path, Photo] = {}
-    for photo in photos:
-        earlier = found.get(photo.path)
-        if earlier is not None:
-            photo = replace(earlier, captions=(*earlier.captions, *photo.captions))
-        found[photo.path] = photo
-    return list(found.values())
 
 
 def split_off(

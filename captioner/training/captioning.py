@@ -254,13 +254,11 @@ def read_splits(data: DataConfig, seed: int) -> tuple[list[Photo], list[Photo]]:
             "the recipe names no training data; write [[data.train]] with captions and images, or "
             "--data.train.0.captions FILE --data.train.0.images FOLDER"
         )
-    training = datasets.merged(photo for source in data.train for photo in datasets.read(source))
+    training = [photo for source in data.train for photo in datasets.read(source)]
     if not data.validation:
         training, validation = datasets.split_off(training, data.validation_share, seed)
     else:
-        validation = datasets.merged(
-            photo for source in data.validation for photo in datasets.read(source)
-        )
+        validation = [photo for source in data.validation for photo in datasets.read(source)]
     if len(validation) > data.validation_photos:
         chosen = np.random.default_rng(seed).permutation(len(validation))[: data.validation_photos]
         validation = [validation[number] for number in sorted(chosen.tolist())]
