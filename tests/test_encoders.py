@@ -1,4 +1,4 @@
-"""Seven CNNs, each cut into five stages, at two strides, folded, frozen and filled."""
+"""Eight CNNs, each cut into five stages, at two strides, folded, frozen and filled."""
 
 from __future__ import annotations
 
@@ -617,9 +617,27 @@ def test_a_file_that_torchvision_fetched_earlier_cannot_execute(
         assert_filled(features, "mobilenet_v2")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "efficientnet_lite2"])
 def test_torchvision_offers_imagenet_weights(name: str) -> None:
     assert torchvision.models.get_model_weights(name).DEFAULT.url.startswith("https://")
+
+
+def test_torchvision_has_no_efficientnet_lite() -> None:
+    with pytest.raises(CheckpointError, match="no ImageNet weights for efficientnet_lite2; give"):
+        load_pretrained(build_features("efficientnet_lite2", 32), "efficientnet_lite2", "imagenet")
+
+
+@pytest.mark.parametrize("lateral", [False, True])
+def test_a_classifier_reads_the_mean_of_the_last_stage(lateral: bool) -> None:
+    features = features_of("efficientnet_b0", 32)
+    encoder = ImageEncoder(features, "efficientnet_b0", 23, lateral=lateral, classes=7).eval()
+    assert encoder.classifier is not None
+    with torch.no_grad():
+        logits = encoder.recognise(encoder.grid(PHOTOS))
+        expected = encoder.classifier(features(PHOTOS).mean((2, 3)))
+    torch.testing.assert_close(logits, expected)
+    assert logits.shape == (2, 7)
+    assert ImageEncoder(features, "efficientnet_b0", 23).classifier is None
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

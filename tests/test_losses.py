@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from captioner.losses import (
     cross_entropy,
+    distillation,
     doubly_stochastic,
     leave_one_out,
     pack_like,
@@ -386,3 +387,30 @@ def test_without_mentions_nothing_is_taught() -> None:
     none.backward()
     assert weights.grad is not None
     assert not weights.grad.any()
+
+
+# ---- a teacher's answers -------------------------------------------------------------------------
+
+
+def test_distillation_is_the_divergence_from_the_teacher() -> None:
+    answers, wanted = 3 * drawn(K, V), 3 * drawn(K, V, seed=7)
+    p, q = (
+        np.exp(x) / np.exp(x).sum(1, keepdims=True) for x in (answers.numpy(), wanted.numpy())
+    )
+    expected = float((q * np.log(q / p)).sum(1).mean())
+    assert float(distillation(answers, wanted)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_who_answers_as_the_teacher_has_nothing_to_learn() -> None:
+    answers = (5 * drawn(K, V)).requires_grad_()
+    loss = distillation(answers, answers.detach() + 3.0)  # a shift of all logits is no difference
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(0, abs=1e-6)
+    assert answers.grad is not None
+    assert answers.grad.abs().max() < 1e-6
+
+
+def test_distillation_in_half_precision_is_summed_in_full() -> None:
+    answers, wanted = drawn(K, V), drawn(K, V, seed=7)
+    full = distillation(answers.half().float(), wanted.half().float())
+    assert torch.equal(distillation(answers.half(), wanted.half()), full)

@@ -123,3 +123,10 @@ def test_a_text_falls_into_its_sentences(text: str, expected: list[str]) -> None
 @given(st.text())
 def test_no_letter_is_lost_between_sentences(text: str) -> None:
     assert "".join("".join(sentences(text)).split()) == "".join(text.split())
+
+
+def test_joined_words_stand_behind_the_old_ones_once_each() -> None:
+    old = Vocabulary(["a", "dog"])
+    new = old.joined(["lion", "dog", "lion", "tench"])
+    assert new.ordinary == ("a", "dog", "lion", "tench")
+    assert old.joined(["dog"]) == old

@@ -21,13 +21,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from captioner import boxes, config, datasets, scenes
+from captioner import boxes, config, datasets, losses, scenes
 from captioner import checkpoint as checkpoints
 from captioner.config import PhaseConfig, Recipe, SearchOptions
 from captioner.errors import CheckpointError, ConfigError, DataError
 from captioner.metrics import CiderScorer, Score
+from captioner.nn.encoders import build_features
+from captioner.nn.recognition import Recogniser, load_recogniser
 from captioner.prediction import Captioner
 from captioner.search import search
 from captioner.text import BOS, EOS, tokenise
@@ -584,10 +586,14 @@ def test_other_captions_cannot_go_on(
 
 
 def small_trainer(
-    wanted: Recipe, photos: list[datasets.Photo], *callbacks: Callback, **boxes: Any
+    wanted: Recipe,
+    photos: list[datasets.Photo],
+    *callbacks: Callback,
+    teacher: Recogniser | None = None,
+    **boxes: Any,
 ) -> CaptionTrainer:
     torch.manual_seed(wanted.seed)
-    checkpoint = captioning.start_checkpoint(wanted, photos)
+    checkpoint = captioning.start_checkpoint(wanted, photos, teacher)
     reader = captioning.BatchReader(
         photos,
         checkpoint.vocabulary,
@@ -597,7 +603,9 @@ def small_trainer(
         max_words=wanted.data.max_words,
         **boxes,
     )
-    return CaptionTrainer(wanted, checkpoint, reader, callbacks)
+    trainer = CaptionTrainer(wanted, checkpoint, reader, callbacks)
+    trainer.teacher = teacher
+    return trainer
 
 
 def test_nothing_to_go_on_from(world: Path, tmp_path: Path) -> None:
@@ -791,6 +799,97 @@ def test_the_penalty_is_added(world: Path, photos: list[datasets.Photo]) -> None
     assert found[2.5]["doubly_stochastic"] > 0
 
 
+# ---- a classifier that is kept true --------------------------------------------------------------
+
+KINDS = ("lion", "polar bear", "tench", "dog", "lion")
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A CNN with a classifier of five kinds, from files."""
+    folder = tmp_path_factory.mktemp("teacher")
+    torch.manual_seed(17)
+    features = build_features("mobilenet_v2", 32)
+    save_file({f"features.{k}": v for k, v in features.state_dict().items()}, folder / "cnn.st")
+    last = {"classifier.weight": torch.randn(5, 1280), "classifier.bias": torch.randn(5)}
+    save_file(last, folder / "classifier.st")
+    (folder / "words.json").write_text(json.dumps([{"word": kind} for kind in KINDS]))
+    names = {"features": "cnn.st", "classifier": "classifier.st", "words": "words.json"}
+    return {key: str(folder / name) for key, name in names.items()}
+
+
+KEPT = {**TUNED, "epochs": 1, "fine_tune_from": 1, "distillation": 0.5}
+
+
+def test_a_teachers_classifier_and_words_join_a_new_model(
+    world: Path, teacher: dict[str, str], tmp_path: Path
+) -> None:
+    wanted = recipe(world, tmp_path / "run", teacher=teacher, phases=[KEPT])
+    kept = checkpoints.load(train(wanted))
+    assert kept.kinds == KINDS
+    assert kept.config.encoder.classes == 5
+    assert kept.model.encoder.classifier is not None
+    assert all(word in kept.vocabulary for word in ("lion", "polar", "bear", "tench"))
+    assert checkpoints.describe(tmp_path / "run" / "best.safetensors")["kinds"] == list(KINDS)
+
+
+def test_a_checkpoint_without_a_classifier_takes_the_teachers(
+    world: Path, teacher: dict[str, str], uninterrupted: Path, photos: list[datasets.Photo]
+) -> None:
+    begun = str(uninterrupted / "best.safetensors")
+    wanted = recipe(world, Path("unused"), init=begun, teacher=teacher, phases=[KEPT])
+    network = load_recogniser("mobilenet_v2", wanted.teacher)
+    start = captioning.start_checkpoint(wanted, photos, network)
+    assert torch.equal(start.model.encoder.classifier.weight, network.classifier.weight)
+    assert start.model.encoder.classifier.weight.requires_grad
+    old = checkpoints.load(begun).vocabulary.ordinary
+    assert start.vocabulary.ordinary[: len(old)] == old
+    assert len(start.vocabulary) == start.model.decoder.embedding.num_embeddings
+    again = dataclasses.replace(start, kinds=("a", "b", "c", "d", "e"))
+    path = uninterrupted / "with-kinds.safetensors"
+    checkpoints.save(again, path, torch.float32)
+    learned = dataclasses.replace(wanted, init=str(path))  # its classifier is its own by now
+    kept = captioning.start_checkpoint(learned, photos, network)
+    assert kept.kinds == ("a", "b", "c", "d", "e")
+
+
+def test_distillation_keeps_the_classifier_true(
+    world: Path, teacher: dict[str, str], photos: list[datasets.Photo]
+) -> None:
+    """The CNN starts elsewhere than its teacher; with the loss it comes to answer alike."""
+    found = {}
+    for weight in (0.0, 2.0):
+        phase = {**WHOLE, "learning_rate": 5e-3, "encoder_learning_rate": 1e-3}
+        wanted = recipe(
+            world,
+            Path("unused"),
+            teacher=teacher,
+            training={"batch_size": 6, "weight_average": 0.0},
+            phases=[{**phase, "distillation": weight}],
+        )
+        network = load_recogniser("mobilenet_v2", wanted.teacher)
+        trainer = small_trainer(wanted, photos, teacher=network)
+        (batch,) = trainer.reader.read(0)
+        for _ in range(25):
+            told = trainer.step(batch)
+        pixels = trainer._normalised(batch)
+        answers = trainer.model.encoder.recognise(trainer.model.encoder.grid(pixels))
+        found[weight] = float(losses.distillation(answers, network(pixels)).detach())
+        assert ("distillation" in told) == (weight > 0)
+    assert found[2.0] < 0.2 * found[0.0]
+
+
+def test_distillation_is_added_with_its_weight(
+    world: Path, teacher: dict[str, str], photos: list[datasets.Photo]
+) -> None:
+    wanted = recipe(world, Path("unused"), teacher=teacher, phases=[{**KEPT, "distillation": 0.3}])
+    network = load_recogniser("mobilenet_v2", wanted.teacher)
+    trainer = small_trainer(wanted, photos, teacher=network)
+    found = trainer.loss(next(trainer.reader.read(0)))
+    expected = found["cross_entropy"] + 0.3 * found["distillation"]
+    torch.testing.assert_close(found["loss"], expected)
+
+
 # ---- maps that are taught ------------------------------------------------------------------------
 
 CELLS = (4, 4)
@@ -825,7 +924,7 @@ def mass_in_boxes(trainer: CaptionTrainer) -> float:
     (batch,) = trainer.reader.read(0)
     trainer.model.eval()
     with torch.no_grad():
-        memory = trainer._memory(batch)
+        memory = trainer.model.encoder(trainer._normalised(batch))
         weights = trainer.model.decoder(batch.inputs, batch.lengths, memory, batch.owners).weights
     trainer.model.train()
     assert memory.grid == CELLS
@@ -939,7 +1038,7 @@ def test_the_self_critical_loss_against_numpy(world: Path, photos: list[datasets
     trainer.model.eval()
     words, decoder = trainer.checkpoint.vocabulary.words, trainer.model.decoder
     with torch.no_grad():
-        memory = trainer._memory(batch)
+        memory = trainer.model.encoder(trainer._normalised(batch))
     drawing = SearchOptions(sample=True, top_p=1.0, n_best=3, max_length=20, alternatives=0, seed=3)
     drawn = search(decoder, memory, drawing, indices=range(7 * 6, 8 * 6))
     spoken = [[[*map(words.__getitem__, one.tokens), "<eos>"] for one in own] for own in drawn]
@@ -979,7 +1078,7 @@ def test_draws_belong_to_the_step(world: Path, photos: list[datasets.Photo]) -> 
         trainer.progress.position.total_steps = steps
         torch.manual_seed(steps + len(losses))  # draws do not depend on what was drawn before
         with torch.no_grad():
-            memory = trainer._memory(batch)
+            memory = trainer.model.encoder(trainer._normalised(batch))
             losses.append(trainer._self_critical(batch, memory)["reward"])
     assert losses[0] == losses[2]
 
