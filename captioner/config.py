@@ -467,6 +467,9 @@ class PhaseConfig:
         "weight of the loss that keeps the CNN's classifier true while the CNN learns: its "
         "divergence from the [teacher]'s answers to the same pictures (Hinton et al. 2015)",
     )
+    max_length: int = setting(
+        20, "self-critical: a drawn caption is cut here, without an end", unit="words"
+    )
     warmup: float = setting(0.02, "share of the phase in which the learning rate climbs")
     schedule: str = setting(
         "cosine", "learning rate after the warm-up", choices=("cosine", "constant")
@@ -474,7 +477,7 @@ class PhaseConfig:
     final_rate: float = setting(0.02, "share of the peak rate that the cosine ends at")
 
     def __post_init__(self) -> None:
-        _positive(self, "epochs", "learning_rate", "encoder_learning_rate")
+        _positive(self, "epochs", "learning_rate", "encoder_learning_rate", "max_length")
         _share(self, "warmup", "final_rate")
         if self.batch_size < 0:
             raise ConfigError(
@@ -659,6 +662,12 @@ class TranslationPhaseConfig:
     samples: int = setting(
         5, "self-critical: translations drawn of every sentence, judged by the mean of the others"
     )
+    extra_length: int = setting(
+        10,
+        "self-critical: by how much a drawn translation may be longer than the longest of its "
+        "batch before it is cut, without an end",
+        unit="pieces",
+    )
     temperature: float = setting(
         0.5,
         "self-critical: of the draws; at 1, label smoothing has left a word in ten to pure chance",
@@ -667,6 +676,10 @@ class TranslationPhaseConfig:
     def __post_init__(self) -> None:
         _positive(self, "epochs", "learning_rate")
         _share(self, "warmup", "final_rate")
+        if self.extra_length < 0:
+            raise ConfigError(
+                f"phase {self.name!r}: extra_length is {self.extra_length}; expected 0 or more"
+            )
         if self.r_drop < 0:
             raise ConfigError(f"phase {self.name!r}: r_drop is {self.r_drop}; expected 0 or more")
         if not 0 <= self.self_critical <= 1:

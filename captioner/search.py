@@ -73,9 +73,14 @@ def word_log_probs(logits: Tensor, never: Sequence[int] = ()) -> Tensor:
         logits: (…, V).
         never: what cannot be said, besides the special tokens.
     """
+    return sayable(logits.float(), never).log_softmax(-1)
+
+
+def sayable(logits: Tensor, never: Sequence[int] = ()) -> Tensor:
+    """The logits (…, V), −∞ where a word cannot be said: the special tokens, and `never`."""
     silent = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
     silent[[*_NEVER, *never]] = True
-    return logits.float().masked_fill(silent, -torch.inf).log_softmax(-1)
+    return logits.masked_fill(silent, -torch.inf)
 
 
 def _most_probable(log_probs: Tensor, count: int, never: Sequence[int]) -> tuple[Tensor, Tensor]:

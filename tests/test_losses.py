@@ -394,9 +394,7 @@ def test_without_mentions_nothing_is_taught() -> None:
 
 def test_distillation_is_the_divergence_from_the_teacher() -> None:
     answers, wanted = 3 * drawn(K, V), 3 * drawn(K, V, seed=7)
-    p, q = (
-        np.exp(x) / np.exp(x).sum(1, keepdims=True) for x in (answers.numpy(), wanted.numpy())
-    )
+    p, q = (np.exp(x) / np.exp(x).sum(1, keepdims=True) for x in (answers.numpy(), wanted.numpy()))
     expected = float((q * np.log(q / p)).sum(1).mean())
     assert float(distillation(answers, wanted)) == pytest.approx(expected, rel=1e-5)
 

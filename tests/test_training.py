@@ -32,7 +32,7 @@ from captioner.nn.encoders import build_features
 from captioner.nn.recognition import Recogniser, load_recogniser
 from captioner.prediction import Captioner
 from captioner.search import search
-from captioner.text import BOS, EOS, tokenise
+from captioner.text import EOS, tokenise
 from captioner.training import Interrupted, captioning, loop, state, train
 from captioner.training.callbacks import Interrupt
 from captioner.training.captioning import CaptionTrainer, FeatureCache
@@ -589,11 +589,13 @@ def small_trainer(
     wanted: Recipe,
     photos: list[datasets.Photo],
     *callbacks: Callback,
+    device: str = "cpu",
     teacher: Recogniser | None = None,
     **boxes: Any,
 ) -> CaptionTrainer:
     torch.manual_seed(wanted.seed)
     checkpoint = captioning.start_checkpoint(wanted, photos, teacher)
+    checkpoint.model.to(device).encoder.features.to(memory_format=torch.channels_last)
     reader = captioning.BatchReader(
         photos,
         checkpoint.vocabulary,
@@ -1025,45 +1027,57 @@ def test_the_reward_reaches_decoder_and_encoder(world: Path, photos: list[datase
     assert trainer.model.decoder.training  # drawing does not leave it evaluating
 
 
-def test_the_self_critical_loss_against_numpy(world: Path, photos: list[datasets.Photo]) -> None:
-    """Drawn, judged and weighed by hand; the rest of the loss stays cross-entropy."""
-    trainer = judged(world, photos, KNOWING, {**KNOWING, "self_critical": 0.4, "samples": 3})
+@pytest.mark.parametrize("max_length", [20, 4])
+def test_the_self_critical_loss_by_hand(
+    max_length: int, world: Path, photos: list[datasets.Photo]
+) -> None:
+    """Drawn, judged and weighed one by one, by the probabilities that the search itself reports.
+
+    The decoder has its dropout, which neither drawing nor scoring may feel; of four words, most
+    captions are cut, and an end that was forced is neither said nor made likelier.
+    """
+    critical = {"self_critical": 0.4, "samples": 3, "max_length": max_length}
+    trainer = judged(world, photos, KNOWING, {**KNOWING, **critical})
     (batch,) = trainer.reader.read(0)
-    for _ in range(10):
+    for _ in range(25):
         trainer.step(batch)
     trainer.enter(trainer.recipe.phases[1])
     trainer.progress.position.total_steps = 7
-    trainer.model.eval()  # batch norm and dropout in one mode
+    decoder, words = trainer.model.decoder, trainer.checkpoint.vocabulary.words
+    trainer.model.eval()  # or batch norm would see another batch
+    decoder.train()
+    decoder.dropout.p, decoder.attention.dropout.p, decoder.word_dropout.p = 0.5, 0.3, 0.2
     found = trainer.loss(batch)
-    trainer.model.eval()
-    words, decoder = trainer.checkpoint.vocabulary.words, trainer.model.decoder
+    assert decoder.training
+    assert decoder.dropout.p == 0.5
+    decoder.eval()
     with torch.no_grad():
         memory = trainer.model.encoder(trainer._normalised(batch))
-    drawing = SearchOptions(sample=True, top_p=1.0, n_best=3, max_length=20, alternatives=0, seed=3)
+    drawing = SearchOptions(
+        sample=True, top_p=1.0, n_best=3, max_length=max_length, alternatives=0, seed=3
+    )
     drawn = search(decoder, memory, drawing, indices=range(7 * 6, 8 * 6))
-    spoken = [[[*map(words.__getitem__, one.tokens), "<eos>"] for one in own] for own in drawn]
     own_words = [
         [[words[t] for t in [*caption, EOS]] for caption in own] for own in trainer.reader.sentences
     ]
-    scorer, total, count, all_rewards = CiderScorer(own_words), 0.0, 0, []
-    for photo, (hypotheses, said) in enumerate(zip(drawn, spoken, strict=True)):
+    scorer, terms, all_rewards, cut = CiderScorer(own_words), [], [], 0
+    for photo, hypotheses in enumerate(drawn):
+        said = []
+        for one in hypotheses:
+            ended = len(one.tokens) < max_length
+            cut += not ended
+            said.append([words[token] for token in one.tokens] + ["<eos>"] * ended)
         rewards = scorer.score(said, [int(batch.numbers[photo])] * 3)
         all_rewards.extend(rewards)
         for place, one in enumerate(hypotheses):
             advantage = rewards[place] - np.delete(rewards, place).mean()
-            tokens = torch.tensor([[BOS, *one.tokens, EOS]])
-            length = torch.tensor([len(one.tokens) + 1])
-            with torch.no_grad():
-                unrolled = decoder(tokens[:, :-1], length, memory.select(slice(photo, photo + 1)))
-            logits = unrolled.padded_logits()[0].double().numpy()
-            chosen = logits[np.arange(len(logits)), tokens[0, 1:].numpy()]
-            log_probs = chosen - np.log(np.exp(logits).sum(-1))
-            total -= advantage * log_probs.sum()
-            count += len(log_probs)
+            ends = [one.end_log_prob] if len(one.tokens) < max_length else []
+            terms += [-advantage * value for value in [*one.log_probs, *ends]]
+    assert (cut > 5) == (max_length == 4)
     assert np.std(all_rewards) > 0.05
     assert float(found["reward"]) == pytest.approx(np.mean(all_rewards))
-    critical = float(found["self_critical"].detach())
-    assert critical == pytest.approx(total / count, rel=1e-3, abs=1e-5)
+    critical_loss = float(found["self_critical"].detach())
+    assert critical_loss == pytest.approx(np.mean(terms), rel=1e-3, abs=1e-5)
     expected = 0.6 * found["cross_entropy"] + 0.4 * found["self_critical"]
     torch.testing.assert_close(found["loss"], expected)
 

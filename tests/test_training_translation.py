@@ -340,12 +340,15 @@ def knowing(corpus: Path, output: Path, **critical: Any) -> TranslationTrainer:
 
 def test_the_self_critical_loss_by_hand(corpus: Path, tmp_path: Path) -> None:
     """Drawn, judged and weighed one by one; the rest of the loss stays cross-entropy."""
-    trainer = knowing(corpus, tmp_path, self_critical=0.4, samples=3, temperature=0.8)
+    extra = 2
+    critical = {"self_critical": 0.4, "samples": 3, "temperature": 0.8, "extra_length": extra}
+    trainer = knowing(corpus, tmp_path, **critical)
     batch = next(trainer.batches(0, 0))
     trainer.progress.position.total_steps = 7
-    for module in trainer.model.modules():
+    for module in trainer.model.encoder.modules():  # what it drops, the memory lacks in both
         if isinstance(module, torch.nn.Dropout | torch.nn.Dropout1d):
             module.p = 0.0
+    assert trainer.model.decoder.dropout.p > 0  # which neither drawing nor scoring may feel
     found = trainer.loss(batch)
     trainer.model.eval()
     with torch.no_grad():
@@ -355,7 +358,7 @@ def test_the_self_critical_loss_by_hand(corpus: Path, tmp_path: Path) -> None:
         top_p=1.0,
         temperature=0.8,
         n_best=3,
-        max_length=int(batch.lengths.max()) + 10,
+        max_length=int(batch.lengths.max()) + extra,
         alternatives=0,
         seed=3,
     )
@@ -369,22 +372,26 @@ def test_the_self_critical_loss_by_hand(corpus: Path, tmp_path: Path) -> None:
         indices=range(7 * 150, 7 * 150 + count),
         start=Start(starts, every),
     )
-    all_rewards, terms = [], []
+    all_rewards, terms, cut = [], [], 0
     for row, hypotheses in enumerate(drawn):
         wanted = batch.targets[row, : batch.lengths[row]].tolist()
-        rewards = [sentence_gleu([wanted], [*one.tokens, EOS]) for one in hypotheses]
+        said = [[*one.tokens, EOS][: options.max_length] for one in hypotheses]
+        cut += sum(one[-1] != EOS for one in said)
+        rewards = [sentence_gleu([wanted], one) for one in said]
         all_rewards += rewards
-        for place, one in enumerate(hypotheses):
+        for place, one in enumerate(said):
             advantage = rewards[place] - np.delete(rewards, place).mean()
-            tokens = torch.tensor([[starts[row], *one.tokens, EOS]])
-            length = torch.tensor([len(one.tokens) + 1])
+            tokens, length = torch.tensor([[starts[row], *one]]), torch.tensor([len(one)])
             with torch.no_grad():
                 unrolled = trainer.model.decoder(
                     tokens[:, :-1], length, memory.select(slice(row, row + 1))
                 )
-            own = log_probs(unrolled.padded_logits()[0])
+            logits = unrolled.padded_logits()[0] / 0.8
+            logits[:, [0, 1, 3, *every]] = -torch.inf  # padding, start, unknown word, languages
+            own = log_probs(logits)
             chosen = own[np.arange(len(own)), tokens[0, 1:].numpy()]
             terms += (-advantage * chosen).tolist()
+    assert 0 < cut < len(all_rewards)
     assert np.std(all_rewards) > 0.01
     assert float(found["reward"]) == pytest.approx(np.mean(all_rewards))
     critical = found["self_critical"].detach()

@@ -13,6 +13,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def rows(values: Tensor, indices: Tensor | slice) -> Tensor:
+    """The rows of `values` at `indices` (K,), on its device, which may repeat.
+
+    Where rows repeat, the gradients of `values[indices]` are added up by all threads at once, in
+    whatever order they come; those of `index_select` come one after the other.
+    """
+    if isinstance(indices, slice):
+        return values[indices]
+    return values.index_select(0, indices)
+
+
 @dataclass(frozen=True)
 class Memory:
     """What a decoder looks at: N positions of D features, in a row or on a grid."""
@@ -29,18 +40,12 @@ class Memory:
 
     def select(self, indices: Tensor | slice) -> Memory:
         """The memories at `indices` (K,), which may repeat: one for every query."""
-        mask = None if self.mask is None else self.mask[indices]
-        keys = None if self.keys is None else self.keys[indices]
-        summary = None if self.summary is None else self.summary[indices]
-        contents = None if self.contents is None else self.contents[indices]
-        return replace(
-            self,
-            values=self.values[indices],
-            mask=mask,
-            keys=keys,
-            contents=contents,
-            summary=summary,
-        )
+        parts = {
+            name: rows(part, indices)
+            for name in ("values", "mask", "keys", "contents", "summary")
+            if (part := getattr(self, name)) is not None
+        }
+        return replace(self, **parts)
 
     def mean(self) -> Tensor:
         """Mean of the real positions' features, (B, D)."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from captioner.nn.attention import Attended, Attention, Bottleneck, Memory, MultiHead
+from captioner.nn.attention import Attended, Attention, Bottleneck, Memory, MultiHead, rows
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class State:
 
     def select(self, indices: Tensor | slice) -> State:
         """The states at `indices`, which may repeat."""
-        cell = None if self.cell is None else self.cell[indices]
-        context = None if self.context is None else self.context[indices]
-        return State(self.hidden[indices], cell, context)
+        cell = None if self.cell is None else rows(self.cell, indices)
+        context = None if self.context is None else rows(self.context, indices)
+        return State(rows(self.hidden, indices), cell, context)
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ class Decoder(nn.Module):
         order = packed.sorted_indices  # the longest first: those still running are a prefix
         assert order is not None, "enforce_sorted=False sorts"
         memory, state = self.start(memory)
-        rows = order if owners is None else owners[order]
-        memory, state = memory.select(rows), state.select(rows)
+        own = order if owners is None else owners[order]
+        memory, state = memory.select(own), state.select(own)
         embedded = self._embed(packed.data)  # (M, E)
         hidden: list[Tensor] = []
         steps: list[Attended] = []

@@ -129,7 +129,7 @@ class CaptionTrainer(Trainer):
             memory,
             judge,
             samples=self.phase.samples,
-            max_length=20,
+            max_length=self.phase.max_length,
             seed=self.recipe.seed,
             # A number of its own for each photo of each step: a resumed run draws the same.
             first=self.progress.position.total_steps * self.reader.batch_size,

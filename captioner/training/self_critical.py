@@ -5,7 +5,8 @@ Rennie et al. 2017 for captions; Wu et al. 2016, §5, for translations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from captioner import losses
 from captioner.config import SearchOptions
 from captioner.nn.attention import Memory
 from captioner.nn.decoder import Decoder
-from captioner.search import Start, search
+from captioner.search import Start, sayable, search
 from captioner.text import EOS
 
 Judge = Callable[[Sequence[Sequence[int]], Sequence[int]], np.ndarray]
@@ -36,18 +37,21 @@ def self_critical(
 ) -> dict[str, Tensor]:
     """The self-critical loss of sentences drawn about a batch, and their mean reward.
 
+    The gradient of the expected reward is that of the probabilities which the draws were made
+    with: the drawing and the scoring are done by one network, without the decoder's dropout, among
+    the words that can be said and at one temperature.
+
     Args:
-        decoder: training; the drawing is done without dropout.
+        decoder: training or not; it stays as it is.
         memory: B memories, fresh from an encoder.
         judge: rewards (K,) of K drawn sentences, each up to its end token, which counts as a word
-            (n-grams alone would not miss it, and sentences would break off); its second argument
-            says which memory each is about.
+            (n-grams alone would not miss it, and sentences would break off); one that was cut at
+            `max_length` has none. Its second argument says which memory each is about.
         samples: sentences drawn of each memory, at least 2.
-        max_length: of a sentence, in words.
+        max_length: words after which a sentence that still goes on is cut.
         seed: of the draws, together with the memory's number.
         first: number of the batch's first memory.
-        temperature: of the draws; other than 1, they are rewarded as if the model had drawn them
-            itself, which is a small bias for much less noise.
+        temperature: of the draws.
         start: what stands before the first word.
     """
     options = SearchOptions(
@@ -59,19 +63,34 @@ def self_critical(
         alternatives=0,
         seed=seed,
     )
-    decoder.eval()
-    found = search(decoder, memory, options, indices=range(first, first + len(memory)), start=start)
-    decoder.train()
-    drawn = [[*sentence.tokens, EOS] for sentences in found for sentence in sentences]
-    owners = torch.arange(len(memory)).repeat_interleave(samples)
-    rewards = torch.from_numpy(judge(drawn, owners.tolist()))
-    advantages = losses.leave_one_out(rewards.float().view(-1, samples)).flatten()
-    device = memory.values.device
-    owners = owners.to(device)
-    targets = pad_sequence([torch.tensor(one) for one in drawn], batch_first=True).to(device)
-    before = start.column(len(memory), device)[owners].unsqueeze(1)
-    inputs = torch.cat([before, targets[:, :-1]], 1)
-    lengths = torch.tensor([len(one) for one in drawn])
-    unrolled = decoder(inputs, lengths, memory, owners)
-    loss = losses.self_critical(unrolled.logits, targets, advantages.to(device))
+    numbers = range(first, first + len(memory))
+    with _at_rest(decoder):
+        found = search(decoder, memory, options, indices=numbers, start=start)
+        # After the last word the search ends a sentence by force: nobody chose that end.
+        drawn = [
+            [*sentence.tokens, EOS][:max_length] for sentences in found for sentence in sentences
+        ]
+        owners = torch.arange(len(memory)).repeat_interleave(samples)
+        rewards = torch.from_numpy(judge(drawn, owners.tolist()))
+        advantages = losses.leave_one_out(rewards.float().view(-1, samples)).flatten()
+        device = memory.values.device
+        owners = owners.to(device)
+        targets = pad_sequence([torch.tensor(one) for one in drawn], batch_first=True).to(device)
+        before = start.column(len(memory), device)[owners].unsqueeze(1)
+        inputs = torch.cat([before, targets[:, :-1]], 1)
+        lengths = torch.tensor([len(one) for one in drawn])
+        logits = decoder(inputs, lengths, memory, owners).logits
+    drawn_from = sayable(logits.data, start.never) / temperature
+    loss = losses.self_critical(logits._replace(data=drawn_from), targets, advantages.to(device))
     return {"self_critical": loss, "reward": rewards.mean()}
+
+
+@contextlib.contextmanager
+def _at_rest(decoder: Decoder) -> Iterator[None]:
+    """The decoder without its dropout inside the block."""
+    training = decoder.training
+    decoder.eval()
+    try:
+        yield
+    finally:
+        decoder.train(training)

@@ -75,14 +75,20 @@ def load_state(trainer: Trainer, path: Path) -> None:
         own = _under(f"{name}.", moments)
         if own:
             trainer.optimizer.state[parameter] = {
-                k: v if k == "step" else _laid_out_as(parameter, v) for k, v in own.items()
+                k: _beside(parameter, v, count=k == "step") for k, v in own.items()
             }
     if metadata["scaler"]:
         trainer.scaler.load_state_dict(metadata["scaler"])
 
 
-def _laid_out_as(parameter: Tensor, values: Tensor) -> Tensor:
-    """The values in the parameter's memory format: in another one, sums may round differently."""
+def _beside(parameter: Tensor, values: Tensor, *, count: bool) -> Tensor:
+    """What the optimiser keeps of a parameter, where it looks for it: on the parameter's device.
+
+    The fused optimiser counts its steps there too. Moments come in the parameter's memory format:
+    in another one, sums may round differently.
+    """
+    if count:
+        return values.to(parameter.device)
     return torch.empty_like(parameter, dtype=values.dtype).copy_(values)
 
 

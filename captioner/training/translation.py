@@ -84,7 +84,7 @@ class TranslationTrainer(Trainer):
             memory,
             judge,
             samples=phase.samples,
-            max_length=int(batch.lengths.max()) + 10,
+            max_length=int(batch.lengths.max()) + phase.extra_length,
             seed=self.recipe.seed,
             # A number of its own for each pair of each step: a resumed run draws the same.
             first=self.progress.position.total_steps * self.recipe.training.batch_tokens,
