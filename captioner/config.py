@@ -29,6 +29,13 @@ BACKBONES = (
     "vgg16",
 )
 SCORES = ("additive", "dot", "scaled_dot", "general", "cosine")
+DROPOUTS = (  # what a model is trained with, and no part of what it is
+    "encoder.dropout",
+    "encoder.word_dropout",
+    "attention.dropout",
+    "decoder.dropout",
+    "decoder.word_dropout",
+)
 STAGES = 5  # of every backbone: each halves the resolution once, 2⁵ = 32
 
 
@@ -38,6 +45,13 @@ def setting(default: Any, help: str, *, choices: Sequence[Any] = (), unit: str =
     if callable(default):
         return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def _given() -> Any:
+    about = "settings of the model that were written down, by dotted name; no setting itself"
+    return dataclasses.field(
+        default=(), compare=False, repr=False, metadata={"help": about, "hidden": True}
+    )
 
 
 @dataclass(frozen=True)
@@ -597,7 +611,10 @@ class Recipe:
     )
     seed: int = setting(1, "seed of the initial weights, the order of the photos and dropout")
     data: DataConfig = setting(DataConfig, "training and validation photos")
-    model: ModelConfig = setting(ModelConfig, "the model; taken from `init` where that is given")
+    model: ModelConfig = setting(
+        ModelConfig,
+        "the model; with `init` that of the checkpoint, of which only dropouts can be changed",
+    )
     teacher: TeacherConfig = setting(TeacherConfig, "the network that a phase's distillation asks")
     training: TrainingConfig = setting(TrainingConfig, "what all phases share")
     search: SearchOptions = setting(
@@ -606,18 +623,25 @@ class Recipe:
     phases: tuple[PhaseConfig, ...] = setting(lambda: (PhaseConfig(),), "one after the other")
     licence: str = setting("", "terms of the training data, written into the checkpoint")
     task: str = setting("caption", "what is learned", choices=("caption",))
+    given: tuple[str, ...] = _given()
 
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}; expected 0 or more")
         if not self.phases:
             raise ConfigError("the recipe has no [[phases]]; write at least one")
-        for phase in self.phases:
+        stages = self.model.encoder.stages
+        for number, phase in enumerate(self.phases):
             if phase.distillation and not self.teacher.features:
                 raise ConfigError(
-                    f"phase {phase.name!r}: distillation is {phase.distillation}, but the recipe "
-                    "names no [teacher]; write its features, classifier and words, or set "
-                    "distillation = 0"
+                    f"phases.{number}.distillation is {phase.distillation}, but the recipe names "
+                    "no [teacher]; write its features, classifier and words, or set it to 0"
+                )
+            if phase.fine_tune_from > stages:
+                raise ConfigError(
+                    f"phases.{number}.fine_tune_from is {phase.fine_tune_from}, but the CNN has "
+                    f"only {stages} stages (model.encoder.stages), so nothing of it would learn; "
+                    f"choose 1 to {stages}, or 0 for a frozen CNN"
                 )
 
 
@@ -735,7 +759,8 @@ class TranslationRecipe:
     seed: int = setting(1, "seed of the initial weights, the order of the pairs and dropout")
     data: PairDataConfig = setting(PairDataConfig, "training and validation pairs")
     model: TranslationConfig = setting(
-        TranslationConfig, "the model; taken from `init` where that is given"
+        TranslationConfig,
+        "the model; with `init` that of the checkpoint, of which only dropouts can be changed",
     )
     training: TranslationTrainingConfig = setting(
         TranslationTrainingConfig, "what all phases share"
@@ -749,6 +774,7 @@ class TranslationRecipe:
     )
     licence: str = setting("", "terms of the training data, written into the checkpoint")
     task: str = setting("translate", "what is learned", choices=("translate",))
+    given: tuple[str, ...] = _given()
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -775,6 +801,7 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     for name in values:
         if name not in hints:
             raise ConfigError(_unknown(name, tuple(hints), where))
+    given = tuple(flat(values.get("model", {})))
     values = _completed(cls, values)
     settings = {k: _convert(hints[k], v, f"{where}.{k}" if where else k) for k, v in values.items()}
     for entry in fields(cls):  # type: ignore[arg-type]
@@ -783,6 +810,8 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
             place = f"{where}.{entry.name}" if where else entry.name
             listed = ", ".join(map(str, choices))
             raise ConfigError(f"{place} is {settings[entry.name]!r}; expected one of {listed}")
+    if any(entry.name == "given" for entry in fields(cls)):  # type: ignore[arg-type]
+        settings["given"] = given
     return cls(**settings)
 
 
@@ -800,7 +829,47 @@ def _completed(cls: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def to_dict(settings: Any) -> dict[str, Any]:
     """The settings as plain values that JSON and TOML can hold; `from_dict` reads them back."""
-    return {k: _plain(v) for k, v in dataclasses.asdict(settings).items()}
+    hidden = {entry.name for entry in fields(settings) if entry.metadata.get("hidden")}
+    return {k: _plain(v) for k, v in dataclasses.asdict(settings).items() if k not in hidden}
+
+
+def flat(values: Any, place: str = "") -> dict[str, Any]:
+    """Plain values by their dotted places, those of nested tables and lists too."""
+    if isinstance(values, Mapping):
+        pairs = [(f"{place}.{k}" if place else str(k), v) for k, v in values.items()]
+    elif isinstance(values, list):
+        pairs = [(f"{place}.{i}", v) for i, v in enumerate(values)]
+    else:
+        return {place: values}
+    return {k: v for name, value in pairs for k, v in flat(value, name).items()}
+
+
+def continued(recipe: Recipe | TranslationRecipe, held: T, name: str) -> T:
+    """The model of a run that goes on from a checkpoint, with the dropouts that the recipe wants.
+
+    What the recipe leaves open is the checkpoint's; no default is held against it.
+
+    Args:
+        recipe: with `init`.
+        held: settings of the checkpoint's model.
+        name: of the checkpoint, for messages.
+
+    Raises:
+        ConfigError: the recipe asks for another model than the checkpoint holds.
+    """
+    own, wanted, usual = (flat(to_dict(each)) for each in (held, recipe.model, type(held)()))
+    changed = to_dict(held)
+    for place, value in wanted.items():
+        if value == own[place] or (place not in recipe.given and value == usual[place]):
+            continue
+        if place not in DROPOUTS:
+            raise ConfigError(
+                f"model.{place} is {value!r}, but {name}, which the run starts from, has "
+                f"{own[place]!r}; leave the setting out, or leave out init to train a new model"
+            )
+        table, _, field = place.partition(".")
+        changed[table][field] = value
+    return from_dict(type(held), changed)
 
 
 def override(values: dict[str, Any], path: str, text: str, recipe: type = Recipe) -> None:
@@ -884,7 +953,8 @@ def _is_list(kind: Any) -> bool:
 
 
 def _hints(cls: Any) -> Mapping[str, Any]:
-    return typing.get_type_hints(cls)
+    hidden = {entry.name for entry in fields(cls) if entry.metadata.get("hidden")}
+    return {k: v for k, v in typing.get_type_hints(cls).items() if k not in hidden}
 
 
 def _plain(value: Any) -> Any:

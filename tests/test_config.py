@@ -79,6 +79,23 @@ def test_defaults_survive_json() -> None:
         (Recipe, {"phases": [{"epochs": 0}]}, "epochs is 0; expected a number above 0"),
         (Recipe, {"phases": [{"epochs": 1.5}]}, "phases.0.epochs is 1.5; expected a whole number"),
         (Recipe, {"phases": [{"fine_tune_from": 6}]}, "phases.0.fine_tune_from is 6; expected one"),
+        (
+            Recipe,
+            {
+                "model": {"encoder": {"stages": 4, "stride": 16}},
+                "phases": [{}, {"fine_tune_from": 5}],
+            },
+            r"phases.1.fine_tune_from is 5, but the CNN has only 4 stages "
+            r"\(model.encoder.stages\), so nothing of it would learn; "
+            "choose 1 to 4, or 0 for a frozen CNN",
+        ),
+        (Recipe, {"given": ["decoder.dropout"]}, "given is no setting"),
+        (Recipe, {"phases": [{"max_length": 0}]}, "max_length is 0; expected a number above 0"),
+        (
+            TranslationRecipe,
+            {"phases": [{"extra_length": -1}]},
+            "extra_length is -1; expected 0 or more",
+        ),
         (Recipe, {"data": {"train": [{"images": "x"}]}}, "a data source needs `captions`"),
         (Recipe, {"data": {"validation_share": 1.0}}, "validation_share is 1.0; expected between"),
         (Recipe, {"training": {"weight_decay": -1.0}}, "0 or more, not"),

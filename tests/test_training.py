@@ -191,7 +191,7 @@ def test_a_checkpoint_learns_new_words_and_keeps_the_old_ones(
         tmp_path / "run",
         init=str(learned),
         data={"train": [own] * 30, "validation": [own]},
-        model={"decoder": {"hidden_size": 999}},  # of a new model, so not of this one
+        model={**LEARNER["model"], "decoder": {"word_dropout": 0.125}},  # the rest is as it was
         training={**LEARNER["training"], "weight_average": 0.0},
         search=LEARNER["search"],
         phases=[{"epochs": 5, "learning_rate": 4e-3, "cache_features": True}],
@@ -201,7 +201,11 @@ def test_a_checkpoint_learns_new_words_and_keeps_the_old_ones(
     added = set(after.vocabulary.words[len(before.vocabulary) :])
     assert added >= {"ein", "bild", "zwei", "bilder", "tier", "kein", "viele", "tiere"}
     assert "a" not in added
-    assert after.config == before.config
+    changed = dataclasses.replace(before.config.decoder, word_dropout=0.125)
+    assert after.config == dataclasses.replace(before.config, decoder=changed)
+    assert after.model.decoder.word_dropout.p == 0.125
+    made = after.provenance["recipe"]["model"]  # of what was run, not of the recipe's defaults
+    assert made == config.to_dict(after.config)
     assert after.provenance["started_from"]["checkpoint"] == "best.safetensors"
     assert "scores" in after.provenance["started_from"]
     said = [c.text for c in Captioner(after).stream(photo.path for photo in photos)]
@@ -212,13 +216,72 @@ def test_new_words_leave_what_was_known_untouched(
     world: Path, photos: list[datasets.Photo], learned: Path
 ) -> None:
     before = checkpoints.load(learned)
-    wanted = dataclasses.replace(recipe(world, Path("unused")), init=str(learned))
+    wanted = recipe(world, Path("unused"), init=str(learned), model=LEARNER["model"])
     after = captioning.start_checkpoint(wanted, photos)
     known = len(before.vocabulary)
     assert len(after.vocabulary) > known
     old, new = before.model.state_dict(), after.model.state_dict()
     for name, value in old.items():
         assert torch.equal(new[name][: len(value)] if value.dim() else new[name], value), name
+
+
+def test_only_dropouts_of_a_checkpoint_can_be_changed(
+    world: Path, photos: list[datasets.Photo], learned: Path
+) -> None:
+    before = checkpoints.load(learned)
+
+    def started(model: dict[str, Any]) -> checkpoints.Checkpoint:
+        source = {"captions": "x", "images": "x"}
+        values = {"init": str(learned), "data": {"train": [source]}, "model": model}
+        return captioning.start_checkpoint(config.from_dict(Recipe, values), photos)
+
+    assert started({}).config == before.config  # no default is held against it
+    same = {"decoder": {"hidden_size": 64}, "encoder": {"image_size": SIZE, "dropout": 0.0}}
+    assert started(same).config == before.config
+    rates = {"encoder": {"dropout": 0.1}, "attention": {"dropout": 0.2}}
+    # As usual for a new model, and yet another one than the checkpoint's.
+    after = started({**rates, "decoder": {"dropout": 0.5, "word_dropout": 0.3}})
+    assert before.config.decoder.dropout == 0.0
+    decoder = after.model.decoder
+    modules = (after.model.encoder.dropout, decoder.attention.dropout, decoder.dropout)
+    assert [module.p for module in (*modules, decoder.word_dropout)] == [0.1, 0.2, 0.5, 0.3]
+    old, new = before.model.state_dict(), after.model.state_dict()
+    assert all(torch.equal(new[k][: len(v)] if v.dim() else new[k], v) for k, v in old.items())
+    for model, place, has in (
+        ({"decoder": {"hidden_size": 512}}, "decoder.hidden_size is 512", "64"),  # the default
+        ({"encoder": {"weights": "imagenet"}}, "encoder.weights is 'imagenet'", "'random'"),
+        ({"attention": {"score": "general"}}, "attention.score is 'general'", "'additive'"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            started(model)
+        assert str(caught.value) == (
+            f"model.{place}, but best.safetensors, which the run starts from, has {has}; leave "
+            "the setting out, or leave out init to train a new model"
+        )
+
+
+def test_settings_made_in_python_count_where_they_differ_from_the_defaults(learned: Path) -> None:
+    held = checkpoints.load(learned).config
+    model = config.ModelConfig(decoder=config.DecoderConfig(dropout=0.25))
+    found = config.continued(Recipe(init=str(learned), model=model), held, "best")
+    assert found == dataclasses.replace(
+        held, decoder=dataclasses.replace(held.decoder, dropout=0.25)
+    )
+
+
+def test_stages_that_the_checkpoint_lacks_cannot_be_fine_tuned(world: Path, tmp_path: Path) -> None:
+    trainer = taught(world, datasets.read_coco(world / "captions_train.json", world / "images"), 0)
+    checkpoints.save(trainer.checkpoint, tmp_path / "four.safetensors")
+    wanted = dataclasses.replace(
+        recipe(world, tmp_path / "run", phases=[{**TUNED, "fine_tune_from": 5}]),
+        init=str(tmp_path / "four.safetensors"),
+        model=config.ModelConfig(),
+        given=(),
+    )
+    with pytest.raises(
+        ConfigError, match=r"phases\.0\.fine_tune_from is 5, but the CNN has only 4"
+    ):
+        train(wanted)
 
 
 # ---- going on after Ctrl-C -----------------------------------------------------------------------
@@ -652,6 +715,33 @@ def test_a_loss_that_is_not_finite_stops_the_run(world: Path, tmp_path: Path) ->
         train(wanted)
     state = load_file(tmp_path / "run" / "resume.safetensors")
     assert all(value.isfinite().all() for value in state.values())
+
+
+def test_gradients_that_no_loss_scale_makes_finite_stop_the_run(
+    world: Path, photos: list[datasets.Photo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few that overflow are how a scale is found; the rest of the steps is taken."""
+    monkeypatch.setattr(loop, "_PATIENCE", 4)
+    trainer = small_trainer(recipe(world, Path("unused")), photos)
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    (batch, *_) = trainer.reader.read(0)
+    bias = trainer.model.decoder.output.bias
+    spoilt = bias.register_hook(lambda gradient: gradient * math.nan)
+    before = bias.detach().clone()
+    for _ in range(3):
+        trainer.step(batch)
+    assert torch.equal(bias, before)
+    assert trainer.scaler.get_scale() == 1.0
+    spoilt.remove()
+    trainer.step(batch)
+    assert not torch.equal(bias, before)
+    bias.register_hook(lambda gradient: gradient * math.nan)
+    for _ in range(3):
+        trainer.step(batch)
+    with pytest.raises(
+        ConfigError, match=r"step 1: the loss is \d.* gradient's norm nan, so train"
+    ):
+        trainer.step(batch)
 
 
 def test_unreadable_photos_are_left_out_with_one_warning(

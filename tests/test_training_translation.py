@@ -174,10 +174,13 @@ def test_a_checkpoint_learns_a_direction_and_keeps_the_old_ones(
             "subwords": 999,  # of a new model, so not of this one
         },
         phases=[{"epochs": 50, "learning_rate": 5e-3}],
-        **{**LEARNER, "model": {"decoder": {"hidden_size": 999}}},
+        # 0.3 is usual for a new decoder; the checkpoint's is 0.
+        **{**LEARNER, "model": {"encoder": {"layers": 1}, "decoder": {"dropout": 0.3}}},
     )
     before, after = map(checkpoints.load_translation, (translation_weights, train(wanted)))
-    assert after.config == before.config
+    changed = dataclasses.replace(before.config.decoder, dropout=0.3)
+    assert after.config == dataclasses.replace(before.config, decoder=changed)
+    assert after.provenance["recipe"]["model"] == config.to_dict(after.config)
     assert after.subwords == before.subwords
     assert after.languages.directions == (("en", "de"), ("en", "fr"), ("fr", "en"), ("de", "en"))
     assert after.languages.names == before.languages.names
@@ -190,6 +193,18 @@ def test_a_checkpoint_learns_a_direction_and_keeps_the_old_ones(
         assert said == list(phrases[other])
     with pytest.raises(ConfigError, match="does not translate 'de' into 'en'"):
         Translator(before)("Ein Hund", to="en", source_language="de")
+
+
+def test_a_checkpoint_is_no_other_model(
+    translation_weights: str, corpus: Path, tmp_path: Path
+) -> None:
+    wanted = recipe(corpus, tmp_path, init=translation_weights, model={"encoder": {"layers": 2}})
+    with pytest.raises(ConfigError) as caught:
+        start_checkpoint(wanted, [])
+    assert str(caught.value) == (
+        "model.encoder.hidden_size is 11, but translate.safetensors, which the run starts from, "
+        "has 32; leave the setting out, or leave out init to train a new model"
+    )
 
 
 def test_a_checkpoint_cannot_learn_to_write_a_new_language(

@@ -15,7 +15,8 @@ def train(arguments: argparse.Namespace) -> int:
     """Trains as a recipe says; returns 0.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, with what was saved and how to go on.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, with what was saved and how to go on; its attribute
+            `number` is that of the signal.
     """
     recipe = read_recipe(arguments.recipe, arguments.settings)
     device = pick_device(arguments.device)
@@ -27,7 +28,9 @@ def train(arguments: argparse.Namespace) -> int:
     try:
         best = training.train(recipe, resume=arguments.resume, device=device)
     except training.Interrupted as stop:
-        raise KeyboardInterrupt(str(stop)) from stop
+        stopped = KeyboardInterrupt(str(stop))
+        stopped.number = stop.number  # type: ignore[attr-defined]
+        raise stopped from stop
     print(f"\nbest checkpoint: {best}")
     print_scores(checkpoint.describe(best)["provenance"])
     print(f"\nwhat to do with it:\n{_uses(recipe, best)}\n  captioner describe {best}")

@@ -165,6 +165,8 @@ def setting_groups(
         hints = typing.get_type_hints(cls)
         own = groups.setdefault(table, (about, []))[1]
         for entry in dataclasses.fields(cls):
+            if entry.metadata.get("hidden"):
+                continue
             kind, dotted = hints[entry.name], f"{place}{entry.name}"
             default: Any = entry.default if values is None else getattr(values, entry.name)
             heading, text = f"{table.strip('[]')}.{entry.name}".strip("."), entry.metadata["help"]

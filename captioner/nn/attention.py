@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +41,7 @@ class Memory:
 
     def select(self, indices: Tensor | slice) -> Memory:
         """The memories at `indices` (K,), which may repeat: one for every query."""
-        parts = {
+        parts: dict[str, Any] = {
             name: rows(part, indices)
             for name in ("values", "mask", "keys", "contents", "summary")
             if (part := getattr(self, name)) is not None

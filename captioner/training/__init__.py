@@ -4,6 +4,10 @@ A run's folder holds `best.safetensors` (the averaged weights with the best vali
 `last.safetensors`, `resume.safetensors` (everything needed to go on at the very step), `log.csv`
 and TensorBoard's event files.
 
+The same recipe gives the same weights, bit by bit, on the same machine with the same versions and
+the same number of threads; this is tested on a CPU with one thread. On a GPU sums have no fixed
+order: there, runs agree as closely as its rounding allows.
+
 `loop` knows nothing of captions and translations; `captioning` and `translation` say what their
 batches, their losses and their scores are.
 """
@@ -34,7 +38,7 @@ def train(
 
     Raises:
         ConfigError, DataError, CheckpointError: the recipe, its data or its files are not usable.
-        Interrupted: Ctrl-C; the run is saved.
+        Interrupted: Ctrl-C or SIGTERM; the run is saved.
     """
     if isinstance(recipe, TranslationRecipe):
         return translation.train(recipe, resume=resume, device=device, show=show)

@@ -1,4 +1,4 @@
-"""What hangs on the loop: logging, saving, validation, Ctrl-C."""
+"""What hangs on the loop: logging, saving, validation, Ctrl-C and SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import platform
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,22 +23,34 @@ from torch import Tensor
 from captioner import checkpoint as checkpoints
 from captioner import config
 from captioner.config import PhaseConfig
+from captioner.errors import ConfigError
 from captioner.metrics import Score
 from captioner.training.loop import Callback, Trainer
 from captioner.training.state import save_state
 
+_FIRST_STEPS, _EVERY = 3, 60.0  # without a progress bar: steps told of; seconds between lines
+
 
 class Interrupted(Exception):  # noqa: N818  (a wish, not an error)
-    """Ctrl-C: everything is saved, and the message says how to go on."""
+    """Ctrl-C or SIGTERM: everything is saved, and the message says how to go on."""
+
+    number: int = signal.SIGINT  # the signal that asked for it
 
 
 class Log(Callback):
-    """`log.csv`, TensorBoard's event files, a progress bar, and a line an epoch."""
+    """`log.csv`, TensorBoard's event files, a progress bar, and a line an epoch.
 
-    def __init__(self, folder: Path, show: bool) -> None:
-        self.folder, self.show = folder, show
+    Where no progress bar is shown, a line tells of the first steps and of one a minute.
+    """
+
+    def __init__(
+        self, folder: Path, show: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.folder, self.show, self.clock = folder, show, clock
         self.writer: Any = None
         self.bar: Any = None
+        self.begun = self.told = 0.0  # times
+        self.first = 0  # step of the phase that this session began with
 
     def on_phase(self, trainer: Trainer, phase: PhaseConfig) -> None:
         """Opens the writer and a bar with the time left in the phase."""
@@ -46,10 +59,12 @@ class Log(Callback):
             from torch.utils.tensorboard.writer import SummaryWriter  # slow to import
 
             # What an interrupted run logged after its last save is about to be logged again.
-            self.writer = SummaryWriter(str(self.folder), purge_step=position.total_steps + 1)
+            with writing(self.folder):
+                self.writer = SummaryWriter(str(self.folder), purge_step=position.total_steps + 1)
         if self.bar is not None:
             self.bar.close()
         done = position.epoch * steps + position.step
+        self.begun, self.first = self.clock(), done
         self.bar = progress_bar(
             self.show, phase.epochs * steps, phase.name or "training", "step", done
         )
@@ -57,21 +72,40 @@ class Log(Callback):
     def on_step(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
         """Writes the step's losses and learning rates."""
         number = trainer.progress.position.total_steps
-        for name, value in losses.items():
-            self.writer.add_scalar(f"train/{name}", float(value), number)
         rate = trainer.optimizer.param_groups[0]["lr"]
-        self.writer.add_scalar("train/learning_rate", rate, number)
+        with writing(self.folder):
+            for name, value in losses.items():
+                self.writer.add_scalar(f"train/{name}", float(value), number)
+            self.writer.add_scalar("train/learning_rate", rate, number)
+        if not self.show:
+            self._tell(trainer, float(losses["loss"]), rate)
         self.bar.set_postfix(loss=f"{float(losses['loss']):.3f}", refresh=False)
         self.bar.update(1)
+
+    def _tell(self, trainer: Trainer, loss: float, rate: float) -> None:
+        """A line for whoever reads what a run without a terminal prints."""
+        position, steps, now = trainer.progress.position, len(trainer.reader), self.clock()
+        done, total = position.epoch * steps + position.step, trainer.phase.epochs * steps
+        taken = done - self.first
+        if taken > _FIRST_STEPS and now - self.told < _EVERY:
+            return
+        self.told = now
+        left = datetime.timedelta(seconds=round((now - self.begun) / taken * (total - done)))
+        print(
+            f"{trainer.phase.name or 'training'} · step {done}/{total} · loss {loss:.4f} · "
+            f"learning rate {rate:.2e} · {left} left",
+            flush=True,
+        )
 
     def on_epoch(self, trainer: Trainer, entry: dict[str, Any]) -> None:
         """Writes the epoch's line everywhere."""
         entry["seconds"] = round(trainer.progress.seconds, 1)
         scores = {k: v for k, v in entry.items() if k not in ("phase", "epoch", "step", "seconds")}
-        for name, value in scores.items():
-            self.writer.add_scalar(f"epoch/{name}", value, entry["step"])
-        self.writer.flush()
-        _write_csv(self.folder / "log.csv", [*trainer.progress.history, entry])
+        with writing(self.folder):
+            for name, value in scores.items():
+                self.writer.add_scalar(f"epoch/{name}", value, entry["step"])
+            self.writer.flush()
+            _write_csv(self.folder / "log.csv", [*trainer.progress.history, entry])
         epochs = trainer.phase.epochs
         self.bar.write(
             f"{entry['phase']} · epoch {entry['epoch']}/{epochs} · "
@@ -86,7 +120,24 @@ class Log(Callback):
         if self.bar is not None:
             self.bar.close()
         if self.writer is not None:
-            self.writer.close()
+            with contextlib.suppress(OSError):  # a full disk was told of when it was written to
+                self.writer.close()
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Says in one line that a log cannot be written.
+
+    Raises:
+        ConfigError: it cannot; what the run saved before stays.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"output {folder}: the log cannot be written ({error.strerror or error}); make room "
+            "there or make it writable and go on with --resume, or choose another --output"
+        ) from error
 
 
 def progress_bar(show: bool, total: int, name: str, unit: str, done: int = 0) -> Any:
@@ -98,11 +149,15 @@ def progress_bar(show: bool, total: int, name: str, unit: str, done: int = 0) ->
 
 def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     partial = path.with_suffix(".csv.partial")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(path)
+    try:
+        with partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        partial.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 class Save(Callback):
@@ -123,32 +178,40 @@ class Save(Callback):
 
 
 class Interrupt(Callback):
-    """Turns Ctrl-C into an orderly stop after the current step; a second one stops at once."""
+    """Turns Ctrl-C and SIGTERM into an orderly stop after the current step.
+
+    A second one stops at once. SIGTERM is how docker, systemd and Slurm end a job.
+    """
 
     def __init__(self) -> None:
         self.requested = False
+        self.number = int(signal.SIGINT)  # the signal that came
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Listens for Ctrl-C inside the block (in the main thread, where signals arrive)."""
+        """Listens for both inside the block (in the main thread, where signals arrive)."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        previous = signal.signal(signal.SIGINT, self._request)
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        previous = [signal.signal(number, self._request) for number in numbers]
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, previous)
+            for number, handler in zip(numbers, previous, strict=True):
+                signal.signal(number, handler)
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
+            stop = KeyboardInterrupt()
+            stop.number = number  # type: ignore[attr-defined]
+            raise stop
+        self.requested, self.number = True, number
         # Not `print`: the signal may come while the same stream is being written to.
         os.write(2, b"\nstopping after this step; once more stops at once\n")
 
     def check(self) -> None:
-        """Raises `Interrupted` where Ctrl-C was pressed."""
+        """Raises `Interrupted` where a stop was asked for."""
         if self.requested:
             raise Interrupted
 

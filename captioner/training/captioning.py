@@ -37,7 +37,7 @@ from captioner.prediction import Captioner
 from captioner.text import EOS, Vocabulary, tokenise
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
 from captioner.training.loop import Callback, Trainer
-from captioner.training.run import STATE_FILE, claim, run
+from captioner.training.run import STATE_FILE, claim, run, with_dropouts
 from captioner.training.self_critical import self_critical
 
 _LOG = logging.getLogger(__name__)
@@ -319,6 +319,7 @@ def _begun(recipe: Recipe, training: Sequence[Photo]) -> Checkpoint:
     if recipe.init:
         path = _init_path(recipe)
         old = checkpoints.load(path)
+        old = with_dropouts(old, recipe, path.name, build_model, len(old.vocabulary))
         vocabulary = old.vocabulary.extended(captions, recipe.data.min_count)
         old.model.extend_vocabulary(len(vocabulary))
         begun = {"started_from": {"checkpoint": path.name, **old.provenance}}
@@ -373,6 +374,7 @@ def train(
     torch.manual_seed(recipe.seed)
     teacher = _teacher(recipe)
     checkpoint = start_checkpoint(recipe, training, teacher)
+    recipe = dataclasses.replace(recipe, model=checkpoint.config)  # what is run, and told
     checkpoint.model.to(device).encoder.features.to(memory_format=torch.channels_last)
     cells = checkpoint.preprocess.size // checkpoint.config.encoder.stride  # along a side
     reader = BatchReader(

@@ -20,6 +20,8 @@ from torch.optim.swa_utils import AveragedModel
 from captioner.config import PhaseConfig
 from captioner.errors import ConfigError
 
+_PATIENCE = 100  # steps in a row whose gradients may overflow; finding a scale takes about 16
+
 
 @dataclass
 class Position:
@@ -87,6 +89,7 @@ class Trainer:
         self.average = AveragedModel(
             self.model, multi_avg_fn=self._average_weights, use_buffers=True
         )
+        self.skipped = 0  # steps in a row that were not taken, since their gradients overflowed
         self.enter(recipe.phases[0])
 
     def batches(self, epoch: int, first_step: int) -> Iterator[Any]:
@@ -163,7 +166,7 @@ class Trainer:
         """One gradient step on a batch.
 
         Raises:
-            ConfigError: the loss or its gradient is not finite.
+            ConfigError: the loss or its gradient is not finite, or no loss scale makes it so.
         """
         position = self.progress.position
         # Dropout depends on the place in the run, not on what was drawn before: resuming is exact.
@@ -211,8 +214,11 @@ class Trainer:
         return stale or self.progress.position.epoch >= self.phase.epochs
 
     def _check_finite(self, loss: float, norm: float) -> None:
-        # Loss scaling finds its scale by gradients that overflow; such steps are not taken.
-        if math.isfinite(loss) and (self.scaler.is_enabled() or math.isfinite(norm)):
+        # Loss scaling finds its scale by gradients that overflow; such steps are not taken. It
+        # halves the scale each time: gradients that stay infinite at any scale are no overflow.
+        self.skipped = 0 if math.isfinite(norm) else self.skipped + 1
+        searching = self.scaler.is_enabled() and self.skipped < _PATIENCE
+        if math.isfinite(loss) and (searching or math.isfinite(norm)):
             return
         position = self.progress.position
         raise ConfigError(

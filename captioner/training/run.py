@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
+from captioner import config
+from captioner.checkpoint import Checkpoint, TranslationCheckpoint
+from captioner.config import Recipe, TranslationRecipe
 from captioner.errors import CheckpointError, ConfigError
 from captioner.training.callbacks import Interrupt, Interrupted
 from captioner.training.loop import Trainer
 from captioner.training.state import load_state, save_state
 
 STATE_FILE = "resume.safetensors"
+
+C = TypeVar("C", Checkpoint, TranslationCheckpoint)
 
 
 def claim(folder: Path, resume: bool) -> None:
@@ -34,17 +42,40 @@ def claim(folder: Path, resume: bool) -> None:
         ) from error
 
 
+def with_dropouts(
+    old: C, recipe: Recipe | TranslationRecipe, name: str, build: Callable[..., Any], words: int
+) -> C:
+    """The checkpoint that a run starts from, with the dropouts that the recipe asks for.
+
+    Args:
+        old: the checkpoint.
+        recipe: with `init`.
+        name: of the checkpoint, for messages.
+        build: makes a model of settings and a number of words.
+        words: of the vocabulary.
+
+    Raises:
+        ConfigError: the recipe asks for another model than the checkpoint holds.
+    """
+    settings: Any = config.continued(recipe, old.config, name)
+    if settings == old.config:
+        return old
+    model = build(settings, words)
+    model.load_state_dict(old.model.state_dict())
+    return dataclasses.replace(old, model=model, config=settings)
+
+
 def run(trainer: Trainer, interrupt: Interrupt, resume: bool) -> Path:
     """Trains to the end of the recipe and returns the best checkpoint's path.
 
     Args:
         trainer: with `interrupt` among its callbacks.
-        interrupt: what listens for Ctrl-C.
+        interrupt: what listens for Ctrl-C and SIGTERM.
         resume: go on where the run in the recipe's output folder stands.
 
     Raises:
         CheckpointError: the resume state is damaged or of another run.
-        Interrupted: Ctrl-C; the run is saved.
+        Interrupted: Ctrl-C or SIGTERM; the run is saved.
     """
     folder = Path(trainer.recipe.output)
     state_path = folder / STATE_FILE
@@ -55,9 +86,11 @@ def run(trainer: Trainer, interrupt: Interrupt, resume: bool) -> Path:
             trainer.fit()
     except Interrupted:
         save_state(trainer, state_path)
-        raise Interrupted(
+        stopped = Interrupted(
             f"stopped and saved in {folder}; go on with the same command and --resume"
-        ) from None
+        )
+        stopped.number = interrupt.number
+        raise stopped from None
     finally:
         for callback in trainer.callbacks:
             callback.close(trainer)

@@ -98,21 +98,11 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _check_same(saved: Mapping[str, Any], given: Any, path: Path) -> None:
     """A run goes on under its own recipe, to which phases may have been added at the end."""
-
-    def flat(values: Any, place: str = "") -> dict[str, Any]:
-        if isinstance(values, dict):
-            pairs = [(f"{place}.{k}" if place else k, v) for k, v in values.items()]
-        elif isinstance(values, list):
-            pairs = [(f"{place}.{i}", v) for i, v in enumerate(values)]
-        else:
-            return {place: values}
-        return {k: v for name, value in pairs for k, v in flat(value, name).items()}
-
     # Read and written again, since settings that did not exist then have their defaults now.
     old = config.to_dict(config.from_dict(type(given), saved))
     new = config.to_dict(given)
     new["phases"] = new["phases"][: max(1, len(old["phases"]))]
-    before, now = flat(old), flat(new)
+    before, now = config.flat(old), config.flat(new)
     changed = [k for k in {**before, **now} if before.get(k) != now.get(k) and k not in _FREE]
     if changed:
         name = changed[0]

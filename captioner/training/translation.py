@@ -30,7 +30,7 @@ from captioner.search import Start
 from captioner.subwords import Subwords
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
 from captioner.training.loop import Trainer
-from captioner.training.run import STATE_FILE, claim, run
+from captioner.training.run import STATE_FILE, claim, run, with_dropouts
 from captioner.training.self_critical import self_critical
 from captioner.translation import Translator
 
@@ -187,11 +187,12 @@ def start_checkpoint(
         (pair.source_language, pair.target_language) for pairs in training for pair in pairs
     )
     if recipe.init:
-        old = checkpoints.load_translation(recipe.init)
+        old, name = checkpoints.load_translation(recipe.init), Path(recipe.init).name
+        old = with_dropouts(old, recipe, name, build_translation_model, len(old.subwords))
         for _, target in directions:
             old.subwords.start(target)
         languages = old.languages.joined(_languages(directions, texts, old.subwords))
-        begun = {"started_from": {"checkpoint": Path(recipe.init).name, **old.provenance}}
+        begun = {"started_from": {"checkpoint": name, **old.provenance}}
         return dataclasses.replace(old, languages=languages, search=search, provenance=begun)
     # The pieces are made for what an epoch holds: a large set that little is drawn from would
     # otherwise leave the other languages with the shorter ones.
@@ -260,6 +261,7 @@ def train(
     directions = read_directions(recipe)
     torch.manual_seed(recipe.seed)
     checkpoint = start_checkpoint(recipe, training)
+    recipe = dataclasses.replace(recipe, model=checkpoint.config)  # what is run, and told
     checkpoint.model.to(device)
     for source, target in directions:
         checkpoint.languages.check(source, target)
