@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import numbers
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -259,6 +260,7 @@ class SearchOptions:
     alternatives: int = setting(5, "most probable words reported for every position")
 
     def __post_init__(self) -> None:
+        _numbers(self)
         _positive(self, "beam_size", "max_length", "n_best")
         if self.alternatives < 0:
             raise ConfigError(f"alternatives is {self.alternatives}; expected 0 or more")
@@ -815,6 +817,16 @@ def _unknown(name: str, known: Sequence[str], where: str) -> str:
 
 def _help(cls: Any, name: str) -> str:
     return next(f.metadata["help"] for f in fields(cls) if f.name == name)
+
+
+def _numbers(settings: Any) -> None:
+    """Every field is of the kind that it is declared as; a whole number is a number, too."""
+    kinds = {"int": (numbers.Integral, "a whole number"), "float": (numbers.Real, "a number")}
+    for entry in fields(settings):
+        kind, expected = kinds.get(str(entry.type), (bool, "true or false"))
+        value = getattr(settings, entry.name)
+        if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+            raise ConfigError(f"{entry.name} is {value!r}; expected {expected}")
 
 
 def _positive(settings: Any, *names: str) -> None:
