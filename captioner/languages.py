@@ -120,15 +120,25 @@ class Languages:
 
         None where there is none, or where the checkpoint has read nothing in the one named.
         """
-        read = (
-            self.counts.sum(1) > 0
-        )  # (L,) the smoothing of an unread language likes rare subwords
-        if language not in self.names or not read[self.names.index(language)]:
+        found = self._read_chances(pieces)
+        if language not in found:
             return None
-        chances = np.where(read, self._chances(pieces), -np.inf)
-        likeliest = int(chances.argmax())
-        gap = chances[likeliest] - chances[self.names.index(language)]
-        return self.names[likeliest] if gap > _DOUBT else None
+        likeliest = max(found, key=found.__getitem__)
+        return likeliest if found[likeliest] - found[language] > _DOUBT else None
+
+    def likeliest(self, pieces: Sequence[int]) -> str | None:
+        """The language in which subwords are at least a thousand times likelier than in all others.
+
+        None where there is none: too few subwords, or too few languages.
+        """
+        found = self._read_chances(pieces)
+        order = sorted(found, key=found.__getitem__)
+        return order[-1] if len(order) > 1 and found[order[-1]] - found[order[-2]] > _SURE else None
+
+    def _read_chances(self, pieces: Sequence[int]) -> dict[str, float]:
+        """`_chances` of the languages that something was read in: smoothing likes rare subwords."""
+        chances = zip(self.names, self.counts, self._chances(pieces).tolist(), strict=True)
+        return {name: chance for name, row, chance in chances if row.any()}
 
     def _chances(self, pieces: Sequence[int]) -> NDArray[np.float64]:
         """The logarithm of the probability (L,) of these subwords in each language."""

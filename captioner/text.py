@@ -217,6 +217,15 @@ def decoded(content: bytes, name: str) -> str:
         ) from None
 
 
+def not_utf8(error: UnicodeDecodeError) -> str:
+    """What to say of a line that is not UTF-8: which bytes, the first of them by its place."""
+    wrong = error.object[error.start : max(error.end, error.start + 1)]
+    return (
+        f"not UTF-8 (byte {error.start + 1}: {wrong.hex(' ').upper()}); save the file as UTF-8, "
+        "from Latin-1 with: iconv -f latin1 -t utf-8"
+    )
+
+
 def convert(encoding: str) -> str:
     """What to say of a file in another encoding."""
     return f"this is {encoding} text; save it as UTF-8, with: iconv -f {encoding.lower()} -t utf-8"
