@@ -155,9 +155,9 @@ def _add_translate(commands: Any) -> None:
         "       captioner translate --to LANGUAGE --input FILE [options]",
         description="Translates a text, or the lines of a file, sentence by sentence: one line in, "
         "one line out, in\norder. A line that cannot be translated is told on standard error and "
-        "leaves an empty line; the\nexit code is then 1. An answer that looks like another language "
-        "is told as well, and printed; the\nexit code is 1 for a typed text, 0 for the lines of a "
-        "file.\n\n"
+        "leaves an empty line; the\nexit code is then 1. An answer that looks like another "
+        "language is told as well, and printed; the\nexit code is 1 for a typed text, 0 for the "
+        "lines of a file.\n\n"
         "A row of bare words is one text: captioner translate --to de A dog runs. Where every "
         "argument has a\nspace inside or ends in a full stop or the like, each is a text, with a "
         "line of its own.",
