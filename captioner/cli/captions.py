@@ -129,7 +129,7 @@ def _pairs(arguments: argparse.Namespace) -> tuple[list[tuple[str, str]], dict[i
     if not arguments.input:
         sentence = " ".join(arguments.sentence)
         if (half := half_character(sentence)) is not None:
-            raise ConfigError(f"{one_line(sentence)}: {half}")
+            raise ConfigError(f"{sentence!r}: {half}")
         return [(arguments.photo, sentence)], {}
     lines = _lines(arguments.input)
     if not lines:

@@ -90,7 +90,7 @@ def _check_input(arguments: argparse.Namespace, typed: Sequence[str], file: str 
         raise ConfigError(f"--alignment draws one text, but {len(typed)} were typed; draw each")
     for text in typed if not file else ():
         if (half := half_character(text)) is not None:
-            raise ConfigError(f"{one_line(text)}: {half}")
+            raise ConfigError(f"{text!r}: {half}")
         if text.strip() and not has_words(text):
             raise ConfigError(f"{text!r} has no words to translate; write a sentence")
 
