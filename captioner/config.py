@@ -554,6 +554,9 @@ class PairDataConfig:
     train: tuple[PairSource, ...] = setting((), "sources of the training pairs, mixed together")
     validation: tuple[PairSource, ...] = setting((), "sources of the pairs that choose the weights")
     subwords: int = setting(8000, "pieces of words that all languages share")
+    byte_fallback: bool = setting(
+        True, "spell characters without a piece of their own by 256 bytes, which count as pieces"
+    )
     max_pieces: int = setting(100, "pairs with a longer sentence are left out", unit="pieces")
     validation_pairs: int = setting(
         500, "at most so many sentences of each direction are translated after an epoch"

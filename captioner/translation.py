@@ -379,7 +379,8 @@ class Translator:
                 f"sentence; split what has more than {MAX_WORDS} words or {MAX_PIECES} pieces"
             )
             return _Line(text, pieces, error=error)
-        if UNK in pieces.ids and not any(map(self._spells, pieces.ids)):
+        unknown = any(piece == UNK or self.subwords.is_byte(piece) for piece in pieces.ids)
+        if unknown and not any(map(self._spells, pieces.ids)):
             error = (
                 "nothing of this can be read: not one of its letters stood in the training "
                 f"sentences ({', '.join(self.languages.names)})"
@@ -430,7 +431,9 @@ class Translator:
         return dataclasses.replace(line, pieces=self._encode(line.text, read_as))
 
     def _spells(self, piece: int) -> bool:
-        """Whether a piece holds a letter or a digit."""
+        """Whether a piece holds a letter or a digit; of bytes, only what training has met."""
+        if self.subwords.is_byte(piece):
+            return bool(self.languages.counts[:, piece].any())
         return piece != UNK and any(map(str.isalnum, self.subwords.pieces[piece]))
 
     @torch.inference_mode()
@@ -504,6 +507,8 @@ class Translator:
         return Word(target.words[word], float(np.exp(log_prob)), log_prob, alternatives)
 
     def _shown(self, piece: int) -> str:
+        if self.subwords.is_byte(piece):
+            return self.subwords.pieces[piece]
         return END if piece == EOS else self.subwords.decode([piece])[0]
 
 

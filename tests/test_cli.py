@@ -189,7 +189,7 @@ def test_without_a_command_help_comes_on_standard_error(capsys: pytest.CaptureFi
         (["train", "no.toml"], "no.toml: no such file; expected a recipe"),
         (["train", "broken.toml"], "broken.toml: no TOML: Expected '=' after a key"),
         (["train", "broken.toml"], "line 2"),
-        (["train", "latin.toml"], "latin.toml: no TOML"),
+        (["train", "latin.toml"], "latin.toml: line 1 is not UTF-8 text (byte 11)"),
         (["train", "odd.toml"], "training.batchsize is no setting; did you mean batch_size?"),
         (["train", "--seed"], "--seed needs a value: --seed VALUE"),
         (["train", "--seed", "--resume"], "--seed needs a value: --seed VALUE"),

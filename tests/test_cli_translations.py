@@ -501,6 +501,7 @@ output = "somewhere"
 seed = 3
 [data]
 subwords = 150
+byte_fallback = false
 [[data.train]]
 source = "train.en"
 target = "train.de"
