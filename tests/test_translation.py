@@ -18,10 +18,13 @@ from PIL import Image
 
 from captioner import checkpoint as checkpoints
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
+from captioner.config import SearchOptions, TranslationConfig, from_dict
 from captioner.errors import CheckpointError, ConfigError, ImageError
+from captioner.languages import Languages
+from captioner.nn.model import build_translation_model
 from captioner.prediction import Caption, Captioner, word_shares
 from captioner.search import Hypothesis
-from captioner.subwords import Pieces, clean
+from captioner.subwords import Pieces, Subwords, clean
 from captioner.text import BOS, EOS, PAD, UNK
 from captioner.translation import MAX_WORDS, Translation, Translator
 from captioner.words import Word
@@ -1039,3 +1042,41 @@ def test_texts_are_cleaned(tiny_translator: Translator) -> None:
     assert clean(untidy) == "A dog runs over the log."
     assert isinstance(found, Translation)
     assert not isinstance(found, Caption)
+
+
+# ---- letters that are spelled by bytes -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def spelling(phrases: Phrases) -> Translator:
+    """Nothing is trained but the pieces, with bytes; of other letters, only ü's were counted."""
+    texts = [text for language in ("en", "de") for text in phrases[language]]
+    subwords = Subwords.train([text.replace("ü", "u") for text in texts], 400, ["en", "de"])
+    sizes = {"hidden_size": 8, "embedding_size": 8}
+    config = from_dict(TranslationConfig, {"encoder": {"hidden_size": 4}, "decoder": sizes})
+    torch.manual_seed(3)
+    model = build_translation_model(config, len(subwords))
+    ids = {name: [subwords.encode(t).ids for t in phrases[name]] for name in ("en", "de")}
+    languages = Languages.count([("en", "de")], ids, len(subwords))
+    search = SearchOptions(max_length=40, alternatives=300)
+    return Translator(TranslationCheckpoint(model, config, subwords, languages, search))
+
+
+def test_a_foreign_letter_is_looked_at_with_its_word(spelling: Translator) -> None:
+    pair = ("A dog雪 runs, ü.", "Ein Hund雪 läuft ü.")
+    [found] = spelling.stream_explained([pair], to="de", alternatives=300)
+    assert found.source_words == ("A", "dog雪", "runs", ",", "ü", ".")
+    assert [word.text for word in found.words] == ["Ein", "Hund雪", "läuft", "ü", "."]
+    assert all(word.known and word.prob for word in found.words)
+    check_steps(spelling, found, "de")
+    shown = {text for word in found.words for text, _ in word.alternatives}
+    assert "<0xE9>" in shown
+    assert "\N{REPLACEMENT CHARACTER}" not in shown
+
+
+def test_letters_that_no_training_sentence_held_cannot_be_read(spelling: Translator) -> None:
+    with pytest.raises(ConfigError, match="nothing of this can be read: not one of its letters"):
+        spelling("Ж Ш.", to="de")
+    [found] = spelling.stream(["üü"], to="de", beam_size=1)
+    assert found.error is None
+    json.dumps(found.to_dict(), ensure_ascii=False).encode()
