@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from captioner.datasets import photo_id
 from captioner.errors import DataError
+from captioner.text import decoded
 
 Box = tuple[float, float, float, float]
 """x, y, width and height in shares of the photo's sides: squashing a photo does not move them."""
@@ -32,7 +33,7 @@ def read(path: str | Path) -> dict[str, dict[str, list[Box]]]:
         DataError: the file is missing, or not what the format promises.
     """
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        document = json.loads(decoded(Path(path).read_bytes(), str(path)))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:

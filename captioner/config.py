@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import numbers
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -286,6 +287,7 @@ class SearchOptions:
     alternatives: int = setting(5, "most probable words reported for every position")
 
     def __post_init__(self) -> None:
+        _numbers(self)
         _positive(self, "beam_size", "max_length", "n_best")
         if self.alternatives < 0:
             raise ConfigError(f"alternatives is {self.alternatives}; expected 0 or more")
@@ -652,6 +654,9 @@ class PairDataConfig:
     train: tuple[PairSource, ...] = setting((), "sources of the training pairs, mixed together")
     validation: tuple[PairSource, ...] = setting((), "sources of the pairs that choose the weights")
     subwords: int = setting(8000, "pieces of words that all languages share")
+    byte_fallback: bool = setting(
+        True, "spell characters without a piece of their own by 256 bytes, which count as pieces"
+    )
     max_pieces: int = setting(100, "pairs with a longer sentence are left out", unit="pieces")
     validation_pairs: int = setting(
         500, "at most so many sentences of each direction are translated after an epoch"
@@ -971,6 +976,16 @@ def _unknown(name: str, known: Sequence[str], where: str) -> str:
 
 def _help(cls: Any, name: str) -> str:
     return next(f.metadata["help"] for f in fields(cls) if f.name == name)
+
+
+def _numbers(settings: Any) -> None:
+    """Every field is of the kind that it is declared as; a whole number is a number, too."""
+    kinds = {"int": (numbers.Integral, "a whole number"), "float": (numbers.Real, "a number")}
+    for entry in fields(settings):
+        kind, expected = kinds.get(str(entry.type), (bool, "true or false"))
+        value = getattr(settings, entry.name)
+        if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+            raise ConfigError(f"{entry.name} is {value!r}; expected {expected}")
 
 
 def _positive(settings: Any, *names: str) -> None:

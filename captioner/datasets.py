@@ -22,6 +22,7 @@ from typing import Any
 
 from captioner.config import Source
 from captioner.errors import ConfigError, DataError
+from captioner.text import decoded
 
 FORMATS = ("auto", "coco", "karpathy", "flickr8k")
 
@@ -326,14 +327,7 @@ def _text(path: Path) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise DataError(f"{path}: cannot be read: {reason}") from None
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}: line {line} is not UTF-8 text (byte {error.start}): save it as UTF-8, "
-            "from Latin-1 with: iconv -f latin1 -t utf-8"
-        ) from None
+    return decoded(content, str(path))
 
 
 def _parsed(path: Path, text: str) -> Any:

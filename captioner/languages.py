@@ -18,6 +18,7 @@ from captioner.text import UNK
 Direction = tuple[str, str]  # from a language, to a language
 
 _SURE = float(np.log(1000))  # so many times likelier is no doubt
+_DOUBT = float(np.log(10))  # so many times likelier is worth a word
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +71,14 @@ class Languages:
         """Refuses what was never trained.
 
         Raises:
-            ConfigError: no direction leads into `target`, or none from `source` to it.
+            ConfigError: no direction leads into `target`, or none from `source` to it, or both are
+                one language.
         """
+        if source == target and target in {*self.sources, *self.targets}:
+            raise ConfigError(
+                f"the sentences are in {target!r} already; name another language: this checkpoint "
+                f"translates {self._spoken()}"
+            )
         if target not in self.targets:
             raise ConfigError(
                 f"this checkpoint does not translate into {target!r}; it translates "
@@ -96,9 +103,7 @@ class Languages:
             ConfigError: the sentence is, without doubt, of a language that is not translated into
                 `target`.
         """
-        held = np.asarray([piece for piece in pieces if piece != UNK], np.int64)
-        smoothed = self.counts + 0.5
-        chances = np.log(smoothed[:, held] / smoothed.sum(1, keepdims=True)).sum(1)  # (L,)
+        chances = self._chances(pieces)
         order = [self.names[place] for place in np.argsort(-chances, kind="stable")]
         likeliest = order[0]
         possible = next(name for name in order if (name, target) in self.directions)
@@ -109,6 +114,37 @@ class Languages:
                 f"{target!r}; it translates {self._spoken()}; name the language if it is another"
             )
         return possible
+
+    def unlike(self, pieces: Sequence[int], language: str) -> str | None:
+        """The language in which subwords are at least ten times likelier than in the one named.
+
+        None where there is none, or where the checkpoint has read nothing in the one named.
+        """
+        found = self._read_chances(pieces)
+        if language not in found:
+            return None
+        likeliest = max(found, key=found.__getitem__)
+        return likeliest if found[likeliest] - found[language] > _DOUBT else None
+
+    def likeliest(self, pieces: Sequence[int]) -> str | None:
+        """The language in which subwords are at least a thousand times likelier than in all others.
+
+        None where there is none: too few subwords, or too few languages.
+        """
+        found = self._read_chances(pieces)
+        order = sorted(found, key=found.__getitem__)
+        return order[-1] if len(order) > 1 and found[order[-1]] - found[order[-2]] > _SURE else None
+
+    def _read_chances(self, pieces: Sequence[int]) -> dict[str, float]:
+        """`_chances` of the languages that something was read in: smoothing likes rare subwords."""
+        chances = zip(self.names, self.counts, self._chances(pieces).tolist(), strict=True)
+        return {name: chance for name, row, chance in chances if row.any()}
+
+    def _chances(self, pieces: Sequence[int]) -> NDArray[np.float64]:
+        """The logarithm of the probability (L,) of these subwords in each language."""
+        held = np.asarray([piece for piece in pieces if piece != UNK], np.int64)
+        smoothed = self.counts + 0.5
+        return np.log(smoothed[:, held] / smoothed.sum(1, keepdims=True)).sum(1)
 
     def _spoken(self) -> str:
         return ", ".join(f"{source} → {target}" for source, target in self.directions)

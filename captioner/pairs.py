@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from captioner.config import PairSource
 from captioner.errors import ConfigError, DataError
 from captioner.subwords import Subwords, clean
-from captioner.text import EOS, PAD
+from captioner.text import EOS, PAD, decoded
 
 _LOG = logging.getLogger(__name__)
 _Numbers = NDArray[np.int64]
@@ -101,14 +101,7 @@ def _lines(name: str) -> list[str]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise DataError(f"{name}: cannot be read: {reason}") from None
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{name}: line {line} is not UTF-8 text (byte {error.start}): save it as UTF-8, "
-            "from Latin-1 with: iconv -f latin1 -t utf-8"
-        ) from None
+    text = decoded(content, name)
     return text.removesuffix("\n").split("\n") if text else []
 
 

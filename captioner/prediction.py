@@ -24,7 +24,7 @@ from captioner.images import Geometry, ImageSource, Preprocess, open_photo, orig
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import fold_batch_norm, normalise
 from captioner.search import Hypothesis, force, search
-from captioner.text import UNK, detokenise, tokenise
+from captioner.text import UNK, detokenise, half_character, tokenise
 from captioner.translation import Translation, Translator
 from captioner.words import Word, rounded
 
@@ -104,7 +104,8 @@ class Caption:
         if self.original is not None and self.translation is not None:
             values["original"] = _alternative_dict(self.original, maps)
             carried = self.translation.to_dict()
-            values |= {key: carried[key] for key in ("from", "to", "source_words", "alignment")}
+            names = ("from", "to", "source_words", "alignment", "warning")
+            values |= {key: carried[key] for key in names}
         return {**values, "error": self.error}
 
 
@@ -236,7 +237,7 @@ class Captioner:
         Raises:
             ImageError: it is no readable photo.
             ConfigError: a setting is wrong, the prefix holds an unknown word, or the translator
-                does not speak the language.
+                does not speak the language, or the captions are in it already.
             CheckpointError: a translation is wanted, and there are no weights for it.
         """
         return self._raised(self.stream([photo], prefix=prefix, to=to, workers=1, **settings))
@@ -252,8 +253,8 @@ class Captioner:
             ImageError: it is no readable photo.
             ConfigError: the sentence has no words.
         """
-        if not tokenise(sentence):
-            raise ConfigError(_wordless(sentence))
+        if (wrong := _wrong(sentence)) is not None:
+            raise ConfigError(wrong)
         return self._raised(self.stream_explained([(photo, sentence)], alternatives=alternatives))
 
     @staticmethod
@@ -287,8 +288,7 @@ class Captioner:
         """
         options = self.options(**settings)
         start = self._known_tokens(prefix)
-        if to is not None:
-            self.translator.languages.check(None, to)
+        language = None if to is None else self._language_before(to)
         count = 0
         for batch in _opened(photos, self.preprocess, batch_size, workers):
             good = [opened for opened in batch if opened.error is None]
@@ -307,17 +307,36 @@ class Captioner:
                 else self._caption(memory, *next(results))
                 for opened in batch
             ]
-            yield from captions if to is None else self._translated(captions, to)
+            yield from captions if to is None else self._translated(captions, to, language)
 
-    def _translated(self, captions: Sequence[Caption], to: str) -> Iterator[Caption]:
+    def _language_before(self, to: str) -> str | None:
+        """The language that captions are translated from, where the translator can tell.
+
+        Raises:
+            ConfigError: it is that very language, or none that is translated into `to`.
+        """
+        languages, subwords = self.translator.languages, self.translator.subwords
+        words = [piece for word in self.vocabulary.ordinary for piece in subwords.encode(word).ids]
+        language = languages.likeliest(words)
+        if language == to:
+            others = ", ".join(target for target in languages.targets if target != to)
+            raise ConfigError(
+                f"the captions are in {to!r} already; leave the language out, or name another to "
+                f"translate them into: {others}"
+            )
+        languages.check(language, to)
+        sources = [source for source, into in languages.directions if into == to]
+        # Captions are of one language: where only one can be translated so, it need not be guessed.
+        return sources[0] if language is None and len(sources) == 1 else language
+
+    def _translated(
+        self, captions: Sequence[Caption], to: str, language: str | None
+    ) -> Iterator[Caption]:
         """The captions in another language; with their other sentences, where they have some."""
         every = [
             (caption, *caption.n_best) if caption.error is None else () for caption in captions
         ]
         texts = [one.text for several in every for one in several]
-        # Captions are of one language: where only one can be translated so, it need not be guessed.
-        sources = [source for source, into in self.translator.languages.directions if into == to]
-        language = sources[0] if len(sources) == 1 else None
         translations = self.translator.stream(texts, to=to, source_language=language)
         for caption, several in zip(captions, every, strict=True):
             if not several:
@@ -349,7 +368,7 @@ class Captioner:
         for read in _opened(photos(), self.preprocess, batch_size, workers):
             written = [waiting.popleft() for _ in read]
             batch = [photo.checked(text) for photo, text in zip(read, written, strict=True)]
-            sentences = [tokenise(text) for text in written]
+            sentences = [tokenise(text) if isinstance(text, str) else [] for text in written]
             good = [place for place, opened in enumerate(batch) if opened.error is None]
             memory = self._memory([batch[place] for place in good])
             tokens = [self.vocabulary.encode(sentences[place]) for place in good]
@@ -423,6 +442,15 @@ class Captioner:
         return Word(text, float(np.exp(log_prob)), log_prob, alternatives)
 
 
+def _wrong(sentence: str) -> str | None:
+    """Why a sentence cannot be explained."""
+    if not isinstance(sentence, str):
+        return f"the sentence is a {type(sentence).__name__}; expected text"
+    if (half := half_character(sentence)) is not None:
+        return f"in the sentence, {half}"
+    return None if tokenise(sentence) else _wordless(sentence)
+
+
 def _wordless(sentence: str) -> str:
     return f"the sentence {sentence!r} has no words; write what you see"
 
@@ -444,9 +472,9 @@ class _Opened:
 
     def checked(self, sentence: str) -> _Opened:
         """Itself, or an error where the photo is fine but the sentence about it has no words."""
-        if self.error is not None or tokenise(sentence):
+        if self.error is not None or (wrong := _wrong(sentence)) is None:
             return self
-        return dataclasses.replace(self, error=_wordless(sentence))
+        return dataclasses.replace(self, error=wrong)
 
     def failed(self) -> Caption:
         empty = np.zeros((0, 0, 0), np.float32)

@@ -3,7 +3,8 @@
 Byte-pair encoding (Sennrich, Haddow and Birch 2016, "Neural Machine Translation of Rare Words with
 Subword Units", §3.2), learned on all languages together. A space is written into the piece that
 follows it, so that joining the pieces gives back the sentence without any rules (Kudo and
-Richardson 2018, "SentencePiece", §3.2).
+Richardson 2018, "SentencePiece", §3.2). A character without a piece is spelled by the bytes of its
+UTF-8, as in SentencePiece, so that nothing is lost that somebody writes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from captioner.text import SPECIALS, UNK
 
 SPACE = "▁"  # stands for the space before a word, as in SentencePiece
 UNREADABLE = "\N{REPLACEMENT CHARACTER}"  # what an unknown piece looks like
+BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))  # pieces that spell what has none
 _JOINERS = "\u200c\u200d"  # invisible, but letters and emoji change by them
 _INNER = "'\N{RIGHT SINGLE QUOTATION MARK}-"  # between letters, they are part of a word
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
@@ -117,11 +119,16 @@ class Subwords:
     """The pieces that a translation model reads and writes, each with its number.
 
     Padding, start, end and the unknown piece come first, with the numbers they have in every
-    vocabulary; then a start token for each language, then the pieces.
+    vocabulary; then a start token for each language, then the pieces: with `byte_fallback`, the
+    256 bytes first.
     """
 
     def __init__(
-        self, pieces: Sequence[str], merges: Sequence[tuple[str, str]], languages: Sequence[str]
+        self,
+        pieces: Sequence[str],
+        merges: Sequence[tuple[str, str]],
+        languages: Sequence[str],
+        byte_fallback: bool = False,
     ) -> None:
         """Takes what training found; see `train` and `from_json`.
 
@@ -129,26 +136,40 @@ class Subwords:
             pieces: without the special and start tokens, in the order of their numbers.
             merges: pairs of pieces that are joined, the first ones first.
             languages: codes of the languages (`en`, `de`), in the order of their start tokens.
+            byte_fallback: spell unknown characters by `BYTES`, which are among the pieces;
+                otherwise they are the unknown piece.
 
         Raises:
             ConfigError: a language is no code, or there twice.
-            CheckpointError: a piece is there twice, or a merge speaks of no piece.
+            CheckpointError: a piece is there twice, a merge speaks of no piece, or a byte lacks.
         """
+        self.byte_fallback = byte_fallback
         self.languages = _checked(languages)
         self.merges = tuple(merges)
         starts = (f"<2{language}>" for language in languages)
         self.pieces: tuple[str, ...] = (*SPECIALS, *starts, *pieces)
-        self._cut = lru_cache(_KNOWN_WORDS)(_cutter(self.pieces, self.merges))
+        self._cut = lru_cache(_KNOWN_WORDS)(_cutter(self.pieces, self.merges, byte_fallback))
+        first = self.pieces.index(BYTES[0]) if byte_fallback else 0
+        self._bytes = range(first, first + len(BYTES)) if byte_fallback else range(0)
 
     @classmethod
-    def train(cls, texts: Iterable[str], size: int, languages: Sequence[str]) -> Subwords:
+    def train(
+        cls,
+        texts: Iterable[str],
+        size: int,
+        languages: Sequence[str],
+        *,
+        byte_fallback: bool = True,
+    ) -> Subwords:
         """Learns the pieces from sentences of all languages.
 
         Args:
             texts: as many of each language as it shall have a say.
-            size: numbers in all, special and start tokens included; fewer if the text has no more
-                to merge. Half of them at most are single characters: rarer ones are unknown.
+            size: numbers in all, special and start tokens and the bytes included; fewer if the text
+                has no more to merge. Half of those without the bytes at most are single characters:
+                rarer ones are spelled by bytes.
             languages: codes of the languages that sentences are translated into.
+            byte_fallback: whether there are bytes; without them rarer characters are unknown.
 
         Raises:
             ConfigError: the size is too small, or a language is no code.
@@ -157,29 +178,33 @@ class Subwords:
         from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
         reserved = len(SPECIALS) + len(_checked(languages))
-        if size < 2 * reserved:
+        room = size - len(BYTES) if byte_fallback else size
+        if room < 2 * reserved:
+            bytes_too = f" and {len(BYTES)} bytes" if byte_fallback else ""
             raise ConfigError(
-                f"{size} subwords are too few: {reserved} are special tokens; ask for a few "
-                "thousand"
+                f"{size} subwords are too few: {reserved} are special tokens{bytes_too}; ask for a "
+                f"few thousand{', or set byte_fallback = false' if byte_fallback else ''}"
             )
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.Split("\n", "removed")
         trainer = trainers.BpeTrainer(
-            vocab_size=size - reserved,
-            limit_alphabet=size // 2 - reserved,
+            vocab_size=room - reserved,
+            limit_alphabet=room // 2 - reserved,
             min_frequency=2,
+            initial_alphabet=[SPACE] if byte_fallback else [],
             show_progress=False,
         )
         lines = ("\n".join(itertools.chain(*_spelt(clean(text)))) for text in texts)
         tokenizer.train_from_iterator(lines, trainer)
         learned = json.loads(tokenizer.to_str())["model"]
-        if not learned["vocab"]:
+        if not learned["vocab"].keys() - {SPACE}:
             raise DataError("no subwords to learn: the texts hold no word")
         pieces = sorted(learned["vocab"], key=learned["vocab"].__getitem__)
-        return cls(pieces, [(left, right) for left, right in learned["merges"]], languages)
+        merges = [(left, right) for left, right in learned["merges"]]
+        return cls([*(BYTES if byte_fallback else ()), *pieces], merges, languages, byte_fallback)
 
     def encode(self, text: str) -> Pieces:
-        """The cleaned text as pieces; a run of unknown characters in a word is one `UNK`."""
+        """The cleaned text as pieces; without bytes, a run of unknown characters is one `UNK`."""
         ids: list[int] = []
         owners: list[int] = []
         words: list[str] = []
@@ -193,16 +218,31 @@ class Subwords:
     def decode(self, ids: Sequence[int]) -> tuple[str, Pieces]:
         """The text that people read, and its pieces with the words they make up.
 
-        `decode(encode(text).ids)` is `(clean(text), encode(text))` where all characters are known;
-        an unknown piece reads `�`. Special and start tokens are left out, of the pieces too.
+        `decode(encode(text).ids)` is `(clean(text), encode(text))` where all characters are known,
+        as they are with bytes; an unknown piece reads `�`, and so do bytes that are no character.
+        Special and start tokens are left out, of the pieces too.
         """
         kept = [number for number in ids if number == UNK or number >= self._first]
-        spelt = [UNREADABLE if number == UNK else self.pieces[number] for number in kept]
+        spelt = self._spelt(kept)
         words, owners = _joined(spelt)
         if not words:
             return "", Pieces((), (), ())
-        text = " ".join("".join(spelt).replace(SPACE, " ").split())
+        text = " ".join("".join(piece or "" for piece in spelt).replace(SPACE, " ").split())
         return text, Pieces(tuple(kept), tuple(owners), tuple(words))
+
+    def _spelt(self, ids: Sequence[int]) -> list[str | None]:
+        """What each piece reads; a character at the first of its bytes, None at the others."""
+        spelt: list[str | None] = []
+        for is_byte, run in itertools.groupby(ids, self._bytes.__contains__):
+            if is_byte:
+                spelt.extend(_characters(bytes(number - self._bytes.start for number in run)))
+            else:
+                spelt.extend(UNREADABLE if n == UNK else self.pieces[n] for n in run)
+        return spelt
+
+    def is_byte(self, piece: int) -> bool:
+        """Whether a piece is a byte, which alone may be no character."""
+        return piece in self._bytes
 
     def start(self, language: str) -> int:
         """The first token of a sentence in that language.
@@ -224,7 +264,13 @@ class Subwords:
         """The whole vocabulary as one line of JSON."""
         ordinary = self.pieces[self._first :]
         merges = [f"{left} {right}" for left, right in self.merges]
-        content = {"languages": self.languages, "pieces": ordinary, "merges": merges}
+        content: dict[str, Any] = {
+            "languages": self.languages,
+            "pieces": ordinary,
+            "merges": merges,
+        }
+        if self.byte_fallback:
+            content["byte_fallback"] = True
         return json.dumps(content, ensure_ascii=False)
 
     @classmethod
@@ -240,7 +286,10 @@ class Subwords:
             pairs = [(left, right) for left, right in (merge.split(" ") for merge in merges)]
             if not all(isinstance(entry, str) and entry for entry in (*languages, *pieces)):
                 raise TypeError("a piece is no text")
-            return cls(pieces, pairs, languages)
+            byte_fallback = content.get("byte_fallback", False)  # older ones know no bytes
+            if not isinstance(byte_fallback, bool):
+                raise TypeError(f"byte_fallback is {byte_fallback!r}")
+            return cls(pieces, pairs, languages, byte_fallback)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CheckpointError(f"the subwords are damaged: {error}") from None
 
@@ -253,24 +302,54 @@ class Subwords:
         return len(self.pieces)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Subwords) and (self.pieces, self.merges) == (
+        return isinstance(other, Subwords) and (self.pieces, self.merges, self.byte_fallback) == (
             other.pieces,
             other.merges,
+            other.byte_fallback,
         )
 
     def __hash__(self) -> int:
         return hash((self.pieces, self.merges))
 
 
-def _joined(spelt: Sequence[str]) -> tuple[list[str], list[int]]:
-    """The words that pieces make up, and the word of each piece; a lone space is the next one's."""
-    chunks = "".join(spelt).split(SPACE)
+def _characters(run: bytes) -> Iterator[str | None]:
+    """What each byte reads: a character at its first one, None at the rest of it.
+
+    What is no character, or none that stands in a cleaned text, reads `�`, as often as it stops.
+    """
+    place, readable = 0, True
+    while place < len(run):
+        length = next((n for n in (1, 2, 3, 4) if _decodes(run[place : place + n])), 0)
+        char = run[place : place + length].decode() if length else UNREADABLE
+        char = char if clean(char) == char else UNREADABLE
+        yield char if readable or length else None
+        yield from itertools.repeat(None, max(length - 1, 0))
+        readable = bool(length)
+        place += max(length, 1)
+
+
+def _decodes(part: bytes) -> bool:
+    try:
+        return len(part.decode()) == 1
+    except UnicodeDecodeError:
+        return False
+
+
+def _joined(spelt: Sequence[str | None]) -> tuple[list[str], list[int]]:
+    """The words that pieces make up, and the word of each piece.
+
+    A lone space is the next word's; None, the further bytes of a character, that character's.
+    """
+    chunks = "".join(piece or "" for piece in spelt).split(SPACE)
     cut = ["".join(parts) for chunk in chunks for parts in _grouped(_parts(chunk))]
     owner_of = [number for number, word in enumerate(cut) for _ in word]  # of each letter
     words: list[str] = []
     owners: list[int] = []
     place, current = 0, -1
     for piece in spelt:
+        if piece is None:
+            owners.append(len(words) - 1)
+            continue
         letters = piece.replace(SPACE, "")
         # A word begins with a piece, never inside of one, or it would have none of its own.
         if letters and owner_of[place] != current:
@@ -292,7 +371,7 @@ def _checked(languages: Sequence[str]) -> tuple[str, ...]:
     return tuple(languages)
 
 
-def _cutter(pieces: Sequence[str], merges: Sequence[tuple[str, str]]) -> Any:
+def _cutter(pieces: Sequence[str], merges: Sequence[tuple[str, str]], byte_fallback: bool) -> Any:
     """A function from a spelt word to the numbers of its pieces."""
     from tokenizers import models
 
@@ -303,5 +382,14 @@ def _cutter(pieces: Sequence[str], merges: Sequence[tuple[str, str]]) -> Any:
     for pair in merges:
         if not numbers.keys() >= {*pair, "".join(pair)}:
             raise CheckpointError(f"the subwords are damaged: no pieces for the merge {pair}")
-    model = models.BPE(vocab=numbers, merges=list(merges), unk_token=SPECIALS[UNK], fuse_unk=True)
+    places = [numbers.get(byte, -1) for byte in BYTES]
+    if byte_fallback and places != list(range(places[0], places[0] + len(BYTES))):
+        raise CheckpointError("the subwords are damaged: the bytes are not there, or out of order")
+    model = models.BPE(
+        vocab=numbers,
+        merges=list(merges),
+        unk_token=SPECIALS[UNK],
+        fuse_unk=True,
+        byte_fallback=byte_fallback,
+    )
     return lambda word: tuple(token.id for token in model.tokenize(word))

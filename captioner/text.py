@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import unicodedata
 from collections import Counter
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
-from captioner.errors import CheckpointError
+from captioner.errors import CheckpointError, DataError
 
 PAD, BOS, EOS, UNK = range(4)  # the same four numbers in every vocabulary
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
@@ -19,8 +20,29 @@ _JOINED = r"[^\W_]+(?:(?:[-'./]|(?<=\d)[,:](?=\d))[^\W_]+)*"  # t-shirt, u.s, 1/
 _WORD = f"{_CLITIC}|{_JOINED}"  # some annotation files have the clitic apart: man 's
 _CUT = re.compile(rf"(?<=[^\W_])(?=(?:n't|{_CLITIC})+$)|(?<=^can)(?=not$)")  # is-n't, can-not
 
-_GAP = re.compile(r"[.!?…][\"'”’»)]*(\s+)[\"'“‘„«»(¿¡]*")  # where a sentence may end
-_SHORTENED = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|[^\W\d_])\.$")  # a full stop that ends none
+_JOINERS = "\u200c\u200d"  # invisible, but letters change by them
+
+# Where a sentence may end: marks and the quotes that close with them, before a space; marks of
+# scripts that write without spaces need none.
+_END = re.compile(
+    r"(?P<mark>[.!?…؟۔।॥]+)(?P<quote>(?:[\"'”’“»«)\]]|\s?»)*)(?=\s)|[。！？｡]+[」』”’）》\"')]*"
+)
+_NEXT = re.compile(
+    r"\s*(?:[-–—]\s+)?(?:[\"'“‘„«»(\[¿¡「『]\s?)*"
+)  # up to the next sentence's letter
+_LAST = re.compile(r"[^\W_]+(?:\.[^\W_]+)*$")  # a word, or u.s, 3.5
+_MONTH = re.compile(  # a German 3. Mai
+    r"(?:Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember)\b"
+)
+# Full stops that end no sentence: of these ever, before a number, before a small letter.
+_TITLES = re.compile(
+    r"mrs?|ms|dr|prof|st|mt|mmes?|mlle|hr|sgt|gen|col|capt|lt|rev|hon|sen|rep|gov|pres|mgr|ing"
+    r"|vs|cf|ca|approx|bzw|inkl|evtl|ggf|resp|např|tzv"
+)
+_NUMBERED = re.compile(r"no|nr|pp?|fig|vol|art|ch|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec")
+_CUT_SHORT = re.compile(
+    r"etc|usw|atd|apod|jr|sr|inc|ltd|co|corp|ave|rd|blvd|al|min|max|misc|est|dept"
+)
 
 
 @cache
@@ -36,9 +58,14 @@ def tokenise(sentence: str) -> list[str]:
     "The man's T-shirt isn't red." becomes the, man, 's, t-shirt, is, n't, red. It follows the Penn
     Treebank tokeniser of the COCO evaluation (Stanford CoreNLP, then punctuation removed), short
     of its symbols (#, &), brackets and the full stop of abbreviations, which are stripped here; so
-    the words that a model learns are the words that it is scored by.
+    the words that a model learns are the words that it is scored by. What nobody sees (zero-width
+    spaces, soft hyphens, direction marks) cuts no word.
     """
-    plain = unicodedata.normalize("NFC", sentence).lower().replace("’", "'")
+    if not sentence.isprintable():
+        sentence = "".join(filter(_seen, sentence))
+    # The small letter of a Turkish İ comes with a dot above, which is no letter and would cut.
+    small = sentence.lower().replace("i\u0307", "i")
+    plain = unicodedata.normalize("NFC", small).replace("’", "'")
     return [part for word in _tokenizer().tokenize(plain) for part in _CUT.split(word)]
 
 
@@ -57,18 +84,151 @@ def detokenise(words: Sequence[str]) -> str:
 def sentences(text: str) -> list[str]:
     """The sentences of a text, which end with a line, or with a mark that a capital follows.
 
-    `A dog runs. A cat sleeps.` are two; `Dr. Who` and `3.5 m` are in one piece.
+    `A dog runs. A cat sleeps.` are two; `Dr. Who` and `3.5 m` are in one piece. A number begins a
+    sentence too, and so does any letter of a script without capitals; where a line has no capital
+    at all, a small letter. What has no word of its own (`...`) goes with the sentence before it.
     """
-    found = []
+    found: list[str] = []
     for line in text.splitlines():
-        start = 0
-        for gap in _GAP.finditer(line):
-            said = line[start : gap.start() + 1]
-            if line[gap.end() : gap.end() + 1].isupper() and not _SHORTENED.search(said):
-                found.append(line[start : gap.start(1)])
-                start = gap.end(1)
-        found.append(line[start:])
-    return [sentence.strip() for sentence in found if sentence.strip()]
+        own: list[str] = []
+        for part in _cut(line, capitals=True):
+            small = part == part.lower() != part.upper()
+            own.extend(_cut(part, capitals=False) if small else [part])
+        found.extend(_with_words(own))
+    return found
+
+
+def _cut(line: str, *, capitals: bool) -> list[str]:
+    """A line's sentences; with `capitals`, none begins with a small letter."""
+    parts, start = [], 0
+    for end in _END.finditer(line):
+        begin = _NEXT.match(line, end.end())
+        after = line[begin.end() : begin.end() + 12] if begin else ""
+        before = _LAST.search(line, max(start, end.start() - 40), end.start())
+        if _ends(before[0] if before else "", end, after, capitals):
+            parts.append(line[start : end.end()])
+            start = end.end()
+    return [part.strip() for part in (*parts, line[start:]) if part.strip()]
+
+
+def _ends(before: str, end: re.Match[str], after: str, capitals: bool) -> bool:
+    """Whether a mark ends a sentence, by the word before it and the letters after it."""
+    if not after[:1].isalnum():
+        return False
+    if end["mark"] is None:  # of a script without spaces
+        return True
+    stop, small = end["mark"] == ".", after[0].islower()
+    if small and (capitals or end["quote"] or before.isdigit() or end["mark"][-2:] in ("..", "…")):
+        return False
+    return not (stop and _shortened(before, after, small))
+
+
+def _shortened(word: str, after: str, small: bool) -> bool:
+    """Whether a full stop belongs to the word before it, with these letters after it."""
+    parts = word.lower().split(".")
+    if word.isdigit() and len(word) < 3:  # 3. Mai, 1. 2.
+        return after[0].isdigit() or bool(_MONTH.match(after))
+    if len(parts) > 1 and not word[0].isdigit():  # u.s., z.b.
+        return max(map(len, parts)) < 3
+    letter = len(word) == 1 and word.isalpha() and word != "I"
+    number = bool(after[0].isdigit() and _NUMBERED.fullmatch(parts[-1]))
+    inside = bool(small and _CUT_SHORT.fullmatch(parts[-1]))
+    return letter or number or inside or bool(_TITLES.fullmatch(parts[-1]))
+
+
+def _with_words(parts: Sequence[str]) -> list[str]:
+    """The parts of a line, those without a letter behind the one before, or before the first."""
+    found: list[str] = []
+    for part in parts:
+        if found and not (has_words(part) and has_words(found[-1])):
+            found[-1] += f" {part}"
+        else:
+            found.append(part)
+    return found
+
+
+def has_words(text: str) -> bool:
+    """Whether there is a letter in it: marks, digits and pictures alone are no words."""
+    return any(map(str.isalpha, text))
+
+
+def _seen(char: str) -> bool:
+    """Whether a character shows, or changes how its neighbours show."""
+    return char in _JOINERS or unicodedata.category(char) != "Cf"
+
+
+def half_character(text: str) -> str | None:
+    """What to say of a text with half of a character (a lone surrogate) in it; None for any other.
+
+    Python reads a byte that is no UTF-8 so, in arguments and in paths.
+    """
+    found = re.search("[\ud800-\udfff]", text)
+    return found and (
+        f"character {found.start() + 1} is no text ({ascii(found[0])[1:-1]}: a byte that is not "
+        "UTF-8, or half of a character); write it as UTF-8"
+    )
+
+
+def sentence_case(text: str) -> str:
+    """A text that is ALL IN CAPITALS as people write it otherwise; any other as it is.
+
+    `A DOG RUNS!` → `A dog runs!`. Names lose their capital too: nothing tells them apart.
+    """
+    if not text.isupper():
+        return text
+    small = unicodedata.normalize("NFC", text.lower().replace("i\u0307", "i"))
+    first = next(place for place, char in enumerate(small) if char.isalnum())
+    return small[:first] + small[first].upper() + small[first + 1 :]
+
+
+def other_encoding(content: bytes) -> str | None:
+    """UTF-16 or UTF-32, where the beginning of a file says that it is no UTF-8.
+
+    A byte order mark says so, and so do zeros in every second place, since no text has many.
+    """
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "UTF-32"
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16"
+    head = content[:1024]
+    zeros = max(half.count(0) for half in (head[::2], head[1::2]))
+    return "UTF-16" if zeros >= 4 and zeros > 0.4 * (len(head) // 2) else None
+
+
+def decoded(content: bytes, name: str) -> str:
+    """The text of a file, without its byte order mark.
+
+    Args:
+        content: all bytes.
+        name: what messages call the file.
+
+    Raises:
+        DataError: it is not UTF-8; the line, the byte and what helps are named.
+    """
+    if (other := other_encoding(content)) is not None:
+        raise DataError(f"{name}: {convert(other)}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{name}: line {line} is not UTF-8 text (byte {error.start}): save it as UTF-8, "
+            "from Latin-1 with: iconv -f latin1 -t utf-8"
+        ) from None
+
+
+def not_utf8(error: UnicodeDecodeError) -> str:
+    """What to say of a line that is not UTF-8: which bytes, the first of them by its place."""
+    wrong = error.object[error.start : max(error.end, error.start + 1)]
+    return (
+        f"not UTF-8 (byte {error.start + 1}: {wrong.hex(' ').upper()}); save the file as UTF-8, "
+        "from Latin-1 with: iconv -f latin1 -t utf-8"
+    )
+
+
+def convert(encoding: str) -> str:
+    """What to say of a file in another encoding."""
+    return f"this is {encoding} text; save it as UTF-8, with: iconv -f {encoding.lower()} -t utf-8"
 
 
 class Vocabulary:

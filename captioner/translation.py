@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -27,7 +28,7 @@ from captioner.errors import CaptionerError, ConfigError
 from captioner.nn.attention import Memory
 from captioner.search import Hypothesis, Start, force, search
 from captioner.subwords import Pieces, clean
-from captioner.text import EOS, UNK
+from captioner.text import EOS, UNK, half_character, has_words, sentence_case, sentences
 from captioner.words import Word, rounded
 
 T = TypeVar("T")
@@ -40,20 +41,25 @@ _AHEAD = 8  # batches that are read before the first is translated
 
 @dataclass(frozen=True, eq=False)
 class Translation:
-    """A sentence in another language, and what each of its words looked at."""
+    """A text in another language, and what each of its words looked at.
+
+    A text of several sentences is translated sentence by sentence and joined: the alignment is
+    block-diagonal then, as no word looks beyond its own sentence, and its rows still sum to 1.
+    """
 
     text: str  # as people write it
     source_words: tuple[str, ...]  # S words, punctuation marks among them
     words: tuple[Word, ...]  # T words
     alignment: NDArray[np.float32]  # (T, S), rows sum to 1
     end_mass: NDArray[np.float32]  # (T,) share that each word's look left to the source's end
-    log_prob: float  # of the words and the end of the sentence
+    log_prob: float  # of the words and the end of every sentence
     pieces: int = 0  # that the words were said in; a length penalty counts them and the end
     source: str = ""  # as it was given
     source_language: str = ""
     target_language: str = ""
     guessed: bool = False  # whether the source's language was not given
     n_best: tuple[Translation, ...] = ()  # the other sentences found, from second best on
+    warning: str | None = None  # why not to rely on it: an answer in another language, a guess
     error: str | None = None  # why there is no translation
 
     def heatmap(self) -> Image.Image:
@@ -78,7 +84,7 @@ class Translation:
         }
         if self.n_best:
             values["n_best"] = [other._said() for other in self.n_best]
-        return {**values, "error": self.error}
+        return {**values, "warning": self.warning, "error": self.error}
 
     def _said(self) -> dict[str, Any]:
         return {
@@ -98,6 +104,14 @@ class _Line:
     pieces: Pieces
     language: str = ""
     error: str | None = None
+    unread: bool = False  # whether the error is that no letter of it is known
+    kept: str | None = None  # why it stays as it is
+    warning: str | None = None  # about its language
+
+    @property
+    def good(self) -> bool:
+        """Whether there is something to translate."""
+        return bool(self.pieces.ids) and self.error is None and self.kept is None
 
     @property
     def limit(self) -> int:
@@ -143,20 +157,26 @@ class Translator:
     def __call__(
         self, text: str, *, to: str, source_language: str | None = None, **settings: Any
     ) -> Translation:
-        """Translates one sentence.
+        """Translates one text, sentence by sentence.
 
         Args:
-            text: the sentence; an empty one gives an empty translation.
+            text: one sentence or several; an empty one gives an empty translation.
             to: language, such as `de`.
-            source_language: of the sentence; left out, it is guessed.
+            source_language: of the text; left out, it is guessed.
             settings: fields of `SearchOptions`; what is left out comes from the checkpoint.
 
+        Returns:
+            The translation; its `warning` says where it should not be relied on.
+
         Raises:
-            ConfigError: the checkpoint does not translate so, the sentence cannot be read or is
-                too long, or a setting is wrong.
+            ConfigError: the checkpoint does not translate so, the text is no string, has no words,
+                cannot be read or has a sentence that is too long, or a setting is wrong.
         """
         lines = self.stream([text], to=to, source_language=source_language, **settings)
-        return self._raised(lines)
+        translation = self._raised(lines)
+        if clean(text) and not has_words(text):
+            raise ConfigError(f"{_short(text)} has no words to translate; write a sentence")
+        return translation
 
     translate = __call__
 
@@ -185,44 +205,71 @@ class Translator:
         to: str,
         source_language: str | None = None,
         batch_size: int = 64,
+        split: bool = True,
         **settings: Any,
     ) -> Iterator[Translation]:
-        """Translates any number of sentences in their order, in bounded memory.
+        """Translates any number of texts in their order, in bounded memory.
 
         An empty line gives an empty `Translation`, one that cannot be translated gives its `error`,
-        and the others go on.
+        and the others go on. A line without words, such as `* * *`, is its own translation, with a
+        `warning`; so is an unreadable sentence among others.
 
         Args:
-            lines: any iterable, taken some batches ahead and searched by length.
+            lines: any iterable of texts, taken some batches ahead and searched by length.
             to: language, such as `de`.
-            source_language: of all sentences; left out, it is guessed for each.
+            source_language: of all texts; left out, it is guessed for each.
             batch_size: sentences translated together.
+            split: translate a text of several sentences sentence by sentence (see
+                `captioner.text.sentences`); otherwise each text is one sentence to the model, which
+                tends to leave out all but one.
             settings: fields of `SearchOptions`.
 
         Raises:
-            ConfigError: the checkpoint does not translate so, or a setting is wrong.
+            ConfigError: the checkpoint does not translate so, `lines` is a single text, or a
+                setting is wrong.
         """
         options = self.options(**settings)
         self._check(to, source_language, batch_size)
-        start = self._start(to)
+        guessed = not source_language
         numbers = itertools.count()
-        for several in _several(lines, batch_size * _AHEAD):
-            read = [self._read(text, to, source_language) for text in several]
-            own = [next(numbers) for _ in read]
-            found: dict[int, Translation] = {}
-            for places in _alike(read, batch_size):
-                limit = min(options.max_length, read[places[0]].limit)
-                hypotheses = search(
-                    self.model.decoder,
-                    self._memory([read[place] for place in places]),
-                    dataclasses.replace(options, max_length=limit),
-                    indices=[own[place] for place in places],
-                    start=start,
-                )
-                for place, best in zip(places, hypotheses, strict=True):
-                    found[place] = self._translation(read[place], best, to, not source_language)
-            for place, line in enumerate(read):
-                yield found.get(place) or _nothing(line, to, not source_language)
+        for several in _several(_many(lines), batch_size * _AHEAD):
+            texts = [self._lines(text, to, source_language, split) for text in several]
+            read = [line for own in texts for line in own]
+            # A sentence draws by the place of its text, and by its own place in there.
+            draws = [
+                n + (k << 32)
+                for own, n in zip(texts, numbers, strict=False)
+                for k in range(len(own))
+            ]
+            found = self._searched(read, draws, to, guessed, batch_size, options)
+            rest = (found.get(n) or _untold(line, to, guessed) for n, line in enumerate(read))
+            for text, own in zip(several, texts, strict=True):
+                parts = list(itertools.islice(rest, len(own)))
+                yield _joined(text, parts, options) if len(own) > 1 else parts[0]
+
+    def _searched(
+        self,
+        read: Sequence[_Line],
+        draws: Sequence[int],
+        to: str,
+        guessed: bool,
+        batch_size: int,
+        options: SearchOptions,
+    ) -> dict[int, Translation]:
+        """The translations of the sentences that can be translated, by their place."""
+        found: dict[int, Translation] = {}
+        for places in _alike(read, batch_size):
+            limit = min(options.max_length, read[places[0]].limit)
+            hypotheses = search(
+                self.model.decoder,
+                self._memory([read[place] for place in places]),
+                dataclasses.replace(options, max_length=limit),
+                indices=[draws[place] for place in places],
+                start=self._start(to),
+            )
+            for place, best in zip(places, hypotheses, strict=True):
+                found[place] = self._translation(read[place], best, to, guessed)
+        return found
 
     def stream_explained(
         self,
@@ -232,73 +279,161 @@ class Translator:
         source_language: str | None = None,
         batch_size: int = 64,
         alternatives: int = 5,
+        split: bool = True,
     ) -> Iterator[Translation]:
-        """`explain` for any number of (sentence, translation) pairs, in their order."""
+        """`explain` for any number of (text, translation) pairs, in their order.
+
+        A pair of as many sentences on both sides is explained sentence by sentence.
+        """
+        alternatives = self.options(alternatives=alternatives).alternatives
         self._check(to, source_language, batch_size)
-        start = self._start(to)
-        for several in _several(pairs, batch_size):
-            read = [self._read(text, to, source_language) for text, _ in several]
-            said = [self.subwords.encode(translation) for _, translation in several]
-            read = [
-                line if line.error or pieces.ids else dataclasses.replace(line, error=_WORDLESS)
-                for line, pieces in zip(read, said, strict=True)
-            ]
-            good = [place for place, line in enumerate(read) if not line.error and line.pieces.ids]
+        guessed = not source_language
+        for several in _several(_many(pairs), batch_size):
+            tasks = [self._pair(*pair, to, source_language, split) for pair in several]
+            every = [task for own in tasks for task in own]
+            good = [(line, said) for line, said in every if not line.error and line.pieces.ids]
             found = iter(
                 force(
                     self.model.decoder,
-                    self._memory([read[place] for place in good]),
-                    [said[place].ids for place in good],
+                    self._memory([line for line, _ in good]),
+                    [self.subwords.encode(said).ids for _, said in good],
                     alternatives=alternatives,
-                    start=start,
+                    start=self._start(to),
                 )
                 if good
                 else []
             )
-            for place, line in enumerate(read):
-                if place in good:
-                    yield self._merged(
-                        line,
-                        next(found),
-                        clean(several[place][1]),
-                        said[place],
-                        to,
-                        not source_language,
+            for (text, _), own in zip(several, tasks, strict=True):
+                parts = [
+                    _nothing(line, to, guessed)
+                    if line.error or not line.pieces.ids
+                    else self._merged(
+                        line, next(found), clean(said), self.subwords.encode(said), to, guessed
                     )
-                else:
-                    yield _nothing(line, to, not source_language)
+                    for line, said in own
+                ]
+                yield _together(text, parts) if len(own) > 1 else parts[0]
+
+    def _pair(
+        self, text: str, translation: str, to: str, language: str | None, split: bool
+    ) -> list[tuple[_Line, str]]:
+        """A text's sentences, each with its own translation; a text as a whole otherwise."""
+        if not isinstance(text, str) or not isinstance(translation, str):
+            wrong = translation if isinstance(text, str) else text
+            return [(_Line("", _NOTHING, error=_no_text(wrong)), "")]
+        lines, said = self._lines(text, to, language, split), sentences(translation)
+        if len(lines) == len(said) and all(line.good and has_words(line.text) for line in lines):
+            return list(zip(lines, said, strict=True))
+        [line] = self._lines(text, to, language, split=False)
+        if not line.error and not self.subwords.encode(translation).ids:
+            line = dataclasses.replace(line, error=_WORDLESS)
+        return [(line, translation)]
 
     def _check(self, to: str, source_language: str | None, batch_size: int) -> None:
-        if batch_size < 1:
-            raise ConfigError(f"batch_size is {batch_size}; expected at least 1")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size!r}; expected at least 1")
         self.languages.check(source_language, to)
 
     def _start(self, to: str) -> Start:
         return Start(self.subwords.start(to), self.subwords.starts)
 
+    def _lines(self, text: str, to: str, language: str | None, split: bool) -> list[_Line]:
+        """A text's sentences, at least one, or the one reason why there is no translation."""
+        if not isinstance(text, str):
+            return [_Line("", _NOTHING, language or "", _no_text(text))]
+        if (error := half_character(text)) is not None:
+            return [_Line(text, self.subwords.encode(text), language or "", error)]
+        parts = sentences(text) if split else []
+        if len(parts) < 2:
+            return [self._read(text, to, language)]
+        lines = [self._cut(part) for part in parts]
+        if any(line.good for line in lines):  # then what cannot be read stays as it is
+            lines = [
+                dataclasses.replace(line, error=None, kept=_short(line.text) + _UNREAD)
+                if line.unread
+                else line
+                for line in lines
+            ]
+        lines = self._in_language(lines, to, language)
+        for number, line in enumerate(lines, 1):
+            if line.error:
+                words = tuple(word for each in lines for word in each.pieces.words)
+                error = line.error if len(lines) == 1 else f"sentence {number}: {line.error}"
+                return [_Line(text, Pieces((), (), words), language or "", error)]
+        return lines
+
     def _read(self, text: str, to: str, language: str | None) -> _Line:
-        pieces = self.subwords.encode(text)
+        """A text as one sentence."""
+        return self._in_language([self._cut(text)], to, language)[0]
+
+    def _cut(self, text: str) -> _Line:
+        """A sentence in pieces; one in capitals as if it were in small letters."""
+        pieces = self._encode(text, sentence_case(text))
         if not pieces.ids:
-            return _Line(text, pieces, language or "")
+            return _Line(text, pieces)
+        if not has_words(text):
+            return _Line(text, pieces, kept=_short(text) + _NO_WORDS)
         if len(pieces.words) > MAX_WORDS or len(pieces.ids) > MAX_PIECES:
             error = (
                 f"{len(pieces.words)} words in {len(pieces.ids)} pieces are too long for one "
                 f"sentence; split what has more than {MAX_WORDS} words or {MAX_PIECES} pieces"
             )
-            return _Line(text, pieces, language or "", error)
-        if UNK in pieces.ids and not any(map(self._spells, pieces.ids)):
+            return _Line(text, pieces, error=error)
+        unknown = any(piece == UNK or self.subwords.is_byte(piece) for piece in pieces.ids)
+        if unknown and not any(map(self._spells, pieces.ids)):
             error = (
                 "nothing of this can be read: not one of its letters stood in the training "
                 f"sentences ({', '.join(self.languages.names)})"
             )
-            return _Line(text, pieces, language or "", error)
-        try:
-            return _Line(text, pieces, language or self.languages.guess(pieces.ids, to))
-        except CaptionerError as error:
-            return _Line(text, pieces, error=str(error))
+            return _Line(text, pieces, error=error, unread=True)
+        return _Line(text, pieces)
+
+    def _encode(self, text: str, read_as: str) -> Pieces:
+        """What is read instead of the text, with the words as they are written, if they agree."""
+        pieces = self.subwords.encode(read_as)
+        if read_as == text:
+            return pieces
+        words = self.subwords.encode(text).words
+        return (
+            dataclasses.replace(pieces, words=words) if len(words) == len(pieces.words) else pieces
+        )
+
+    def _in_language(self, lines: list[_Line], to: str, language: str | None) -> list[_Line]:
+        """The sentences of a text with its language, which is guessed from all that it says."""
+        warning = None
+        good = [line for line in lines if line.good]
+        if not language and good:
+            pieces = [piece for line in good for piece in line.pieces.ids]
+            try:
+                language = self.languages.guess(pieces, to)
+            except CaptionerError as error:
+                words = tuple(word for line in lines for word in line.pieces.words)
+                text = " ".join(line.text for line in lines)
+                return [_Line(text, Pieces((), (), words), error=str(error))]
+            warning = self._guess_warning(language, pieces)
+        lines = [
+            dataclasses.replace(line, language=language or "", warning=warning) for line in lines
+        ]
+        return [self._with_i(line) if line.good else line for line in lines]
+
+    def _guess_warning(self, language: str, pieces: Sequence[int]) -> str | None:
+        other = self.languages.unlike(pieces, language)
+        return other and (
+            f"taken for {language!r}, though it looks more like {other!r}; name the language if it "
+            "is another"
+        )
+
+    def _with_i(self, line: _Line) -> _Line:
+        """An English sentence in capitals keeps the one in `I`."""
+        if line.language != "en" or not line.text.isupper():
+            return line
+        read_as = re.sub(r"\bi\b", "I", sentence_case(line.text))
+        return dataclasses.replace(line, pieces=self._encode(line.text, read_as))
 
     def _spells(self, piece: int) -> bool:
-        """Whether a piece holds a letter or a digit."""
+        """Whether a piece holds a letter or a digit; of bytes, only what training has met."""
+        if self.subwords.is_byte(piece):
+            return bool(self.languages.counts[:, piece].any())
         return piece != UNK and any(map(str.isalnum, self.subwords.pieces[piece]))
 
     @torch.inference_mode()
@@ -311,11 +446,26 @@ class Translator:
     def _translation(
         self, line: _Line, hypotheses: Sequence[Hypothesis], to: str, guessed: bool
     ) -> Translation:
-        first, *others = [
-            self._merged(line, hypothesis, *self.subwords.decode(hypothesis.tokens), to, guessed)
-            for hypothesis in hypotheses
-        ]
-        return dataclasses.replace(first, n_best=tuple(others))
+        said = []
+        for hypothesis in hypotheses:
+            text, target = self.subwords.decode(hypothesis.tokens)
+            one = self._merged(line, hypothesis, text, target, to, guessed)
+            notes = filter(None, (line.warning, self._answer_warning(line, target, to)))
+            said.append(dataclasses.replace(one, warning="; ".join(notes) or None))
+        return dataclasses.replace(said[0], n_best=tuple(said[1:]))
+
+    def _answer_warning(self, line: _Line, target: Pieces, to: str) -> str | None:
+        """Whether the answer is of another language, by the words that are no copied names."""
+        if not target.words:
+            return "the answer has no words"
+        names = {word for word in line.pieces.words if word[0].isupper()}
+        own = zip(target.ids, target.owners, strict=True)
+        held = [piece for piece, owner in own if target.words[owner] not in names]
+        other = self.languages.unlike(held, to)
+        return other and (
+            f"the answer looks like {other!r}, not {to!r}: these weights have learned too little "
+            "of such sentences; do not rely on it"
+        )
 
     def _merged(
         self, line: _Line, found: Hypothesis, text: str, target: Pieces, to: str, guessed: bool
@@ -357,10 +507,109 @@ class Translator:
         return Word(target.words[word], float(np.exp(log_prob)), log_prob, alternatives)
 
     def _shown(self, piece: int) -> str:
+        if self.subwords.is_byte(piece):
+            return self.subwords.pieces[piece]
         return END if piece == EOS else self.subwords.decode([piece])[0]
 
 
 _WORDLESS = "the translation has no words; write what the sentence says"
+_NO_WORDS = " has no words to translate; it stays as it is"
+_UNREAD = " cannot be read, its letters stood in no training sentence; it stays as it is"
+_NOTHING = Pieces((), (), ())
+_NO_SPACE = tuple("。！？｡」』")  # what no space follows
+
+
+def _short(text: str) -> str:
+    """The beginning of a text, in quotes, on one line."""
+    text = clean(text)
+    return repr(text if len(text) <= 40 else f"{text[:39]}…")
+
+
+def _no_text(value: object) -> str:
+    name = "None" if value is None else f"a value of type {type(value).__name__}"
+    return f"{name} came; expected a sentence as a string"
+
+
+def _many(items: Iterable[T]) -> Iterable[T]:
+    """The items, unless they are one text, which would be taken letter by letter.
+
+    Raises:
+        ConfigError: they are, or cannot be taken one by one.
+    """
+    if isinstance(items, (str, bytes)) or not isinstance(items, Iterable):
+        name = "None" if items is None else f"one value of type {type(items).__name__}"
+        raise ConfigError(
+            f"a stream takes any number of sentences, but {name} came; put one sentence in a list, "
+            "[text], or call the translator itself"
+        )
+    return items
+
+
+def _untold(line: _Line, to: str, guessed: bool) -> Translation:
+    """What a line gives that was not searched for: itself, or nothing."""
+    nothing = _nothing(line, to, guessed)
+    if line.kept is None or line.error is not None:
+        return nothing
+    words = line.pieces.words
+    return dataclasses.replace(
+        nothing,
+        text=clean(line.text),
+        words=tuple(Word(word, None, None, known=False) for word in words),
+        alignment=np.eye(len(words), dtype=np.float32),
+        end_mass=np.zeros(len(words), np.float32),
+        warning=line.kept,
+    )
+
+
+def _joined(source: str, parts: Sequence[Translation], options: SearchOptions) -> Translation:
+    """A text's best translations from the best of its sentences."""
+
+    def score(found: Translation) -> float:
+        return found.log_prob / (found.pieces + 1) ** options.length_penalty
+
+    best: list[tuple[Translation, ...]] = [()]
+    for part in parts:  # the best of all ways to go on are among those from the best beginnings
+        ways = [(*begun, one) for begun in best for one in (part, *part.n_best)]
+        best = sorted(ways, key=lambda way: -sum(map(score, way)))[: options.n_best]
+    first, *others = [_together(source, way) for way in best]
+    return dataclasses.replace(first, n_best=tuple(others))
+
+
+def _together(source: str, parts: Sequence[Translation]) -> Translation:
+    """A text's translation from those of its sentences; the alignment has them as blocks."""
+    text = ""
+    for part in parts:
+        gap = " " if text and part.text and not text.endswith(_NO_SPACE) else ""
+        text += gap + part.text
+    shapes = np.array([part.alignment.shape for part in parts])
+    alignment = np.zeros(shapes.sum(0), np.float32)  # (T, S)
+    for part, (row, column) in zip(parts, shapes.cumsum(0) - shapes, strict=True):
+        height, width = part.alignment.shape
+        alignment[row : row + height, column : column + width] = part.alignment
+    return dataclasses.replace(
+        parts[0],
+        text=text,
+        source_words=tuple(word for part in parts for word in part.source_words),
+        words=tuple(word for part in parts for word in part.words),
+        alignment=alignment,
+        end_mass=np.concatenate([part.end_mass for part in parts]),
+        log_prob=sum(part.log_prob for part in parts),
+        pieces=sum(part.pieces + 1 for part in parts) - 1,  # each has an end of its own
+        source=source,
+        guessed=any(part.guessed for part in parts),
+        n_best=(),
+        warning=_warnings(parts),
+    )
+
+
+def _warnings(parts: Sequence[Translation]) -> str | None:
+    """What is to be said of a text, each thing once, with the sentences that it is about."""
+    about: dict[str, list[str]] = {}
+    for number, part in enumerate(parts, 1):
+        if part.warning:
+            about.setdefault(part.warning, []).append(str(number))
+    told = [f"sentence {', '.join(numbers)}: {warning}" for warning, numbers in about.items()]
+    return "; ".join(told) or None
 
 
 def _nothing(line: _Line, to: str, guessed: bool) -> Translation:
@@ -389,7 +638,7 @@ def _several(items: Iterable[T], count: int) -> Iterator[list[T]]:
 
 def _alike(lines: Sequence[_Line], batch_size: int) -> Iterator[list[int]]:
     """Places of lines of a like length, at most `batch_size` together."""
-    good = [place for place, line in enumerate(lines) if not line.error and line.pieces.ids]
+    good = [place for place, line in enumerate(lines) if line.good]
     good.sort(key=lambda place: len(lines[place].pieces.ids))
     for _, alike in itertools.groupby(good, lambda place: lines[place].limit):
         yield from _several(alike, batch_size)

@@ -29,7 +29,7 @@ def save(path: Path) -> None:
     combined = list(itertools.product(COLOURS.items(), NOUNS.items(), VERBS.items()))
     english = [f"A {colour}{noun} {verb}." for (colour, _), (noun, _), (verb, _) in combined]
     german = [f"Ein {colour}{noun} {verb}." for (_, colour), (_, noun), (_, verb) in combined]
-    subwords = Subwords.train([*english, *german, LETTERS], 160, ["en", "de"])
+    subwords = Subwords.train([*english, *german, LETTERS], 160, ["en", "de"], byte_fallback=False)
     config = from_dict(
         TranslationConfig,
         {

@@ -118,7 +118,7 @@ def tiny_translation() -> TranslationCheckpoint:
     )
     texts = [text for several in PHRASES.values() for text in several]
     # Twice, for what stands there once is not merged: most of the words become one piece.
-    subwords = Subwords.train(texts * 2, 251, list(PHRASES))
+    subwords = Subwords.train(texts * 2, 251, list(PHRASES), byte_fallback=False)
     read = {name: [subwords.encode(text).ids for text in own] for name, own in PHRASES.items()}
     languages = Languages.count(DIRECTIONS, read, len(subwords))
     torch.manual_seed(recipe.seed)

@@ -477,7 +477,7 @@ def translating(source: bool = True, output: bool = True) -> TranslationCheckpoi
         "decoder": {"hidden_size": 23, "embedding_size": 17, "tie_embeddings": output},
     }
     settings = config.from_dict(TranslationConfig, values)
-    subwords = Subwords.train([*ENGLISH, *GERMAN], 61, ["en", "de"])
+    subwords = Subwords.train([*ENGLISH, *GERMAN], 61, ["en", "de"], byte_fallback=False)
     read = {
         name: [subwords.encode(text).ids for text in texts]
         for name, texts in (("en", ENGLISH), ("de", GERMAN))

@@ -189,7 +189,7 @@ def test_without_a_command_help_comes_on_standard_error(capsys: pytest.CaptureFi
         (["train", "no.toml"], "no.toml: no such file; expected a recipe"),
         (["train", "broken.toml"], "broken.toml: no TOML: Expected '=' after a key"),
         (["train", "broken.toml"], "line 2"),
-        (["train", "latin.toml"], "latin.toml: no TOML"),
+        (["train", "latin.toml"], "latin.toml: line 1 is not UTF-8 text (byte 11)"),
         (["train", "odd.toml"], "training.batchsize is no setting; did you mean batch_size?"),
         (["train", "--seed"], "--seed needs a value: --seed VALUE"),
         (["train", "--seed", "--resume"], "--seed needs a value: --seed VALUE"),
@@ -685,6 +685,43 @@ def test_explain_many_line_for_line(
     assert out.splitlines()[0].split("\t")[2] == "The cat jumps."
     assert "does not know 'zebra'" in err
     assert "5 of 7 failed" in err
+
+
+def test_explain_scores_no_sentence_with_bytes_that_are_not_utf_8(
+    typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half of it would be another sentence; a path may be of any bytes."""
+    Path("pairs.tsv").write_bytes(
+        b"a/cat.jpg\tA dog.\na/cat.jpg\tA caf\xe9 dog.\na/caf\xe9.jpg\tA dog.\n"
+    )
+    assert typed("explain", "--input", "pairs.tsv", "--jsonl", "out.jsonl") == 1
+    good, broken, path = _objects(Path("out.jsonl"))
+    assert good["error"] is None
+    assert broken["error"] == (
+        "line 2: the sentence is not UTF-8 (byte 6: E9); save the file as UTF-8, from Latin-1 "
+        "with: iconv -f latin1 -t utf-8"
+    )
+    assert (broken["file"], broken["words"]) == (None, [])
+    assert "there is no such file" in path["error"]
+    capsys.readouterr()
+    assert typed("explain", "a/cat.jpg", "A caf\udce9 dog.") == 2
+    assert "character 6 is no text (\\udce9: a byte that is not UTF-8" in _one_error(capsys)
+
+
+@pytest.mark.parametrize("command", ["explain --input pairs.tsv", "caption -"])
+def test_files_of_lines_in_utf_16_are_said_to_be_that(
+    command: str,
+    typed: Callable[..., int],
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    content = "a/cat.jpg\tA dog.\n".encode("utf-16")
+    Path("pairs.tsv").write_bytes(content)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert typed(*command.split()) == 2
+    told = "this is UTF-16 text; save it as UTF-8, with: iconv -f utf-16 -t utf-8"
+    assert told in _one_error(capsys)
 
 
 def test_explain_one_bad_photo(

@@ -86,6 +86,12 @@ def test_what_was_trained_is_taken(source: str | None, target: str) -> None:
         ("en", "cs", f"this checkpoint does not translate into 'cs'; {SPOKEN}"),
         ("fr", "de", f"this checkpoint does not translate 'fr' into 'de'; {SPOKEN}"),
         ("ko", "en", f"this checkpoint does not translate 'ko' into 'en'; {SPOKEN}"),
+        (
+            "de",
+            "de",
+            f"the sentences are in 'de' already; name another language: this checkpoint t"
+            f"ranslates {SPOKEN.removeprefix('it translates ')}",
+        ),
         ("", "de", f"this checkpoint does not translate '' into 'de'; {SPOKEN}"),
         (None, "DE", f"this checkpoint does not translate into 'DE'; {SPOKEN}"),
     ],
@@ -154,6 +160,41 @@ def test_without_doubt_it_is_refused() -> None:
     )
     with pytest.raises(ConfigError, match="this looks like 'ko', which the checkpoint does not"):
         languages_of().guess((12,) * 9, "de")
+
+
+# ---- what an answer looks like -------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(0, V - 1), max_size=17), st.sampled_from(["en", "fr", "ko"]))
+def test_an_answer_looks_like_another_language_if_that_is_ten_times_likelier(
+    pieces: list[int], language: str
+) -> None:
+    own = chances(languages_of(), pieces)
+    gap = max(own.values()) - own[language]
+    if abs(gap - math.log(10)) < 1e-6:
+        return
+    found = languages_of().unlike(pieces, language)
+    if gap > math.log(10):
+        assert found is not None
+        assert own[found] == pytest.approx(max(own.values()))
+    else:
+        assert found is None
+
+
+def test_nothing_is_said_of_a_language_that_was_never_read() -> None:
+    unread = Languages.count([("en", "de"), ("en", "ko")], {**SENTENCES, "ko": [], "de": []}, V)
+    assert unread.unlike((9, 10, 10, 11), "ko") is None
+    assert unread.unlike((9, 10, 10, 11), "cs") is None
+    assert unread.unlike((9, 10, 10, 11, 10), "en") == "fr"  # and smoothing makes it no other
+    assert unread.unlike((12, 12, 12, 12), "en") != "ko"
+    assert unread.likeliest((4, 5, 5, 6, 4, 5, 5, 6, 4, 5)) == "en"
+
+
+def test_the_likeliest_is_without_doubt_or_none() -> None:
+    assert languages_of().likeliest((12,) * 9) == "ko"
+    assert languages_of().likeliest((9,)) is None
+    assert languages_of().likeliest(()) is None
+    assert Languages.count([("en", "de")], {"en": [(4,)]}, V).likeliest((4,) * 9) is None
 
 
 # ---- in a file -----------------------------------------------------------------------------------

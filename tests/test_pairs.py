@@ -197,7 +197,7 @@ def counted(count: int, start: int = 0) -> list[Pair]:
 def subwords() -> Subwords:
     pairs = counted(211)
     texts = [pair.source_text for pair in pairs] + [pair.target_text for pair in pairs]
-    return Subwords.train(texts, 97, ["de", "fr"])
+    return Subwords.train(texts, 97, ["de", "fr"], byte_fallback=False)
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +288,7 @@ def test_long_pairs_are_left_out_and_counted(
     with caplog.at_level(logging.WARNING):
         kept = PairReader(
             [[*counted(5), long, long.turned()]],
-            Subwords.train([long.source_text, "runs"], 97, ["de", "en", "fr"]),
+            Subwords.train([long.source_text, "runs"], 97, ["de", "en", "fr"], byte_fallback=False),
             batch_tokens=101,
             seed=1,
             max_pieces=60,

@@ -225,7 +225,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     german = ["ein hund läuft im schnee .", "eine katze schläft .", "der mann und ein hund ."] * 5
     (folder / "val.en").write_text("\n".join(english) + "\n", encoding="utf-8")
     (folder / "val.de").write_text("\n".join(german) + "\n", encoding="utf-8")
-    subwords = Subwords.train(english + german, 97, ["de", "en"])
+    subwords = Subwords.train(english + german, 97, ["de", "en"], byte_fallback=False)
     config = from_dict(
         TranslationConfig,
         {

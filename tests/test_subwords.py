@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captioner.errors import CheckpointError, ConfigError, DataError
-from captioner.subwords import SPACE, Pieces, Subwords, clean, cut_words
+from captioner.subwords import BYTES, SPACE, Pieces, Subwords, clean, cut_words
 from captioner.text import BOS, EOS, PAD, SPECIALS, UNK
 
 SENTENCES = (
@@ -29,7 +29,9 @@ SIZE = 211
 
 @pytest.fixture(scope="module")
 def subwords() -> Subwords:
-    return Subwords.train([*SENTENCES, *SENTENCES, clean(LETTERS)], SIZE, LANGUAGES)
+    return Subwords.train(
+        [*SENTENCES, *SENTENCES, clean(LETTERS)], SIZE, LANGUAGES, byte_fallback=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -169,15 +171,17 @@ def test_frequent_words_are_one_piece(subwords: Subwords) -> None:
 
 
 def test_training_twice_gives_the_same(subwords: Subwords) -> None:
-    again = Subwords.train([*SENTENCES, *SENTENCES, clean(LETTERS)], SIZE, LANGUAGES)
+    again = Subwords.train(
+        [*SENTENCES, *SENTENCES, clean(LETTERS)], SIZE, LANGUAGES, byte_fallback=False
+    )
     assert again == subwords
     assert hash(again) == hash(subwords)
-    assert again != Subwords.train(SENTENCES, SIZE, LANGUAGES)
+    assert again != Subwords.train(SENTENCES, SIZE, LANGUAGES, byte_fallback=False)
 
 
 def test_characters_fill_half_the_vocabulary_at_most() -> None:
     many = "".join(map(chr, range(0x4E00, 0x4E00 + 101)))
-    subwords = Subwords.train([*SENTENCES * 5, many], 67, ["en"])
+    subwords = Subwords.train([*SENTENCES * 5, many], 67, ["en"], byte_fallback=False)
     assert len(subwords) <= 67
     assert sum(len(piece) == 1 for piece in subwords.pieces) <= 33
     assert subwords.encode("dog").ids.count(UNK) == 0
@@ -237,4 +241,112 @@ def test_wrong_wishes(size: int, languages: list[str], message: str) -> None:
 
 def test_nothing_to_learn_from() -> None:
     with pytest.raises(DataError, match="the texts hold no word"):
-        Subwords.train(["", " \n"], 99, ["en"])
+        Subwords.train(["", " \n"], 99, ["en"], byte_fallback=False)
+
+
+# ---- bytes ---------------------------------------------------------------------------------------
+
+ANY = st.text(st.characters(), max_size=23)
+
+
+@pytest.fixture(scope="module")
+def spelling() -> Subwords:
+    """Subwords that spell what has no piece by its bytes."""
+    return Subwords.train([*SENTENCES, *SENTENCES, clean(LETTERS)], SIZE + len(BYTES), LANGUAGES)
+
+
+def test_bytes_come_first_and_count(spelling: Subwords, subwords: Subwords) -> None:
+    assert spelling.pieces[7 : 7 + 256] == BYTES
+    assert len(spelling) <= SIZE + 256
+    assert set(spelling.pieces) - set(BYTES) == set(subwords.pieces)
+    assert [spelling.pieces[n] for n in spelling.encode(SENTENCES[3]).ids] == [
+        subwords.pieces[n] for n in subwords.encode(SENTENCES[3]).ids
+    ]
+
+
+@given(ANY | st.text("aé雪🐶\u0301\u200d<0xE3>▁' -.\n", max_size=23))
+def test_every_text_comes_back(spelling: Subwords, text: str) -> None:
+    pieces = spelling.encode(text)
+    assert UNK not in pieces.ids
+    assert spelling.decode(pieces.ids) == (clean(text), pieces)
+    assert list(pieces.words) == cut_words(clean(text))
+
+
+@given(st.lists(st.integers(0, SIZE + 200), max_size=23))
+def test_whatever_a_model_writes_can_be_read(spelling: Subwords, ids: list[int]) -> None:
+    """Bytes in any order: no error, one owner a piece, and words that make up the text."""
+    text, pieces = spelling.decode([number for number in ids if number < len(spelling)])
+    assert len(pieces.owners) == len(pieces.ids)
+    assert sorted(pieces.owners) == list(pieces.owners)
+    assert set(pieces.owners) == set(range(len(pieces.words)))
+    assert "".join(pieces.words) == text.replace(" ", "")
+    assert text == " ".join(text.split())
+    text.encode()
+
+
+@pytest.mark.parametrize(
+    ("written", "text", "owners", "words"),
+    [
+        (b"\xe9\x9b\xaa", "雪", (0, 0, 0), ("雪",)),
+        (b"\xe9\x9b", "�", (0, 0), ("�",)),  # cut short
+        (b"\x9b\xaa\xff", "�", (0, 0, 0), ("�",)),  # never a beginning
+        (b"\xe9\x9b\xc3\xa9", "�é", (0, 0, 1, 1), ("�", "é")),
+        (b"\xc3\xa9\xe9", "é�", (0, 0, 1), ("é", "�")),
+        (b"\xc0\xaf", "�", (0, 0), ("�",)),  # a second spelling of /
+        (b"\xed\xa0\x80", "�", (0, 0, 0), ("�",)),  # half a character
+        (b"\xf4\x90\x80\x80", "�", (0, 0, 0, 0), ("�",)),  # behind the last one
+        (b"a\nb", "a�b", (0, 1, 2), ("a", "�", "b")),
+        ("a▁b".encode(), "a�b", (0, 1, 1, 1, 2), ("a", "�", "b")),
+        (b"", "", (), ()),
+    ],
+)
+def test_bytes_as_they_read(
+    spelling: Subwords, written: bytes, text: str, owners: tuple[int, ...], words: tuple[str, ...]
+) -> None:
+    first = spelling.pieces.index(BYTES[0])
+    ids = tuple(first + byte for byte in written)
+    assert spelling.decode(ids) == (text, Pieces(ids, owners, words))
+    assert all(map(spelling.is_byte, ids))
+    assert not spelling.is_byte(UNK)
+    assert not spelling.is_byte(len(spelling) - 1)
+
+
+def test_a_word_with_a_foreign_letter_stays_one_word(spelling: Subwords) -> None:
+    pieces = spelling.encode("Hundÿ läuft")
+    assert pieces.words == ("Hundÿ", "läuft")
+    shown = [spelling.pieces[n] for n in pieces.ids[: pieces.owners.count(0)]]
+    assert shown == ["▁Hund", "<0xC3>", "<0xBF>"]
+
+
+def test_bytes_stay_in_the_file_and_older_files_have_none(
+    spelling: Subwords, subwords: Subwords
+) -> None:
+    again = Subwords.from_json(spelling.to_json())
+    assert again == spelling
+    assert again.byte_fallback
+    assert again.encode("雪").ids == spelling.encode("雪").ids
+    assert "byte_fallback" not in json.loads(subwords.to_json())
+    old = Subwords.from_json(subwords.to_json())
+    assert not old.byte_fallback
+    assert old.encode("雪").ids.count(UNK) == 1
+    assert spelling != Subwords(spelling.pieces[7:], spelling.merges, LANGUAGES)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["pieces"].remove("<0x41>"), "the bytes are not there, or out of order"),
+        (lambda c: c["pieces"].reverse(), "the bytes are not there, or out of order"),
+        (lambda c: c.update(byte_fallback="yes"), "byte_fallback is 'yes'"),
+    ],
+)
+def test_damaged_bytes(spelling: Subwords, change: object, message: str) -> None:
+    content = json.loads(spelling.to_json())
+    change(content)  # type: ignore[operator]
+    with pytest.raises(CheckpointError, match=message):
+        Subwords.from_json(json.dumps(content))
+
+
+def test_too_few_for_bytes() -> None:
+    with pytest.raises(ConfigError, match="99 subwords are too few: 5 are special tokens and 256 "):
+        Subwords.train(SENTENCES, 99, ["en"])

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
+import tomllib
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captioner.errors import CheckpointError
+from captioner.errors import CheckpointError, DataError
 from captioner.text import (
     BOS,
     EOS,
@@ -12,7 +16,11 @@ from captioner.text import (
     SPECIALS,
     UNK,
     Vocabulary,
+    decoded,
     detokenise,
+    half_character,
+    other_encoding,
+    sentence_case,
     sentences,
     tokenise,
 )
@@ -30,6 +38,15 @@ from captioner.text import (
         ("Ein Hund läuft über die Straße", "ein hund läuft über die straße"),
         ("   ...  !?", ""),
         ("", ""),
+        ("a हिन्दी में कुत्ता", "a हिन्दी में कुत्ता"),  # vowel signs belong to their letters,
+        ("สวัสดีครับ ที่นี่", "สวัสดีครับ ที่นี่"),  # in nltk since 3.10
+        ("كَلْبٌ بُنِّيٌّ", "كَلْبٌ بُنِّيٌّ"),
+        ("x\u0301y e\u0301te\u0301", "x\u0301y été"),
+        ("İstanbul'da IŞIK", "istanbul'da işik"),
+        ("a do\u200bg\u2060 \ufeffsits", "a dog sits"),
+        ("Stra\u00adße", "straße"),
+        ("می\u200cروم", "می\u200cروم"),
+        ("a\u00a0dog\u202fruns\x0cover\u2028the\x00log\r\n", "a dog runs over the log"),
     ],
 )
 def test_tokenise(sentence: str, words: str) -> None:
@@ -111,9 +128,33 @@ def test_a_word_stands_once() -> None:
         (" \n ", []),
         ("A dog runs.", ["A dog runs."]),
         ("A dog runs. Two cats sleep!  Why?", ["A dog runs.", "Two cats sleep!", "Why?"]),
-        ("no capital. and on\nsecond line", ["no capital. and on", "second line"]),
+        ("A capital. and on\nsecond line", ["A capital. and on", "second line"]),
         ("Dr. Who is 3.5 m tall, z. B. here.", ["Dr. Who is 3.5 m tall, z. B. here."]),
         ("“Run!” He ran. „Über ihm.“", ["“Run!”", "He ran.", "„Über ihm.“"]),
+        ("Mr. Smith runs. He is 3.5 m tall.", ["Mr. Smith runs.", "He is 3.5 m tall."]),
+        ("See e.g. Tom. The U.S. army came.", ["See e.g. Tom.", "The U.S. army came."]),
+        ("Tom said no. He ran. No. 5 won.", ["Tom said no.", "He ran.", "No. 5 won."]),
+        ("So am I. You too.", ["So am I.", "You too."]),
+        ("A dog. 3 cats. 1. 2. 3.", ["A dog.", "3 cats. 1. 2. 3."]),
+        ("Am 3. Mai kam er. Gut so.", ["Am 3. Mai kam er.", "Gut so."]),
+        ("Wait... what? Yes... No?! OK.", ["Wait... what?", "Yes...", "No?!", "OK."]),
+        ("Run! ... He ran. !!!", ["Run! ...", "He ran. !!!"]),
+        (
+            'He said "Run!" and left. "Oh." He ran.',
+            ['He said "Run!" and left.', '"Oh."', "He ran."],
+        ),
+        ("« Cours ! » Il court.", ["« Cours ! »", "Il court."]),
+        ("»Lauf!« Er lief. (Sie nicht.) Oder?", ["»Lauf!«", "Er lief.", "(Sie nicht.)", "Oder?"]),
+        ("– Hi. – Hello there.", ["– Hi.", "– Hello there."]),
+        ("a dog runs. i sleep! why? yes", ["a dog runs.", "i sleep!", "why?", "yes"]),
+        ("a dog, a cat etc. run e.g. here", ["a dog, a cat etc. run e.g. here"]),
+        ("개가 달린다. 고양이가 잔다.", ["개가 달린다.", "고양이가 잔다."]),
+        ("我是学生。他也是！好吗？", ["我是学生。", "他也是！", "好吗？"]),
+        ("वह दौड़ता है। वह सोता है।", ["वह दौड़ता है।", "वह सोता है।"]),
+        ("Он бежит. Она спит.", ["Он бежит.", "Она спит."]),
+        ("One\x0cTwo\u2028Three\r\nFour", ["One", "Two", "Three", "Four"]),
+        ("www.a.org is up. Ok.", ["www.a.org is up.", "Ok."]),
+        ("... !!", ["... !!"]),
     ],
 )
 def test_a_text_falls_into_its_sentences(text: str, expected: list[str]) -> None:
@@ -130,3 +171,79 @@ def test_joined_words_stand_behind_the_old_ones_once_each() -> None:
     new = old.joined(["lion", "dog", "lion", "tench"])
     assert new.ordinary == ("a", "dog", "lion", "tench")
     assert old.joined(["dog"]) == old
+
+
+@given(st.text("aA.!?…。 »\"'-3\n", max_size=30))
+def test_a_sentence_is_one_sentence(text: str) -> None:
+    for sentence in sentences(text):
+        assert sentences(sentence) == [sentence]
+
+
+def test_a_long_text_takes_no_longer_than_its_length() -> None:
+    """A quadratic search would take minutes."""
+    assert len(sentences("A dog runs. " * 20_000)) == 20_000
+    assert len(sentences("a" * 100_000 + ". B" + " ." * 50_000)) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "cased"),
+    [
+        ("A DOG RUNS!", "A dog runs!"),
+        ('"STOP!" I SAID.', '"Stop!" i said.'),
+        ("İSTANBUL", "Istanbul"),
+        ("3 DOGS", "3 dogs"),
+        ("ÜBER ALLES", "Über alles"),
+        ("A Dog Runs", "A Dog Runs"),
+        ("NASA is up", "NASA is up"),
+        ("...", "..."),
+        ("개", "개"),
+        ("", ""),
+    ],
+)
+def test_capitals_alone_are_read_as_people_write(text: str, cased: str) -> None:
+    assert sentence_case(text) == cased
+    assert sentence_case(cased) == cased
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        (b"A dog.\n", None),
+        ("é雪".encode(), None),
+        (b"", None),
+        (b"\x00\x07\n", None),
+        (b"\x00" * 3 + b"a dog runs over the log", None),
+        ("\ufeffA dog.".encode(), None),
+        ("A dog.\n".encode("utf-16"), "UTF-16"),
+        ("A dog.\n".encode("utf-16-le"), "UTF-16"),
+        ("A dog.\n".encode("utf-16-be"), "UTF-16"),
+        ("A dog.\n".encode("utf-32"), "UTF-32"),
+    ],
+)
+def test_files_in_another_encoding(content: bytes, encoding: str | None) -> None:
+    assert other_encoding(content) == encoding
+    if encoding is None:
+        assert "\ufeff" not in decoded(content, "f.txt")
+    else:
+        with pytest.raises(DataError) as caught:
+            decoded(content, "f.txt")
+        assert str(caught.value) == (
+            f"f.txt: this is {encoding} text; save it as UTF-8, with: iconv -f {encoding.lower()} "
+            "-t utf-8"
+        )
+
+
+def test_bytes_that_are_not_utf_8_are_named() -> None:
+    with pytest.raises(DataError, match=r"f.txt: line 2 is not UTF-8 text \(byte 10\): save it as"):
+        decoded(b"A dog.\ncaf\xe9\n", "f.txt")
+    assert half_character("A café 🐶") is None
+    told = half_character(os.fsdecode(b"caf\xe9"))
+    assert told is not None
+    assert told.startswith("character 4 is no text (\\udce9: a byte that is not UTF-8, or half of")
+
+
+def test_nltk_is_one_that_keeps_words_whole() -> None:
+    """The tokeniser of 3.9.1 cuts the words of three scripts: `test_tokenise` fails with it."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
+    [wanted] = [name for name in project["project"]["dependencies"] if name.startswith("nltk")]
+    assert wanted == "nltk>=3.10"

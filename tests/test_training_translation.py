@@ -79,6 +79,7 @@ def recipe(corpus: Path, output: Path, **changes: Any) -> TranslationRecipe:
                 source(corpus, "fr", "en", "val"),
             ],
             "subwords": 150,
+            "byte_fallback": False,
         },
         "model": SIZES,
         "training": {"batch_tokens": 150, "save_steps": 2, "weight_average": 0.9},
@@ -264,6 +265,7 @@ def test_a_large_set_of_which_little_is_drawn_does_not_dominate_the_pieces(tmp_p
                 {"source": "x", "target": "x", "languages": ["en", "fr"], "share": share},
             ],
             "subwords": 130,
+            "byte_fallback": False,
         }
         found = start_checkpoint(recipe(tmp_path, tmp_path, data=data), sets).subwords
         long = [piece.strip("▁") for piece in found.pieces[7:] if len(piece.strip("▁")) > 1]
@@ -621,6 +623,12 @@ def test_a_checkpoint_tells_how_it_was_made(corpus: Path, uninterrupted: Path) -
             "none of 14 pairs has at most 1 pieces on both sides",
         ),
         ({"data": {"subwords": 9}}, ConfigError, "9 subwords are too few: 7 are special tokens"),
+        (
+            {"data": {"subwords": 150, "byte_fallback": True}},
+            ConfigError,
+            "150 subwords are too few: 7 are special tokens and 256 bytes; ask for a few thousand, "
+            "or set byte_fallback = false",
+        ),
         ({"init": "none.safetensors"}, CheckpointError, "none.safetensors: no such file"),
     ],
 )

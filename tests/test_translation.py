@@ -18,10 +18,13 @@ from PIL import Image
 
 from captioner import checkpoint as checkpoints
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
+from captioner.config import SearchOptions, TranslationConfig, from_dict
 from captioner.errors import CheckpointError, ConfigError, ImageError
+from captioner.languages import Languages
+from captioner.nn.model import build_translation_model
 from captioner.prediction import Caption, Captioner, word_shares
 from captioner.search import Hypothesis
-from captioner.subwords import Pieces, clean
+from captioner.subwords import Pieces, Subwords, clean
 from captioner.text import BOS, EOS, PAD, UNK
 from captioner.translation import MAX_WORDS, Translation, Translator
 from captioner.words import Word
@@ -302,7 +305,9 @@ def test_nothing_is_lost_and_nothing_moves(tiny_translator: Translator, phrases:
             assert one.alignment.shape == (len(one.words), len(one.source_words)), name
             json.dumps(one.to_dict())
         failed = {name: one.error for name, one in zip(ODD, found[::2], strict=True) if one.error}
-        assert set(failed) == {"long", "script", "emoji", "surrogate", "many", "other"}
+        assert set(failed) == {"long", "script", "surrogate", "many", "other"}
+        [kept] = [one for name, one in zip(ODD, found[::2], strict=True) if name == "emoji"]
+        assert kept.text == ODD["emoji"]
 
 
 @settings(max_examples=40, deadline=None)
@@ -342,8 +347,8 @@ def test_an_empty_line_is_an_empty_translation(tiny_translator: Translator, name
         (ODD["long"], "500 words in 500 pieces are too long for one sentence; split what has"),
         ("a." * 101, "202 words in .* pieces are too long .* more than 200 words or 800 pieces"),
         (ODD["script"], r"nothing of this can be read: .* training sentences \(en, de, fr\)"),
-        (ODD["emoji"], "not one of its letters stood in the training sentences"),
-        (ODD["surrogate"], "nothing of this can be read"),
+        (ODD["surrogate"], r"character 1 is no text \(\\ud800: a byte that is not UTF-8, or half"),
+        ("A caf\udce9.", r"character 6 is no text \(\\udce9: a byte that is not UTF-8"),
         ("Ж Ш.", "nothing of this can be read"),  # its full stop alone can
         ("Je suis étudiant, le chien court dans la neige.", "this looks like 'fr', which the che"),
         (ODD["other"], "this looks like 'de', which the checkpoint does not translate into 'de'"),
@@ -384,7 +389,14 @@ def test_the_language_can_be_named(tiny_translator: Translator) -> None:
     [
         ({"to": "cs"}, "this checkpoint does not translate into 'cs'; it translates en → de, en"),
         ({"to": "de", "source_language": "fr"}, "does not translate 'fr' into 'de'"),
+        ({"to": "de", "source_language": "de"}, "the sentences are in 'de' already; name another"),
         ({"to": "de", "batch_size": 0}, "batch_size is 0; expected at least 1"),
+        ({"to": "de", "batch_size": "3"}, "batch_size is '3'; expected at least 1"),
+        ({"to": "de", "beam_size": "3"}, "beam_size is '3'; expected a whole number"),
+        ({"to": "de", "beam_size": 2.5}, "beam_size is 2.5; expected a whole number"),
+        ({"to": "de", "beam_size": True}, "beam_size is True; expected a whole number"),
+        ({"to": "de", "length_penalty": "1"}, "length_penalty is '1'; expected a number"),
+        ({"to": "de", "sample": 1}, "sample is 1; expected true or false"),
         ({"to": "de", "beams": 3}, "beams is no decoding option; expected alternatives, beam_size"),
         ({"to": "de", "beam_size": 0}, "beam_size is 0; expected a number above 0"),
     ],
@@ -430,6 +442,238 @@ def test_a_stream_reads_only_some_batches_ahead(tiny_translator: Translator) -> 
     next(stream)
     assert taken == 16
     stream.close()
+
+
+# ---- texts of several sentences ------------------------------------------------------------------
+
+
+def check_blocks(found: Translation, parts: list[Translation]) -> None:
+    """The text is its sentences, one after the other, and no word looks beyond its own."""
+    assert found.text == " ".join(part.text for part in parts)
+    words = [word for part in parts for word in part.words]
+    assert [word.text for word in found.words] == [word.text for word in words]
+    for word, match in zip(found.words, words, strict=True):
+        assert word.prob == pytest.approx(match.prob, abs=1e-5)
+    assert found.source_words == tuple(word for part in parts for word in part.source_words)
+    expected = np.zeros((len(found.words), len(found.source_words)))
+    row = column = 0
+    for part in parts:
+        for t, s in np.ndindex(part.alignment.shape):
+            expected[row + t, column + s] = part.alignment[t, s]
+        row, column = row + len(part.words), column + len(part.source_words)
+    np.testing.assert_allclose(found.alignment, expected, atol=1e-5)
+    np.testing.assert_array_equal(found.alignment == 0, expected == 0)
+    np.testing.assert_allclose(found.alignment.sum(1), 1, atol=1e-5)
+    ends = np.concatenate([part.end_mass for part in parts])
+    np.testing.assert_allclose(found.end_mass, ends, atol=1e-5)
+    assert found.log_prob == pytest.approx(sum(part.log_prob for part in parts), abs=1e-4)
+    assert found.pieces + 1 == sum(part.pieces + 1 for part in parts)
+
+
+@pytest.mark.parametrize("between", [" ", "  ", "\n", "\r\n", "\u2028", "\x0c"])
+def test_no_sentence_of_a_text_is_lost(
+    tiny_translator: Translator, phrases: Phrases, between: str
+) -> None:
+    text = between.join(phrases["en"])
+    found = tiny_translator(text, to="de")
+    assert found.text == " ".join(phrases["de"])
+    assert found.source == text
+    assert (found.source_language, found.guessed, found.warning) == ("en", True, None)
+    check_blocks(found, [tiny_translator(sentence, to="de") for sentence in phrases["en"]])
+    assert found.heatmap().width > 100
+    json.dumps(found.to_dict())
+
+
+def test_without_splitting_a_text_is_one_sentence(
+    tiny_translator: Translator, phrases: Phrases
+) -> None:
+    text = " ".join(phrases["en"][:2])
+    [whole] = tiny_translator.stream([text], to="de", split=False)
+    check_steps(tiny_translator, whole, "de")
+    assert (whole.alignment > 0).all()
+    assert not (tiny_translator(text, to="de").alignment > 0).all()
+
+
+def test_texts_keep_their_places(tiny_translator: Translator, phrases: Phrases) -> None:
+    english, german = phrases["en"], phrases["de"]
+    lines = [" ".join(english[:3]), "", english[3], " ".join(english[4:]), "***"]
+    for batch_size in (1, 2, 64):
+        found = list(tiny_translator.stream(lines, to="de", batch_size=batch_size))
+        assert [one.source for one in found] == lines
+        wanted = [" ".join(german[:3]), "", german[3], " ".join(german[4:]), "***"]
+        assert [one.text for one in found] == wanted
+
+
+def test_the_language_is_guessed_from_the_whole_text(tiny_translator: Translator) -> None:
+    """Alone, `Non.` could be either."""
+    found = tiny_translator("Je suis étudiant. O. Deux hommes dorment.", to="en")
+    assert found.source_language == "fr"
+    with pytest.raises(ConfigError, match="this looks like 'fr', which the checkpoint does not"):
+        tiny_translator("Je suis étudiant. Un chien court dans la neige.", to="de")
+
+
+def test_the_best_of_a_text_are_the_best_of_its_sentences(tiny_translator: Translator) -> None:
+    """Against all ways to put them together."""
+    texts = ["The students' red snowball jumps!", "A cat sleeps on the student."]
+    settings = {"to": "de", "beam_size": 4, "n_best": 4, "length_penalty": 0.7}
+    found = tiny_translator(" ".join(texts), **settings)
+    every = [(one, *one.n_best) for one in (tiny_translator(text, **settings) for text in texts)]
+
+    def score(ways: tuple[Translation, ...]) -> float:
+        return sum(one.log_prob / (one.pieces + 1) ** 0.7 for one in ways)
+
+    ranked = sorted(itertools.product(*every), key=score, reverse=True)[:4]
+    for one, parts in zip((found, *found.n_best), ranked, strict=True):
+        check_blocks(one, list(parts))
+
+
+def test_draws_differ_from_sentence_to_sentence(tiny_translator: Translator) -> None:
+    drawn = {"sample": True, "seed": 5, "temperature": 3.0, "max_length": 13}
+    found = tiny_translator("A dog runs. " * 5, to="de", **drawn)
+    again = tiny_translator("A dog runs. " * 5, to="de", **drawn)
+    assert found.text == again.text
+    first = tiny_translator("A dog runs.", to="de", **drawn).text
+    assert found.text.startswith(first)
+    assert found.text != " ".join([first] * 5)
+
+
+def test_a_sentence_in_trouble_names_itself(tiny_translator: Translator) -> None:
+    with pytest.raises(ConfigError, match="sentence 2: 500 words in 500 pieces are too long for"):
+        tiny_translator(f"A dog runs.\n{ODD['long']}\nA cat.", to="de")
+    with pytest.raises(ConfigError, match="nothing of this can be read"):
+        tiny_translator("Ж. Ш.", to="de")
+
+
+def test_what_cannot_be_read_among_others_stays_as_it_is(
+    tiny_translator: Translator, phrases: Phrases
+) -> None:
+    text = f"{phrases['en'][0]}\n雪の中を。\n- - -\n{phrases['en'][1]}"
+    found = tiny_translator(text, to="de")
+    assert found.text == f"{phrases['de'][0]} 雪の中を。- - - {phrases['de'][1]}"
+    assert found.error is None
+    assert found.warning == (
+        "sentence 2: '雪の中を。' cannot be read, its letters stood in no training sentence; it "
+        "stays as it is; sentence 3: '- - -' has no words to translate; it stays as it is"
+    )
+    kept = [word for word in found.words if not word.known]
+    assert [word.text for word in kept] == ["雪の中を", "。", "-", "-", "-"]
+    assert all(word.prob is None and word.log_prob is None for word in kept)
+    np.testing.assert_allclose(found.alignment.sum(1), 1, atol=1e-5)
+    json.dumps(found.to_dict())
+
+
+def test_texts_are_explained_sentence_by_sentence(
+    tiny_translator: Translator, phrases: Phrases
+) -> None:
+    source, said = " ".join(phrases["en"][:3]), " ".join(phrases["de"][:3])
+    found = tiny_translator.explain(source, said, to="de")
+    same(found, tiny_translator(source, to="de"))
+    whole = tiny_translator.explain(source, phrases["de"][0], to="de")  # three to one
+    assert whole.text == phrases["de"][0]
+    check_steps(tiny_translator, whole, "de")
+
+
+# ---- what is not to be relied on -----------------------------------------------------------------
+
+
+def tempted(translator: Translator, to: str) -> Translator:
+    """The translator, with the start of French wherever it should start in `to`."""
+    checkpoint = copy.deepcopy(translator.checkpoint)
+    with torch.no_grad():
+        rows = checkpoint.model.decoder.embedding.weight
+        rows[checkpoint.subwords.start(to)] = rows[checkpoint.subwords.start("fr")]
+    return Translator(checkpoint)
+
+
+def test_an_answer_in_another_language_is_said(
+    tiny_translator: Translator, phrases: Phrases
+) -> None:
+    said = (
+        "the answer looks like 'fr', not 'de': these weights have learned too little of such "
+        "sentences; do not rely on it"
+    )
+    french = tempted(tiny_translator, "de")
+    for sentence, wanted in zip(phrases["en"], phrases["fr"], strict=True):
+        found = french(sentence, to="de", n_best=2)
+        assert found.text == wanted
+        assert found.warning == said
+        assert found.to_dict()["warning"] == said
+        assert tiny_translator(sentence, to="de").warning is None
+        assert tiny_translator(sentence, to="fr").warning is None
+    text = french(" ".join(phrases["en"][:2]), to="de")
+    assert text.warning == f"sentence 1, 2: {said}"
+
+
+def test_a_copied_name_says_nothing_about_the_language(tiny_translator: Translator) -> None:
+    answer = tiny_translator.subwords.encode("Je Un Deux Le.")
+    copied = tiny_translator._read("Je Un Deux Le sleep.", "de", "en")
+    assert tiny_translator._answer_warning(copied, answer, "de") is None
+    own = tiny_translator._read("The man sleeps.", "de", "en")
+    assert "looks like 'fr', not 'de'" in str(tiny_translator._answer_warning(own, answer, "de"))
+
+
+def test_an_empty_answer_is_said(tiny_translator: Translator) -> None:
+    found = with_ends(tiny_translator, 99.0)("A dog runs.", to="de", beam_size=1)
+    assert found.warning == "the answer has no words"
+
+
+def test_a_doubtful_guess_is_said(tiny_translator: Translator, phrases: Phrases) -> None:
+    """A text that is French rather than English, but not a thousand times."""
+
+    def doubtful(text: str) -> bool:
+        found = next(tiny_translator.stream([text], to="de", beam_size=1))
+        return found.error is None and found.warning is not None and "taken" in found.warning
+
+    words = (word for text in phrases["fr"] for word in text.split())
+    text = next(word for word in words if doubtful(word))
+    found = tiny_translator(text, to="de")
+    assert (found.source_language, found.guessed) == ("en", True)
+    assert str(found.warning).startswith(
+        "taken for 'en', though it looks more like 'fr'; name the language if it is another"
+    )
+    named = tiny_translator(text, to="de", source_language="en").warning
+    assert "taken for" not in str(named)
+
+
+@pytest.mark.parametrize("text", ["....", "?!", "🐶🐶 🐱", "3:30", "* * *", "\u0301"])
+def test_what_has_no_words_is_no_sentence(tiny_translator: Translator, text: str) -> None:
+    with pytest.raises(ConfigError, match="has no words to translate; write a sentence"):
+        tiny_translator(text, to="de")
+    [found] = tiny_translator.stream([text], to="de")
+    assert found.text == clean(text)
+    assert found.error is None
+    assert found.warning == f"{clean(text)!r} has no words to translate; it stays as it is"
+    assert np.array_equal(found.alignment, np.eye(len(found.source_words)))
+
+
+def test_capitals_are_read_as_small_letters(tiny_translator: Translator, phrases: Phrases) -> None:
+    for sentence in phrases["en"]:
+        found = tiny_translator(sentence.upper(), to="fr")
+        same_words = tiny_translator(sentence, to="fr")
+        assert found.text == same_words.text
+        assert found.source == sentence.upper()
+        assert found.source_words == tuple(map(str.upper, same_words.source_words))
+        np.testing.assert_allclose(found.alignment, same_words.alignment, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, 2.5, ["A dog."], b"A dog.", float("nan")])
+def test_what_is_no_text(tiny_translator: Translator, wrong: Any) -> None:
+    with pytest.raises(ConfigError, match=r"came; expected a sentence as a string"):
+        tiny_translator(wrong, to="de")
+    with pytest.raises(ConfigError, match=r"came; expected a sentence as a string"):
+        tiny_translator.explain("A dog.", wrong, to="de")
+    found = list(tiny_translator.stream(["I am a student.", wrong], to="de"))
+    assert [one.text for one in found] == ["Ich bin Student.", ""]
+    assert found[1].error is not None
+
+
+@pytest.mark.parametrize("wrong", ["A dog", b"A dog", None, 3])
+def test_a_stream_is_of_many_texts(tiny_translator: Translator, wrong: Any) -> None:
+    message = "a stream takes any number of sentences, but .* came; put one sentence in a list, "
+    with pytest.raises(ConfigError, match=message):
+        next(tiny_translator.stream(wrong, to="de"))
+    with pytest.raises(ConfigError, match=message):
+        next(tiny_translator.stream_explained(wrong, to="de"))
 
 
 # ---- several sentences ---------------------------------------------------------------------------
@@ -516,7 +760,7 @@ def test_to_dict_is_the_contract(tiny_translator: Translator) -> None:
     found = tiny_translator(NEW, to="de", n_best=2)
     values = json.loads(json.dumps(found.to_dict()))
     names = ["source", "from", "guessed", "to", "source_words", "translation", "words", "alignment"]
-    assert list(values) == [*names, "end_mass", "log_prob", "n_best", "error"]
+    assert list(values) == [*names, "end_mass", "log_prob", "n_best", "warning", "error"]
     assert values["source"] == NEW
     assert (values["from"], values["to"], values["guessed"]) == ("en", "de", True)
     assert values["source_words"] == list(found.source_words)
@@ -651,7 +895,9 @@ def test_translated_captions_as_json(polyglot: Captioner, picture: Image.Image) 
     caption = polyglot(picture, to="de", **KNOWN)
     values = json.loads(json.dumps(caption.to_dict(maps=True)))
     names = ["file", "caption", "words", "log_prob", "grid", "maps", "original"]
-    assert list(values) == [*names, "from", "to", "source_words", "alignment", "error"]
+    names += ["from", "to", "source_words", "alignment", "warning"]
+    assert list(values) == [*names, "error"]
+    assert values["warning"] is None
     assert values["caption"] == caption.text
     assert values["original"]["caption"] == "A dog runs over the log."
     assert len(values["maps"]) == len(values["words"]) == len(values["alignment"])
@@ -672,6 +918,47 @@ def test_a_photo_that_cannot_be_read_stays_in_its_place(
     assert "no such file" in found[1].error
     with pytest.raises(ImageError, match="no such file"):
         polyglot("none.jpg", to="de")
+
+
+@pytest.mark.parametrize("photo", ["none.jpg", "picture"])
+def test_captions_are_not_translated_into_their_own_language(
+    polyglot: Captioner, picture: Image.Image, photo: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        polyglot(picture if photo == "picture" else photo, to="en")
+    assert str(caught.value) == (
+        "the captions are in 'en' already; leave the language out, or name another to translate "
+        "them into: de, fr"
+    )
+
+
+def test_a_doubtful_translation_of_a_caption_says_so(
+    tiny_checkpoint: Checkpoint, tiny_translator: Translator, picture: Image.Image
+) -> None:
+    captioner = Captioner(tiny_checkpoint, translator=tempted(tiny_translator, "de"))
+    warning = captioner(picture, to="de", **KNOWN).to_dict()["warning"]
+    assert warning.startswith("the answer looks like 'fr', not 'de'")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "message"),
+    [
+        (
+            "caf\udce9",
+            r"in the sentence, character 4 is no text \(\\udce9: a byte that is not UTF-8",
+        ),
+        (None, "the sentence is a NoneType; expected text"),
+        ("...", "the sentence '...' has no words; write what you see"),
+    ],
+)
+def test_sentences_that_cannot_be_explained(
+    polyglot: Captioner, picture: Image.Image, sentence: Any, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        polyglot.explain(picture, sentence)
+    [found, other] = polyglot.stream_explained([(picture, sentence), (picture, "a dog")])
+    assert found.error is not None
+    assert other.error is None
 
 
 def test_a_language_that_is_not_spoken_is_told_before_anything_is_done(
@@ -755,3 +1042,41 @@ def test_texts_are_cleaned(tiny_translator: Translator) -> None:
     assert clean(untidy) == "A dog runs over the log."
     assert isinstance(found, Translation)
     assert not isinstance(found, Caption)
+
+
+# ---- letters that are spelled by bytes -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def spelling(phrases: Phrases) -> Translator:
+    """Nothing is trained but the pieces, with bytes; of other letters, only ü's were counted."""
+    texts = [text for language in ("en", "de") for text in phrases[language]]
+    subwords = Subwords.train([text.replace("ü", "u") for text in texts], 400, ["en", "de"])
+    sizes = {"hidden_size": 8, "embedding_size": 8}
+    config = from_dict(TranslationConfig, {"encoder": {"hidden_size": 4}, "decoder": sizes})
+    torch.manual_seed(3)
+    model = build_translation_model(config, len(subwords))
+    ids = {name: [subwords.encode(t).ids for t in phrases[name]] for name in ("en", "de")}
+    languages = Languages.count([("en", "de")], ids, len(subwords))
+    search = SearchOptions(max_length=40, alternatives=300)
+    return Translator(TranslationCheckpoint(model, config, subwords, languages, search))
+
+
+def test_a_foreign_letter_is_looked_at_with_its_word(spelling: Translator) -> None:
+    pair = ("A dog雪 runs, ü.", "Ein Hund雪 läuft ü.")
+    [found] = spelling.stream_explained([pair], to="de", alternatives=300)
+    assert found.source_words == ("A", "dog雪", "runs", ",", "ü", ".")
+    assert [word.text for word in found.words] == ["Ein", "Hund雪", "läuft", "ü", "."]
+    assert all(word.known and word.prob for word in found.words)
+    check_steps(spelling, found, "de")
+    shown = {text for word in found.words for text, _ in word.alternatives}
+    assert "<0xE9>" in shown
+    assert "\N{REPLACEMENT CHARACTER}" not in shown
+
+
+def test_letters_that_no_training_sentence_held_cannot_be_read(spelling: Translator) -> None:
+    with pytest.raises(ConfigError, match="nothing of this can be read: not one of its letters"):
+        spelling("Ж Ш.", to="de")
+    [found] = spelling.stream(["üü"], to="de", beam_size=1)
+    assert found.error is None
+    json.dumps(found.to_dict(), ensure_ascii=False).encode()

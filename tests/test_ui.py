@@ -51,7 +51,7 @@ def bilingual(tiny_checkpoint: Checkpoint) -> Desk:
     """With a translator that knows its way around a few words, and has random weights."""
     english = ["A dog runs over the log.", "A man jumps over the red ball."]
     german = ["Ein Hund läuft über den Stamm.", "Ein Mann springt über den roten Ball."]
-    subwords = Subwords.train(english + german, 97, ["en", "de"])
+    subwords = Subwords.train(english + german, 97, ["en", "de"], byte_fallback=False)
     torch.manual_seed(7)
     config = from_dict(
         TranslationConfig,

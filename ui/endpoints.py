@@ -103,13 +103,17 @@ class Endpoints:
         """A text in another language, its words linked to the source's.
 
         Args:
-            text: one sentence.
+            text: one sentence or several, translated each and joined.
             to: the language's code, such as `de`.
             source: the text's own language; None lets the model tell.
 
+        Returns:
+            The object that `captioner translate --jsonl` writes; its `warning` says where the
+            answer should not be relied on.
+
         Raises:
             ConfigError: there are no weights for translation, a language is unknown to them, or the
-                text is empty or too long.
+                text is empty, without words or too long.
         """
         if self.translator is None:
             raise ConfigError(_UNTRANSLATED)

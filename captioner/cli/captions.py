@@ -17,6 +17,7 @@ from captioner.cli.settings import check_decoding, given
 from captioner.config import SearchOptions
 from captioner.errors import CaptionerError, ConfigError
 from captioner.outputs import Sheets
+from captioner.text import convert, half_character, not_utf8, other_encoding
 
 if TYPE_CHECKING:
     from captioner.prediction import Caption
@@ -47,6 +48,8 @@ def caption(arguments: argparse.Namespace) -> int:
         )
         for caption in stream:
             results.add(caption)
+            if caption.translation is not None and caption.translation.warning:
+                results.tell(f"{caption.file}: {caption.translation.warning}")
     return results.failures
 
 
@@ -64,8 +67,14 @@ def _paths(arguments: Sequence[str]) -> list[str]:
 
 
 def _lines(file: str) -> list[str]:
-    """The lines of a text file or, for `-`, of standard input; a path need not be UTF-8."""
+    """The lines of a text file or, for `-`, of standard input; a path need not be UTF-8.
+
+    Raises:
+        ConfigError: the whole file is UTF-16 or UTF-32.
+    """
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    if (other := other_encoding(data)) is not None:
+        raise ConfigError(f"{'standard input' if file == '-' else file}: {convert(other)}")
     text = data.decode("utf-8-sig", errors="surrogateescape")
     lines = text.replace("\r\n", "\n").split("\n")
     return lines if lines[-1] else lines[:-1]
@@ -118,7 +127,10 @@ def _pairs(arguments: argparse.Namespace) -> tuple[list[tuple[str, str]], dict[i
             "explain --help"
         )
     if not arguments.input:
-        return [(arguments.photo, " ".join(arguments.sentence))], {}
+        sentence = " ".join(arguments.sentence)
+        if (half := half_character(sentence)) is not None:
+            raise ConfigError(f"{sentence!r}: {half}")
+        return [(arguments.photo, sentence)], {}
     lines = _lines(arguments.input)
     if not lines:
         raise ConfigError(f"{arguments.input}: no line; expected a path, a tab and a sentence")
@@ -127,7 +139,16 @@ def _pairs(arguments: argparse.Namespace) -> tuple[list[tuple[str, str]], dict[i
         for number, line in enumerate(lines, 1)
         if "\t" not in line
     }
-    return [(path, text) for path, _, text in (line.partition("\t") for line in lines)], broken
+    pairs = []
+    for number, line in enumerate(lines, 1):
+        path, _, text = line.partition("\t")
+        try:
+            text.encode("utf-8", "surrogateescape").decode("utf-8")
+        except UnicodeDecodeError as error:
+            broken[number] = f"line {number}: the sentence is {not_utf8(error)}"
+            text = ""  # nothing else is scored in its place
+        pairs.append((path, text))
+    return pairs, broken
 
 
 def _word_table(caption: Caption) -> str:

@@ -151,20 +151,26 @@ examples:
 def _add_translate(commands: Any) -> None:
     parser = commands.add_parser(
         "translate",
-        usage="captioner translate --to LANGUAGE SENTENCE [options]\n"
+        usage="captioner translate --to LANGUAGE TEXT… [options]\n"
         "       captioner translate --to LANGUAGE --input FILE [options]",
-        description="Translates a sentence, or the lines of a file: one line in, one line out, in "
-        "order. A line that cannot\nbe translated is told on standard error and leaves an empty "
-        "line; the exit code is then 1.",
+        description="Translates a text, or the lines of a file, sentence by sentence: one line in, "
+        "one line out, in\norder. A line that cannot be translated is told on standard error and "
+        "leaves an empty line; the\nexit code is then 1. An answer that looks like another "
+        "language is told as well, and printed; the\nexit code is 1 for a typed text, 0 for the "
+        "lines of a file.\n\n"
+        "A row of bare words is one text: captioner translate --to de A dog runs. Where every "
+        "argument has a\nspace inside or ends in a full stop or the like, each is a text, with a "
+        "line of its own.",
         epilog="""\
 examples:
   captioner translate --to de "A brown dog runs through the snow."
+  captioner translate --to de "A dog runs." "Two cats sleep."
   captioner translate --from fr --to en "Je suis étudiant." --alignment heatmap.png
   captioner translate --to cs --input english.txt --jsonl czech.jsonl > czech.txt
   captioner caption photo.jpg --jsonl - | jq -r .caption | captioner translate --to fr -""",
     )
     parser.add_argument(
-        "sentence", nargs="*", metavar="SENTENCE", help="what to translate; `-` is standard input"
+        "sentence", nargs="*", metavar="TEXT", help="what to translate; `-` is standard input"
     )
     parser.add_argument("--to", required=True, metavar="LANGUAGE", help="such as de, fr, cs, en")
     parser.add_argument(
@@ -173,7 +179,7 @@ examples:
         metavar="LANGUAGE",
         help="of the sentences; left out, it is guessed for each and told",
     )
-    parser.add_argument("--input", metavar="FILE", help="many: a sentence on every line")
+    parser.add_argument("--input", metavar="FILE", help="many: a text on every line")
     parser.add_argument(
         "--jsonl",
         metavar="FILE",

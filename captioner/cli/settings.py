@@ -16,7 +16,8 @@ from typing import Any
 
 from captioner import config
 from captioner.config import Recipe, TranslationRecipe
-from captioner.errors import ConfigError
+from captioner.errors import ConfigError, DataError
+from captioner.text import decoded
 
 Setting = tuple[str, dataclasses.Field[Any], Any]  # dotted place, field, default
 
@@ -125,10 +126,12 @@ def read_recipe(
     values: dict[str, Any] = {}
     if path is not None:
         try:
-            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            values = tomllib.loads(decoded(Path(path).read_bytes(), path))
         except FileNotFoundError:
             raise ConfigError(f"{path}: no such file; expected a recipe (.toml)") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except DataError as error:
+            raise ConfigError(str(error)) from None
+        except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path}: no TOML: {error}") from None
     kind = _recipe_of(dict(settings).get("task", values.get("task", "caption")))
     for place, text in settings:

@@ -108,6 +108,7 @@ def _translated(
             to=arguments.to,
             source_language=arguments.source_language,
             batch_size=arguments.batch_size,
+            split=False,  # how sentences fare that were joined is what the study is about
             **settings,
         )
 
@@ -173,7 +174,7 @@ def alignment(arguments: argparse.Namespace) -> int:
     translator = load_translator(arguments)
     texts = [(pair.source_text, pair.target_text) for pair in pairs]
     languages = {"to": arguments.to, "source_language": arguments.source_language}
-    explained = list(translator.stream_explained(texts, alternatives=0, **languages))
+    explained = list(translator.stream_explained(texts, alternatives=0, split=False, **languages))
     found = [each for each in explained if each.error is None]
 
     def words(text: str) -> tuple[str, ...]:

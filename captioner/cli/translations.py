@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,22 +17,30 @@ from captioner.cli.settings import check_decoding, given
 from captioner.config import SearchOptions
 from captioner.errors import ConfigError
 from captioner.outputs import whole
+from captioner.text import convert, half_character, has_words, not_utf8, other_encoding
 
 if TYPE_CHECKING:
     from captioner.translation import Translation
 
+_STOPS = tuple(".!?…。！？।")  # with which a sentence ends
+
 
 def translate(arguments: argparse.Namespace) -> int:
-    """Translates a sentence or the lines of a file; returns how many failed."""
+    """Translates texts or the lines of a file; returns how many failed.
+
+    A doubtful answer to what was typed counts as failed; a file's lines are many, and the doubtful
+    ones among them are told and marked, and fail nothing.
+    """
     check_decoding(arguments)
-    typed = " ".join(arguments.sentence)
-    file = "-" if typed == "-" else arguments.input
+    typed = _texts(arguments.sentence)
+    file = "-" if typed == ["-"] else arguments.input
     _check_input(arguments, typed, file)
     lines = _Lines(file) if file else None
+    doubtful = 0
     languages: Counter[str] = Counter()
-    with Results(arguments.jsonl, "line", None if lines else 1) as results:
+    with Results(arguments.jsonl, "line", None if lines else len(typed)) as results:
         stream = load_translator(arguments).stream(
-            lines or [typed],
+            lines or typed,
             to=arguments.to,
             source_language=arguments.source_language,
             batch_size=arguments.batch_size,
@@ -41,19 +49,36 @@ def translate(arguments: argparse.Namespace) -> int:
         for number, translation in enumerate(stream, 1):
             if lines and number in lines.broken:
                 translation = dataclasses.replace(translation, error=lines.broken.pop(number))
-            place = f"line {number}: " if lines else ""
+            place = f"line {number}: " if lines or len(typed) > 1 else ""
             error = translation.error and place + translation.error
             results.put(translation.to_dict(), _line(translation), error)
+            if translation.warning:
+                results.tell(place + translation.warning)
+            doubtful += bool(translation.warning) and not lines
             languages[translation.source_language] += translation.guessed
             if arguments.alignment and translation.error is None:
                 _draw(translation, Path(arguments.alignment))
     read_as = [f"{name} ({count})" for name, count in languages.most_common() if count]
     if read_as:
-        print(f"captioner: language guessed: {', '.join(read_as)}", file=sys.stderr)
-    return results.failures
+        print(
+            f"captioner: language guessed from the words: {', '.join(read_as)}; if it is another, "
+            "name it with --from",
+            file=sys.stderr,
+        )
+    return results.failures + doubtful
 
 
-def _check_input(arguments: argparse.Namespace, typed: str, file: str | None) -> None:
+def _texts(arguments: Sequence[str]) -> list[str]:
+    """What was typed as texts: a row of bare words is one.
+
+    Where every argument has a space inside or ends as sentences do, each is a text by itself.
+    """
+    several = all(" " in text.strip() or text.strip().endswith(_STOPS) for text in arguments)
+    texts = list(arguments) if several else [" ".join(arguments)]
+    return [text for text in texts if text]
+
+
+def _check_input(arguments: argparse.Namespace, typed: Sequence[str], file: str | None) -> None:
     if bool(typed) == bool(arguments.input):
         raise ConfigError(
             "translate takes a sentence, `-` for standard input, or --input FILE; see captioner "
@@ -61,6 +86,13 @@ def _check_input(arguments: argparse.Namespace, typed: str, file: str | None) ->
         )
     if arguments.alignment and file:
         raise ConfigError("--alignment draws one sentence; type it instead of naming a file")
+    if arguments.alignment and len(typed) > 1:
+        raise ConfigError(f"--alignment draws one text, but {len(typed)} were typed; draw each")
+    for text in typed if not file else ():
+        if (half := half_character(text)) is not None:
+            raise ConfigError(f"{text!r}: {half}")
+        if text.strip() and not has_words(text):
+            raise ConfigError(f"{text!r} has no words to translate; write a sentence")
 
 
 def _line(translation: Translation) -> str:
@@ -83,14 +115,19 @@ class _Lines:
         self.broken: dict[int, str] = {}  # lines that cannot be read, with the reason
 
     def __iter__(self) -> Iterator[str]:
-        """The lines without their ends; an empty one for what is not UTF-8."""
+        """The lines without their ends; an empty one for what is not UTF-8.
+
+        Raises:
+            ConfigError: the whole file is UTF-16 or UTF-32.
+        """
         with sys.stdin.buffer if self.file == "-" else Path(self.file).open("rb") as stream:
             for number, line in enumerate(stream, 1):
+                if number == 1 and (other := other_encoding(line)) is not None:
+                    name = "standard input" if self.file == "-" else self.file
+                    raise ConfigError(f"{name}: {convert(other)}")
                 content = line.removesuffix(b"\n").removesuffix(b"\r")
                 try:
                     yield content.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError as error:
-                    self.broken[number] = (
-                        f"not UTF-8 (byte {error.start + 1}); save the file as UTF-8"
-                    )
+                    self.broken[number] = not_utf8(error)
                     yield ""

@@ -204,6 +204,7 @@ def start_checkpoint(
         (text for several in _texts(epoch).values() for text in several),
         recipe.data.subwords,
         list(texts),
+        byte_fallback=recipe.data.byte_fallback,
     )
     model = build_translation_model(recipe.model, len(subwords))
     languages = _languages(directions, texts, subwords)
