@@ -12,6 +12,7 @@ import functools
 import glob
 import io
 import os
+import re
 import stat
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from PIL import (
     BmpImagePlugin,  # noqa: F401
     GifImagePlugin,  # noqa: F401
     Image,
+    ImageChops,
     Jpeg2KImagePlugin,  # noqa: F401
     JpegImagePlugin,
     PngImagePlugin,  # noqa: F401
@@ -42,7 +44,19 @@ from captioner.config import AugmentConfig
 from captioner.errors import ConfigError, ImageError
 
 MAX_PIXELS = 64_000_000
-"""The largest photo that is opened, in pixels (width × height)."""
+"""The largest picture that is decoded, in pixels (width × height).
+
+A JPEG file may hold more, as those of telephones do: it is then decoded at a half or less.
+"""
+
+MAX_JPEG_PIXELS = 4 * MAX_PIXELS
+"""The largest JPEG file that is opened; at half its size it is within `MAX_PIXELS`.
+
+Half as many pixels where it comes in several scans, as progressive ones do: whatever the size that
+is asked for, the coefficients of the whole picture are then held, up to 6 bytes for each pixel.
+"""
+
+_MAX_SCANNED = 20 * MAX_PIXELS  # pixels × scans of a JPEG file: each scan goes over all of them
 
 ImageSource: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[Any]
@@ -110,15 +124,18 @@ def open_photo(source: ImageSource, *, side: int | None = None) -> Image.Image:
     source; a file object stays open. May be called from many threads, as it changes nothing
     global.
 
+    A JPEG file of more than `MAX_PIXELS` is decoded at 1/2 of its size or less; any other picture
+    so large is refused.
+
     Args:
         source: A path, a file's bytes, a binary file object (read from its start), a PIL image, or
             an array: (H, W) or (H, W, 1|3|4) of uint8, uint16, bool, or floats in [0, 1].
         side: The shorter side, in pixels, beyond which the caller needs no detail. A JPEG file is
-            then decoded at 1/2, 1/4 or 1/8 of its size, never below `side`; `original_size` tells
-            the size of the whole photo.
+            then decoded at 1/2, 1/4 or 1/8 of its size, never below `side` unless it would be above
+            `MAX_PIXELS`; `original_size` tells the size of the whole photo.
 
     Raises:
-        ImageError: The source is missing, unreadable, damaged, no photo, or above `MAX_PIXELS`.
+        ImageError: The source is missing, unreadable, damaged, no photo, or above the limits.
     """
     if side is not None and side < 1:
         raise ConfigError(
@@ -130,11 +147,11 @@ def open_photo(source: ImageSource, *, side: int | None = None) -> Image.Image:
     if isinstance(source, np.ndarray):
         return _finished(_from_array(source, name), name)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _finished(_identified(io.BytesIO(bytes(source)), name), name, side)
+        return _from_file(io.BytesIO(bytes(source)), name, side)
     if isinstance(source, (str, os.PathLike)):
         return _from_path(os.fsdecode(source), name, side)
     if callable(getattr(source, "read", None)):
-        return _finished(_identified(_buffered(source, name), name), name, side)
+        return _from_file(_buffered(source, name), name, side)
     raise ImageError(f"got {_kind(source)}; {_SOURCES}")
 
 
@@ -408,7 +425,7 @@ def _from_path(path: str, name: str, side: int | None) -> Image.Image:
             raise ImageError(f"{name}: this is a device or a socket, {_EXPECTED}")
         with open(path, "rb") as file:  # noqa: PTH123
             readable = _buffered(file, name) if stat.S_ISFIFO(mode) else file
-            return _finished(_identified(readable, name), name, side)
+            return _from_file(readable, name, side)
     except FileNotFoundError as error:
         hint = "download it first" if "://" in path else "check the name and the folder"
         raise ImageError(f"{name}: there is no such file; {hint}") from error
@@ -431,6 +448,130 @@ def _buffered(file: Any, name: str) -> io.BytesIO:
             f"{name}: reading gives {_kind(data)}, expected bytes; open it in mode 'rb'"
         )
     return io.BytesIO(data)
+
+
+def _from_file(file: BinaryIO, name: str, side: int | None) -> Image.Image:
+    """The photo in an open, seekable file."""
+    image = _identified(file, name)
+    size, box = image.size, None
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        _check_jpeg(image, file, name)
+        box = _drafted(image, side)
+    try:
+        return _finished(image, name, size, box)
+    except ImageError as error:
+        cut = isinstance(image, JpegImagePlugin.JpegImageFile) and type(error.__cause__) is OSError
+        if cut and (photo := _completed(file, name, side)) is not None:
+            return photo
+        raise
+
+
+def _check_jpeg(image: Image.Image, file: BinaryIO, name: str) -> None:
+    """Refuses a JPEG file that takes too much memory or time however small it gets, or is cut."""
+    pixels, data = image.width * image.height, _content(file)
+    scans = 1
+    # A download that stopped in a file made at its full length reads as grey; cameras, too, fill
+    # files with zeros, but after the end of the picture.
+    filled = data.endswith(bytes(8))
+    if filled or image.info.get("progressive") or pixels > MAX_PIXELS // 4:
+        headers, ended = _scans(data)
+        scans = len(headers)
+        if filled and not ended:
+            raise ImageError(_damaged(name, "JPEG", EOFError()))
+    _check_size(image.size, name, MAX_JPEG_PIXELS if scans == 1 else MAX_JPEG_PIXELS // 2)
+    most = _MAX_SCANNED // pixels
+    if scans > most:
+        raise ImageError(
+            f"{name}: {image.width} × {image.height} pixels come in {scans:,} scans, expected"
+            f" {most:,} at most; save it as a JPEG that is not progressive"
+        )
+
+
+def _scans(data: bytes) -> tuple[list[bytes], bool]:
+    """The headers of a JPEG file's scans (ITU-T T.81, B.2.3), and whether the end follows them."""
+    headers: list[bytes] = []
+    start = 2
+    while marker := _MARKER.search(data, start):
+        if marker[1] == b"\xd9":
+            return headers, True
+        length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+        start = marker.end() + length
+        if marker[1] == b"\xda":
+            headers.append(data[marker.end() + 2 : start])
+    return headers, False
+
+
+# A marker with a length after it, or the end of the picture; the others lie between entropy codes.
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
+
+
+def _drafted(image: Image.Image, side: int | None) -> tuple[int, int] | None:
+    """Tells a JPEG file's reader the size to decode; the size of what then shows the photo."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        width, height = width // 2, height // 2
+    elif side is None:
+        return None
+    wanted = (width, height) if side is None else (min(side, width), min(side, height))
+    drafted = image.draft(image.mode, wanted)
+    # The last row and column may lie mostly outside the photo.
+    return drafted and (round(drafted[1][2]), round(drafted[1][3]))
+
+
+def _content(file: BinaryIO) -> bytes:
+    """All of a file; its reader goes on where it was."""
+    place = file.tell()
+    file.seek(0)
+    data = file.read()
+    file.seek(place)
+    return data
+
+
+def _completed(file: BinaryIO, name: str, side: int | None) -> Image.Image | None:
+    """The photo in a JPEG file that lacks its end alone; None where pixels are missing as well.
+
+    A decoder fills what is missing with grey. So the file is decoded with nothing but the end
+    marker after what there is, and with noise before it: pixels that were missing would differ.
+    """
+    data = _content(file).removesuffix(b"\xff")
+    try:
+        image = _identified(io.BytesIO(data + _ENDS[0]), name)
+        if not _all_scanned(_scans(data)[0], image):
+            return None
+        whole = _finished(image, name, image.size, _drafted(image, None))
+        for end in _ENDS[1:]:
+            image = _identified(io.BytesIO(data + end), name)
+            other = _finished(image, name, image.size, _drafted(image, None))
+            if ImageChops.difference(whole, other).getbbox():
+                return None
+        image = _identified(io.BytesIO(data + _ENDS[0]), name)
+        return _finished(image, name, image.size, _drafted(image, side))
+    except ImageError:
+        return None
+
+
+def _all_scanned(scans: Sequence[bytes], image: Image.Image) -> bool:
+    """Whether the scans of a JPEG file hold every bit of every coefficient of every component."""
+    found: set[tuple[int, int]] = set()  # (component, coefficient)
+    for scan in scans:
+        count = scan[0] if scan else 0
+        if len(scan) == 4 + 2 * count and not scan[-1] & 15:  # the lowest bit, at last
+            found |= {
+                (part, k)
+                for part in scan[1 : 1 + 2 * count : 2]
+                for k in range(scan[-3], scan[-2] + 1)
+            }
+    return len(found) == 64 * len(image.getbands())
+
+
+def _with_restarts(noise: bytes) -> bytes:
+    """Noise with each of the restart markers, one of which the decoder may be waiting for."""
+    return b"".join(noise[:64] + b"\xff" + bytes([0xD0 + number % 8]) for number in range(16))
+
+
+_NOISE = np.random.default_rng(0).integers(0, 255, 2048, np.uint8).tobytes()  # without 0xff
+_INVERTED = bytes(254 - value for value in _NOISE)
+_ENDS = tuple(noise + b"\xff\xd9" for noise in (b"", _NOISE, _INVERTED, _with_restarts(_NOISE)))
 
 
 def _identified(file: BinaryIO, name: str) -> Image.Image:
@@ -485,21 +626,28 @@ def _fits(accept: Callable[[bytes], bool | str], head: bytes) -> bool:
         return False
 
 
-def _finished(image: Image.Image, name: str, side: int | None = None) -> Image.Image:
-    """The picture decoded (for JPEG: no larger than `side` asks), upright and RGB."""
-    size = image.size
-    _check_size(size, name)
+def _finished(
+    image: Image.Image,
+    name: str,
+    size: tuple[int, int] | None = None,
+    box: tuple[int, int] | None = None,
+) -> Image.Image:
+    """The picture decoded, upright and RGB.
+
+    Args:
+        image: perhaps of a file that is decoded at less than its size.
+        name: of it in messages.
+        size: of the whole photo.
+        box: the size of the part that shows the photo.
+    """
+    size = size or image.size
+    _check_size(image.size, name)
     try:
-        # Of formats other than JPEG this would take a thumbnail, which may show something else.
-        drafted = None
-        if side is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
-            drafted = image.draft(image.mode, (side, side))
         image.load()
         turn = _TURNS.get(_orientation(image))
         picture = _rgb(image, name)
-        if drafted is not None:  # the last row and column may lie mostly outside the photo
-            width, height = (round(length) for length in drafted[1][2:])
-            picture = picture.crop((0, 0, width, height))
+        if box is not None:
+            picture = picture.crop((0, 0, *box))
         if turn is not None:
             picture = picture.transpose(turn)
     except ImageError:
@@ -514,16 +662,16 @@ def _finished(image: Image.Image, name: str, side: int | None = None) -> Image.I
     return picture
 
 
-def _check_size(size: tuple[int, int], name: str) -> None:
+def _check_size(size: tuple[int, int], name: str, limit: int = MAX_PIXELS) -> None:
     width, height = size
     if width < 1 or height < 1:
         raise ImageError(
             f"{name}: the picture is {width} × {height} pixels, expected at least 1 × 1"
         )
-    if width * height > MAX_PIXELS:
+    if width * height > limit:
         raise ImageError(
             f"{name}: {width} × {height} pixels are {width * height:,}, above the limit of"
-            f" {MAX_PIXELS:,} ({MAX_PIXELS / 1e6:g} megapixels); make it smaller first"
+            f" {limit:,} ({limit / 1e6:g} megapixels); make it smaller first"
         )
 
 
