@@ -8,6 +8,8 @@ cell of the model's grid back to pixels of the photo. No torch: pictures and arr
 from __future__ import annotations
 
 import codecs
+import contextlib
+import ctypes
 import functools
 import glob
 import io
@@ -34,9 +36,9 @@ from PIL import (
     ImageChops,
     Jpeg2KImagePlugin,  # noqa: F401
     JpegImagePlugin,
-    PngImagePlugin,  # noqa: F401
+    PngImagePlugin,
     PpmImagePlugin,  # noqa: F401
-    TiffImagePlugin,  # noqa: F401
+    TiffImagePlugin,
     WebPImagePlugin,  # noqa: F401
 )
 
@@ -61,7 +63,10 @@ _MAX_SCANNED = 20 * MAX_PIXELS  # pixels × scans of a JPEG file: each scan goes
 ImageSource: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[Any]
 )
-"""What `open_photo` takes: a path, bytes, a binary file object, a PIL image, or an array."""
+"""What `open_photo` takes: a path, bytes, a binary file object, a PIL image, or an array.
+
+A tensor is taken as well, by what it can do, since nothing here imports torch.
+"""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM")
 
@@ -98,6 +103,7 @@ UNREAD_SUFFIXES: Mapping[str, str] = {
 
 _EXPECTED = "expected a photo (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF)"
 _SOURCES = "expected a path, bytes, a binary file object, a PIL image or a numpy array"
+_THIS_IS_RAW = "this is a camera raw file, which is not read; export it as JPEG"
 _HEAD = 4096  # bytes that tell what a file is
 _SHAPES = "expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
 _ORIGINAL = "captioner_original_size"
@@ -120,7 +126,11 @@ def open_photo(source: ImageSource, *, side: int | None = None) -> Image.Image:
     """A photo as an upright RGB picture of eight bits, whatever it came as.
 
     The EXIF orientation is applied, the first frame of an animation taken, transparency laid on
-    white, and 16-bit values scaled (not clipped) to eight bits. The result shares nothing with the
+    white, and 16-bit values scaled (not clipped) to eight bits. In a file of 16-bit values, white
+    is what the file declares (PNG's sBIT, TIFF's BitsPerSample, MaxSampleValue and
+    SMaxSampleValue, where they tell a number of bits and no value exceeds it), or else the
+    largest value of 8, 10, 12, 14 or 16 bits, the fewest that hold all values: cameras write 12
+    bits into files of 16. In an array it is 65535. The result shares nothing with the
     source; a file object stays open. May be called from many threads, as it changes nothing
     global.
 
@@ -129,7 +139,8 @@ def open_photo(source: ImageSource, *, side: int | None = None) -> Image.Image:
 
     Args:
         source: A path, a file's bytes, a binary file object (read from its start), a PIL image, or
-            an array: (H, W) or (H, W, 1|3|4) of uint8, uint16, bool, or floats in [0, 1].
+            an array: (H, W) or (H, W, 1|3|4) of uint8, uint16, bool, or floats in [0, 1]; a torch
+            tensor of such values may have its channels first, too.
         side: The shorter side, in pixels, beyond which the caller needs no detail. A JPEG file is
             then decoded at 1/2, 1/4 or 1/8 of its size, never below `side` unless it would be above
             `MAX_PIXELS`; `original_size` tells the size of the whole photo.
@@ -141,18 +152,33 @@ def open_photo(source: ImageSource, *, side: int | None = None) -> Image.Image:
         raise ConfigError(
             f"side: got {side}, expected at least 1 pixel, or None for the whole photo"
         )
+    try:
+        return _opened(source, side)
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageError(f"{_name(source)}: too little memory; make it smaller") from error
+    except Exception as error:  # any object may come, and one photo's fault is that photo's
+        raise ImageError(f"{_kind(source)}: cannot be read ({_reason(error)})") from error
+
+
+def _opened(source: ImageSource, side: int | None) -> Image.Image:
     name = _name(source)
     if isinstance(source, Image.Image):
         return _finished(source, name)
     if isinstance(source, np.ndarray):
         return _finished(_from_array(source, name), name)
+    if callable(getattr(source, "detach", None)) and callable(getattr(source, "numpy", None)):
+        return _finished(_from_tensor(source, name), name)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _from_file(io.BytesIO(bytes(source)), name, side)
     if isinstance(source, (str, os.PathLike)):
         return _from_path(os.fsdecode(source), name, side)
     if callable(getattr(source, "read", None)):
         return _from_file(_buffered(source, name), name, side)
-    raise ImageError(f"got {_kind(source)}; {_SOURCES}")
+    if isinstance(source, (list, tuple, set, frozenset, dict)):
+        raise ImageError(f"got a {_kind(source)}; {_SOURCES}; Captioner.stream takes several")
+    raise ImageError(f"got {'None' if source is None else _kind(source)}; {_SOURCES}")
 
 
 def original_size(photo: Image.Image) -> tuple[int, int]:
@@ -457,13 +483,41 @@ def _from_file(file: BinaryIO, name: str, side: int | None) -> Image.Image:
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         _check_jpeg(image, file, name)
         box = _drafted(image, side)
+    elif isinstance(image, TiffImagePlugin.TiffImageFile):
+        _check_tiff(image, name)
     try:
         return _finished(image, name, size, box)
     except ImageError as error:
-        cut = isinstance(image, JpegImagePlugin.JpegImageFile) and type(error.__cause__) is OSError
-        if cut and (photo := _completed(file, name, side)) is not None:
-            return photo
+        if isinstance(image, JpegImagePlugin.JpegImageFile) and type(error.__cause__) is OSError:
+            _check_coding(_content(file), name)
+            if (photo := _completed(file, name, side)) is not None:
+                return photo
         raise
+
+
+_SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706  # TIFF 6.0; TIFF/EP; DNG 1.6
+
+
+def _check_tiff(image: TiffImagePlugin.TiffImageFile, name: str) -> None:
+    """Refuses camera raw files, which are TIFF files whose first picture is a thumbnail."""
+    _silence_libtiff()
+    tags = image.tag_v2
+    thumbnail = tags.get(_SUBFILE_TYPE) == 1 and _SUB_IFDS in tags
+    if thumbnail or _DNG_VERSION in tags:
+        raise ImageError(f"{name}: {_THIS_IS_RAW}")
+
+
+@functools.cache
+def _silence_libtiff() -> None:
+    """Keeps libtiff from writing to standard error, where nothing tells which file it is about.
+
+    The errors it has words for come back from Pillow, too, and are told with the photo's name. The
+    handler is libtiff's own and the same for all threads: it is set once, and never back.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # libtiff may be linked in another way
+        handler = ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler
+        handler.restype, handler.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+        handler(None)
 
 
 def _check_jpeg(image: Image.Image, file: BinaryIO, name: str) -> None:
@@ -589,6 +643,8 @@ def _identified(file: BinaryIO, name: str) -> Image.Image:
             file.seek(0)
             return factory(file, "")
         except Exception as error:  # Pillow's readers raise a dozen kinds on damaged headers
+            if format_name == "JPEG":
+                _check_coding(_content(file), name)
             # BM and P1 may begin a word.
             if not (format_name in ("BMP", "PPM") and _is_text(head)):
                 raise ImageError(_damaged(name, format_name, error)) from error
@@ -602,6 +658,8 @@ def _reader(head: bytes) -> tuple[str, _Factory | None]:
     """The format that a file's first bytes announce, and what reads it; None where nothing does."""
     if _is_heic(head):
         return "HEIC", _heic_reader()
+    if head[:4] == b"II*\0" and head[8:10] == b"CR":  # Canon's raw files
+        return "", None
     for format_name in _FORMATS:
         factory, accept = Image.OPEN[format_name]
         if accept and _fits(accept, head[:16]):
@@ -643,9 +701,12 @@ def _finished(
     size = size or image.size
     _check_size(image.size, name)
     try:
+        white, deep = _declared_white(image), _is_deep(image)
         image.load()
         turn = _TURNS.get(_orientation(image))
-        picture = _rgb(image, name)
+        picture = _rgb(image, name, white)
+        if deep:
+            picture = _brightened(picture)
         if box is not None:
             picture = picture.crop((0, 0, *box))
         if turn is not None:
@@ -683,11 +744,50 @@ def _orientation(image: Image.Image) -> Any:
         return 1
 
 
-def _rgb(image: Image.Image, name: str) -> Image.Image:
+_SIGNIFICANT_BITS = re.compile(rb"\0\0\0[\1-\4]sBIT(.)", re.DOTALL)  # PNG, section 11.3.2.7
+_BITS_PER_SAMPLE, _MAX_SAMPLE, _SIGNED_MAX_SAMPLE = 258, 281, 341  # TIFF 6.0, section 8 and 19
+
+
+def _declared_white(image: Image.Image) -> int | None:
+    """The value of white that a file of 16-bit grey values declares; None where it does not."""
+    if image.mode[:1] != "I":
+        return None
+    values: list[Any] = []
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        values = [image.tag_v2.get(tag) for tag in (_MAX_SAMPLE, _SIGNED_MAX_SAMPLE)]
+        bits = image.tag_v2.get(_BITS_PER_SAMPLE)
+        values.append(2 ** bits[0] - 1 if bits else None)
+    elif isinstance(image, PngImagePlugin.PngImageFile) and image.fp:
+        head = _content(image.fp)  # type: ignore[arg-type]
+        found = _SIGNIFICANT_BITS.search(head, 33, max(33, head.find(b"IDAT")))
+        values = [2 ** found[1][0] - 1 if found else None]
+    plain = [next(iter(value), None) if isinstance(value, tuple) else value for value in values]
+    return next((value for value in plain if value in _WHITES), None)
+
+
+_WHITES = frozenset(2**bits - 1 for bits in range(8, 16))  # of fewer bits than the file holds
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a file holds colours of 16 bits, of which Pillow keeps the upper eight."""
+    return image.mode in ("RGB", "RGBA") and ";16" in str(getattr(image, "tile", ""))
+
+
+def _brightened(picture: Image.Image) -> Image.Image:
+    """Colours of 10, 12 or 14 bits that came in 16, of which there is less than eight bits left."""
+    top = max(int(np.asarray(channel).max()) for channel in picture.split())
+    white = next((white for white in (3, 15, 63) if 0 < top <= white), 255)
+    return picture if white == 255 else picture.point(lambda value: value * 255 / white)
+
+
+def _rgb(image: Image.Image, name: str, white: int | None = None) -> Image.Image:
     """A loaded picture of any mode as a new RGB one."""
     if image.mode == "F" or image.mode.startswith("I"):
         values = np.asarray(image)  # (H, W)
-        return Image.fromarray(_eight_bits(values, _value_range(values, name))).convert("RGB")
+        top = _value_range(values, name)
+        # Less than the values take is no range; more than the fewest bits take may well be one.
+        top = white if white is not None and values.max() <= white else top
+        return Image.fromarray(_eight_bits(values, top)).convert("RGB")
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:
@@ -701,15 +801,12 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
 def _value_range(values: NDArray[Any], name: str) -> float:
     """The value that stands for white in a picture of 16-bit, 32-bit or float values.
 
-    Pillow's modes of 32 bits do not tell, so there it is the smallest usual one that no value
-    exceeds, or else the largest value.
+    Nothing tells, so it is the smallest usual one that no value exceeds, or else the largest value.
     """
     if not np.isfinite(values).all():
         raise ImageError(f"{name}: holds NaN or infinite values, expected finite ones")
-    if values.dtype.itemsize == 2:
-        return 65535
     top = float(values.max())
-    usual = (1, 255, 65535) if values.dtype.kind == "f" else (255, 65535)
+    usual = (1, 255, 65535) if values.dtype.kind == "f" else (255, 1023, 4095, 16383, 65535)
     return next((white for white in usual if top <= white), top)
 
 
@@ -738,6 +835,21 @@ def _from_array(array: NDArray[Any], name: str) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array))
 
 
+def _from_tensor(tensor: Any, name: str) -> Image.Image:
+    """A tensor (3, H, W), as torchvision has them, (H, W, 3) or (H, W) as a picture."""
+    tensor = tensor.detach().cpu()
+    floats = tensor.is_floating_point() and tensor.element_size() < 4  # bfloat16 among them
+    array = (tensor.float() if floats else tensor).numpy()
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+        if array.shape[2] in (1, 3, 4):
+            raise ImageError(
+                f"{name}: either its first or its last side may be the channels; give an array"
+                " (H, W, 3): tensor.permute(1, 2, 0).numpy()"
+            )
+        array = array.transpose(1, 2, 0)
+    return _from_array(array, name)
+
+
 def _check_floats(array: NDArray[Any], name: str) -> None:
     if not np.isfinite(array).all():
         raise ImageError(f"{name}: holds NaN or infinite values, expected floats in [0, 1]")
@@ -758,6 +870,8 @@ def _what_it_is(head: bytes) -> str:
         return f"SVG is not supported, {_EXPECTED}; convert it to PNG"
     if head[4:8] == b"ftyp":
         return _what_container(head)
+    if head.startswith(_RAW_STARTS) or (head.startswith(b"II*\0") and head[8:10] == b"CR"):
+        return _THIS_IS_RAW
     for start, kind in _KINDS:
         if head.startswith(start):
             return f"this is {kind}, {_EXPECTED}; give the photo itself"
@@ -794,15 +908,27 @@ def _what_container(head: bytes) -> str:
     if _brands(head) & _AVIF_BRANDS:
         return f"this Pillow was built without AVIF, {_EXPECTED}; convert it to JPEG"
     if head[8:12] == b"crx ":
-        return f"this is a camera raw file, {_EXPECTED}; export it as JPEG"
+        return _THIS_IS_RAW
     return f"this is a video, {_EXPECTED}; give a frame of it"
 
+
+_RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"FOVb", b"\0MRM")
 
 _KINDS = (
     (b"%PDF", "a PDF document"),
     (b"%!PS", "a PostScript document"),
     (b"PK\x03\x04", "a ZIP archive or an office document"),
     (b"\x1f\x8b", "a gzip archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"7z\xbc\xaf", "a 7-Zip archive"),
+    (b"8BPS", "a Photoshop document"),
+    (b"gimp xcf", "a GIMP document"),
+    (b"\0\0\1\0", "an icon"),
+    (b"v/1\1", "an OpenEXR picture"),
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
+    (b"\x1aE\xdf\xa3", "a video"),
+    (b"\x93NUMPY", "a NumPy array (np.load reads it)"),
     (b"version https://git-lfs", "a Git LFS pointer (git lfs pull fetches the photo)"),
 )
 
@@ -817,12 +943,50 @@ def _is_text(head: bytes) -> bool:
 
 
 def _damaged(name: str, format_name: str, error: Exception) -> str:
+    kind = _unsupported(format_name, error)
+    if kind:
+        return f"{name}: this kind of {format_name} is not read ({kind}); convert it to JPEG or PNG"
     too_short = isinstance(error.__cause__ or error, (struct.error, IndexError, EOFError))
     reason = "it ends too early" if too_short else _reason(error)
     return (
         f"{name}: the {format_name} data is cut short or damaged ({reason});"
         " copy or download it again"
     )
+
+
+# What Pillow's readers say of files that are whole, but of a kind that they do not know.
+_UNSUPPORTED = re.compile(
+    r"unsupported|not supported|cannot handle|unknown (pixel mode|compression|data organization)",
+    re.IGNORECASE,
+)
+
+
+def _unsupported(format_name: str, error: Exception) -> str:
+    """What is unusual about a file, where it is that rather than damage."""
+    cause = error.__cause__ or error
+    if format_name == "TIFF" and isinstance(cause, KeyError) and isinstance(cause.args[0], int):
+        return f"compression {cause.args[0]}"
+    words = _reason(error)
+    if words == "unknown pixel mode":
+        return "an unusual number of channels, of bits or of colours"
+    return words if _UNSUPPORTED.search(words) else ""
+
+
+_FRAMES = {  # the codings of a JPEG file that no decoder here knows (ITU-T T.81, table B.1)
+    **dict.fromkeys((0xC3, 0xCB), "lossless"),
+    **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical"),
+    0xF7: "JPEG-LS",
+}
+
+
+def _check_coding(data: bytes, name: str) -> None:
+    """Refuses a JPEG file, whole though it may be, whose coding is not that of photos."""
+    start = 2
+    while (marker := _MARKER.search(data, start)) and marker[1][0] not in (0xC0, 0xC2, 0xDA):
+        if marker[1][0] in _FRAMES:
+            kind = _FRAMES[marker[1][0]]
+            raise ImageError(_damaged(name, "JPEG", NotImplementedError(f"unsupported: {kind}")))
+        start = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
 
 
 def _reason(error: Exception) -> str:
@@ -834,11 +998,14 @@ def _reason(error: Exception) -> str:
 def _name(source: object) -> str:
     """How a message calls a source."""
     if isinstance(source, (str, os.PathLike)):
-        return _shown(os.fsdecode(source)) or "''"
+        shown = _shown(os.fsdecode(source)) or "''"
+        return shown if len(shown) <= 1000 else f"{shown[:60]}…{shown[-40:]}"
     if isinstance(source, (bytes, bytearray, memoryview)):
         return "the given bytes"
     if isinstance(source, np.ndarray):
         return f"the given array {source.shape} of {source.dtype}"
+    if hasattr(source, "detach") and hasattr(source, "shape"):
+        return f"the given tensor {tuple(source.shape)}"
     picture = isinstance(source, Image.Image)
     given = getattr(source, "filename" if picture else "name", None)
     if isinstance(given, str) and given:

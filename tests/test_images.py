@@ -152,6 +152,55 @@ def test_sixteen_bits_are_scaled_not_clipped(format_name: str) -> None:
     np.testing.assert_array_equal(photo, np.rint(values / 257)[..., None].repeat(3, 2))
 
 
+def with_significant_bits(data: bytes, bits: int) -> bytes:
+    """A grey PNG file with a chunk sBIT after its header of 33 bytes."""
+    chunk = b"sBIT" + bytes([bits])
+    return data[:33] + b"\0\0\0\1" + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "TIFF"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_fewer_bits_in_a_file_of_sixteen_are_not_dark(bits: int, format_name: str) -> None:
+    white = 2**bits - 1
+    values = np.array([[0, white // 2, white]], np.uint16)
+    photo = opened(encoded(Image.fromarray(values), format_name))
+    assert photo[0, :, 0].tolist() == [0, round(255 * (white // 2) / white), 255]
+
+
+def test_a_declared_range_counts_where_it_can_be_true() -> None:
+    dim = Image.fromarray(np.array([[0, 450, 900]], np.uint16))  # fits into 10 bits
+    expected = [0, round(255 * 450 / 4095), round(255 * 900 / 4095)]
+    declared = with_significant_bits(encoded(dim), 12)
+    assert opened(declared)[0, :, 0].tolist() == expected
+    assert opened(Image.open(io.BytesIO(declared)))[0, :, 0].tolist() == expected
+    for tag in (281, 341):  # MaxSampleValue, SMaxSampleValue
+        assert opened(encoded(dim, "TIFF", tiffinfo={tag: 4095}))[0, :, 0].tolist() == expected
+    # By the letter of the standard, 12 significant bits are spread over all 16.
+    full = Image.fromarray(np.array([[0, 32768, 65535]], np.uint16))
+    assert opened(with_significant_bits(encoded(full), 12))[0, :, 0].tolist() == [0, 128, 255]
+    # The largest value of the picture is a count, not a range.
+    assert opened(encoded(dim, "TIFF", tiffinfo={281: 900}))[0, 2, 0] == round(255 * 900 / 1023)
+
+
+def test_a_black_picture_of_sixteen_bits_stays_black() -> None:
+    assert not opened(encoded(Image.fromarray(np.zeros((3, 5), np.uint16)))).any()
+
+
+def test_twelve_bits_of_colour_in_a_file_of_sixteen_are_not_dark() -> None:
+    values = (noise(5, 7).astype(int) * 4095 // 255).astype(">u2")
+    body = b"".join(b"\0" + row.tobytes() for row in values)
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", 7, 5, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(body)),
+    ]
+    chunks = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in (*parts, (b"IEND", b""))
+    ]
+    photo = opened(b"\x89PNG\r\n\x1a\n" + b"".join(chunks)).astype(int)
+    assert np.abs(photo - noise(5, 7)).max() <= 17  # of which sixteen steps are left
+
+
 @pytest.mark.parametrize("mode", ["I;16", "I;16L", "I;16B"])
 def test_sixteen_bit_pictures_of_either_byte_order(mode: str) -> None:
     values = np.array([[0, 257, 65535], [128 * 257, 254 * 257, 255]])
@@ -160,7 +209,9 @@ def test_sixteen_bit_pictures_of_either_byte_order(mode: str) -> None:
     assert opened(picture)[:, :, 0].tolist() == [[0, 1, 255], [128, 254, 1]]
 
 
-@pytest.mark.parametrize(("top", "white"), [(200, 255), (60_000, 65_535), (3_000_000, 3_000_000)])
+@pytest.mark.parametrize(
+    ("top", "white"), [(200, 255), (4000, 4095), (60_000, 65_535), (3_000_000, 3_000_000)]
+)
 def test_thirty_two_bits_take_the_smallest_range_that_holds_them(top: int, white: int) -> None:
     picture = Image.fromarray(np.array([[0, top // 2, top]], dtype=np.int32))
     assert opened(picture)[0, :, 0].tolist() == [
@@ -481,12 +532,67 @@ def test_a_pil_image_is_left_as_it_is() -> None:
     assert image.info == {}
 
 
-@pytest.mark.parametrize("source", [None, 3, 2.5, ["photo.jpg"], object()])
-def test_unsupported_types(source: Any) -> None:
-    assert refused(source) == (
-        f"got {type(source).__name__}; expected a path, bytes, a binary file object,"
-        " a PIL image or a numpy array"
+@pytest.mark.parametrize(
+    ("source", "got"),
+    [(None, "None"), (3, "int"), (2.5, "float"), (["photo.jpg"], "a list"), (object(), "object")],
+)
+def test_unsupported_types(source: Any, got: str) -> None:
+    message = (
+        f"got {got}; expected a path, bytes, a binary file object, a PIL image or a numpy array"
     )
+    several = "; Captioner.stream takes several" if isinstance(source, list) else ""
+    assert refused(source) == message + several
+
+
+def test_objects_that_misbehave_are_image_errors_too() -> None:
+    class Path5:
+        def __fspath__(self) -> Any:
+            return 5
+
+    class Reads:
+        @property
+        def read(self) -> Any:
+            raise RuntimeError("no cable")
+
+    assert "cannot be read (expected" in refused(Path5())
+    assert "Reads: cannot be read (no cable)" in refused(Reads())
+
+
+@pytest.mark.parametrize("kind", [MemoryError, SyntaxError, struct.error, KeyError, RecursionError])
+def test_whatever_happens_to_a_photo_is_that_photos_error(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(encoded(smooth(31, 47), "JPEG"))
+    for step in ("_identified", "_check_jpeg", "_drafted", "_orientation"):
+        with monkeypatch.context() as patched:
+
+            def failing(*arguments: Any) -> Any:
+                raise kind("trouble")
+
+            patched.setattr(images, step, failing)
+            assert refused(path)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "bfloat16", "float16"])
+def test_tensors_are_photos_where_their_channels_are_clear(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    values = noise(11, 13)
+    tensor = torch.from_numpy(values).permute(2, 0, 1)
+    if dtype != "uint8":
+        tensor = (tensor / 255).to(getattr(torch, dtype)).requires_grad_()
+    for given_tensor in (tensor, tensor.permute(1, 2, 0)):
+        assert np.abs(opened(given_tensor).astype(int) - values).max() <= (dtype == "bfloat16")
+    np.testing.assert_array_equal(
+        opened(tensor[0]), np.repeat(opened(tensor[:1])[..., :1], 3, axis=2)
+    )
+
+
+def test_tensors_that_are_no_photo() -> None:
+    torch = pytest.importorskip("torch")
+    assert "either its first or its last side" in refused(torch.zeros(3, 5, 3))
+    assert refused(torch.zeros(2, 3, 5, 7)).startswith("the given tensor (2, 3, 5, 7): wrong shape")
+    assert "values from -2 to -2" in refused(torch.full((3, 5, 7), -2.0))
 
 
 # ---- what people take for a photo
@@ -511,6 +617,9 @@ def test_unsupported_types(source: Any) -> None:
         (b"%!PS-Adobe", "this is a PostScript document"),
         (b"PK\x03\x04\x14\0", "this is a ZIP archive"),
         (b"\x1f\x8b\x08\0", "this is a gzip archive"),
+        (b"8BPS\0\1", "this is a Photoshop document"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "this is a JPEG XL picture"),
+        (b"\x1aE\xdf\xa3\0", "this is a video"),
         (b"version https://git-lfs.github.com/spec/v1\n", "this is a Git LFS pointer"),
         (b"\0\0\0\x18ftypmp42\0\0\0\0", "this is a video"),
         (b"\0\x01\x02\xfe\xff" * 11, "this is no photo that can be read"),
@@ -527,6 +636,107 @@ def test_files_that_are_no_photo(content: bytes, expected: str, tmp_path: Path) 
     assert message.startswith(f"{path}: ")
     assert expected in message
     assert refused(content).startswith("the given bytes: ")
+
+
+def tiff(
+    bits: tuple[int, ...] = (8,), compression: int = 1, photometric: int = 1, **tags: int
+) -> bytes:
+    """A TIFF file of 8 × 8 pixels of any kind, written by hand."""
+    bits_at, data_at = 400, 600
+    entries = {256: 8, 257: 8, 258: bits[0], 259: compression, 262: photometric, 273: data_at}
+    entries |= {277: len(bits), 278: 8, 279: 64 * sum(bits) // 8}
+    entries |= {int(key[1:]): value for key, value in tags.items()}
+    directory = struct.pack("<H", len(entries))
+    for tag, value in sorted(entries.items()):
+        several = tag == 258 and len(bits) > 2
+        count = len(bits) if tag == 258 else 1
+        directory += struct.pack("<HHII", tag, 3, count, bits_at if several else value)
+    head = b"II*\0" + struct.pack("<I", 8) + directory + bytes(4)
+    head = head.ljust(bits_at, b"\0") + struct.pack(f"<{len(bits)}H", *bits)
+    return head.ljust(data_at, b"\0") + bytes(64 * sum(bits) // 8 + 8)
+
+
+def bmp(**changes: int) -> bytes:
+    data = bytearray(encoded(smooth(31, 47), "BMP"))
+    for key, value in changes.items():
+        data[int(key[1:])] = value
+    return bytes(data)
+
+
+UNUSUAL = {
+    "TIFF of JPEG 2000": (tiff(compression=34712), "TIFF is not read (compression 34712)"),
+    "TIFF of 24 bits": (tiff((24,)), "TIFF is not read (an unusual number of channels, of bits"),
+    "TIFF of 5 channels": (tiff((8,) * 5, photometric=2), "TIFF is not read (an unusual"),
+    "TIFF of doubles": (tiff((64,), t339=3), "TIFF is not read (an unusual"),
+    "BMP of 13 bits": (bmp(b28=13), "BMP is not read (Unsupported BMP pixel depth (13))"),
+    "BMP of JPEG": (bmp(b30=4), "BMP is not read (Unsupported BMP compression (4))"),
+    "BMP of the future": (bmp(b14=99), "BMP is not read (Unsupported BMP header type (99))"),
+    "JPEG of 12 bits": (
+        encoded(smooth(31, 47), "JPEG").replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c"),
+        "JPEG is not read (cannot handle 12-bit layers)",
+    ),
+    "lossless JPEG": (
+        encoded(smooth(31, 47), "JPEG").replace(b"\xff\xc0", b"\xff\xc3"),
+        "JPEG is not read (unsupported: lossless)",
+    ),
+    "JPEG-LS": (b"\xff\xd8\xff\xf7\0\x0b" + bytes(50), "JPEG is not read (unsupported: JPEG-LS)"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_an_unusual_kind_is_not_called_damaged(name: str) -> None:
+    data, expected = UNUSUAL[name]
+    message = refused(data)
+    assert message.startswith(f"the given bytes: this kind of {expected}")
+    assert message.endswith("); convert it to JPEG or PNG")
+
+
+def test_the_tiff_written_by_hand_opens() -> None:
+    assert opened(tiff()).shape == opened(tiff((8, 8, 8), photometric=2)).shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        tiff(t254=1, t330=8),  # Nikon, Sony, Pentax: a thumbnail, and the rest further down
+        tiff(t50706=1),  # DNG
+        b"II*\0\x10\0\0\0CR\x02\0" + bytes(50),
+        b"FUJIFILMCCD-RAW " + bytes(50),
+        b"IIU\0" + bytes(50),
+        b"IIRO" + bytes(50),
+        b"\0\0\0\x18ftypcrx " + bytes(50),
+    ],
+)
+def test_the_thumbnail_of_a_raw_file_never_stands_for_it(content: bytes) -> None:
+    assert refused(content) == (
+        "the given bytes: this is a camera raw file, which is not read; export it as JPEG"
+    )
+
+
+def test_libtiff_writes_nothing_itself(tmp_path: Path) -> None:
+    """Its words would name no file; from several threads, and with other photos between."""
+    data = encoded(Image.fromarray(noise(61, 83)), "TIFF", compression="jpeg")
+    broken = encoded(Image.fromarray(noise(61, 83)), "TIFF", compression="tiff_lzw")
+    (tmp_path / "a.tif").write_bytes(data.replace(b"\xff\xdb", b"\xff\xdd"))
+    (tmp_path / "b.tif").write_bytes(broken[:200] + bytes(200) + broken[400:])
+    (tmp_path / "c.png").write_bytes(encoded(smooth(31, 47)))
+    code = (
+        "import sys; from concurrent.futures import ThreadPoolExecutor\n"
+        "from captioner.images import ImageError, open_photo\n"
+        "def opened(name):\n"
+        "  try: open_photo(name)\n"
+        "  except ImageError as error: return str(error)\n"
+        "print(*ThreadPoolExecutor(3).map(opened, 4 * sys.argv[1:]), sep='\\n')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "a.tif", "b.tif", "c.png"],
+        check=True, capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("a.tif: the TIFF data is cut short or damaged")
+    assert lines[2] == "None"
+    assert lines == 4 * lines[:3]
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
@@ -584,7 +794,10 @@ def test_paths_that_lead_to_no_file(tmp_path: Path) -> None:
         " name a file in it"
     )
     assert "null" in refused("a\0b.jpg")
-    assert "cannot be read" in refused("x" * 5000)
+    assert "cannot be read (File name too long)" in refused("x" * 300)
+    assert refused("x" * 5000) == (
+        f"{'x' * 60}…{'x' * 40}: cannot be read (File name too long); check the path"
+    )
     assert "this is a device or a socket" in refused(os.devnull)
     assert refused(os.fsdecode(b"caf\xe9.jpg")).startswith("caf\\udce9.jpg: there is no such file")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from captioner.cli import (
@@ -47,6 +48,8 @@ def run() -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name need not be text that a terminal can show
             stream.reconfigure(errors="backslashreplace")
+    # Pillow's remarks on damaged metadata name no photo; one that cannot be read is told by name.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     code = main(sys.argv[1:])
     if code == CLOSED:  # or Python complains, on its way out, about what could not be written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
