@@ -16,12 +16,10 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
-from PIL import Image
-
 from captioner.config import DataConfig
 from captioner.datasets import Photo
 from captioner.errors import DataError, ImageError
-from captioner.images import open_photo, original_size
+from captioner.images import open_photo, original_size, was_turned
 from captioner.text import Vocabulary, tokenise
 
 SEVERITIES = ("error", "warning", "info")
@@ -188,18 +186,10 @@ def _look(path: Path) -> _Look:
     try:
         photo = open_photo(path, side=TINY)
         digest = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
-    except (ImageError, OSError) as error:
-        return _Look(problem=str(error).removeprefix(f"{path}: "), missing=not path.exists())
-    return _Look("", False, original_size(photo), _orientation(path) in range(2, 9), digest)
-
-
-def _orientation(path: Path) -> object:
-    """What the EXIF data asks for (Exif 2.32, section 4.6.4); 1 is upright."""
-    try:
-        with Image.open(path) as header:
-            return header.getexif().get(0x0112, 1)
-    except Exception:  # damaged EXIF data raises many kinds, and spoils no photo
-        return 1
+    except (ImageError, OSError, MemoryError) as error:
+        missing = isinstance(error.__cause__ or error, FileNotFoundError)
+        return _Look(problem=str(error).removeprefix(f"{path}: "), missing=missing)
+    return _Look("", False, original_size(photo), was_turned(photo), digest)
 
 
 def _pictures(

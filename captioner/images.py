@@ -107,6 +107,7 @@ _THIS_IS_RAW = "this is a camera raw file, which is not read; export it as JPEG"
 _HEAD = 4096  # bytes that tell what a file is
 _SHAPES = "expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
 _ORIGINAL = "captioner_original_size"
+_TURNED = "captioner_turned"
 
 # What the values 2 to 8 of the EXIF tag Orientation ask for (Exif 2.32, section 4.6.4).
 _ORIENTATION = 0x0112
@@ -185,6 +186,11 @@ def original_size(photo: Image.Image) -> tuple[int, int]:
     """(width, height) of the upright original of what `open_photo` returned, perhaps smaller."""
     width, height = photo.info.get(_ORIGINAL, photo.size)
     return width, height
+
+
+def was_turned(photo: Image.Image) -> bool:
+    """Whether the EXIF orientation of what `open_photo` returned asked for a turn."""
+    return bool(photo.info.get(_TURNED))
 
 
 def find_photos(arguments: Sequence[str]) -> list[str]:
@@ -280,8 +286,11 @@ class Preprocess:
         """
         expected = {field.name for field in fields(cls)}
         if not isinstance(values, Mapping) or set(values) != expected:
-            got = sorted(map(str, values)) if isinstance(values, Mapping) else _kind(values)
-            raise ConfigError(f"preprocess: got {got}, expected the fields {sorted(expected)}")
+            mapping = isinstance(values, Mapping)
+            got = (", ".join(sorted(map(str, values))) or "nothing") if mapping else _kind(values)
+            raise ConfigError(
+                f"preprocess: got {got}, expected the fields {', '.join(sorted(expected))}"
+            )
         return cls(**values)
 
 
@@ -719,7 +728,10 @@ def _finished(
         ) from error
     except Exception as error:  # as above: the decoders raise what they like
         raise ImageError(_damaged(name, image.format or "picture's", error)) from error
-    picture.info = {_ORIGINAL: size[::-1] if turn in _SWAPPING else size}
+    picture.info = {
+        _ORIGINAL: size[::-1] if turn in _SWAPPING else size,
+        _TURNED: turn is not None,
+    }
     return picture
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -100,6 +101,39 @@ def test_pictures_that_do_not_open(calm: dict[str, list[Photo]], content: bytes 
     assert (severity, split) == ("error", "train")
     assert message
     assert str(path) not in message
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 5000, "x/" * 3000 + "y.jpg", "x" * 300 + ".jpg", "a\0b.jpg"]
+)
+def test_names_that_no_disk_takes(calm: dict[str, list[Photo]], name: str) -> None:
+    bad = replace(calm["val"][0], path=Path(name))
+    problem = grave(look({"train": calm["train"], "val": [bad]}))
+    assert [entry[:2] for entry in problem] == [("error", "val")]
+    assert "File name too long" in problem[0][2] or "null byte" in problem[0][2]
+
+
+def test_too_little_memory_is_that_pictures_error(
+    calm: dict[str, list[Photo]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(path: Path) -> bytes:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(Path, "read_bytes", exhausted)
+    assert {message for _, _, message in grave(look(calm))} == {"no room"}
+
+
+def test_looking_warns_of_nothing_and_needs_one_opening(tmp_path: Path) -> None:
+    """A telephone's photo above Pillow's own limit, turned, is neither warned of nor lost."""
+    path = tmp_path / "large.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    Image.new("L", (10_000, 9_500)).save(path, exif=exif)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        findings = look({"train": [Photo("1", path, SENTENCES)]})
+    assert grave(findings) == []
+    assert found(findings, "turned upright").subject == str(path)
 
 
 def test_a_folder_in_a_pictures_place(calm: dict[str, list[Photo]]) -> None:

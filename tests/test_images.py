@@ -1246,7 +1246,7 @@ def test_preprocess_travels_through_json() -> None:
         ({"std": None}, "std is None"),
         (
             {"colour": 1},
-            r"got \['colour', 'mean', 'size', 'std'\], expected the fields \['mean', 'size',",
+            r"got colour, mean, size, std, expected the fields mean, size, std$",
         ),
     ],
 )
@@ -1256,7 +1256,7 @@ def test_preprocess_refuses_wrong_fields(change: dict[str, Any], expected: str) 
 
 
 def test_preprocess_refuses_missing_fields_and_other_things() -> None:
-    with pytest.raises(ConfigError, match=r"got \['size'\], expected the fields"):
+    with pytest.raises(ConfigError, match=r"got size, expected the fields mean, size, std$"):
         Preprocess.from_dict({"size": 7})
     with pytest.raises(ConfigError, match="got list, expected the fields"):
         Preprocess.from_dict([1, 2])  # type: ignore[arg-type]
