@@ -19,7 +19,7 @@ from pathlib import Path
 from captioner.config import DataConfig
 from captioner.datasets import Photo
 from captioner.errors import DataError, ImageError
-from captioner.images import open_photo, original_size, was_turned
+from captioner.images import open_photo, original_size, shown_name, was_turned
 from captioner.text import Vocabulary, tokenise
 
 SEVERITIES = ("error", "warning", "info")
@@ -188,7 +188,7 @@ def _look(path: Path) -> _Look:
         digest = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
     except (ImageError, OSError, MemoryError) as error:
         missing = isinstance(error.__cause__ or error, FileNotFoundError)
-        return _Look(problem=str(error).removeprefix(f"{path}: "), missing=missing)
+        return _Look(problem=str(error).removeprefix(f"{shown_name(path)}: "), missing=missing)
     return _Look("", False, original_size(photo), was_turned(photo), digest)
 
 
@@ -196,7 +196,7 @@ def _pictures(
     split: str, photos: Sequence[Photo], looks: Mapping[Path, _Look]
 ) -> Iterator[tuple[str, Finding]]:
     for path in dict.fromkeys(photo.path for photo in photos):
-        look, name = looks[path], str(path)
+        look, name = looks[path], shown_name(path)
         if look.missing:
             remedy = "put the file there, mend the folder of photos, or take the photo's entry out"
             yield "missing pictures", Finding("error", split, name, "there is no such file", remedy)

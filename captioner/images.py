@@ -597,18 +597,21 @@ def _completed(file: BinaryIO, name: str, side: int | None) -> Image.Image | Non
     marker after what there is, and with noise before it: pixels that were missing would differ.
     """
     data = _content(file).removesuffix(b"\xff")
-    try:
-        image = _identified(io.BytesIO(data + _ENDS[0]), name)
-        if not _all_scanned(_scans(data)[0], image):
-            return None
-        whole = _finished(image, name, image.size, _drafted(image, None))
-        for end in _ENDS[1:]:
-            image = _identified(io.BytesIO(data + end), name)
-            other = _finished(image, name, image.size, _drafted(image, None))
-            if ImageChops.difference(whole, other).getbbox():
-                return None
-        image = _identified(io.BytesIO(data + _ENDS[0]), name)
+
+    def ended(end: bytes, side: int | None) -> Image.Image:
+        image = _identified(io.BytesIO(data + end), name)
         return _finished(image, name, image.size, _drafted(image, side))
+
+    def alike(side: int | None) -> bool:
+        whole = ended(_ENDS[0], side)
+        others = (ended(end, side) for end in _ENDS[1:])
+        return all(ImageChops.difference(whole, other).getbbox() is None for other in others)
+
+    try:
+        header = _identified(io.BytesIO(data + _ENDS[0]), name)
+        # An eighth of the size tells most of those that lack something, at little cost.
+        complete = _all_scanned(_scans(data)[0], header) and alike(side=1) and alike(side=None)
+        return ended(_ENDS[0], side) if complete else None
     except ImageError:
         return None
 
@@ -1010,8 +1013,7 @@ def _reason(error: Exception) -> str:
 def _name(source: object) -> str:
     """How a message calls a source."""
     if isinstance(source, (str, os.PathLike)):
-        shown = _shown(os.fsdecode(source)) or "''"
-        return shown if len(shown) <= 1000 else f"{shown[:60]}…{shown[-40:]}"
+        return shown_name(source)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return "the given bytes"
     if isinstance(source, np.ndarray):
@@ -1023,6 +1025,12 @@ def _name(source: object) -> str:
     if isinstance(given, str) and given:
         return _shown(given)
     return "the given PIL image" if picture else "the given file object"
+
+
+def shown_name(path: str | os.PathLike[str]) -> str:
+    """A path as messages name it: printable, and no longer than paths are."""
+    shown = _shown(os.fsdecode(path)) or "''"
+    return shown if len(shown) <= 1000 else f"{shown[:60]}…{shown[-40:]}"
 
 
 def _shown(text: str) -> str:

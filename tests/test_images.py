@@ -912,6 +912,23 @@ def test_a_jpeg_bomb_is_refused_from_its_header(
     assert int(grown) < 20_000  # kilobytes
 
 
+@pytest.mark.parametrize("size", [(8000, 8000), (16_000, 16_000)])
+def test_a_header_without_its_pixels_is_not_decoded_at_full_size(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a JPEG file lacks its end alone is tried at an eighth before it is tried whole."""
+    decoded: list[int] = []
+
+    def counting(image: Image.Image, *arguments: Any) -> Any:
+        decoded.append(image.width)
+        return finished(image, *arguments)
+
+    finished = images._finished
+    monkeypatch.setattr(images, "_finished", counting)
+    assert "cut short or damaged" in refused(resized(encoded(smooth(31, 47), "JPEG")[:-2], *size))
+    assert sorted(decoded)[:-1] == [size[0] // 8] * (len(decoded) - 1)
+
+
 def test_a_progressive_jpeg_of_many_scans_is_refused_unread() -> None:
     """Each scan goes over the whole picture: a hundred kilobytes of them take minutes."""
     data = resized(encoded(smooth(31, 47), "JPEG", progressive=True), 8000, 8000)

@@ -8,6 +8,7 @@ what it needs when it runs. Exit codes: 0 done, 1 some photos or lines failed (o
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -50,6 +51,7 @@ def run() -> int:
             stream.reconfigure(errors="backslashreplace")
     # Pillow's remarks on damaged metadata name no photo; one that cannot be read is told by name.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     code = main(sys.argv[1:])
     if code == CLOSED:  # or Python complains, on its way out, about what could not be written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
