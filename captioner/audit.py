@@ -16,12 +16,10 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
-from PIL import Image
-
 from captioner.config import DataConfig
 from captioner.datasets import Photo
 from captioner.errors import DataError, ImageError
-from captioner.images import open_photo, original_size
+from captioner.images import open_photo, original_size, shown_name, was_turned
 from captioner.text import Vocabulary, tokenise
 
 SEVERITIES = ("error", "warning", "info")
@@ -188,25 +186,17 @@ def _look(path: Path) -> _Look:
     try:
         photo = open_photo(path, side=TINY)
         digest = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
-    except (ImageError, OSError) as error:
-        return _Look(problem=str(error).removeprefix(f"{path}: "), missing=not path.exists())
-    return _Look("", False, original_size(photo), _orientation(path) in range(2, 9), digest)
-
-
-def _orientation(path: Path) -> object:
-    """What the EXIF data asks for (Exif 2.32, section 4.6.4); 1 is upright."""
-    try:
-        with Image.open(path) as header:
-            return header.getexif().get(0x0112, 1)
-    except Exception:  # damaged EXIF data raises many kinds, and spoils no photo
-        return 1
+    except (ImageError, OSError, MemoryError) as error:
+        missing = isinstance(error.__cause__ or error, FileNotFoundError)
+        return _Look(problem=str(error).removeprefix(f"{shown_name(path)}: "), missing=missing)
+    return _Look("", False, original_size(photo), was_turned(photo), digest)
 
 
 def _pictures(
     split: str, photos: Sequence[Photo], looks: Mapping[Path, _Look]
 ) -> Iterator[tuple[str, Finding]]:
     for path in dict.fromkeys(photo.path for photo in photos):
-        look, name = looks[path], str(path)
+        look, name = looks[path], shown_name(path)
         if look.missing:
             remedy = "put the file there, mend the folder of photos, or take the photo's entry out"
             yield "missing pictures", Finding("error", split, name, "there is no such file", remedy)

@@ -174,11 +174,9 @@ class BatchReader:
     def _picture(
         self, number: int, epoch: int, changes: AugmentConfig | None
     ) -> NDArray[np.uint8] | ImageError:
-        photo = self.photos[number]
-        try:
-            pixels = self.preprocess.pixels(open_photo(photo.path, side=self.preprocess.size))
-        except ImageError as error:
-            return error
+        pixels = _pixels(self.photos[number], self.preprocess)
+        if isinstance(pixels, ImageError):
+            return pixels
         if changes is None or not changes.active:
             return pixels
         return augment(pixels, changes, self._rng(epoch, number), self._may_flip(number))
@@ -262,6 +260,16 @@ class BatchReader:
         )
 
 
+def _pixels(photo: Photo, preprocess: Preprocess) -> NDArray[np.uint8] | ImageError:
+    """What the model sees of a photo, or why it sees nothing: that alone ends no training."""
+    try:
+        return preprocess.pixels(open_photo(photo.path, side=preprocess.size))
+    except ImageError as error:
+        return error
+    except MemoryError:
+        return ImageError(f"{photo.path}: too little memory; make it smaller")
+
+
 def _padded(sentences: list[list[int]]) -> Tensor:
     return pad_sequence([torch.tensor(sentence) for sentence in sentences], batch_first=True)
 
@@ -277,8 +285,8 @@ def fingerprint(encoder: ImageEncoder, preprocess: Preprocess, photos: Sequence[
         try:
             status = photo.path.stat()
             digest.update(f"{photo.path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
-        except OSError:
-            digest.update(f"{photo.path.name} missing\n".encode())
+        except (OSError, ValueError):  # ValueError: a null character in the path
+            digest.update(f"{photo.path.name} missing\n".encode(errors="replace"))
     return digest.hexdigest()[:24]
 
 
@@ -316,10 +324,8 @@ def cache_grids(
         done, grids = 0, np.lib.format.open_memmap(partial, "w+", np.float16, shape)
 
     def pixels(photo: Photo) -> NDArray[np.uint8] | None:
-        try:
-            return preprocess.pixels(open_photo(photo.path, side=preprocess.size))
-        except ImageError:
-            return None
+        found = _pixels(photo, preprocess)
+        return None if isinstance(found, ImageError) else found
 
     quick = copy.deepcopy(encoder)
     quick.features = fold_batch_norm(encoder.features)

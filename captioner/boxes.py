@@ -5,17 +5,16 @@ A map can be measured by them (`maps`), and attention can be taught by them (`lo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from captioner.datasets import photo_id
+from captioner.datasets import Id, finder, photo_id, read_json
 from captioner.errors import DataError
-from captioner.text import decoded
 
 Box = tuple[float, float, float, float]
 """x, y, width and height in shares of the photo's sides: squashing a photo does not move them."""
@@ -32,15 +31,10 @@ def read(path: str | Path) -> dict[str, dict[str, list[Box]]]:
     Raises:
         DataError: the file is missing, or not what the format promises.
     """
-    try:
-        document = json.loads(decoded(Path(path).read_bytes(), str(path)))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise DataError(f"{path}: broken JSON ({error}); get the file again") from None
+    document = read_json(path, "a COCO instance file")
     try:
         return _boxes(document)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (AttributeError, KeyError, TypeError, ArithmeticError, ValueError) as error:
         raise DataError(
             f"{path}: no COCO instance file ({type(error).__name__}: {error}); expected 'images' "
             "(id, file_name, width, height), 'annotations' (image_id, category_id, bbox) and "
@@ -51,14 +45,25 @@ def read(path: str | Path) -> dict[str, dict[str, list[Box]]]:
 def _boxes(document: Any) -> dict[str, dict[str, list[Box]]]:
     kinds = {category["id"]: str(category["name"]) for category in document["categories"]}
     images = {image["id"]: image for image in document["images"]}
+    find_kind, find_image = finder(kinds), finder(images)
     found: dict[str, dict[str, list[Box]]] = {photo_id(i["file_name"]): {} for i in images.values()}
     for annotation in document["annotations"]:
-        image = images[annotation["image_id"]]
+        image = images[_known(find_image, annotation["image_id"])]
+        kind = kinds[_known(find_kind, annotation["category_id"])]
         wide, high = image["width"], image["height"]
         x, y, width, height = map(float, annotation["bbox"])
-        boxes = found[photo_id(image["file_name"])].setdefault(kinds[annotation["category_id"]], [])
-        boxes.append((x / wide, y / high, width / wide, height / high))
+        box = (x / wide, y / high, width / wide, height / high)
+        if not all(map(isfinite, box)):
+            raise ValueError(f"a bbox of {x:g}, {y:g}, {width:g}, {height:g}")
+        found[photo_id(image["file_name"])].setdefault(kind, []).append(box)
     return found
+
+
+def _known(find: Callable[[Id], Id | None], identity: Id) -> Id:
+    known = find(identity)
+    if known is None:
+        raise KeyError(identity)
+    return known
 
 
 _PEOPLE = (

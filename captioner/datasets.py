@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,9 +49,9 @@ def photo_id(file_name: str) -> str:
     COCO names (`COCO_val2014_000000391895.jpg`, `000000391895.jpg`) give COCO's number, "391895";
     Flickr names (`1000268201_693b08cb0e.jpg`, `1000268201.jpg`) the digits before the first
     underscore or dot, by which Flickr8k is recognised inside Flickr30k and Multi30k; any other name
-    its stem.
+    its stem, its letters composed (NFC) as macOS does not write them.
     """
-    name = _FOLDERS.sub("", file_name)
+    name = unicodedata.normalize("NFC", _FOLDERS.sub("", file_name))
     known = _NUMBERED.fullmatch(name) or _FLICKR.fullmatch(name)
     return known.group(1) if known else Path(name).stem
 
@@ -70,6 +72,8 @@ def read(source: Source) -> list[Photo]:
         raise ConfigError(f"format is {source.format!r}, but should be one of {', '.join(FORMATS)}")
     path, images = Path(source.captions), Path(source.images)
     text = _text(path)
+    if not text.strip():
+        raise DataError(f"{path}: the file is empty; expected captions: get it again")
     guessing = source.format == "auto"
     is_json = text.lstrip()[:1] in ("{", "[") if guessing else source.format != "flickr8k"
     document = _parsed(path, text) if is_json else None
@@ -195,13 +199,14 @@ def _coco(path: Path, document: Any, images: Path) -> list[Photo]:
             raise DataError(f"{path}: {where} has the id {_shown(identity)} of an earlier image")
         names[identity] = _name(path, where, _field(path, where, image, "file_name", str), taken)
     captions: dict[int | str, list[str]] = {identity: [] for identity in names}
+    find = finder(names)
     foreign: list[str] = []
     for i, annotation in enumerate(_field(path, "the file", document, "annotations", list)):
         where = f"annotations[{i}]"
         identity = _field(path, where, annotation, "image_id", int, str)
         caption = _field(path, where, annotation, "caption", str)
-        if identity in captions:
-            captions[identity].append(caption)
+        if (own := find(identity)) is not None:
+            captions[own].append(caption)
         else:
             foreign.append(f"{where} has image_id {_shown(identity)}")
     if foreign:
@@ -210,6 +215,23 @@ def _coco(path: Path, document: Any, images: Path) -> list[Photo]:
             f"{foreign[0]}: the file is cut short, or two files were mixed"
         )
     return _photos(path, images, ((name, captions[identity]) for identity, name in names.items()))
+
+
+Id = int | str
+
+
+def finder(identities: Iterable[Id]) -> Callable[[Id], Id | None]:
+    """Finds ids that may be written otherwise: "042" is 42, unless 42 is written in two ways."""
+    own = set(identities)
+    counts = Counter(map(_number, own))
+    alike = {_number(identity): identity for identity in own if counts[_number(identity)] == 1}
+    return lambda identity: identity if identity in own else alike.get(_number(identity))
+
+
+def _number(identity: Id) -> Id:
+    """The number that an id is, be it written as text."""
+    plain = identity.strip() if isinstance(identity, str) else ""
+    return int(plain) if plain.isascii() and plain.isdigit() and len(plain) < 20 else identity
 
 
 def _karpathy(path: Path, document: Any, images: Path, split: str) -> list[Photo]:
@@ -270,7 +292,7 @@ def _flickr8k(path: Path, text: str, images: Path, split_file: Path | None) -> l
     if split_file is not None:
         names = _split_names(split_file, path, captions)
     else:
-        names = [n for n in captions if not _ODD_ENDING.search(n) or (images / n).is_file()]
+        names = [n for n in captions if not _ODD_ENDING.search(n) or _is_there(images, n)]
     return _photos(path, images, ((name, captions[name]) for name in names))
 
 
@@ -284,6 +306,8 @@ def _split_names(path: Path, tokens: Path, captions: dict[str, list[str]]) -> li
                 f"{path}: line {number} names {_shown(name)} again, first on line {names[name]}"
             )
         names[name] = number
+    written = {_plain(name): name for name in captions}  # "é" may be one character or two
+    names = {written.get(_plain(name), name): number for name, number in names.items()}
     unknown = [name for name in names if name not in captions]
     if unknown:
         raise DataError(
@@ -303,11 +327,12 @@ def _photos(path: Path, images: Path, entries: Iterable[tuple[str, list[str]]]) 
     for name, raws in entries:
         captions = tuple(caption for raw in raws if (caption := raw.strip()))
         if captions:
-            photos.append(Photo(photo_id(name), images / name, captions))
+            photos.append(Photo(photo_id(name), _located(images, name), captions))
     if not photos:
         raise DataError(f"{path}: holds no photo with a caption")
-    if not images.is_dir():
-        what = "is a file, not a folder" if images.exists() else "does not exist"
+    if not os.path.isdir(images):  # noqa: PTH112  (Path.is_dir raises for too long a name)
+        there = os.path.exists(images)  # noqa: PTH110
+        what = "is a file, not a folder" if there else "does not exist"
         first = photos[0].path.relative_to(images)
         raise DataError(
             f"{path}: its folder of photos {str(images)!r} {what}: set images to the folder that "
@@ -316,30 +341,98 @@ def _photos(path: Path, images: Path, entries: Iterable[tuple[str, list[str]]]) 
     return photos
 
 
+def _located(images: Path, name: str) -> Path:
+    """Where a photo lies, by a name that Windows or macOS may have written in its own way.
+
+    Backslashes part folders on Windows, and macOS takes accents apart (NFD). Only for such names
+    the files are looked for; one that is found in no way stays as it is written.
+    """
+    if "\\" in name or not name.isascii():
+        slashed = name.replace("\\", "/")
+        forms = (unicodedata.normalize(form, slashed) for form in ("NFC", "NFD"))
+        for other in (name, slashed, *forms):
+            if os.path.exists(images / other):  # noqa: PTH110  (as above)
+                return images / other
+    return images / name
+
+
+def _is_there(images: Path, name: str) -> bool:
+    return os.path.isfile(_located(images, name))  # noqa: PTH113  (as above)
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name.replace("\\", "/"))
+
+
 # Files and fields: every complaint is one line that names the file and the place in it.
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, expected: str = "captions or a list of photos") -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; expected captions or a list of photos") from None
+        raise DataError(f"{path}: no such file; expected {expected}") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise DataError(f"{path}: cannot be read: {reason}") from None
     return decoded(content, str(path))
 
 
+def read_json(path: str | Path, expected: str) -> Any:
+    """What a JSON file holds; its text may be UTF-8 or UTF-16.
+
+    Args:
+        path: of the file.
+        expected: what it should be, for the message where it is missing.
+
+    Raises:
+        DataError: the file is missing, empty or not JSON, or an object gives one key twice.
+    """
+    return _parsed(Path(path), _text(Path(path), expected))
+
+
 def _parsed(path: Path, text: str) -> Any:
+    if not text.strip():
+        raise DataError(f"{path}: the file is empty, expected JSON: get it again")
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        item = dict(pairs)
+        if len(item) != len(pairs):
+            twice = next(key for key, count in Counter(k for k, _ in pairs).items() if count > 1)
+            raise DataError(
+                f"{path}: an object gives {_shown(twice)} twice, of which one would be lost: "
+                "put both under one"
+            )
+        return item
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=once)
     except json.JSONDecodeError as error:
+        if error.msg == "Extra data" and _is_json(text[error.pos :].lstrip().partition("\n")[0]):
+            raise DataError(
+                f"{path}: JSON lines, a value on each line; expected one JSON document that holds "
+                "them all, as COCO's 'images' and 'annotations' do"
+            ) from None
         raise DataError(
             f"{path}: broken JSON in line {error.lineno}, column {error.colno}: {error.msg}; "
             "the file may be cut short: get it again"
         ) from None
-    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, endless nesting
-        raise DataError(f"{path}: JSON that no caption file holds: {error}") from None
+    except RecursionError:
+        raise DataError(
+            f"{path}: JSON that no data set holds: lists and objects nested a thousand deep"
+        ) from None
+    except ValueError:  # what is left: a number of thousands of digits
+        raise DataError(
+            f"{path}: JSON that no data set holds: a number of thousands of digits"
+        ) from None
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _lines(text: str) -> Iterable[tuple[int, str]]:

@@ -43,7 +43,7 @@ class CaptionReport(Report):
 
     photos: tuple[Photo, ...]  # those that could be read
     captions: tuple[Caption, ...]  # one a photo
-    photo_cider: np.ndarray  # CIDEr of each photo alone
+    photo_cider: np.ndarray  # CIDEr of each photo alone; nan of an only one, where it says nothing
     left_out: tuple[str, ...]  # why photos are missing
 
 
@@ -105,6 +105,7 @@ def evaluate(
         [tokenise(text) for text in said],
         [[tokenise(text) for text in texts] for texts in written],
     )
+    each = each if len(each) > 1 else np.full(1, math.nan)
     return CaptionReport(scores, tuple(kept), tuple(captions), each, tuple(left_out))
 
 
@@ -131,7 +132,7 @@ def search_decoding(
         The trials, beam size by beam size; photos that cannot be read are left out.
 
     Raises:
-        DataError: none of the photos can be read.
+        DataError: fewer than two of the photos can be read, which all have a CIDEr of 0.
     """
 
     def find(beam_size: int) -> list[tuple[Photo, list[Sentence]]]:
@@ -148,6 +149,10 @@ def search_decoding(
                 left_out.append(caption.error)
             progress()
         _check_any(found, left_out)
+        if len(found) == 1:
+            raise DataError(
+                "a search chooses by CIDEr, which of one photo is always 0; give 2 photos or more"
+            )
         return found
 
     def score(said: Sequence[str], photos: Sequence[Photo]) -> dict[str, float]:
@@ -160,7 +165,8 @@ def search_decoding(
 
 def _check_any(readable: Sequence[Any], left_out: Sequence[str]) -> None:
     if not readable:
-        raise DataError(f"none of {len(left_out)} photos can be read; the first: {left_out[:1]}")
+        first = f"; the first: {left_out[0]}" if left_out else ""
+        raise DataError(f"none of {len(left_out)} photos can be read{first}")
 
 
 def draw_extremes(report: CaptionReport, each: int = 4) -> Image.Image:
@@ -174,14 +180,16 @@ def draw_extremes(report: CaptionReport, each: int = 4) -> Image.Image:
             if number in shown:
                 continue
             shown.add(number)
-            head = (
-                f"{group} · CIDEr {report.photo_cider[number]:.2f} · {report.captions[number].text}"
-            )
+            cider = report.photo_cider[number]
+            own = "" if math.isnan(cider) else f" · CIDEr {cider:.2f}"
+            head = f"{group}{own} · {report.captions[number].text}"
             people = [f"people: {caption}" for caption in report.photos[number].captions[:3]]
             rows.append((report.captions[number].photo(), [head, *people]))
-    cider = report.scores.get("cider")
+    score = report.scores.get("cider")
     title = f"Worst, median and best of {len(report.photos)} photos"
-    return render.photo_rows(rows, title=f"{title} · CIDEr {cider.value:.3f}" if cider else title)
+    if score is not None and len(report.photos) > 1:
+        title += f" · CIDEr {score.value:.3f}"
+    return render.photo_rows(rows, title=title)
 
 
 def evaluate_translations(

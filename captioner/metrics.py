@@ -32,6 +32,7 @@ ROUGE_BETA = 1.2  # weight of recall against precision in the COCO evaluation
 # Parameters of METEOR 1.5 for English, task "rank", which the program takes by default.
 METEOR_ALPHA, METEOR_BETA, METEOR_GAMMA, METEOR_DELTA = 0.85, 0.20, 0.60, 0.75
 METEOR_WEIGHTS = (1.0, 0.6, 0.8, 0.6)  # exact, stem, synonym, paraphrase
+CIDER_OF_ONE = "of one photo always 0, as each of its words is in all photos: says nothing"
 CHRF_ORDER, CHRF_BETA = 6, 2  # longest n-grams of characters, weight of recall: chrF2
 DRAWN_AT_A_TIME = 2**22  # resamples × photos held at once: 32 MiB
 
@@ -512,7 +513,7 @@ class _Measure:
     titles: dict[str, str]  # name of each value -> how the recipe calls it
     statistics: Callable[[Sequence[Tokens], Sequence[Sequence[Tokens]]], np.ndarray]  # (P, S)
     values: Callable[[np.ndarray, int], np.ndarray]  # sums (..., S), P -> (..., len(titles))
-    note: Callable[[np.ndarray], str] = lambda _totals: ""  # sums (S,) -> remark for the recipe
+    note: Callable[[np.ndarray, int], str] = lambda _totals, _photos: ""  # remark for the recipe
 
     def scores(
         self, statistics: np.ndarray, resampled: np.ndarray | None, context: str
@@ -524,7 +525,9 @@ class _Measure:
             low, high = np.quantile(self.values(resampled, photos), (0.025, 0.975), axis=0)
             intervals = list(zip(low.tolist(), high.tolist(), strict=True))
         return {
-            name: Score(name, float(value), interval, f"{title} | {self.note(totals)}{context}")
+            name: Score(
+                name, float(value), interval, f"{title} | {self.note(totals, photos)}{context}"
+            )
             for (name, title), value, interval in zip(
                 self.titles.items(), values, intervals, strict=True
             )
@@ -536,13 +539,16 @@ _MEASURES = {
         {f"bleu_{n}": f"BLEU-{n}, corpus" for n in range(1, NGRAM_ORDER + 1)},
         lambda said, wanted: bleu(said, wanted)[1],
         _bleu_values,
-        lambda totals: f"length ratio {totals[NGRAM_ORDER] / max(1, totals[-1]):.3f} | ",
+        lambda totals, _: f"length ratio {totals[NGRAM_ORDER] / max(1, totals[-1]):.3f} | ",
     ),
     "rouge_l": _Measure(
         {"rouge_l": "ROUGE-L"}, lambda said, wanted: rouge_l(said, wanted)[1][:, None], _mean
     ),
     "cider": _Measure(
-        {"cider": "CIDEr-D"}, lambda said, wanted: cider(said, wanted)[1][:, None], _mean
+        {"cider": "CIDEr-D"},
+        lambda said, wanted: cider(said, wanted)[1][:, None],
+        _mean,
+        lambda _, photos: f"{CIDER_OF_ONE} | " if photos == 1 else "",
     ),
     "meteor": _Measure(
         {"meteor": "METEOR 1.5"}, lambda said, wanted: meteor(said, wanted)[1], _meteor_values

@@ -53,7 +53,7 @@ class Caption:
     source: Any = field(default=None, repr=False)  # what was handed over as the photo
 
     def photo(self) -> Image.Image:
-        """The whole photo, upright, opened again from where it came from."""
+        """The whole photo, upright, opened again; at half its size above 64 megapixels."""
         return open_photo(self.source)
 
     def overlay(self, word: str | int, *, grid: bool = False) -> Image.Image:

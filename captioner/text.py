@@ -181,35 +181,54 @@ def sentence_case(text: str) -> str:
     return small[:first] + small[first].upper() + small[first + 1 :]
 
 
-def other_encoding(content: bytes) -> str | None:
-    """UTF-16 or UTF-32, where the beginning of a file says that it is no UTF-8.
+_MARKS = {  # UTF-32's begins with UTF-16's
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
-    A byte order mark says so, and so do zeros in every second place, since no text has many.
+
+def encoding_of(content: bytes) -> str:
+    """The encoding of a text, by how it begins: UTF-8 where nothing speaks for UTF-16 or UTF-32.
+
+    A byte order mark speaks for one, and so do zeros in every second place: no text has many.
     """
-    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        return "UTF-32"
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "UTF-16"
+    for mark, encoding in _MARKS.items():
+        if content.startswith(mark):
+            return encoding
     head = content[:1024]
-    zeros = max(half.count(0) for half in (head[::2], head[1::2]))
-    return "UTF-16" if zeros >= 4 and zeros > 0.4 * (len(head) // 2) else None
+    zeros = [half.count(0) for half in (head[::2], head[1::2])]
+    if max(zeros) < 4 or max(zeros) <= 0.4 * (len(head) // 2):
+        return "utf-8"
+    return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+
+
+def other_encoding(content: bytes) -> str | None:
+    """UTF-16 or UTF-32, where the beginning of a file says that it is no UTF-8."""
+    encoding = encoding_of(content)
+    return None if encoding.startswith("utf-8") else encoding.upper()[:6]
 
 
 def decoded(content: bytes, name: str) -> str:
-    """The text of a file, without its byte order mark.
+    """The text of a file in UTF-8, UTF-16 or UTF-32, without its byte order mark.
 
     Args:
         content: all bytes.
         name: what messages call the file.
 
     Raises:
-        DataError: it is not UTF-8; the line, the byte and what helps are named.
+        DataError: it is none of them; the line, the byte and what helps are named.
     """
-    if (other := other_encoding(content)) is not None:
-        raise DataError(f"{name}: {convert(other)}")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode(encoding_of(content))
     except UnicodeDecodeError as error:
+        if error.encoding != "utf-8":
+            raise DataError(
+                f"{name}: begins as {error.encoding.upper()} does, but byte {error.start} is not: "
+                "the file may be cut short: get it again"
+            ) from None
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"{name}: line {line} is not UTF-8 text (byte {error.start}): save it as UTF-8, "

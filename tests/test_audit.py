@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -100,6 +102,42 @@ def test_pictures_that_do_not_open(calm: dict[str, list[Photo]], content: bytes 
     assert (severity, split) == ("error", "train")
     assert message
     assert str(path) not in message
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 5000, "x/" * 3000 + "y.jpg", "x" * 300 + ".jpg", "a\0b.jpg"]
+)
+def test_names_that_no_disk_takes(calm: dict[str, list[Photo]], name: str) -> None:
+    bad = replace(calm["val"][0], path=Path(name))
+    findings = look({"train": calm["train"], "val": [bad]})
+    assert all(len(finding.subject) < 1000 for finding in findings)
+    problem = grave(findings)
+    assert [entry[:2] for entry in problem] == [("error", "val")]
+    reasons = ("cannot be read (File name too long)", "cannot be read (embedded null byte)")
+    assert problem[0][2].startswith(reasons)
+
+
+def test_too_little_memory_is_that_pictures_error(
+    calm: dict[str, list[Photo]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(path: Path) -> bytes:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(Path, "read_bytes", exhausted)
+    assert {message for _, _, message in grave(look(calm))} == {"no room"}
+
+
+def test_looking_warns_of_nothing_and_needs_one_opening(tmp_path: Path) -> None:
+    """A telephone's photo above Pillow's own limit, turned, is neither warned of nor lost."""
+    path = tmp_path / "large.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    Image.new("L", (10_000, 9_500)).save(path, exif=exif)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        findings = look({"train": [Photo("1", path, SENTENCES)]})
+    assert grave(findings) == []
+    assert found(findings, "turned upright").subject == str(path)
 
 
 def test_a_folder_in_a_pictures_place(calm: dict[str, list[Photo]]) -> None:
@@ -326,3 +364,25 @@ def test_a_finding_is_one_line() -> None:
 def test_the_audit_needs_no_torch() -> None:
     code = "import sys, captioner.audit; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_command_line_says_nothing_that_names_no_photo(tmp_path: Path) -> None:
+    """Pillow remarks on damaged metadata by warnings and by logging, without a file's name."""
+    images = tmp_path / "images"
+    images.mkdir()
+    Image.new("RGB", (79, 67)).save(images / "a.tif")
+    data = (images / "a.tif").read_bytes()
+    (images / "b.tif").write_bytes(data[:-60])  # its directory of tags lies at the end
+    samples = struct.pack("<HHIHH", 277, 3, 1, 3, 0)
+    assert samples in data
+    (images / "c.tif").write_bytes(data.replace(samples, struct.pack("<HHIHH", 277, 3, 1, 99, 0)))
+    names = ["a.tif", "b.tif", "c.tif"]
+    captions = tmp_path / "captions.txt"
+    captions.write_text("".join(f"{name}#0\ta dog\n" for name in names))
+    code = "import sys; from captioner.cli import run; sys.exit(run())"
+    command = ["data", "check", "--captions", str(captions), "--images", str(images)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command], capture_output=True, text=True, check=False
+    )
+    assert "errors, to be mended" in done.stdout
+    assert [line for line in done.stderr.splitlines() if "entry" not in line] == []

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -462,6 +462,27 @@ def test_an_unreadable_photo_is_left_out_with_one_warning(
     assert len(texts) == 2
     assert sorted(text.split(":")[0] for text in texts) == ["left out"] * 2
     assert all(f"gone-{n}.png" in text for text, n in zip(sorted(texts), (1, 3), strict=True))
+
+
+def test_no_photo_ends_the_training_whatever_its_fault(
+    photos: list[Photo], vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too long a name, a null character in it, too little memory."""
+    pixels = Preprocess.pixels
+    tight = open_photo(photos[2].path, side=8).tobytes()
+
+    def exhausted(preprocess: Preprocess, photo: Image.Image) -> Any:
+        if photo.tobytes() == tight:
+            raise MemoryError
+        return pixels(preprocess, photo)
+
+    monkeypatch.setattr(Preprocess, "pixels", exhausted)
+    bad = [replace(photos[0], path=Path("x" * 5000)), replace(photos[1], path=Path("a\0b.jpg"))]
+    reader = BatchReader(
+        [*bad, *photos[2:]], vocabulary, Preprocess(size=8), batch_size=3, seed=0, max_words=9
+    )
+    numbers = [number for batch in reader.read(0) for number in batch.numbers.tolist()]
+    assert set(numbers) == set(range(3, len(photos)))
 
 
 def test_a_whole_batch_of_unreadable_photos_still_is_a_step(

@@ -78,14 +78,62 @@ def test_files_that_are_no_instances(
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none.json: cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"none.json: no such file; expected a COCO instance file"):
         read(tmp_path / "none.json")
     (tmp_path / "cut.json").write_text('{"images": [')
-    with pytest.raises(DataError, match=r"cut.json: broken JSON .*get the file again"):
+    with pytest.raises(DataError, match=r"cut.json: broken JSON in line 1, .*get it again"):
         read(tmp_path / "cut.json")
     (tmp_path / "list.json").write_text("[1, 2]")
     with pytest.raises(DataError, match="no COCO instance file"):
         read(tmp_path / "list.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "the file is empty, expected JSON"),
+        ("[" * 200_000, "JSON that no data set holds: lists and objects nested"),
+        ('{"images": ' + "1" * 5000 + "}", "JSON that no data set holds: a number of thousands"),
+        ('{"images": [], "images": []}', "an object gives 'images' twice"),
+        ('{"id": 1}\n{"id": 2}\n', "JSON lines, a value on each line; expected one JSON document"),
+        (json.dumps(instances()).replace("20, 10", "NaN, 10"), "a bbox of nan, 10, 50, 40"),
+        (json.dumps(instances()).replace("20, 10", "1" + "0" * 400 + ", 10"), "OverflowError"),
+        (
+            json.dumps(instances()).replace('200, "h', "1" + "0" * 400 + ', "h'),
+            "no COCO instance file",
+        ),
+        (b"\xff\xfe{\0x", "begins as UTF-16"),
+    ],
+)
+def test_odd_json_is_told_in_one_line(content: str | bytes, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "instances.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError) as error:
+        read(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert reason in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_windows_writes_other_codings(coding: str, tmp_path: Path) -> None:
+    plain, path = tmp_path / "plain.json", tmp_path / "instances.json"
+    plain.write_text(json.dumps(instances()))
+    path.write_text(json.dumps(instances()), encoding=coding)
+    assert read(path) == read(plain)
+
+
+def test_ids_as_text_are_the_same_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(instances()))
+    expected = read(path)
+    document = instances()
+    for annotation in document["annotations"]:
+        annotation["image_id"] = f"{annotation['image_id']:06}"
+    for category in document["categories"]:
+        category["id"] = str(category["id"])
+    path.write_text(json.dumps(document))
+    assert read(path) == expected
 
 
 # ---- words ---------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -169,6 +171,74 @@ def test_byte_order_marks_and_windows_line_ends_do_not_matter(folder: Path) -> N
     assert load(folder, "\ufeff" + tokens(PHOTOS).replace("\n", "\r\n") + "\r\n") == expected
 
 
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_text_of_other_unicode_codings_is_read(folder: Path, coding: str) -> None:
+    for content in (json.dumps(coco(PHOTOS), ensure_ascii=False), tokens(PHOTOS)):
+        assert load(folder, content.encode(coding)) == load(folder, content)
+
+
+@pytest.mark.parametrize("form", ["{}", "{:06}", " {} "])
+def test_ids_as_text_are_the_same_numbers(folder: Path, form: str) -> None:
+    expected = load(folder, coco(PHOTOS))
+    for part, key in (("annotations", "image_id"), ("images", "id")):
+        document = coco(PHOTOS)
+        for entry in document[part]:
+            entry[key] = form.format(entry[key])
+        assert load(folder, document) == expected
+
+
+def test_ids_that_are_two_numbers_for_one_stay_apart(folder: Path) -> None:
+    document = coco(PHOTOS)
+    document["images"][0]["id"], document["images"][1]["id"] = 3, "03"
+    for annotation in document["annotations"][:2]:
+        annotation["image_id"] = 3
+    document["annotations"][2]["image_id"] = "03"
+    assert load(folder, document) == load(folder, coco(PHOTOS))
+    document["annotations"][2]["image_id"] = "003"  # of which of the two?
+    with pytest.raises(DataError, match=r"first annotations\[2\] has image_id '003'"):
+        load(folder, document)
+
+
+@pytest.mark.parametrize("there", ["NFC", "NFD"])
+@pytest.mark.parametrize("written", ["NFC", "NFD"])
+@pytest.mark.parametrize("slash", ["/", "\\"])
+def test_names_as_windows_and_macos_write_them_are_found(
+    tmp_path: Path, there: Any, written: Any, slash: str
+) -> None:
+    kept = unicodedata.normalize(there, "été/Ø café.jpg")
+    (tmp_path / "images" / kept).parent.mkdir(parents=True)
+    (tmp_path / "images" / kept).touch()
+    name = unicodedata.normalize(written, "été/Ø café.jpg").replace("/", slash)
+    for content, split in ((coco({name: ["x"]}), ""), (karpathy({name: ["x"]}), "train")):
+        (photo,) = load(tmp_path, content, split=split)
+        assert photo.path == tmp_path / "images" / kept
+        assert photo.photo_id == unicodedata.normalize("NFC", "Ø café")
+    names = put(tmp_path, unicodedata.normalize(there, name), "split.txt")
+    (photo,) = load(tmp_path, tokens({name: ["x"]}), split=str(names))
+    assert photo.path == tmp_path / "images" / kept
+
+
+def test_a_backslash_that_belongs_to_a_name_stays(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a\\b.jpg").touch()
+    assert load(tmp_path, coco({"a\\b.jpg": ["x"]}))[0].path == tmp_path / "images" / "a\\b.jpg"
+    missing = load(folder, coco({"a\\nowhere.jpg": ["x"]}))
+    assert missing[0].path == folder / "images" / "a\\nowhere.jpg"  # as it was written
+
+
+def test_names_too_long_for_any_disk_are_missing_photos(folder: Path) -> None:
+    for name in ("x" * 5000, "é" * 5000, "x\\" * 3000 + "y"):
+        for content in (
+            coco({name: ["x"]}),
+            tokens({name: ["x"]}),
+            tokens({name + ".jpg.1": ["x"]}),
+        ):
+            with contextlib.suppress(DataError):
+                assert load(folder, content)[0].captions == ("x",)
+    with pytest.raises(DataError, match="does not exist: set images to the folder"):
+        read(Source(str(put(folder, coco(PHOTOS))), "x" * 5000))
+
+
 def test_karpathy_splits_and_folders(folder: Path) -> None:
     document = karpathy({f"COCO_val2014_{i:012}.jpg": [f"caption {i}"] for i in range(11, 16)})
     for image, split in zip(
@@ -227,8 +297,8 @@ BAD = {
     "not UTF-8": (b"a.jpg#0\tA dog\nb.jpg#0\tCaf\xe9\n", "line 2 is not UTF-8 text (byte 25): "),
     "broken JSON": ('{"images": [],\n "annotations": [}', "broken JSON in line 2, column 18: "),
     "cut-off JSON": (json.dumps(coco(PHOTOS))[:70], "the file may be cut short"),
-    "endless nesting": ("[" * 200_000, "JSON that no caption file holds: "),
-    "endless number": ('{"images": ' + "1" * 5000 + "}", "JSON that no caption file holds: "),
+    "endless nesting": ("[" * 200_000, "JSON that no data set holds: "),
+    "endless number": ('{"images": ' + "1" * 5000 + "}", "JSON that no data set holds: "),
     "other JSON": (
         {"type": "instances", "images": []},
         "it is an object with 'type', 'images'; expected COCO's 'images' and 'annotations', or",
@@ -280,7 +350,22 @@ BAD = {
         "image_id 17: ",
     ),
     "no captions at all": (coco({name: [] for name in PHOTOS}), "holds no photo with a caption"),
-    "nothing": ("", "holds no photo with a caption"),
+    "nothing": ("", "the file is empty; expected captions"),
+    "blank lines": (" \n\n", "the file is empty; expected captions"),
+    "JSON lines": (
+        '{"image": "a.jpg", "caption": "a dog"}\n{"image": "b.jpg", "caption": "a cat"}\n',
+        "JSON lines, a value on each line; expected one JSON document that holds them all",
+    ),
+    "a key twice": (
+        json.dumps(coco(PHOTOS))[:-1] + ', "annotations": []}',
+        "an object gives 'annotations' twice, of which one would be lost",
+    ),
+    "a caption of NaN": (
+        changed(coco(PHOTOS), "annotations", 0, "caption", to=float("nan")),
+        "annotations[0].caption is a number with a point (nan), expected text",
+    ),
+    "cut-off UTF-16": (json.dumps(coco(PHOTOS)).encode("utf-16")[:-1], "begins as UTF-16"),
+    "broken UTF-16": ("[1".encode("utf-16"), "broken JSON in line 1"),
     "no tab": (
         "a.jpg#0\ta dog\na.jpg,a cat\n",
         "line 2 is 'a.jpg,a cat', expected 'name.jpg#0', a tab and the caption",

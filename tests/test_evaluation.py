@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from captioner import metrics
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
+from captioner.cli.evaluations import _judged_captions
 from captioner.config import SearchOptions
 from captioner.datasets import Photo
 from captioner.errors import ConfigError, DataError, MetricError
@@ -69,8 +71,22 @@ def test_an_unreadable_photo_is_left_out_and_told(
 
 
 def test_nothing_to_score(tiny_captioner: Captioner, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none of 1 photos can be read"):
+    with pytest.raises(DataError, match=r"none of 1 photos can be read; the first: /.*gone\.png: "):
         evaluate(tiny_captioner, [Photo("x", tmp_path / "gone.png", ("A dog.",))])
+
+
+def test_one_photo_has_no_cider_of_its_own(
+    tiny_captioner: Captioner, photos: list[Photo], tmp_path: Path
+) -> None:
+    report = evaluate(tiny_captioner, photos[:1], bootstrap=5)
+    assert "of one photo always 0" in report.to_dict()["cider"]["recipe"]
+    assert np.isnan(report.photo_cider).tolist() == [True]
+    (line,) = _judged_captions(report)
+    assert json.loads(line)["cider"] is None
+    assert draw_extremes(report).width > 0
+    for several in (photos[:1], [Photo("x", tmp_path / "gone.png", ("A dog.",)), photos[0]]):
+        with pytest.raises(DataError, match="of one photo is always 0; give 2 photos or more"):
+            search_decoding(tiny_captioner, several, beam_sizes=(1, 2), length_penalties=(0.7,))
 
 
 @pytest.fixture

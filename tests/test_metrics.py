@@ -181,6 +181,19 @@ def test_cider_of_one_photo_is_zero() -> None:
     assert cider([["a", "dog"]], [[["a", "dog"]]])[0] == 0.0
 
 
+def test_the_cider_of_one_photo_says_that_it_says_nothing() -> None:
+    one = score(["a dog runs"], [["a dog runs", "a dog"]], bootstrap=5)
+    assert one["cider"].value == 0
+    note = "CIDEr-D | of one photo always 0, as each of its words is in all photos: says nothing | "
+    assert one["cider"].recipe.startswith(note)
+    assert note in str(one["cider"])
+    assert one["cider"].to_dict()["recipe"].startswith(note)
+    assert "of one photo" not in one["rouge_l"].recipe
+    two = score(["a dog runs", "a cat"], [["a dog runs"], ["a cat"]], bootstrap=5)
+    assert two["cider"].value > 0
+    assert "of one photo" not in two["cider"].recipe
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_scores_equal_pycocoevalcap(seed: int) -> None:
     pytest.importorskip("pycocoevalcap")

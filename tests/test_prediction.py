@@ -277,3 +277,26 @@ def test_the_checkpoint_stays_as_it_was(tiny_checkpoint: Checkpoint) -> None:
     after = tiny_checkpoint.model.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("JPEG", (9248, 6936)), ("HEIF", (96, 62))])
+def test_maps_lie_on_the_turned_photos_of_telephones(
+    tiny_captioner: Captioner, tmp_path: Path, kind: str, size: tuple[int, int]
+) -> None:
+    """One of 64.1 megapixels is opened at half its size, one of an iPhone by another library."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "IMG_1.jpg"
+    stored = Image.new("L", size, 128)
+    if kind == "HEIF":
+        heif = pytest.importorskip("pillow_heif")
+        heif.from_pillow(stored).save(path, exif=exif.tobytes())
+    else:
+        stored.save(path, exif=exif)
+    caption = tiny_captioner(path)
+    assert caption.geometry is not None
+    assert caption.geometry.photo == size[::-1]
+    shrunk = 2 if kind == "JPEG" else 1
+    assert caption.photo().size == (size[1] // shrunk, size[0] // shrunk)
+    assert caption.overlay(0).size == caption.photo().size
+    assert caption.sheet().width > 0

@@ -8,8 +8,10 @@ what it needs when it runs. Exit codes: 0 done, 1 some photos or lines failed (o
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from captioner.cli import (
@@ -47,6 +49,9 @@ def run() -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name need not be text that a terminal can show
             stream.reconfigure(errors="backslashreplace")
+    # Pillow's remarks on damaged metadata name no photo; one that cannot be read is told by name.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     code = main(sys.argv[1:])
     if code == CLOSED:  # or Python complains, on its way out, about what could not be written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import functools
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -237,10 +238,11 @@ def _write_captions(report: CaptionReport, folder: Path) -> tuple[str, ...]:
 
 
 def _judged_captions(report: CaptionReport) -> Iterator[str]:
-    """A line of JSON a photo: its caption, its own CIDEr, what people wrote."""
+    """A line of JSON a photo: its caption, its own CIDEr (if it is not the only one), the texts."""
     judged = zip(report.captions, report.photo_cider.tolist(), report.photos, strict=True)
     for caption, cider, photo in judged:
-        values = {**caption.to_dict(), "cider": round(cider, 4), "references": photo.captions}
+        own = None if math.isnan(cider) else round(cider, 4)  # JSON knows no nan
+        values = {**caption.to_dict(), "cider": own, "references": photo.captions}
         yield json.dumps(values, ensure_ascii=False) + "\n"
 
 
