@@ -8,6 +8,7 @@ cell of the model's grid back to pixels of the photo. No torch: pictures and arr
 from __future__ import annotations
 
 import codecs
+import functools
 import glob
 import io
 import os
@@ -15,6 +16,7 @@ import stat
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from math import exp, isfinite, log
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -29,7 +31,7 @@ from PIL import (
     GifImagePlugin,  # noqa: F401
     Image,
     Jpeg2KImagePlugin,  # noqa: F401
-    JpegImagePlugin,  # noqa: F401
+    JpegImagePlugin,
     PngImagePlugin,  # noqa: F401
     PpmImagePlugin,  # noqa: F401
     TiffImagePlugin,  # noqa: F401
@@ -49,10 +51,36 @@ ImageSource: TypeAlias = (
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM")
 
+_HEIC = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif"})
+_READS_HEIC = find_spec("pillow_heif") is not None  # imported with the first such photo
+_INSTALL_HEIC = "HEIC is read with pillow-heif: pip install 'captioner[heic]', or export it as JPEG"
+
 PHOTO_SUFFIXES = frozenset(
-    {suffix for suffix, name in Image.EXTENSION.items() if name in _FORMATS} | {".mpo"}
+    {suffix for suffix, name in Image.EXTENSION.items() if name in _FORMATS}
+    - _HEIC  # which another user of pillow-heif may have registered
+    | {".mpo"}
+    | (_HEIC if _READS_HEIC else set())
 )
 """The suffixes, in lower case, of the files that a walk through a folder takes for photos."""
+
+_RAW = (
+    ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef"
+    " .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f"
+)
+_VIDEO = ".3gp .avi .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .webm .wmv"
+_DRAWN = ".ai .eps .pdf .ps .svg .svgz"
+_LAYERED = ".kra .psb .psd .xcf"
+_OTHERS = ".dds .emf .exr .hdr .ico .icns .jxl .jxr .pcx .tga .wdp .wmf"
+
+UNREAD_SUFFIXES: Mapping[str, str] = {
+    **({} if _READS_HEIC else dict.fromkeys(sorted(_HEIC), _INSTALL_HEIC)),
+    **dict.fromkeys(_RAW.split(), "camera raw is not read; export it as JPEG"),
+    **dict.fromkeys(_VIDEO.split(), "a video is not read; save a frame of it as JPEG or PNG"),
+    **dict.fromkeys(_DRAWN.split(), "a page or drawing is not read; save it as PNG"),
+    **dict.fromkeys(_LAYERED.split(), "a layered picture is not read; export it as PNG"),
+    **dict.fromkeys(_OTHERS.split(), "this kind of picture is not read; convert it to JPEG or PNG"),
+}
+"""Why files that people take for photos are not opened, by their suffix in lower case."""
 
 _EXPECTED = "expected a photo (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF)"
 _SOURCES = "expected a path, bytes, a binary file object, a PIL image or a numpy array"
@@ -414,18 +442,40 @@ def _identified(file: BinaryIO, name: str) -> Image.Image:
     head = file.read(_HEAD)
     if not head:
         raise ImageError(f"{name}: the file is empty (0 bytes), {_EXPECTED}; download it again")
-    for format_name in _FORMATS:
-        factory, accept = Image.OPEN[format_name]
-        if not (accept and _fits(accept, head[:16])):
-            continue
+    format_name, factory = _reader(head)
+    if factory is not None:
         try:
             file.seek(0)
             return factory(file, "")
         except Exception as error:  # Pillow's readers raise a dozen kinds on damaged headers
-            if format_name in ("BMP", "PPM") and _is_text(head):  # BM and P1 may begin a word
-                break
-            raise ImageError(_damaged(name, format_name, error)) from error
+            # BM and P1 may begin a word.
+            if not (format_name in ("BMP", "PPM") and _is_text(head)):
+                raise ImageError(_damaged(name, format_name, error)) from error
     raise ImageError(f"{name}: {_what_it_is(head)}")
+
+
+_Factory: TypeAlias = Callable[[BinaryIO, str], Image.Image]
+
+
+def _reader(head: bytes) -> tuple[str, _Factory | None]:
+    """The format that a file's first bytes announce, and what reads it; None where nothing does."""
+    if _is_heic(head):
+        return "HEIC", _heic_reader()
+    for format_name in _FORMATS:
+        factory, accept = Image.OPEN[format_name]
+        if accept and _fits(accept, head[:16]):
+            return format_name, factory
+    return "", None
+
+
+@functools.cache
+def _heic_reader() -> _Factory | None:
+    """Pillow-heif's reader, which is not entered in Pillow's own list: that is everybody's."""
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:  # not installed, or without the libraries it was built with
+        return None
+    return HeifImageFile
 
 
 def _fits(accept: Callable[[bytes], bool | str], head: bytes) -> bool:
@@ -440,7 +490,10 @@ def _finished(image: Image.Image, name: str, side: int | None = None) -> Image.I
     size = image.size
     _check_size(size, name)
     try:
-        drafted = image.draft(image.mode, (side, side)) if side is not None else None
+        # Of formats other than JPEG this would take a thumbnail, which may show something else.
+        drafted = None
+        if side is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
+            drafted = image.draft(image.mode, (side, side))
         image.load()
         turn = _TURNS.get(_orientation(image))
         picture = _rgb(image, name)
@@ -556,7 +609,7 @@ def _what_it_is(head: bytes) -> str:
     if text.startswith((b"<svg", b"<?xml", b"<!doctype svg", b"<!--")) and b"<svg" in text:
         return f"SVG is not supported, {_EXPECTED}; convert it to PNG"
     if head[4:8] == b"ftyp":
-        return _what_container(head[8:12])
+        return _what_container(head)
     for start, kind in _KINDS:
         if head.startswith(start):
             return f"this is {kind}, {_EXPECTED}; give the photo itself"
@@ -565,12 +618,35 @@ def _what_it_is(head: bytes) -> str:
     return f"this is no photo that can be read, {_EXPECTED}; convert it to JPEG or PNG"
 
 
-def _what_container(brand: bytes) -> str:
-    """The same for the ISO base media files, by their brand (ISO/IEC 14496-12 and 23008-12)."""
-    if brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"):
-        return f"HEIC is not supported, {_EXPECTED}; convert it to JPEG"
-    if brand in (b"avif", b"avis"):
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+_PICTURE_BRANDS = {b"mif1", b"msf1", b"mif2"}  # pictures in any of the codings
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """The brands of an ISO base media file (ISO/IEC 14496-12, section 4.3); none of any other."""
+    if head[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    return {head[8:12], *(head[start : start + 4] for start in range(16, end - 3, 4))}
+
+
+def _is_heic(head: bytes) -> bool:
+    """Whether a file holds pictures in HEVC (ISO/IEC 23008-12): mif1 alone does not tell AVIF."""
+    brands = _brands(head)
+    return head[8:12] not in _AVIF_BRANDS and (
+        head[8:12] in _HEIC_BRANDS or (head[8:12] in _PICTURE_BRANDS and not brands & _AVIF_BRANDS)
+    )
+
+
+def _what_container(head: bytes) -> str:
+    """What an ISO base media file is that cannot be read."""
+    if _is_heic(head):
+        return _INSTALL_HEIC
+    if _brands(head) & _AVIF_BRANDS:
         return f"this Pillow was built without AVIF, {_EXPECTED}; convert it to JPEG"
+    if head[8:12] == b"crx ":
+        return f"this is a camera raw file, {_EXPECTED}; export it as JPEG"
     return f"this is a video, {_EXPECTED}; give a frame of it"
 
 

@@ -31,6 +31,7 @@ from captioner.errors import ConfigError, ImageError
 from captioner.images import (
     MAX_PIXELS,
     PHOTO_SUFFIXES,
+    UNREAD_SUFFIXES,
     Geometry,
     Preprocess,
     View,
@@ -268,6 +269,93 @@ def test_an_unknown_orientation_leaves_the_photo(orientation: int) -> None:
     np.testing.assert_array_equal(opened(encoded(image, exif=exif)), np.asarray(image))
 
 
+# ---- HEIC, with pillow-heif
+
+
+def heic(image: Image.Image, orientation: int = 1, **options: Any) -> bytes:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = pillow_heif.from_pillow(image)
+    buffer = io.BytesIO()
+    # The encoder writes what EXIF asks for as the file's own turning, as telephones do.
+    file.save(buffer, quality=90, exif=exif.tobytes(), **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_heic_lies_as_it_was_taken(orientation: int, tmp_path: Path) -> None:
+    upright = np.asarray(smooth(62, 94))
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright)))
+    path = tmp_path / "IMG_1.HEIC"
+    path.write_bytes(heic(stored, orientation))
+    for source in (path, path.read_bytes(), io.BytesIO(path.read_bytes())):
+        photo = open_photo(source, side=29)
+        assert photo.size == original_size(photo) == (94, 62)
+        assert np.abs(np.asarray(photo).astype(int) - upright).mean() < 8
+
+
+def test_a_thumbnail_inside_never_stands_for_the_photo() -> None:
+    data = heic(smooth(620, 940), thumbnails=[128])
+    photo = open_photo(data, side=29)
+    assert photo.size == (940, 620)
+
+
+def test_a_damaged_heic_is_an_image_error() -> None:
+    data = heic(smooth(62, 94))
+    for end in (20, 100, len(data) // 2, len(data) * 9 // 10):
+        assert "the HEIC data is cut short or damaged" in refused(data[:end])
+
+
+def test_opening_heic_enters_nothing_in_pillows_lists() -> None:
+    code = (
+        "import io, sys; from PIL import Image; from captioner.images import open_photo; "
+        "photo = open_photo(sys.stdin.buffer); assert photo.size == (94, 62); "
+        "sys.exit('HEIF' in Image.OPEN or '.heic' in Image.EXTENSION)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, input=heic(smooth(62, 94)))
+
+
+def without_heif() -> dict[str, str]:
+    """What a process without pillow-heif finds: suffixes, and messages about content."""
+    code = (
+        "import sys, json; sys.modules['pillow_heif'] = None; import importlib.util as util; "
+        "spec = util.find_spec; "
+        "util.find_spec = lambda name: None if name == 'pillow_heif' else spec(name); "
+        "from captioner import images; found = dict(images.UNREAD_SUFFIXES); "
+        "found['walked'] = '.heic' in images.PHOTO_SUFFIXES\n"
+        "for brand in (b'heic\\0\\0\\0\\0mif1heic', b'mif1\\0\\0\\0\\0mif1heic'):\n"
+        "  try: images.open_photo(b'\\0\\0\\0\\x18ftyp' + brand)\n"
+        "  except images.ImageError as error: found[brand[:4].decode()] = str(error)\n"
+        "print(json.dumps(found))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def test_without_pillow_heif_the_extra_is_named() -> None:
+    found = without_heif()
+    remedy = "HEIC is read with pillow-heif: pip install 'captioner[heic]', or export it as JPEG"
+    assert found["heic"] == found["mif1"] == f"the given bytes: {remedy}"
+    assert found[".heic"] == found[".heif"] == remedy
+    assert not found["walked"]
+
+
+def test_with_pillow_heif_its_suffixes_are_those_of_photos() -> None:
+    pytest.importorskip("pillow_heif")
+    assert {".heic", ".heif"} <= PHOTO_SUFFIXES
+    assert not PHOTO_SUFFIXES & UNREAD_SUFFIXES.keys()
+
+
+def test_what_people_take_for_photos_has_a_reason_each() -> None:
+    known = ".cr2 .cr3 .nef .arw .dng .raf .orf .rw2 .pef .srw .psd .svg .pdf .mp4"
+    for suffix in known.split():
+        assert UNREAD_SUFFIXES[suffix].isprintable()
+    for suffix in UNREAD_SUFFIXES:
+        assert suffix.startswith(".")
+        assert suffix == suffix.lower()
+
+
 # ---- draft
 
 
@@ -424,7 +512,6 @@ def test_unsupported_types(source: Any) -> None:
         (b"PK\x03\x04\x14\0", "this is a ZIP archive"),
         (b"\x1f\x8b\x08\0", "this is a gzip archive"),
         (b"version https://git-lfs.github.com/spec/v1\n", "this is a Git LFS pointer"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC is not supported"),
         (b"\0\0\0\x18ftypmp42\0\0\0\0", "this is a video"),
         (b"\0\x01\x02\xfe\xff" * 11, "this is no photo that can be read"),
         (b"\xff\xd8\xff", "the JPEG data is cut short or damaged (it ends too early)"),
