@@ -103,11 +103,9 @@ def _walk(folder: str, problems: list[Found]) -> Iterator[tuple[str, list[str], 
     """`os.walk` without hidden folders and those of systems; `problems` grows."""
 
     def note(error: OSError) -> None:
-        reason = error.strerror or type(error).__name__
-        message = (
-            f"{_shown(str(error.filename))}: cannot be listed ({reason}) and is left out; allow it"
-        )
-        problems.append(Found(str(error.filename), problem=message))
+        name, reason = str(error.filename), error.strerror or type(error).__name__
+        problem = f"{_shown(name)}: left out, as it cannot be listed ({reason})"
+        problems.append(Found(name, problem=problem))
 
     for parent, folders, files in os.walk(folder, onerror=note):
         folders[:] = [n for n in folders if not n.startswith(".") and n not in SYSTEM_FOLDERS]
@@ -156,9 +154,8 @@ def _looked_at(path: Path, root: str, *, any_suffix: bool = False) -> Found:
     name, suffix = str(path), path.suffix.lower()
     kind = _kind(path)
     if kind:
-        return Found(
-            name, root, f"{_shown(name)}: this is {kind}, and is left out; expected a file"
-        )
+        problem = f"{_shown(name)}: left out, as it is {kind}; expected a file"
+        return Found(name, root, problem)
     if suffix in UNREAD_SUFFIXES and not any_suffix:
         return Found(name, root, f"{_shown(name)}: left out; {UNREAD_SUFFIXES[suffix]}")
     return Found(name, root, drawn=suffix == ".png" and is_drawing(path))

@@ -421,8 +421,12 @@ def json_lines(
 
 
 def _write_line(file: TextIO, text: str) -> None:
-    file.write(f"{text}\n")
-    file.flush()
+    try:
+        file.write(f"{text}\n")
+        file.flush()
+    except OSError as error:
+        error.filename = error.filename or file.name
+        raise
 
 
 def _new(partial: Path, flag: str, tell: Callable[[str], object]) -> TextIO:

@@ -41,7 +41,9 @@ def caption(arguments: argparse.Namespace) -> int:
     items: Iterable[Found] = find_photos(_paths(arguments.paths))
     if not streamed:
         items = _any(list(items))
-    with _Results(arguments, line, None if streamed else _count(items)) as results:
+    total = None if streamed else _count(items)
+    read = [] if streamed else [item.path for item in items if item.is_photo]
+    with _Results(arguments, line, total, read) as results:
         photos = results.expect(items) if streamed else list(results.expect(items))
         captioner = load_captioner(arguments)
         results.bar.reset()  # loading the weights says nothing about the time a photo takes
@@ -141,8 +143,8 @@ def explain(arguments: argparse.Namespace) -> int:
     _check_grid(arguments)
     pairs, broken = _pairs(arguments)
     line = _verdict if arguments.input else _word_table
-    with _Results(arguments, line, len(pairs)) as results:
-        results.guard.reads(descriptor(arguments.input))
+    read = [descriptor(arguments.input), *(path for path, _ in pairs)]
+    with _Results(arguments, line, len(pairs), read) as results:
         results.expect_pairs(pairs, broken)
         captioner = load_captioner(arguments)
         results.bar.reset()  # loading the weights says nothing about the time a photo takes
@@ -242,10 +244,22 @@ class _Results(Results):
     """Captions as lines, objects and sheets."""
 
     def __init__(
-        self, arguments: argparse.Namespace, line: Callable[[Caption], str], total: int | None
+        self,
+        arguments: argparse.Namespace,
+        line: Callable[[Caption], str],
+        total: int | None,
+        read: Iterable[str | int | None],
     ) -> None:
+        """Opens nothing yet.
+
+        Args:
+            arguments: as typed.
+            line: what is printed of a caption.
+            total: how many there will be, where that is known.
+            read: what is known of the command's inputs.
+        """
         weights = (arguments.checkpoint, getattr(arguments, "translator", None))
-        guard = Guard(weights, arguments.overwrite)
+        guard = Guard([*weights, *read], arguments.overwrite)
         super().__init__(arguments.jsonl, "photo", total, guard)
         self.line = line
         self.maps: bool = arguments.maps
@@ -267,9 +281,6 @@ class _Results(Results):
 
         Where all items are there already, so are the places of their sheets, or an error.
         """
-        if isinstance(items, list):
-            for item in items:
-                self.guard.reads(item.path)
         for item in items:
             if item.problem is not None:
                 self.leave_out(item.problem)
@@ -282,8 +293,6 @@ class _Results(Results):
 
     def expect_pairs(self, pairs: Sequence[tuple[str, str]], broken: Container[int]) -> None:
         """The same for pairs of photos and sentences, but for the lines that hold none."""
-        for path, _ in pairs:
-            self.guard.reads(path)
         for number, (path, _) in enumerate(pairs, 1):
             if number in broken:
                 self.places.append(None)
