@@ -224,8 +224,8 @@ class Sheets:
         """Where the next sheet of a photo goes: `holiday/dog.jpg` has `holiday/dog.png`.
 
         That depends on the photo's own path alone, but where two would share a sheet: then the
-        later one's name has its suffix or a number. A sheet that is there already is taken for
-        another photo's where it says so.
+        later one's has the photo's suffix in its name, or a number. Sheets that are there already
+        say whose they are, and are replaced by those of the same photo only.
 
         Args:
             photo: its path.
@@ -239,12 +239,17 @@ class Sheets:
         owner = _digest(name or _from(self.folder, photo))
         self.drawn[owner] = self.drawn.get(owner, 0) + 1
         number = f"-{self.drawn[owner]}" if self.drawn[owner] > 1 else ""
+        free: list[tuple[Path, str | None]] = []
         for stem in _stems(mirrored, owner):
             path = self.folder / mirrored.parent / f"{_fitting(stem)}{number}.png"
-            key = str(path).casefold()  # some file systems take Dog and dog for one
-            if key not in self.taken and not _is_of_another(path, owner):
+            if str(path).casefold() not in self.taken:  # some file systems take Dog and dog for one
+                free.append((path, _owner(path)))
+            if len(free) > 2 and any(whose in (None, owner) for _, whose in free):
                 break
-        self.taken.add(key)
+        # The one of an earlier run, which may have had another photo before this one.
+        own = [path for path, whose in free if whose == owner]
+        path = (own or [path for path, whose in free if whose is None])[0]
+        self.taken.add(str(path).casefold())
         self.guard.claim(path, DRAWING, self.flag)
         self.owners[path] = owner
         return path
@@ -299,15 +304,15 @@ def _stems(path: Path, owner: str) -> Iterator[str]:
     yield from (f"{stem}-{owner[:8]}-{number}" for number in count(2))
 
 
-def _is_of_another(path: Path, owner: str) -> bool:
-    """Whether there is a sheet of another photo."""
+def _owner(path: Path) -> str | None:
+    """Whose sheet there is; None where there is none that says so."""
     if is_special(path):
-        return False
+        return None
     try:
         texts = _texts(path)
     except (OSError, ValueError):
-        return False
-    return texts.get("Software") == SOFTWARE and texts.get("Photo", owner) != owner
+        return None
+    return texts.get("Photo") if texts.get("Software") == SOFTWARE else None
 
 
 def _digest(text: str) -> str:

@@ -182,6 +182,12 @@ def test_without_a_command_help_comes_on_standard_error(capsys: pytest.CaptureFi
         (["caption", "x.jpg", "--checkpoint", "no.safetensors"], "no.safetensors: no such file"),
         (["caption", "empty"], "empty: there is no photo in this folder"),
         (["caption", "*.webp"], "*.webp: no photo matches this pattern"),
+        (["caption", "x.jpg", "--jsonl", ""], "argument --jsonl: expected a name, got an empty"),
+        (["caption", "x.jpg", "--overlay", ""], "argument --overlay: expected a name"),
+        (["caption", "x.jpg", "--checkpoint", ""], "argument --checkpoint: expected a name"),
+        (["explain", "--input", ""], "argument --input: expected a name"),
+        (["demo", "--output", ""], "argument --output: expected a name"),
+        (["evaluate", "--json", ""], "argument --json: expected a name"),
         (["explain", "x.jpg"], "explain takes a photo and a sentence"),
         (["explain", "x.jpg", "A dog.", "--input", "f"], "explain takes a photo and a sentence"),
         (["explain", "--input", "no.tsv"], "no.tsv: No such file or directory"),
@@ -247,7 +253,7 @@ def test_a_missing_package_is_named(
 
 
 def test_a_missing_module_of_our_own_is_a_bug(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
-    monkeypatch.setitem(sys.modules, "captioner.images", None)
+    monkeypatch.setitem(sys.modules, "captioner.folders", None)
     with pytest.raises(ModuleNotFoundError):
         main(["caption", "a"])
 
@@ -359,7 +365,10 @@ def test_bad_files_do_not_stop_the_others(
         assert f"captioner: {error}\n" in err
         assert file in error
     assert "captioner: 5 of 7 failed, see above\n" in err
-    assert _names("sheets") == ["cat.png", "dog.png"]
+    assert _names("sheets/a") == ["cat.png", "dog.png"]
+    sheets = [values["sheet"] for values in objects if values["error"] is None]
+    assert sheets == ["sheets/a/cat.png", "sheets/a/dog.png"]
+    assert all(values["sheet"] is None for values in objects if values["error"] is not None)
 
 
 def test_paths_from_standard_input(
@@ -458,11 +467,32 @@ def test_sheets_of_one_name_do_not_overwrite_each_other(
     _picture(5).save("a/Dog.jpg")
     _picture(6).save("b/dog.bmp")
     photos = ["a/dog.png", "b/dog.png", "a/Dog.jpg", "b/dog.bmp"]
-    assert typed("caption", *photos, "--overlay", "out/sheets") == 0
-    names = ["dog.png", "b-dog.png", "a-Dog.png", "dog-2.png"]
-    assert _names("out/sheets") == sorted(names)
+    assert typed("caption", *photos, "--overlay", "out/sheets", "--jsonl", "all.jsonl") == 0
+    names = ["a/dog.png", "b/dog.png", "a/Dog.jpg.png", "b/dog.bmp.png"]
     contents = {(here / "out" / "sheets" / name).read_bytes() for name in names}
     assert len(contents) == 4
+    objects = _objects(Path("all.jsonl"))
+    assert [values["sheet"] for values in objects] == [f"out/sheets/{name}" for name in names]
+    assert list(objects[0])[-2:] == ["sheet", "error"]
+    # Nor in later runs, in another order, in which one is captioned again.
+    for photo in reversed(photos):
+        assert typed("caption", photo, "--overlay", "out/sheets") == 0
+    assert {(here / "out" / "sheets" / name).read_bytes() for name in names} == contents
+    found = [path for path in Path("out/sheets").rglob("*") if path.is_file()]
+    assert sorted(str(path.relative_to("out/sheets")) for path in found) == sorted(names)
+
+
+def test_sheets_among_the_photos_are_no_photos(
+    typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in Path("a").iterdir()}
+    for _ in range(2):
+        assert typed("caption", "a", "--overlay", "a") == 0
+    out, err = capsys.readouterr()
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["a/cat.jpg", "a/dog.png"] * 2
+    assert err == "captioner: sheets that captioner drew are left out (2)\n"
+    assert {path: path.read_bytes() for path in before} == before
+    assert _names("a/a") == ["cat.png", "dog.png"]
 
 
 def test_the_grid_shows_on_the_sheet(
@@ -472,7 +502,7 @@ def test_the_grid_shows_on_the_sheet(
     assert typed("caption", "b", "--overlay", "cells", "--grid") == 0
     caption = tiny_captioner("b/dog.png")
     for folder, grid in (("smooth", False), ("cells", True)):
-        drawn = Image.open(f"{folder}/dog.png")
+        drawn = Image.open(f"{folder}/b/dog.png")
         assert drawn.tobytes() == caption.sheet(grid=grid).tobytes()
 
 
@@ -494,7 +524,7 @@ def test_a_photo_that_vanishes_before_its_sheet(
     out, err = capsys.readouterr()
     assert out.count("\n") == 2  # the caption is there all the same
     assert "captioner: a/cat.jpg: there is no such file" in err
-    assert _names("sheets") == ["dog.png"]
+    assert _names("sheets/a") == ["dog.png"]
 
 
 def test_a_folder_that_cannot_be_made(
@@ -523,7 +553,8 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ctrl_c_keeps_what_was_done(
     typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path("all.jsonl").write_text("an older run\n")
+    older = json.dumps(dict.fromkeys(["file", "caption", "words", "log_prob", "grid", "error"]))
+    Path("all.jsonl").write_text(f"{older}\n")
     assert typed("caption", "a", "b", "--jsonl", "all.jsonl") == 130
     out, err = capsys.readouterr()
     assert out.count("\n") == 2
@@ -532,11 +563,15 @@ def test_ctrl_c_keeps_what_was_done(
         "a/cat.jpg",
         "a/dog.png",
     ]
-    assert Path("all.jsonl").read_text() == "an older run\n"
+    assert Path("all.jsonl").read_text() == f"{older}\n"
     # The next run does not throw it away.
-    assert typed("caption", "a", "b", "--jsonl", "all.jsonl") == 2
-    assert "all.jsonl.partial holds what a stopped run had written" in _one_error(capsys)
-    assert len(_objects(Path("all.jsonl.partial"))) == 2
+    assert typed("caption", "a", "b", "--jsonl", "all.jsonl") == 130
+    told, _, end = capsys.readouterr().err.partition("\n")
+    assert told == (
+        "captioner: all.jsonl.partial.1 keeps what an earlier run had written before it was stopped"
+    )
+    assert end == err
+    assert len(_objects(Path("all.jsonl.partial.1"))) == 2
 
 
 @pytest.mark.usefixtures("interrupted")
@@ -586,7 +621,7 @@ def test_what_is_no_file_is_not_replaced(
 ) -> None:
     if target == "folder":
         assert typed("caption", "b", "--jsonl", "a") == 2
-        assert "a is a folder; expected the name of a file, e.g. a/all.jsonl" in _one_error(capsys)
+        assert "a is a folder; expected the name of a file for --jsonl" in _one_error(capsys)
         return
     os.mkfifo("pipe")
     reader = os.open("pipe", os.O_RDONLY | os.O_NONBLOCK)
@@ -645,7 +680,7 @@ def test_explain_draws_the_sheet_of_the_sentence(
 ) -> None:
     assert typed("explain", "b/dog.png", "A red ball.", "--overlay", "sheets") == 0
     expected = tiny_captioner.explain("b/dog.png", "A red ball.").sheet()
-    assert Image.open("sheets/dog.png").tobytes() == expected.tobytes()
+    assert Image.open("sheets/b/dog.png").tobytes() == expected.tobytes()
 
 
 def test_explain_many_line_for_line(

@@ -312,7 +312,8 @@ class _Results(Results):
         if self.sheets is not None:
             sheet, problem = self._drawn(caption, self.sheets)
             error = error or problem
-            values = {**values, "sheet": sheet, "error": values.pop("error")}
+            stated = values.pop("error")  # which stays the last
+            values |= {"sheet": sheet, "error": stated}
         line = self.line(caption) if caption.error is None else None
         self.put(values, line, error)
 
