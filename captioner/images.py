@@ -11,17 +11,15 @@ import codecs
 import contextlib
 import ctypes
 import functools
-import glob
 import io
 import os
 import re
 import stat
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from math import exp, isfinite, log
-from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -191,36 +189,6 @@ def original_size(photo: Image.Image) -> tuple[int, int]:
 def was_turned(photo: Image.Image) -> bool:
     """Whether the EXIF orientation of what `open_photo` returned asked for a turn."""
     return bool(photo.info.get(_TURNED))
-
-
-def find_photos(arguments: Sequence[str]) -> list[str]:
-    """The photos that a person's arguments name, in the order given and by name within each.
-
-    A folder stands for the photos in it and below it, hidden ones left out. A pattern (`*`, `?`,
-    `[…]`, and `**` for folders at any depth) stands for the photos that match, and for the photos
-    in the folders that match; where the pattern ends in a suffix of its own (`*.dat`), every
-    matching file counts as a photo. Any other argument is kept as it is: if there is no such file,
-    opening it says so. Nothing is dropped for being named twice.
-
-    Raises:
-        ImageError: A folder holds no photos or cannot be listed, or a pattern matches nothing.
-    """
-    found: list[str] = []
-    for argument in arguments:
-        if os.path.isdir(argument):  # noqa: PTH112  (Path("") is the current folder)
-            photos = list(_walked(argument))
-            problem = "there is no photo in this folder"
-        elif not os.path.lexists(argument) and glob.has_magic(argument):
-            photos = list(_matched(argument))
-            problem = "no photo matches this pattern"
-        else:
-            photos, problem = [argument], ""
-        if not photos:
-            raise ImageError(
-                f"{_shown(argument)}: {problem}; expected files such as photo.jpg or photo.png"
-            )
-        found += photos
-    return found
 
 
 @dataclass(frozen=True)
@@ -1044,37 +1012,6 @@ def _shown(text: str) -> str:
 def _kind(value: object) -> str:
     """The type of a value as a message names it."""
     return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
-
-
-def _walked(folder: str) -> Iterator[str]:
-    """The photos in a folder and below it, by name; links to folders are not followed."""
-
-    def refuse(error: OSError) -> None:
-        raise ImageError(
-            f"{_shown(str(error.filename))}: cannot be listed ({_reason(error)})"
-        ) from error
-
-    photos = []
-    for parent, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        photos += [Path(parent, name) for name in files if not name.startswith(".")]
-    return (str(photo) for photo in sorted(photos) if _is_photo(photo))
-
-
-def _matched(pattern: str) -> Iterator[str]:
-    """The photos that a pattern matches, by name, and those in the folders that it matches."""
-    suffix = Path(pattern).suffix
-    takes_all = bool(suffix) and not glob.has_magic(suffix)
-    for match in sorted(map(Path, glob.glob(pattern, recursive=True))):  # noqa: PTH207
-        if not match.is_dir():
-            if takes_all or _is_photo(match):
-                yield str(match)
-        elif "**" not in Path(pattern).parts:  # which has matched the files below the folder, too
-            yield from _walked(str(match))
-
-
-def _is_photo(path: Path) -> bool:
-    return path.suffix.lower() in PHOTO_SUFFIXES
 
 
 def _channels_first(picture: Image.Image) -> NDArray[np.uint8]:

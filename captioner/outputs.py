@@ -1,101 +1,500 @@
-"""Files that captions go to: lines that outlive a stopped run, and sheets named after photos."""
+"""Files that commands write: whole or not at all, never over an input, never over what is not ours.
+
+What captioner drew says so inside the PNG file (`Software: captioner`); what it wrote is known by
+its first line. Anything else that is there already stays, unless its owner says `--overwrite`.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
-from collections.abc import Callable, Iterator
-from itertools import chain, count
+import stat
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from captioner.errors import ConfigError
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from captioner.prediction import Caption
+
+SOFTWARE = "captioner"
+"""What stands under `Software` in the PNG files that we draw."""
+
+_HEAD = 4096  # bytes of a PNG file in which its texts stand
+_LONGEST_LINE = 2**26  # bytes; an object with the maps of a hundred captions has a twentieth of it
+_LONGEST_NAME = 200  # bytes; file systems take 255, and a temporary file's name is longer
+_OBJECTS = tuple(
+    frozenset(fields.split())
+    for fields in (
+        "file caption words log_prob grid error",  # caption, explain; evaluate, of photos
+        "source translation error",  # translate; evaluate, of pairs
+        "section source reference outputs",  # study
+        "checkpoint decoding scores",  # evaluate
+        "sections systems bleu recipe",  # study
+    )
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file that we write."""
+
+    name: str
+    is_ours: Callable[[Path], bool]  # whether a file that is there is one
+
+
+def is_drawing(path: Path) -> bool:
+    """Whether a file is a picture that captioner drew."""
+    try:
+        return _texts(path).get("Software") == SOFTWARE
+    except OSError:
+        return False
+
+
+def _texts(path: Path) -> dict[str, str]:
+    """The texts at the head of a PNG file (PNG, section 11.3.3.2); none where it is no such file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        data = file.read(_HEAD)
+    texts: dict[str, str] = {}
+    place = 8
+    while data.startswith(b"\x89PNG\r\n\x1a\n") and place + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        if kind == b"tEXt":
+            keyword, _, text = data[place + 8 : place + 8 + length].partition(b"\0")
+            texts[keyword.decode("latin-1")] = text.decode("latin-1")
+        place += 12 + length
+    return texts
+
+
+def _is_json(path: Path) -> bool:
+    """Whether the first line, or all of it, is an object of ours."""
+    with path.open("rb") as file:
+        text = file.readline(_LONGEST_LINE)
+        with contextlib.suppress(ValueError, RecursionError):
+            if text.strip() == b"{":  # indented
+                text += file.read(_LONGEST_LINE)
+            values = json.loads(text)
+            return isinstance(values, dict) and any(o <= values.keys() for o in _OBJECTS)
+    return False
+
+
+def _is_table(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.readline(_HEAD).startswith(b"# Translation by length of the source")
+
+
+DRAWING = Kind("picture", is_drawing)
+OBJECTS = Kind("file of objects", _is_json)
+TABLE = Kind("table", _is_table)
+
+
+class Guard:
+    """Knows what a command reads, and refuses to write over it, or over what is not ours."""
+
+    def __init__(
+        self, inputs: Iterable[str | Path | int | None] = (), overwrite: bool = False
+    ) -> None:
+        """Takes what is known from the start.
+
+        Args:
+            inputs: files that are read, or their descriptors; those that are not there and None
+                do not matter.
+            overwrite: files that are not ours may be replaced; inputs may not.
+        """
+        self.overwrite = overwrite
+        self._inputs: dict[tuple[int, int], str] = {}
+        self._outputs: dict[str, str] = {}
+        for file in inputs:
+            self.reads(file)
+
+    def reads(self, file: str | Path | int | None) -> None:
+        """Notes an input. By what it is and not by its name, which links may give to others."""
+        if file is None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            status = os.stat(file)  # noqa: PTH116  (it may be a descriptor)
+            name = "standard input" if isinstance(file, int) else str(file)
+            self._inputs.setdefault((status.st_dev, status.st_ino), name)
+
+    def check(self, path: Path, kind: Kind, flag: str) -> None:
+        """Refuses what must not be replaced.
+
+        Args:
+            path: where a file is to be written.
+            kind: what is to be written.
+            flag: by which the place was given.
+
+        Raises:
+            ConfigError: `path` is a folder, an input, or a file that is not ours.
+        """
+        try:
+            status = path.stat()
+        except (OSError, ValueError):  # there is nothing, or writing says what is wrong
+            return
+        if stat.S_ISDIR(status.st_mode):
+            raise ConfigError(f"{path} is a folder; expected the name of a file for {flag}")
+        if not stat.S_ISREG(status.st_mode):  # a pipe, /dev/null
+            return
+        read = self._inputs.get((status.st_dev, status.st_ino))
+        if read is not None:
+            as_named = "" if read == str(path) else f" ({read})"
+            raise ConfigError(
+                f"{path} is read by this very command{as_named}, and an output never replaces an "
+                f"input; choose another {flag}"
+            )
+        if not (self.overwrite or status.st_size == 0 or _is_ours(path, kind)):
+            raise ConfigError(
+                f"{path} is there already and is no {kind.name} of captioner's; choose another "
+                f"{flag}, or replace what is there with --overwrite"
+            )
+
+    def claim(self, path: Path, kind: Kind, flag: str) -> None:
+        """`check`, for an output of this command.
+
+        Raises:
+            ConfigError: as `check`, or another output of this command has that name.
+        """
+        self.check(path, kind, flag)
+        if is_special(path):
+            return
+        key = os.path.realpath(path).casefold()  # some file systems take Dog and dog for one
+        if key in self._outputs:
+            raise ConfigError(
+                f"{path} would be written twice, for {self._outputs[key]} and for {flag}; choose "
+                f"another {flag}"
+            )
+        self._outputs[key] = flag
+
+
+def _is_ours(path: Path, kind: Kind) -> bool:
+    try:
+        return kind.is_ours(path)
+    except OSError:  # nobody may read it
+        return False
+
+
+def is_special(path: Path) -> bool:
+    """Whether `path` is a pipe or a device, such as /dev/null: written to and never replaced."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 class Sheets:
-    """A folder of contact sheets, named after their photos."""
+    """A folder of contact sheets, in which the folders of the photos are mirrored."""
 
-    def __init__(self, folder: str, grid: bool) -> None:
-        self.folder, self.grid = Path(folder), grid
+    def __init__(
+        self, folder: str, grid: bool, guard: Guard | None = None, *, flag: str = "--overlay"
+    ) -> None:
+        """Makes the folder.
+
+        Args:
+            folder: where the sheets go.
+            grid: show bare cells instead of smoothed maps.
+            guard: what must not be replaced.
+            flag: by which the folder was given.
+
+        Raises:
+            ConfigError: nothing can be written there.
+        """
+        self.folder, self.grid, self.flag = Path(folder), grid, flag
+        self.guard = guard or Guard()
         self.taken: set[str] = set()
+        self.drawn: dict[str, int] = {}  # sheets by photo
+        self.owners: dict[Path, str] = {}
         self.folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.folder, os.W_OK):
+            raise ConfigError(f"{folder}: no permission to write there; choose another folder")
 
-    def draw(self, caption: Caption) -> Path:
-        """Writes one sheet, whole or not at all, and says where."""
-        path = self.folder / f"{self._name(Path(str(caption.file)))}.png"
-        with whole(path) as partial:
-            caption.sheet(grid=self.grid).save(partial, format="PNG")
+    def place(self, photo: str, root: str = "", *, name: str = "") -> Path:
+        """Where the next sheet of a photo goes: `holiday/dog.jpg` has `holiday/dog.png`.
+
+        That depends on the photo's own path alone, but where two would share a sheet: then the
+        later one's has the photo's suffix in its name, or a number. Sheets that are there already
+        say whose they are, and are replaced by those of the same photo only.
+
+        Args:
+            photo: its path.
+            root: the folder that was named and that it lies in, if one was.
+            name: how to call the sheet instead, without suffix.
+
+        Raises:
+            ConfigError: the place is taken by an input or a file that is not ours.
+        """
+        mirrored = Path(name) if name else _mirrored(photo, root)
+        owner = _digest(name or _from(self.folder, photo))
+        self.drawn[owner] = self.drawn.get(owner, 0) + 1
+        number = f"-{self.drawn[owner]}" if self.drawn[owner] > 1 else ""
+        free: list[tuple[Path, str | None]] = []
+        for stem in _stems(mirrored, owner):
+            path = self.folder / mirrored.parent / f"{_fitting(stem)}{number}.png"
+            if str(path).casefold() not in self.taken:  # some file systems take Dog and dog for one
+                free.append((path, _owner(path)))
+            if len(free) > 2 and any(whose in (None, owner) for _, whose in free):
+                break
+        # The one of an earlier run, which may have had another photo before this one.
+        own = [path for path, whose in free if whose == owner]
+        path = (own or [path for path, whose in free if whose is None])[0]
+        self.taken.add(str(path).casefold())
+        self.guard.claim(path, DRAWING, self.flag)
+        self.owners[path] = owner
         return path
 
-    def _name(self, photo: Path) -> str:
-        """`dog`; where another photo has that name, the folder's too: `holiday-dog`, `dog-2`."""
-        folder = photo.parent.name
-        candidates = chain(
-            [photo.stem, f"{folder}-{photo.stem}"] if folder else [photo.stem],
-            (f"{photo.stem}-{number}" for number in count(2)),
-        )
-        name = next(name for name in candidates if name.casefold() not in self.taken)
-        self.taken.add(name.casefold())  # some file systems take Dog and dog for one
+    def draw(self, caption: Caption, place: Path | None = None) -> Path:
+        """Writes one sheet, whole or not at all, and says where.
+
+        Args:
+            caption: of a photo.
+            place: what `place` said; without it, it is asked now.
+        """
+        path = place or self.place(str(caption.file))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.guard.check(path, DRAWING, self.flag)  # much may have come there since
+        draw(caption.sheet(grid=self.grid), path, Photo=self.owners[path])
+        return path
+
+
+def _mirrored(photo: str, root: str) -> Path:
+    """The part of a photo's path that is mirrored.
+
+    All of it below the current folder; of a photo elsewhere, what is below the folder that was
+    named, with that folder's name; or else its own folder's name and its own.
+    """
+    path = os.path.abspath(photo)  # noqa: PTH100  (links stay as they are named)
+    try:
+        inside = Path(os.path.relpath(path))
+    except ValueError:  # another drive
+        inside = Path(os.pardir)
+    if os.pardir not in inside.parts:
+        return inside
+    if root:
+        top = Path(os.path.abspath(root))  # noqa: PTH100
+        return Path(top.name) / os.path.relpath(path, top)
+    return Path(*Path(path).parts[1:][-2:])
+
+
+def _from(folder: Path, photo: str) -> str:
+    """The way from the sheets to a photo, which stays the same where both are moved."""
+    path = os.path.abspath(photo)  # noqa: PTH100
+    try:
+        return os.path.relpath(path, folder)
+    except ValueError:  # another drive
+        return path
+
+
+def _stems(path: Path, owner: str) -> Iterator[str]:
+    stem = path.stem or "photo"
+    yield stem
+    yield path.name  # `dog.jpg`, where there is a dog.png too
+    yield f"{stem}-{owner[:8]}"
+    yield from (f"{stem}-{owner[:8]}-{number}" for number in count(2))
+
+
+def _owner(path: Path) -> str | None:
+    """Whose sheet there is; None where there is none that says so."""
+    if is_special(path):
+        return None
+    try:
+        texts = _texts(path)
+    except (OSError, ValueError):
+        return None
+    return texts.get("Photo") if texts.get("Software") == SOFTWARE else None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
+
+
+def _fitting(name: str) -> str:
+    """The name, cut and told apart by its digest where file systems would not take it."""
+    if len(os.fsencode(name)) <= _LONGEST_NAME:
         return name
+    cut = name
+    while len(os.fsencode(cut)) > _LONGEST_NAME:
+        cut = cut[:-1]
+    return f"{cut}-{_digest(name)[:8]}"
+
+
+def draw(picture: Image.Image, path: Path, **texts: str) -> None:
+    """Writes a picture as a PNG file that says who drew it, whole or not at all.
+
+    Args:
+        picture: what to write.
+        path: where, in a folder that is there.
+        texts: what it says besides, by keyword; Latin-1.
+    """
+    with whole(path) as partial, partial.open("wb") as file:
+        save_png(picture, file, **texts)
+
+
+def save_png(picture: Image.Image, file: IO[bytes], **texts: str) -> None:
+    """Writes a picture as PNG that says who drew it: a folder's sheets are not captioned."""
+    from PIL.PngImagePlugin import PngInfo
+
+    note = PngInfo()
+    for keyword, text in {"Software": SOFTWARE, **texts}.items():
+        note.add_text(keyword, text)
+    picture.save(file, format="PNG", pnginfo=note)
 
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path`, which takes its name when all is written, or vanishes."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    """A temporary file beside `path`, which takes its name when all is written, or vanishes.
+
+    A link leads to the file that is replaced, and a pipe or a device is written to as it is.
+    """
+    if is_special(path):
+        yield path
+        return
+    target = _behind(path)
+    partial = target.with_name(f"{_fitting(f'.{target.name}.{os.getpid()}')}.partial")
     try:
         yield partial
-        partial.replace(path)
+        partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
 
 
+def _behind(path: Path) -> Path:
+    """The file that a link leads to."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
 @contextlib.contextmanager
-def json_lines(path: Path) -> Iterator[Callable[[str], None]]:
+def json_lines(
+    path: Path,
+    guard: Guard | None = None,
+    *,
+    flag: str = "--jsonl",
+    tell: Callable[[str], object] = lambda text: None,
+) -> Iterator[Callable[[str], None]]:
     """Writes lines to `path`.partial as they come and gives the file its name at the end.
 
     A temporary file that is thrown away would lose hours of work at a Ctrl-C, and writing to `path`
     itself would leave half a file that looks whole. What stops the work gets a note that says where
-    the lines are. A pipe or a device is written to as it is.
+    the lines are; the next run keeps them under a number and begins anew. A pipe or a device is
+    written to as it is.
+
+    Args:
+        path: where the lines go.
+        guard: what must not be replaced.
+        flag: by which the path was given.
+        tell: called with what its owner should know.
 
     Raises:
-        ConfigError: `path` is a folder, or another run's lines are in `path`.partial.
+        ConfigError: `path` must not be replaced, or another run is writing there.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe, /dev/null
-        with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            yield lambda text: _write_line(file, text)
+    if is_special(path):
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as special:
+            yield lambda text: _write_line(special, text)
         return
-    if path.is_dir():
-        raise ConfigError(f"{path} is a folder; expected the name of a file, e.g. {path}/all.jsonl")
-    partial = path.with_name(f"{path.name}.partial")
+    guard = guard or Guard()
+    guard.claim(path, OBJECTS, flag)
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        # Half a character in a path (\udcff) comes out as JSON writes it.
-        file = partial.open("x", encoding="utf-8", errors="backslashreplace")
-    except FileExistsError:
-        raise ConfigError(
-            f"{partial} holds what a stopped run had written, or another one is writing; rename "
-            "it or delete it first"
-        ) from None
+    target = _behind(path)
+    partial = target.with_name(f"{target.name}.partial")
+    file = _new(partial, flag, tell)
     try:
         with file:
             yield lambda text: _write_line(file, text)
             os.fsync(file.fileno())
-        partial.replace(path)
+            guard.check(path, OBJECTS, flag)  # much may have come there since
+            if not _is_same(file, partial):
+                raise ConfigError(f"{partial} was moved while it was written; look for it")
+        partial.replace(target)
     except BaseException as error:
-        if partial.stat().st_size:
-            error.add_note(f"what was done so far is in {partial}")
-        else:
-            partial.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            if partial.stat().st_size:
+                error.add_note(f"what was done so far is in {partial}")
+            else:
+                partial.unlink()
         raise
 
 
 def _write_line(file: TextIO, text: str) -> None:
-    file.write(f"{text}\n")
-    file.flush()
+    try:
+        file.write(f"{text}\n")
+        file.flush()
+    except OSError as error:
+        error.filename = error.filename or file.name
+        raise
+
+
+def _new(partial: Path, flag: str, tell: Callable[[str], object]) -> TextIO:
+    """An empty file that others see is being written; one of a stopped run makes room for it."""
+    while True:
+        try:
+            # Half a character in a path (\udcff) comes out as JSON writes it.
+            file: TextIO = partial.open("x", encoding="utf-8", errors="backslashreplace")
+        except FileExistsError:
+            _set_aside(partial, flag, tell)
+            continue
+        if _lock(file) and _is_same(file, partial):
+            return file
+        file.close()  # another run took it for a stopped one's
+
+
+def _set_aside(partial: Path, flag: str, tell: Callable[[str], object]) -> None:
+    """Renames what a stopped run left.
+
+    Raises:
+        ConfigError: it is no such thing.
+    """
+    if not partial.is_file():
+        raise ConfigError(f"{partial} is no file; choose another {flag}")
+    with contextlib.suppress(FileNotFoundError), partial.open("rb") as file:
+        if not _lock(file):
+            raise ConfigError(
+                f"{partial} is being written by another run; let it end, or choose another {flag}"
+            )
+        if not partial.stat().st_size:
+            partial.unlink()
+            return
+        if not _is_ours(partial, OBJECTS):
+            raise ConfigError(
+                f"{partial} is there already and was not written by captioner; rename it, or "
+                f"choose another {flag}"
+            )
+        numbered = (partial.with_name(f"{partial.name}.{number}") for number in count(1))
+        kept = next(path for path in numbered if not os.path.lexists(path))
+        partial.rename(kept)
+        tell(f"{kept} keeps what an earlier run had written before it was stopped")
+
+
+def _lock(file: IO[Any]) -> bool:
+    """Takes a file for this process, until it is closed; False where another one has it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where nobody can rename or delete a file that is open
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _is_same(file: IO[Any], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def write_text(path: Path, text: str) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import functools
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,15 +21,22 @@ from captioner import checkpoint as checkpoints
 from captioner import render
 from captioner.config import SearchOptions
 from captioner.errors import CaptionerError, ConfigError, ImageError
+from captioner.folders import is_pipe
 from captioner.images import Geometry, ImageSource, Preprocess, open_photo, original_size
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import fold_batch_norm, normalise
+from captioner.pipeline import in_batches
 from captioner.search import Hypothesis, force, search
 from captioner.text import UNK, detokenise, half_character, tokenise
 from captioner.translation import Translation, Translator
 from captioner.words import Word, rounded
 
 __all__ = ["Caption", "Captioner", "Word", "word_shares"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_LONGEST_PIPE = 2**29  # bytes; no photo that is opened has more
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,9 +286,13 @@ class Captioner:
 
         A photo that cannot be read gives a `Caption` with its `error`, and the others go on.
 
+        Where the photos are no sequence, they are taken in a thread of their own: what is there
+        already is captioned while the next photo is waited for, and if taking one raises, that
+        comes behind the captions of all photos before it.
+
         Args:
             photos: any iterable, taken a few batches ahead.
-            batch_size: photos captioned together.
+            batch_size: photos captioned together, at most.
             workers: threads that open photos.
             prefix: words that every caption must start with.
             to: language to translate the captions into.
@@ -290,7 +302,8 @@ class Captioner:
         start = self._known_tokens(prefix)
         language = None if to is None else self._language_before(to)
         count = 0
-        for batch in _opened(photos, self.preprocess, batch_size, workers):
+        read = functools.partial(_open, preprocess=self.preprocess)
+        for batch in _opened(photos, read, batch_size, workers):
             good = [opened for opened in batch if opened.error is None]
             numbers = [count + place for place, opened in enumerate(batch) if opened.error is None]
             memory = self._memory(good)
@@ -358,17 +371,15 @@ class Captioner:
         A photo that cannot be read or a sentence without words gives a `Caption` with its `error`,
         and the others go on.
         """
-        waiting: deque[str] = deque()
 
-        def photos() -> Iterator[ImageSource]:
-            for photo, sentence in pairs:
-                waiting.append(sentence)
-                yield photo
+        def read(pair: tuple[ImageSource, str]) -> tuple[_Opened, list[str]]:
+            photo, sentence = pair
+            words = tokenise(sentence) if isinstance(sentence, str) else []
+            return _open(photo, self.preprocess).checked(sentence), words
 
-        for read in _opened(photos(), self.preprocess, batch_size, workers):
-            written = [waiting.popleft() for _ in read]
-            batch = [photo.checked(text) for photo, text in zip(read, written, strict=True)]
-            sentences = [tokenise(text) if isinstance(text, str) else [] for text in written]
+        for several in _opened(pairs, read, batch_size, workers):
+            batch = [opened for opened, _ in several]
+            sentences = [words for _, words in several]
             good = [place for place, opened in enumerate(batch) if opened.error is None]
             memory = self._memory([batch[place] for place in good])
             tokens = [self.vocabulary.encode(sentences[place]) for place in good]
@@ -482,32 +493,45 @@ class _Opened:
 
 
 def _open(source: ImageSource, preprocess: Preprocess) -> _Opened:
+    """The photo, or why there is none: whatever goes wrong with one is no matter of the others."""
     file = fspath(source) if isinstance(source, (str, PathLike)) else None
     try:
+        source = _kept(source)
         photo = open_photo(source, side=preprocess.size)
         return _Opened(source, file, original_size(photo), preprocess.pixels(photo))
     except CaptionerError as error:
         return _Opened(source, file, error=str(error))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".rstrip(": ")
+        message = f"{file or 'the given photo'}: cannot be opened ({reason})"
+        return _Opened(source, file, error=message)
+
+
+def _kept(source: ImageSource) -> ImageSource:
+    """The source; in the place of a pipe, which can be read only once, all that came from it."""
+    if not (isinstance(source, (str, PathLike)) and is_pipe(source)):
+        return source
+    with Path(source).open("rb") as pipe:
+        content = _Content(pipe.read(_LONGEST_PIPE + 1))
+    content.name = fspath(source)
+    if content.getbuffer().nbytes > _LONGEST_PIPE:
+        most = f"{_LONGEST_PIPE >> 20} MiB"
+        raise ImageError(f"{content.name}: more than {most} came from this pipe; send one photo")
+    return content
+
+
+class _Content(io.BytesIO):
+    """What came from a file of this name."""
+
+    name: str
 
 
 def _opened(
-    photos: Iterable[ImageSource], preprocess: Preprocess, batch_size: int, workers: int
-) -> Iterator[list[_Opened]]:
-    """Batches of opened photos, read by threads up to two batches ahead."""
+    sources: Iterable[T], read: Callable[[T], R], batch_size: int, workers: int
+) -> Iterator[list[R]]:
+    """Batches of what was read by threads, up to two batches ahead."""
     if batch_size < 1 or workers < 1:
         raise ConfigError(
             f"batch_size is {batch_size} and workers {workers}; expected at least 1 of each"
         )
-    waiting: deque[Future[_Opened]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for photo in photos:
-                waiting.append(pool.submit(_open, photo, preprocess))
-                if len(waiting) >= 3 * batch_size:
-                    yield [waiting.popleft().result() for _ in range(batch_size)]
-            while waiting:
-                size = min(batch_size, len(waiting))
-                yield [waiting.popleft().result() for _ in range(size)]
-        finally:
-            for future in waiting:
-                future.cancel()
+    yield from in_batches(sources, read, batch_size, workers)

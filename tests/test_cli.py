@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,12 +17,13 @@ import torch
 from PIL import Image
 
 from captioner import checkpoint as checkpoints
-from captioner import evaluation, examples, training
+from captioner import cli, evaluation, examples, training
 from captioner.checkpoint import Checkpoint
 from captioner.cli import main
 from captioner.cli.captions import _word_table
 from captioner.cli.display import percent
 from captioner.cli.parser import make_parser
+from captioner.cli.results import Results
 from captioner.cli.settings import setting_groups, split_settings
 from captioner.config import Recipe, SearchOptions, TranslationRecipe
 from captioner.examples import Example
@@ -182,6 +184,12 @@ def test_without_a_command_help_comes_on_standard_error(capsys: pytest.CaptureFi
         (["caption", "x.jpg", "--checkpoint", "no.safetensors"], "no.safetensors: no such file"),
         (["caption", "empty"], "empty: there is no photo in this folder"),
         (["caption", "*.webp"], "*.webp: no photo matches this pattern"),
+        (["caption", "x.jpg", "--jsonl", ""], "argument --jsonl: expected a name, got an empty"),
+        (["caption", "x.jpg", "--overlay", ""], "argument --overlay: expected a name"),
+        (["caption", "x.jpg", "--checkpoint", ""], "argument --checkpoint: expected a name"),
+        (["explain", "--input", ""], "argument --input: expected a name"),
+        (["demo", "--output", ""], "argument --output: expected a name"),
+        (["evaluate", "--json", ""], "argument --json: expected a name"),
         (["explain", "x.jpg"], "explain takes a photo and a sentence"),
         (["explain", "x.jpg", "A dog.", "--input", "f"], "explain takes a photo and a sentence"),
         (["explain", "--input", "no.tsv"], "no.tsv: No such file or directory"),
@@ -247,7 +255,7 @@ def test_a_missing_package_is_named(
 
 
 def test_a_missing_module_of_our_own_is_a_bug(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
-    monkeypatch.setitem(sys.modules, "captioner.images", None)
+    monkeypatch.setitem(sys.modules, "captioner.folders", None)
     with pytest.raises(ModuleNotFoundError):
         main(["caption", "a"])
 
@@ -359,7 +367,10 @@ def test_bad_files_do_not_stop_the_others(
         assert f"captioner: {error}\n" in err
         assert file in error
     assert "captioner: 5 of 7 failed, see above\n" in err
-    assert _names("sheets") == ["cat.png", "dog.png"]
+    assert _names("sheets/a") == ["cat.png", "dog.png"]
+    sheets = [values["sheet"] for values in objects if values["error"] is None]
+    assert sheets == ["sheets/a/cat.png", "sheets/a/dog.png"]
+    assert all(values["sheet"] is None for values in objects if values["error"] is not None)
 
 
 def test_paths_from_standard_input(
@@ -458,11 +469,32 @@ def test_sheets_of_one_name_do_not_overwrite_each_other(
     _picture(5).save("a/Dog.jpg")
     _picture(6).save("b/dog.bmp")
     photos = ["a/dog.png", "b/dog.png", "a/Dog.jpg", "b/dog.bmp"]
-    assert typed("caption", *photos, "--overlay", "out/sheets") == 0
-    names = ["dog.png", "b-dog.png", "a-Dog.png", "dog-2.png"]
-    assert _names("out/sheets") == sorted(names)
+    assert typed("caption", *photos, "--overlay", "out/sheets", "--jsonl", "all.jsonl") == 0
+    names = ["a/dog.png", "b/dog.png", "a/Dog.jpg.png", "b/dog.bmp.png"]
     contents = {(here / "out" / "sheets" / name).read_bytes() for name in names}
     assert len(contents) == 4
+    objects = _objects(Path("all.jsonl"))
+    assert [values["sheet"] for values in objects] == [f"out/sheets/{name}" for name in names]
+    assert list(objects[0])[-2:] == ["sheet", "error"]
+    # Nor in later runs, in another order, in which one is captioned again.
+    for photo in reversed(photos):
+        assert typed("caption", photo, "--overlay", "out/sheets") == 0
+    assert {(here / "out" / "sheets" / name).read_bytes() for name in names} == contents
+    found = [path for path in Path("out/sheets").rglob("*") if path.is_file()]
+    assert sorted(str(path.relative_to("out/sheets")) for path in found) == sorted(names)
+
+
+def test_sheets_among_the_photos_are_no_photos(
+    typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in Path("a").iterdir()}
+    for _ in range(2):
+        assert typed("caption", "a", "--overlay", "a") == 0
+    out, err = capsys.readouterr()
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["a/cat.jpg", "a/dog.png"] * 2
+    assert err == "captioner: sheets that captioner drew are left out (2)\n"
+    assert {path: path.read_bytes() for path in before} == before
+    assert _names("a/a") == ["cat.png", "dog.png"]
 
 
 def test_the_grid_shows_on_the_sheet(
@@ -472,7 +504,7 @@ def test_the_grid_shows_on_the_sheet(
     assert typed("caption", "b", "--overlay", "cells", "--grid") == 0
     caption = tiny_captioner("b/dog.png")
     for folder, grid in (("smooth", False), ("cells", True)):
-        drawn = Image.open(f"{folder}/dog.png")
+        drawn = Image.open(f"{folder}/b/dog.png")
         assert drawn.tobytes() == caption.sheet(grid=grid).tobytes()
 
 
@@ -494,7 +526,7 @@ def test_a_photo_that_vanishes_before_its_sheet(
     out, err = capsys.readouterr()
     assert out.count("\n") == 2  # the caption is there all the same
     assert "captioner: a/cat.jpg: there is no such file" in err
-    assert _names("sheets") == ["dog.png"]
+    assert _names("sheets/a") == ["dog.png"]
 
 
 def test_a_folder_that_cannot_be_made(
@@ -523,7 +555,8 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ctrl_c_keeps_what_was_done(
     typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path("all.jsonl").write_text("an older run\n")
+    older = json.dumps(dict.fromkeys(["file", "caption", "words", "log_prob", "grid", "error"]))
+    Path("all.jsonl").write_text(f"{older}\n")
     assert typed("caption", "a", "b", "--jsonl", "all.jsonl") == 130
     out, err = capsys.readouterr()
     assert out.count("\n") == 2
@@ -532,11 +565,15 @@ def test_ctrl_c_keeps_what_was_done(
         "a/cat.jpg",
         "a/dog.png",
     ]
-    assert Path("all.jsonl").read_text() == "an older run\n"
+    assert Path("all.jsonl").read_text() == f"{older}\n"
     # The next run does not throw it away.
-    assert typed("caption", "a", "b", "--jsonl", "all.jsonl") == 2
-    assert "all.jsonl.partial holds what a stopped run had written" in _one_error(capsys)
-    assert len(_objects(Path("all.jsonl.partial"))) == 2
+    assert typed("caption", "a", "b", "--jsonl", "all.jsonl") == 130
+    told, _, end = capsys.readouterr().err.partition("\n")
+    assert told == (
+        "captioner: all.jsonl.partial.1 keeps what an earlier run had written before it was stopped"
+    )
+    assert end == err
+    assert len(_objects(Path("all.jsonl.partial.1"))) == 2
 
 
 @pytest.mark.usefixtures("interrupted")
@@ -586,7 +623,7 @@ def test_what_is_no_file_is_not_replaced(
 ) -> None:
     if target == "folder":
         assert typed("caption", "b", "--jsonl", "a") == 2
-        assert "a is a folder; expected the name of a file, e.g. a/all.jsonl" in _one_error(capsys)
+        assert "a is a folder; expected the name of a file for --jsonl" in _one_error(capsys)
         return
     os.mkfifo("pipe")
     reader = os.open("pipe", os.O_RDONLY | os.O_NONBLOCK)
@@ -596,6 +633,345 @@ def test_what_is_no_file_is_not_replaced(
     finally:
         os.close(reader)
     assert Path("pipe").is_fifo()
+
+
+# Outputs and inputs
+
+
+def _untouched(here: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(here)): path.read_bytes() for path in here.rglob("*.*")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["caption", "b/dog.png", "--overlay", "."],
+            "b/dog.png is read by this very command, and an output never replaces an input; "
+            "choose another --overlay",
+        ),
+        (["explain", "b/dog.png", "A dog.", "--overlay", "."], "b/dog.png is read by this very"),
+        (["caption", "b/dog.png", "--jsonl", "b/dog.png"], "b/dog.png is read by this very"),
+        (["caption", "b", "--jsonl", "hard"], "hard is read by this very command (b/dog.png)"),
+        (["caption", "b", "--jsonl", "soft"], "soft is read by this very command (b/dog.png)"),
+        (["caption", "*/*.png", "--jsonl", "soft"], "soft is read by this very"),
+        (["explain", "--input", "in.tsv", "--jsonl", "in.tsv"], "in.tsv is read by this very"),
+        (["explain", "--input", "in.tsv", "--jsonl", "b/dog.png"], "b/dog.png is read by this"),
+        (["caption", "b", "--jsonl", "{weights}"], "tiny.safetensors is read by this very"),
+    ],
+)
+def test_an_output_is_never_an_input(
+    typed: Callable[..., int],
+    here: Path,
+    weights: str,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("in.tsv").write_text("b/dog.png\tA dog.\n")
+    Path("soft").symlink_to("b/dog.png")
+    os.link("b/dog.png", "hard")
+    before = _untouched(here)
+    monkeypatch.setattr(Captioner, "stream", None)  # nothing is read
+    for overwrite in ([], ["--overwrite"]):
+        assert typed(*(a.format(weights=weights) for a in arguments), *overwrite) == 2
+        assert message in _one_error(capsys)
+    assert _untouched(here) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["caption", "a/cat.jpg", "--overlay", "."],
+            "a/cat.png is there already and is no picture of captioner's; choose another "
+            "--overlay, or replace what is there with --overwrite",
+        ),
+        (["explain", "a/cat.jpg", "A cat.", "--overlay", "."], "a/cat.png is there already"),
+        (["caption", "b", "--jsonl", "a/cat.png"], "a/cat.png is there already and is no file of"),
+        (["caption", "b", "--jsonl", "notes"], "notes is there already and is no file of objects"),
+        (["demo", "--output", "a"], "a/lion.png is there already and is no picture of"),
+    ],
+)
+def test_what_is_not_ours_is_replaced_on_demand_only(
+    typed: Callable[..., int],
+    here: Path,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    there = Example("lion", "zoo", "zoo", "cat.jpg", "A. Keeper", "CC0-1.0")
+    monkeypatch.setattr(examples, "found", lambda: iter([(there, here / "a/cat.jpg")]))
+    monkeypatch.setattr(examples, "EXAMPLES", (there,))
+    for name in ("a/cat.png", "a/lion.png"):
+        _picture(9).save(name)
+    Path("notes").write_text("mine\n")
+    before = _untouched(here)
+    assert typed(*arguments) == 2
+    assert message in _one_error(capsys)
+    assert _untouched(here) == before
+    assert typed(*arguments, "--overwrite") == 0
+    assert typed(*arguments) == 0  # it is ours now
+    changed = {name for name, content in _untouched(here).items() if before.get(name) != content}
+    assert changed <= {message.partition(" ")[0]}
+
+
+def test_two_outputs_do_not_share_a_file(
+    typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed("caption", "b", "--overlay", "s", "--jsonl", "s/b/dog.png") == 2
+    assert "s/b/dog.png would be written twice, for --jsonl and for --overlay" in _one_error(capsys)
+
+
+@pytest.mark.parametrize("length", [245, 251])
+def test_the_longest_names_end_no_run(
+    typed: Callable[..., int], here: Path, length: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _picture(4).save(here / "a" / f"{'x' * length}.png")
+    assert typed("caption", "a", "--overlay", "s", "--jsonl", "all.jsonl") == 0
+    assert capsys.readouterr().err == ""
+    objects = _objects(Path("all.jsonl"))
+    assert len(objects) == 3
+    assert all(Path(values["sheet"]).is_file() for values in objects)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), MemoryError(), RecursionError()])
+def test_an_error_of_one_sheet_ends_no_run(
+    typed: Callable[..., int],
+    here: Path,
+    error: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    real = Caption.sheet
+
+    def sheet(self: Caption, *, grid: bool = False) -> Image.Image:
+        if self.file == "a/cat.jpg":
+            raise error
+        return real(self, grid=grid)
+
+    monkeypatch.setattr(Caption, "sheet", sheet)
+    assert typed("caption", "a", "b", "--overlay", "s", "--jsonl", "all.jsonl") == 1
+    out, err = capsys.readouterr()
+    assert out.count("\n") == 3
+    kind = type(error).__name__
+    assert f"captioner: a/cat.jpg: the sheet cannot be drawn ({kind}" in err
+    assert "captioner: 1 of 3 failed, see above\n" in err
+    sheets = [values["sheet"] for values in _objects(Path("all.jsonl"))]
+    assert sheets == [None, "s/a/dog.png", "s/b/dog.png"]
+    assert _names("s/a") == ["dog.png"]
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_was_done(
+    typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed("caption", "a", "--jsonl", "/dev/full") == 2
+    assert "captioner: /dev/full: No space left on device\n" in capsys.readouterr().err
+
+
+# What folders bring along
+
+
+def test_what_is_left_out_is_told_and_counted(
+    typed: Callable[..., int],
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("a/@eaDir/dog.png/thumb.jpg", "a/lost+found/x.jpg", "a/x.cr2", "a/y.svg"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    os.mkfifo("a/pipe.jpg")
+    real = os.scandir
+
+    def listing(path: Any) -> Any:
+        if "lost+found" in os.fspath(path):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", listing)
+    assert typed("caption", "a", "*.nothing", "b", "--jsonl", "all.jsonl") == 1
+    out, err = capsys.readouterr()
+    files = ["a/cat.jpg", "a/dog.png", "b/dog.png"]
+    assert [line.split("\t")[0] for line in out.splitlines()] == files
+    assert [values["file"] for values in _objects(Path("all.jsonl"))] == files
+    assert err.splitlines() == [
+        "captioner: a/lost+found: left out, as it cannot be listed (Permission denied)",
+        "captioner: a/pipe.jpg: left out, as it is a pipe; expected a file",
+        "captioner: a/x.cr2: left out; camera raw is not read; export it as JPEG",
+        "captioner: a/y.svg: left out; a page or drawing is not read; save it as PNG",
+        "captioner: *.nothing: no photo matches this pattern, expected files such as photo.jpg or "
+        "photo.png",
+        "captioner: 5 of 8 failed, see above",
+    ]
+
+
+def test_where_nothing_can_be_captioned_no_weights_are_loaded(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("a/cat.jpg").rename("a/cat.svg")
+    Path("a/dog.png").unlink()
+    assert main(["caption", "a", "*.nothing", "--checkpoint", "none", "--jsonl", "all.jsonl"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.split(":")[1] for line in err.splitlines()] == [" a/cat.svg", " *.nothing"]
+    assert not list(here.glob("all.jsonl*"))
+
+
+# Standard input
+
+
+def test_standard_input_comes_as_it_is_there(
+    typed: Callable[..., int],
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reader, writer = os.pipe()
+    monkeypatch.setattr(sys, "stdin", os.fdopen(reader))
+    shown: list[str] = []
+    rest = [b"b/dog.png\na/x.svg\n", b"a"]  # a line, one that is left out, and a folder at the end
+
+    def show(self: Results, text: str) -> None:
+        shown.append(text.partition("\t")[0])
+        if rest:  # the next line is written when the caption of the last one is there
+            os.write(writer, rest.pop(0))
+        elif len(shown) == 2:
+            os.close(writer)
+
+    monkeypatch.setattr(Results, "show", show)
+    Path("a/x.svg").touch()
+    os.write(writer, b"\xef\xbb\xbfa/dog.png\r\n\n")
+    assert typed("caption", "-", "--overlay", "s", "--jsonl", "all.jsonl") == 1
+    assert shown == ["a/dog.png", "b/dog.png", "a/cat.jpg", "a/dog.png"]
+    sheets = [values["sheet"] for values in _objects(Path("all.jsonl"))]
+    assert sheets == ["s/a/dog.png", "s/b/dog.png", "s/a/cat.png", "s/a/dog-2.png"]
+    assert capsys.readouterr().err.count("a/x.svg: left out") == 1
+
+
+def test_a_sheet_that_must_not_be_drawn_is_an_error_of_its_photo(
+    typed: Callable[..., int],
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = b"a/dog.png\na/cat.jpg\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines), "utf-8"))
+    before = Path("a/dog.png").read_bytes()
+    assert typed("caption", "-", "--overlay", ".", "--overwrite", "--jsonl", "all.jsonl") == 1
+    assert Path("a/dog.png").read_bytes() == before
+    assert "captioner: a/dog.png is read by this very command" in capsys.readouterr().err
+    objects = _objects(Path("all.jsonl"))
+    assert [values["sheet"] for values in objects] == [None, "a/cat.png"]
+    assert all(values["caption"] for values in objects)
+
+
+# Processes: signals, closed streams, pipes
+
+
+def _process(weights: str, command: str, **settings: Any) -> subprocess.Popen[bytes]:
+    """`command` in bash, with $C for `captioner caption` with the tiny weights."""
+    own = f"{sys.executable} -m captioner"
+    flags = f"--checkpoint {weights} --device cpu"
+    path = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    environment = {**os.environ, "PYTHONPATH": path, "C": f"{own} caption {flags}"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        ["bash", "-c", command], env=environment, stdout=pipe, stderr=pipe, **settings
+    )
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_signals_that_ask_to_end_keep_what_was_done(weights: str, here: Path, name: str) -> None:
+    number = getattr(signal, name)
+    command = "exec $C - --jsonl all.jsonl"
+    with _process(weights, command, stdin=subprocess.PIPE) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdin.write(b"a/cat.jpg\n")
+        running.stdin.flush()
+        assert running.stdout.readline().startswith(b"a/cat.jpg\t")  # nothing else comes
+        running.send_signal(number)
+        told = running.stderr.read().decode()
+    how = "stopped" if name == "SIGINT" else f"stopped by {name}"
+    assert told == f"captioner: {how}; what was done so far is in all.jsonl.partial\n"
+    assert running.returncode == 128 + number
+    assert [values["file"] for values in _objects(Path("all.jsonl.partial"))] == ["a/cat.jpg"]
+
+
+def test_a_pipe_that_nobody_writes_to_can_be_left(weights: str, here: Path) -> None:
+    os.mkfifo("pipe")
+    with _process(weights, "exec $C pipe") as running:
+        assert running.stderr is not None
+        with Path("pipe").open("wb"):  # comes back when the pipe is being read
+            running.send_signal(signal.SIGTERM)
+            assert running.stderr.read() == b"captioner: stopped by SIGTERM\n"
+    assert running.returncode == 143
+
+
+def test_closed_streams_and_pipes_for_photos(weights: str, here: Path) -> None:
+    commands = [
+        "$C b >&-; echo $?",
+        "$C b 2>&- | cut -f 1; echo ${PIPESTATUS[0]}",
+        "$C b --jsonl closed.jsonl <&- >&- 2>&-; echo $?",
+        "$C - <&- 2>&1; echo $?",
+        "$C gone.jpg 2> >(true); echo $?",
+        "$C b > /dev/full 2> full; echo $?; cat full",
+        "$C <(cat b/dog.png) --overlay s --jsonl - | grep -c '\"error\": null'; ls s/fd | wc -l",
+    ]
+    with _process(weights, "\n".join(commands)) as running:
+        out, err = (stream.decode() for stream in running.communicate())
+    assert out.splitlines() == [
+        "0",
+        "b/dog.png",
+        "0",
+        "0",
+        "captioner: standard input named no photo; expected one path a line",
+        "2",
+        "1",
+        "2",
+        "captioner: No space left on device",
+        "1",
+        "1",
+    ]
+    assert err == ""
+    assert len(_objects(Path("closed.jsonl"))) == 1
+
+
+def test_the_signal_of_an_interrupted_training_is_in_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def train(recipe: Recipe, **settings: Any) -> Path:
+        stop = training.Interrupted("stopped and saved")
+        stop.number = signal.SIGTERM  # type: ignore[attr-defined]
+        raise stop
+
+    monkeypatch.setattr(training, "train", train)
+    assert main(["train", "--device", "cpu", "--output=runs/x"]) == 143
+
+
+def test_signals_are_left_to_whoever_listens_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def run(arguments: Any) -> int:
+        seen.append((signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)))
+        return 0
+
+    monkeypatch.setattr(cli, "_run", run)
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+        assert main([]) == 0
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGHUP, before[1])
+    assert callable(seen[0][0])
+    assert seen[0][1] is signal.SIG_IGN
 
 
 # explain
@@ -645,7 +1021,7 @@ def test_explain_draws_the_sheet_of_the_sentence(
 ) -> None:
     assert typed("explain", "b/dog.png", "A red ball.", "--overlay", "sheets") == 0
     expected = tiny_captioner.explain("b/dog.png", "A red ball.").sheet()
-    assert Image.open("sheets/dog.png").tobytes() == expected.tobytes()
+    assert Image.open("sheets/b/dog.png").tobytes() == expected.tobytes()
 
 
 def test_explain_many_line_for_line(

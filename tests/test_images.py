@@ -37,7 +37,6 @@ from captioner.images import (
     View,
     augment,
     augmented_view,
-    find_photos,
     open_photo,
     original_size,
 )
@@ -1123,82 +1122,7 @@ def test_damaged_photos_raise_nothing_but_image_error(name: str, draw: st.DataOb
     opens_or_is_refused(bytes(data[:end]))
 
 
-# ---- find_photos
-
-
-@pytest.fixture
-def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Works inside a folder of files that hold nothing: finding never opens them."""
-    names = (
-        "b.JPG a.png notes.txt .hidden.jpg sub/c.webp sub/deep/d.gif .git/e.jpg empty/readme.md"
-        " odd/photo[1].jpg odd/x.dat a/z.jpg"
-    )
-    for name in names.split():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ([], []),
-        (["."], ["a/z.jpg", "a.png", "b.JPG", "odd/photo[1].jpg", "sub/c.webp", "sub/deep/d.gif"]),
-        (["sub"], ["sub/c.webp", "sub/deep/d.gif"]),
-        (["sub/", "a.png"], ["sub/c.webp", "sub/deep/d.gif", "a.png"]),
-        (["a.png", "sub", "a.png"], ["a.png", "sub/c.webp", "sub/deep/d.gif", "a.png"]),
-        (["./a.png", "missing.jpg", "notes.txt", ""], ["./a.png", "missing.jpg", "notes.txt", ""]),
-        ([".git"], [".git/e.jpg"]),
-        (["*.png"], ["a.png"]),
-        (["?.*"], ["a.png", "b.JPG"]),
-        (["[ab]*"], ["a/z.jpg", "a.png", "b.JPG"]),
-        (["**/*.gif"], ["sub/deep/d.gif"]),
-        (["sub/**"], ["sub/c.webp", "sub/deep/d.gif"]),
-        (
-            ["**/*"],
-            ["a/z.jpg", "a.png", "b.JPG", "odd/photo[1].jpg", "sub/c.webp", "sub/deep/d.gif"],
-        ),
-        (["odd/*.dat"], ["odd/x.dat"]),
-        (["odd/photo[1].jpg"], ["odd/photo[1].jpg"]),  # a name, though it reads as a pattern
-    ],
-)
-def test_what_arguments_stand_for(album: Path, arguments: list[str], expected: list[str]) -> None:
-    assert find_photos(arguments) == expected
-
-
-def test_absolute_arguments_give_absolute_names(album: Path) -> None:
-    assert find_photos([f"{album}/sub"]) == [f"{album}/sub/c.webp", f"{album}/sub/deep/d.gif"]
-    assert find_photos([f"{album}/*.png"]) == [f"{album}/a.png"]
-
-
-@pytest.mark.parametrize(
-    ("argument", "expected"),
-    [
-        ("empty", "empty: there is no photo in this folder"),
-        ("*.tiff", "*.tiff: no photo matches this pattern"),
-        ("not*", "not*: no photo matches this pattern"),
-    ],
-)
-def test_arguments_that_stand_for_nothing(album: Path, argument: str, expected: str) -> None:
-    with pytest.raises(ImageError) as caught:
-        find_photos(["a.png", argument])
-    assert str(caught.value) == f"{expected}; expected files such as photo.jpg or photo.png"
-
-
-def test_links_to_folders_are_not_followed_and_links_to_photos_are(album: Path) -> None:
-    (album / "sub/again").symlink_to(album)
-    (album / "sub/e.png").symlink_to(album / "a.png")
-    assert find_photos(["sub"]) == ["sub/c.webp", "sub/deep/d.gif", "sub/e.png"]
-
-
-def test_a_folder_that_cannot_be_listed(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def listing(path: str) -> Any:
-        raise PermissionError(13, "Permission denied", path)
-
-    monkeypatch.setattr(os, "scandir", listing)
-    with pytest.raises(ImageError, match=r"^sub: cannot be listed \(Permission denied\)"):
-        find_photos(["sub"])
+# ---- Suffixes
 
 
 def test_the_suffixes_are_those_that_people_have() -> None:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ import torch
 from PIL import Image
 
 from captioner import checkpoint as checkpoints
+from captioner import prediction
 from captioner.checkpoint import Checkpoint
 from captioner.config import SearchOptions
 from captioner.errors import CheckpointError, ConfigError, ImageError
@@ -125,6 +130,102 @@ def test_a_stream_reads_only_a_little_ahead(tiny_captioner: Captioner, photos: l
     next(stream)
     assert taken <= 6
     stream.close()
+
+
+def test_a_stream_loses_nothing_when_its_source_breaks(
+    tiny_captioner: Captioner, photos: list[Path]
+) -> None:
+    def source() -> Iterator[Path]:
+        yield from photos * 2
+        raise OSError("the list of photos ends here")
+
+    done = []
+    with pytest.raises(OSError, match="the list of photos ends here"):  # noqa: PT012
+        for caption in tiny_captioner.stream(source(), batch_size=4):
+            done.append(caption)
+    assert [caption.file for caption in done] == [str(path) for path in photos * 2]
+    explained = []
+    with pytest.raises(OSError, match="the list of photos ends here"):  # noqa: PT012
+        for caption in tiny_captioner.stream_explained((path, "a dog") for path in source()):
+            explained.append(caption)
+    assert [caption.file for caption in explained] == [str(path) for path in photos * 2]
+    for one, path in zip(done, photos, strict=False):
+        same(one, tiny_captioner(path))
+
+
+def test_the_first_caption_comes_after_the_first_photo(
+    tiny_captioner: Captioner, photos: list[Path]
+) -> None:
+    seen = threading.Event()
+
+    def slow() -> Iterator[Path]:
+        for photo in photos:
+            yield photo
+            assert seen.wait(60)  # until its caption was there
+            seen.clear()
+
+    files = []
+    for caption in tiny_captioner.stream(slow()):
+        files.append(caption.file)
+        seen.set()
+    assert files == [str(path) for path in photos]
+
+
+@pytest.mark.parametrize("error", [OSError(5, "odd"), MemoryError(), RecursionError("deep")])
+def test_an_error_of_one_photo_ends_nothing_whatever_its_class(
+    tiny_captioner: Captioner,
+    photos: list[Path],
+    error: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = prediction.open_photo
+
+    def opened(source: Any, **settings: Any) -> Image.Image:
+        if source == photos[1]:
+            raise error
+        return real(source, **settings)
+
+    monkeypatch.setattr(prediction, "open_photo", opened)
+    captions = list(tiny_captioner.stream(photos[:3]))
+    assert [caption.error is None for caption in captions] == [True, False, True]
+    assert captions[1].file == str(photos[1])
+    message = captions[1].error or ""
+    assert message.startswith(f"{photos[1]}: cannot be opened ({type(error).__name__}")
+    assert message.endswith(f"{error})".replace("()", ")"))
+
+
+def test_a_pipe_is_read_once(tiny_captioner: Captioner, photos: list[Path], tmp_path: Path) -> None:
+    for number, content in enumerate((photos[0].read_bytes(), b"no photo")):
+        pipe = tmp_path / f"pipe{number}"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=(content,), daemon=True)
+        writer.start()
+        (caption,) = tiny_captioner.stream([str(pipe)])
+        writer.join(60)
+        assert caption.file == str(pipe)
+        if number:
+            assert caption.error is not None
+            assert caption.error.startswith(f"{pipe}: this is text, expected a photo")
+        else:
+            same(caption, tiny_captioner(photos[0]))
+            assert caption.photo().size == (41, 37)
+            assert caption.sheet().size == tiny_captioner(photos[0]).sheet().size
+
+
+def test_a_pipe_that_never_ends_is_refused(
+    tiny_captioner: Captioner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "_LONGEST_PIPE", 2**20)
+    os.mkfifo(tmp_path / "pipe")
+
+    def endless() -> None:
+        with contextlib.suppress(BrokenPipeError), (tmp_path / "pipe").open("wb") as pipe:
+            while True:
+                pipe.write(bytes(2**16))
+
+    threading.Thread(target=endless, daemon=True).start()
+    (caption,) = tiny_captioner.stream([tmp_path / "pipe"])
+    assert caption.error == f"{tmp_path}/pipe: more than 1 MiB came from this pipe; send one photo"
 
 
 def test_samples_depend_on_the_seed_not_on_the_batch(

@@ -3,16 +3,21 @@
 `parser` is everything that can be typed; the other modules run it, each a kind of command. Only
 light modules are imported here, so that `captioner --help` answers at once; a command imports
 what it needs when it runs. Exit codes: 0 done, 1 some photos or lines failed (or data have errors),
-2 wrong use or nothing usable, 130 stopped by Ctrl-C, 141 the reader of the output went away.
+2 wrong use or nothing usable, 130 stopped by Ctrl-C, 141 the reader of the output went away, 143
+ended by SIGTERM (129 by SIGHUP), which is treated as Ctrl-C.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
 from captioner.cli import (
     audits,
@@ -44,8 +49,17 @@ _COMMANDS = {  # each takes what was typed and returns how many photos or lines 
 }
 
 
+class Terminated(KeyboardInterrupt):
+    """A signal that asks to end, and is treated as Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
 def run() -> int:
     """The console script: `main` on this process's arguments and streams."""
+    _open_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name need not be text that a terminal can show
             stream.reconfigure(errors="backslashreplace")
@@ -53,9 +67,47 @@ def run() -> int:
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     code = main(sys.argv[1:])
-    if code == CLOSED:  # or Python complains, on its way out, about what could not be written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # or Python complains, on its way out, about what could not be written
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return code
+
+
+def _open_closed() -> None:
+    """Takes closed streams for /dev/null; or the next files that are opened get their numbers.
+
+    What a library then writes to standard error would end up in one of those files.
+    """
+    for number, (name, mode) in enumerate([("stdin", "r"), ("stdout", "w"), ("stderr", "w")]):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
+
+
+@contextlib.contextmanager
+def _ending() -> Iterator[None]:
+    """Raises `Terminated` where a signal asks to end, in the main thread, where signals arrive."""
+    previous = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+            number = getattr(signal, name, None)
+            # One that is ignored (nohup) or that somebody listens to already stays as it is.
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                previous[number] = signal.signal(number, _terminate)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated(number)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -71,15 +123,16 @@ def main(arguments: Sequence[str]) -> int:
         SystemExit: help was asked for and shown.
     """
     try:
-        try:
-            return _run(arguments)
-        finally:
-            sys.stdout.flush()
+        with _ending():
+            try:
+                return _run(arguments)
+            finally:
+                sys.stdout.flush()
     except BrokenPipeError as error:
         # Silent, as for every command in a pipe, unless something was left behind.
         return _told(error, "the output was cut", CLOSED) if _notes(error) else CLOSED
     except KeyboardInterrupt as stop:
-        return _told(stop, str(stop) or "stopped", STOPPED)
+        return _told(stop, str(stop) or "stopped", _code(stop))
     except CaptionerError as error:
         return _told(error, str(error), MISUSE)
     except ModuleNotFoundError as error:
@@ -91,6 +144,15 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _told(error, f"{place}{error.strerror or error}", MISUSE)
+
+
+def _code(stop: BaseException) -> int:
+    """128 and the signal's number, where what stopped the command or its cause knows it."""
+    for error in (stop, stop.__cause__):
+        number = getattr(error, "number", None)
+        if number is not None:
+            return 128 + int(number)
+    return STOPPED
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -113,7 +175,8 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _told(error: BaseException, message: str, code: int) -> int:
-    print(f"captioner: {'; '.join([message, *_notes(error)])}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody listens
+        print(f"captioner: {'; '.join([message, *_notes(error)])}", file=sys.stderr)
     return code
 
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import dataclasses
+import functools
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from captioner.cli.display import columns, one_line, percent
 from captioner.cli.models import load_captioner
 from captioner.cli.results import Results
-from captioner.cli.settings import check_decoding, given
+from captioner.cli.settings import check_decoding, descriptor, given
 from captioner.config import SearchOptions
 from captioner.errors import CaptionerError, ConfigError
-from captioner.outputs import Sheets
+from captioner.outputs import Guard, Sheets
 from captioner.text import convert, half_character, not_utf8, other_encoding
 
 if TYPE_CHECKING:
+    from captioner.folders import Found
     from captioner.prediction import Caption
 
 
@@ -27,15 +32,20 @@ def caption(arguments: argparse.Namespace) -> int:
     """Captions photos; returns how many failed."""
     check_decoding(arguments)
     _check_outputs(arguments)
-    from captioner.images import find_photos
-
-    photos = find_photos(_paths(arguments.paths))
+    from captioner.folders import find_photos
 
     def line(caption: Caption) -> str:
         texts = [text for one in (caption, *caption.n_best) for text in _texts(one)]
         return "\t".join([one_line(str(caption.file)), *texts])
 
-    with _Results(arguments, line, len(photos)) as results:
+    streamed = "-" in arguments.paths
+    items: Iterable[Found] = find_photos(_paths(arguments.paths))
+    if not streamed:
+        items = _any(list(items))
+    total = None if streamed else _count(items)
+    read = [] if streamed else [item.path for item in items if item.is_photo]
+    with _Results(arguments, line, total, read) as results:
+        photos = results.expect(items) if streamed else list(results.expect(items))
         captioner = load_captioner(arguments)
         results.bar.reset()  # loading the weights says nothing about the time a photo takes
         stream = captioner.stream(
@@ -50,7 +60,29 @@ def caption(arguments: argparse.Namespace) -> int:
             results.add(caption)
             if caption.translation is not None and caption.translation.warning:
                 results.tell(f"{caption.file}: {caption.translation.warning}")
-    return results.failures
+        if streamed and not results.count:
+            raise ConfigError("standard input named no photo; expected one path a line")
+    return results.failed
+
+
+def _any(items: list[Found]) -> list[Found]:
+    """The items.
+
+    Raises:
+        ImageError: none is a photo; what is wrong with all but the last is printed.
+    """
+    problems = [item.problem for item in items if item.problem is not None]
+    if problems and not _count(items):
+        from captioner.errors import ImageError
+
+        for problem in problems[:-1]:
+            print(f"captioner: {problem}", file=sys.stderr)
+        raise ImageError(problems[-1])
+    return items
+
+
+def _count(items: Iterable[Found]) -> int:
+    return sum(item.is_photo for item in items)
 
 
 def _texts(caption: Caption) -> list[str]:
@@ -58,12 +90,30 @@ def _texts(caption: Caption) -> list[str]:
     return [caption.text] if caption.original is None else [caption.original.text, caption.text]
 
 
-def _paths(arguments: Sequence[str]) -> list[str]:
-    """The arguments, `-` replaced by the lines of standard input."""
-    paths = [p for a in arguments for p in (filter(None, _lines(a)) if a == "-" else [a])]
-    if not paths:
-        raise ConfigError("standard input named no photo; expected one path a line")
-    return paths
+def _paths(arguments: Sequence[str]) -> Iterator[str]:
+    """The arguments, `-` replaced by the lines of standard input, as they come."""
+    for argument in arguments:
+        if argument == "-":
+            for line in _standard_input():
+                path = os.fsdecode(line.removesuffix(b"\n").removesuffix(b"\r"))
+                if path:
+                    yield path
+        else:
+            yield argument
+
+
+def _standard_input() -> Iterator[bytes]:
+    """The lines of standard input, without a byte order mark.
+
+    Through an object of our own where there is a file behind it: Python, on its way out, waits for
+    a thread that reads from `sys.stdin`.
+    """
+    try:
+        stream: IO[bytes] = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
+    except (OSError, ValueError):
+        stream = sys.stdin.buffer
+    for number, line in enumerate(stream):
+        yield line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
 
 
 def _lines(file: str) -> list[str]:
@@ -102,7 +152,9 @@ def explain(arguments: argparse.Namespace) -> int:
     _check_grid(arguments)
     pairs, broken = _pairs(arguments)
     line = _verdict if arguments.input else _word_table
-    with _Results(arguments, line, len(pairs)) as results:
+    read = [descriptor(arguments.input), *(path for path, _ in pairs)]
+    with _Results(arguments, line, len(pairs), read) as results:
+        results.expect_pairs(pairs, broken)
         captioner = load_captioner(arguments)
         results.bar.reset()  # loading the weights says nothing about the time a photo takes
         stream = captioner.stream_explained(
@@ -116,7 +168,7 @@ def explain(arguments: argparse.Namespace) -> int:
                 caption = dataclasses.replace(caption, file=None, error=broken[number])
             _tell_unknown(caption, results)
             results.add(caption)
-    return results.failures
+    return results.failed
 
 
 def _pairs(arguments: argparse.Namespace) -> tuple[list[tuple[str, str]], dict[int, str]]:
@@ -195,13 +247,15 @@ def demo(arguments: argparse.Namespace) -> int:
             "no photographs for the demo; pip install gradio scikit-image, or caption a photo of "
             "yours: captioner caption PHOTO"
         )
+    guard = Guard([path for _, path in examples], arguments.overwrite)
+    sheets = Sheets(arguments.output, False, guard, flag="--output")
+    places = [sheets.place(str(path), name=example.name) for example, path in examples]
     captioner = load_captioner(arguments)
-    sheets = Sheets(arguments.output, grid=False)
-    for example, path in examples:
+    for (example, path), place in zip(examples, places, strict=True):
         caption = captioner(path, to=arguments.to)
         print(f"{example.name}: {' – '.join(_texts(caption))}")
         print(f"  {path} ({example.credit}; {example.licence})")
-        print(f"  {sheets.draw(caption)}", flush=True)
+        print(f"  {sheets.draw(caption, place)}", flush=True)
     print("\nEach sheet shows every word over the place that it looked at. Your own photos:")
     print("  captioner caption PHOTO… --overlay sheets")
     return 0
@@ -211,24 +265,89 @@ class _Results(Results):
     """Captions as lines, objects and sheets."""
 
     def __init__(
-        self, arguments: argparse.Namespace, line: Callable[[Caption], str], total: int
+        self,
+        arguments: argparse.Namespace,
+        line: Callable[[Caption], str],
+        total: int | None,
+        read: Iterable[str | int | None],
     ) -> None:
-        super().__init__(arguments.jsonl, "photo", total)
+        """Opens nothing yet.
+
+        Args:
+            arguments: as typed.
+            line: what is printed of a caption.
+            total: how many there will be, where that is known.
+            read: what is known of the command's inputs.
+        """
+        weights = (arguments.checkpoint, getattr(arguments, "translator", None))
+        guard = Guard([*weights, *read], arguments.overwrite)
+        super().__init__(arguments.jsonl, "photo", total, guard)
         self.line = line
         self.maps: bool = arguments.maps
         self.overlay, self.grid = arguments.overlay, arguments.grid
+        self.places: deque[Callable[[], Path] | None] = deque()  # of sheets, a caption each
+        self.drawn = 0  # sheets that lie among the photos
 
     def __enter__(self) -> Self:
-        self.sheets = Sheets(self.overlay, self.grid) if self.overlay else None
+        self.sheets = Sheets(self.overlay, self.grid, self.guard) if self.overlay else None
         return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        if self.drawn and error[0] is None:
+            self.tell(f"sheets that captioner drew are left out ({self.drawn})")
+        super().__exit__(*error)
+
+    def expect(self, items: Iterable[Found]) -> Iterator[str]:
+        """The photos among the items; the others are told, and no output will replace a photo.
+
+        Where all items are there already, so are the places of their sheets, or an error.
+        """
+        for item in items:
+            if item.problem is not None:
+                self.leave_out(item.problem)
+            elif item.drawn:
+                self.drawn += 1
+            else:
+                self.guard.reads(item.path)
+                self._expect(item.path, item.root, now=isinstance(items, list))
+                yield item.path
+
+    def expect_pairs(self, pairs: Sequence[tuple[str, str]], broken: Container[int]) -> None:
+        """The same for pairs of photos and sentences, but for the lines that hold none."""
+        for number, (path, _) in enumerate(pairs, 1):
+            if number in broken:
+                self.places.append(None)
+            else:
+                self._expect(path, "", now=True)
+
+    def _expect(self, path: str, root: str, now: bool) -> None:
+        if self.sheets is None:
+            return
+        find = functools.partial(self.sheets.place, path, root)
+        found = find() if now else None
+        self.places.append(find if found is None else lambda: found)
 
     def add(self, caption: Caption) -> None:
         """Puts one caption wherever it was asked for."""
-        error = caption.error
-        if error is None and self.sheets:
-            try:
-                self.sheets.draw(caption)
-            except CaptionerError as problem:  # gone since it was captioned
-                error = str(problem)
+        values, error = caption.to_dict(maps=self.maps), caption.error
+        if self.sheets is not None:
+            sheet, problem = self._drawn(caption, self.sheets)
+            error = error or problem
+            stated = values.pop("error")  # which stays the last
+            values |= {"sheet": sheet, "error": stated}
         line = self.line(caption) if caption.error is None else None
-        self.put(caption.to_dict(maps=self.maps), line, error)
+        self.put(values, line, error)
+
+    def _drawn(self, caption: Caption, sheets: Sheets) -> tuple[str | None, str | None]:
+        """The sheet, or why there is none, whatever it is: the other photos go on."""
+        place = self.places.popleft() if self.places else None
+        if caption.error is not None:
+            return None, None
+        try:
+            return str(sheets.draw(caption, place() if place else None)), None
+        except CaptionerError as error:  # gone since it was captioned, or nowhere to draw it
+            return None, str(error)
+        except Exception as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            named = f"{type(error).__name__}: {reason}".rstrip(": ")
+            return None, f"{caption.file}: the sheet cannot be drawn ({named})"

@@ -18,7 +18,7 @@ from captioner.cli.scores import Outcome, best_decoding, keep
 from captioner.cli.settings import check_decoding, given
 from captioner.config import PairSource, SearchOptions, Source
 from captioner.errors import ConfigError
-from captioner.outputs import whole, write_text
+from captioner.outputs import DRAWING, OBJECTS, Guard, draw, write_text
 
 if TYPE_CHECKING:
     from captioner.datasets import Photo
@@ -102,6 +102,29 @@ def _check(arguments: argparse.Namespace, kind: str) -> None:
         raise ConfigError(f"--search finds beam size and length penalty itself; leave --{flag} out")
 
 
+def _check_outputs(
+    arguments: argparse.Namespace, photos: Sequence[str | Path], names: Sequence[str]
+) -> None:
+    """Refuses to write over what is read, or over what is not ours.
+
+    Args:
+        arguments: as typed.
+        photos: all of the data, not only those that are scored.
+        names: of the files that go into --output besides the scores.
+
+    Raises:
+        ConfigError: something is in the way.
+    """
+    files = ("captions", "boxes", "split", "source", "target", "checkpoint")
+    read = [getattr(arguments, name) for name in files]
+    guard = Guard([*read, *photos], arguments.overwrite)
+    if arguments.json and arguments.json != "-":
+        guard.claim(Path(arguments.json), OBJECTS, "--json")
+    for name in ("scores.json", *names) if arguments.output else ():
+        kind = DRAWING if name.endswith(".png") else OBJECTS
+        guard.claim(Path(arguments.output) / name, kind, "--output")
+
+
 def _typed(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
     """What was typed of these; the rest is as `evaluation` has it."""
     values = {name: getattr(arguments, name) for name in names}
@@ -112,7 +135,9 @@ def _captions(arguments: argparse.Namespace) -> Outcome:
     """Scores captions and shows how they did."""
     from captioner import datasets, evaluation
 
-    photos = datasets.read(Source(**given(arguments, Source)))[: arguments.limit]
+    photos = datasets.read(Source(**given(arguments, Source)))
+    _check_outputs(arguments, [photo.path for photo in photos], ("captions.jsonl", "extremes.png"))
+    photos = photos[: arguments.limit]
     captioner = load_captioner(arguments)
     speed = _typed(arguments, "batch_size", "workers")
     settings = given(arguments, SearchOptions)
@@ -159,6 +184,7 @@ def _translations(arguments: argparse.Namespace) -> Outcome:
     from captioner.pairs import read_pairs
 
     pairs = read_pairs(files)[: arguments.limit]
+    _check_outputs(arguments, [], ("translations.jsonl",))
     translator = load_translator(arguments)
     speed = _typed(arguments, "batch_size")
     settings = given(arguments, SearchOptions)
@@ -232,8 +258,7 @@ def _write_captions(report: CaptionReport, folder: Path) -> tuple[str, ...]:
     from captioner.evaluation import draw_extremes
 
     write_text(folder / "captions.jsonl", "".join(_judged_captions(report)))
-    with whole(folder / "extremes.png") as partial:
-        draw_extremes(report).save(partial, format="PNG")
+    draw(draw_extremes(report), folder / "extremes.png")
     return "captions.jsonl", "extremes.png"
 
 

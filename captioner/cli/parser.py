@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from captioner.cli.settings import add_fields, help_of, metavar, setting_groups
+from captioner.cli.settings import add_fields, file_name, help_of, metavar, setting_groups
 from captioner.config import DataConfig, Recipe, SearchOptions, Source, TranslationRecipe
 from captioner.errors import ConfigError
 
@@ -89,7 +89,9 @@ examples:
   captioner caption holiday/ --jsonl captions.jsonl --maps --n-best 3
   find . -name '*.jpg' | captioner caption - --jsonl - | jq -r .caption
 
-A file that is no photo is told on standard error, the others go on, and the exit code is 1.""",
+A file that is no photo is told on standard error, the others go on, and the exit code is 1. So is
+what lies in a folder and cannot be read: camera raw and other pictures of kinds that are not read,
+folders without permission, pipes. Sheets that captioner drew are left out.""",
     )
     parser.add_argument(
         "paths",
@@ -115,6 +117,7 @@ def _add_languages(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--translator",
+        type=file_name,
         metavar="FILE",
         help="weights that translate with --to (default: those that came along)",
     )
@@ -138,6 +141,7 @@ examples:
     parser.add_argument("sentence", nargs="*", metavar="SENTENCE", help="what you say about it")
     parser.add_argument(
         "--input",
+        type=file_name,
         metavar="FILE",
         help="many: a photo's path, a tab and a sentence on every line; `-` is standard input",
     )
@@ -179,18 +183,23 @@ examples:
         metavar="LANGUAGE",
         help="of the sentences; left out, it is guessed for each and told",
     )
-    parser.add_argument("--input", metavar="FILE", help="many: a text on every line")
+    parser.add_argument(
+        "--input", type=file_name, metavar="FILE", help="many: a text on every line"
+    )
     parser.add_argument(
         "--jsonl",
+        type=file_name,
         metavar="FILE",
         help="write an object a line, with words and alignment; `-` is standard output. "
         "FILE.partial grows line by line and takes the name FILE at the end",
     )
     parser.add_argument(
         "--alignment",
+        type=file_name,
         metavar="FILE.png",
         help="draw the heat map of one sentence: which word looked at which",
     )
+    _add_overwrite(parser)
     _add_model(parser)
     parser.add_argument(
         "--batch-size",
@@ -234,7 +243,10 @@ examples:
     )
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     parser.add_argument(
-        "--translator", metavar="FILE", help="weights that translate (default: as they came along)"
+        "--translator",
+        type=file_name,
+        metavar="FILE",
+        help="weights that translate (default: as they came along)",
     )
     _add_model(parser)
 
@@ -249,10 +261,12 @@ def _add_demo(commands: Any) -> None:
     )
     parser.add_argument(
         "--output",
+        type=file_name,
         default="captioner-demo",
         metavar="DIR",
         help="folder for the sheets (default: ./captioner-demo)",
     )
+    _add_overwrite(parser)
     _add_languages(parser)
     _add_model(parser)
 
@@ -344,11 +358,18 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
     )
     parser.add_argument(
         "--output",
+        type=file_name,
         metavar="DIR",
         help="folder for scores.json and captions.jsonl or translations.jsonl, each with its own "
         "score; of photos, extremes.png too: the worst, median and best",
     )
-    parser.add_argument("--json", metavar="FILE", help="the scores as JSON; `-` is standard output")
+    parser.add_argument(
+        "--json",
+        type=file_name,
+        metavar="FILE",
+        help="the scores as JSON; `-` is standard output",
+    )
+    _add_overwrite(parser)
     parser.add_argument(
         "--search",
         action="store_true",
@@ -465,11 +486,13 @@ examples:
     )
     parser.add_argument(
         "--output",
+        type=file_name,
         default="length-study",
         metavar="DIR",
         help="folder for length.md, length.png, length.json and outputs.jsonl (default: "
         "./length-study)",
     )
+    _add_overwrite(parser)
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="default: 64")
     _add_device(parser)
     _add_decoding(parser, omit=("n_best", "alternatives", "max_length"))
@@ -539,23 +562,39 @@ def _add_pairs(parser: argparse.ArgumentParser) -> None:
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jsonl",
+        type=file_name,
         metavar="FILE",
         help="write an object a photo, in input order; `-` is standard output. FILE.partial grows "
         "line by line and takes the name FILE at the end",
     )
     parser.add_argument(
         "--overlay",
+        type=file_name,
         metavar="DIR",
-        help="draw a sheet a photo, named after it: every word over the place that it looked at",
+        help="draw a sheet a photo: every word over the place that it looked at. The folders of "
+        "the photos are mirrored: holiday/dog.jpg has DIR/holiday/dog.png",
     )
     parser.add_argument(
         "--grid", action="store_true", help="show the real grid cells on the sheets, not smoothed"
+    )
+    _add_overwrite(parser)
+
+
+def _add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace what is there already, even where captioner did not write it; what the "
+        "command reads is never replaced",
     )
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--checkpoint", metavar="FILE", help="weights to use (default: those that came along)"
+        "--checkpoint",
+        type=file_name,
+        metavar="FILE",
+        help="weights to use (default: those that came along)",
     )
     _add_device(parser)
 

@@ -10,35 +10,50 @@ from pathlib import Path
 from typing import Any, Self
 
 from captioner.cli.display import progress_bar
-from captioner.outputs import json_lines
+from captioner.outputs import Guard, json_lines
+
+_STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1")
 
 
 class Results:
     """Takes the results of a command, one after the other, and counts those that failed."""
 
-    def __init__(self, jsonl: str | None, unit: str, total: int | None = None) -> None:
+    def __init__(
+        self, jsonl: str | None, unit: str, total: int | None = None, guard: Guard | None = None
+    ) -> None:
         """Opens nothing yet.
 
         Args:
             jsonl: file of objects; `-` is standard output, which then holds no lines.
             unit: what a result is about.
             total: how many there will be, where that is known.
+            guard: what must not be replaced.
         """
-        self.printed = jsonl == "-"
-        self.jsonl = Path(jsonl) if jsonl and not self.printed else None
-        self.unit, self.total = unit, total
+        self.printed = jsonl in _STANDARD_OUTPUT
+        self.jsonl = Path(jsonl) if jsonl is not None and not self.printed else None
+        self.unit, self.total, self.guard = unit, total, guard or Guard()
         self.count = self.failures = 0
+        self.left_out = 0  # counted apart, as another thread may find what is left out
         self.stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         self.bar = self.stack.enter_context(progress_bar(self.total, self.unit))
-        self.write = self.stack.enter_context(json_lines(self.jsonl)) if self.jsonl else None
+        self.write = None
+        if self.jsonl is not None:
+            lines = json_lines(self.jsonl, self.guard, tell=self.tell)
+            self.write = self.stack.enter_context(lines)
         return self
 
     def __exit__(self, *error: Any) -> None:
         self.stack.__exit__(*error)
-        if self.failures and self.count > 1 and error[0] is None:
-            print(f"captioner: {self.failures} of {self.count} failed, see above", file=sys.stderr)
+        if self.failed and self.count + self.left_out > 1 and error[0] is None:
+            count = self.count + self.left_out
+            print(f"captioner: {self.failed} of {count} failed, see above", file=sys.stderr)
+
+    @property
+    def failed(self) -> int:
+        """How many failed, or were left out before they were tried."""
+        return self.failures + self.left_out
 
     def put(self, values: Mapping[str, Any], line: str | None, error: str | None) -> None:
         """Puts one result wherever it was asked for.
@@ -60,6 +75,11 @@ class Results:
             self.failures += 1
             self.tell(error)
         self.bar.update(1)
+
+    def leave_out(self, problem: str) -> None:
+        """Tells of something that there will be no result for."""
+        self.left_out += 1
+        self.tell(problem)
 
     def show(self, text: str) -> None:
         """Prints on standard output at once, above the progress bar."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 import tomllib
 import typing
 from collections.abc import Iterator, Sequence
@@ -86,6 +87,27 @@ def check_decoding(arguments: argparse.Namespace) -> None:
     if typed and not arguments.sample:
         flag = typed[0].replace("_", "-")
         raise ConfigError(f"--{flag} shapes random draws and does nothing here; add --sample")
+
+
+def descriptor(file: str | None) -> str | int | None:
+    """What an input's name stands for: for `-`, the descriptor of standard input."""
+    if file != "-":
+        return file
+    try:
+        return sys.stdin.fileno()
+    except (OSError, ValueError):  # nothing that has one
+        return None
+
+
+def file_name(text: str) -> str:
+    """A name as it is typed for a file or a folder.
+
+    Raises:
+        argparse.ArgumentTypeError: it is empty, as a variable that was never set.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("expected a name, got an empty one")
+    return text
 
 
 def split_settings(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:

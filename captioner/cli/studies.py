@@ -14,7 +14,7 @@ from captioner.cli.models import load_translator, pick_device
 from captioner.cli.settings import check_decoding, given
 from captioner.config import PairSource, SearchOptions
 from captioner.errors import ConfigError
-from captioner.outputs import whole, write_text
+from captioner.outputs import DRAWING, OBJECTS, TABLE, Guard, draw, write_text
 
 if TYPE_CHECKING:
     from captioner.alignments import WordPair
@@ -37,6 +37,7 @@ def length(arguments: argparse.Namespace) -> int:
     systems = _systems(arguments.systems)
     comparisons = [_compared(text, systems) for text in arguments.compare] or None
     pairs = _pairs(arguments)
+    _check_outputs(arguments, systems.values())
     from captioner import studies
 
     texts = [(pair.source_text, pair.target_text) for pair in pairs]
@@ -55,6 +56,14 @@ def length(arguments: argparse.Namespace) -> int:
     print("\n".join([found.table(), "", *lines]))
     _write_study(Path(arguments.output), found, lines, shlex.join(arguments.typed))
     return 0
+
+
+def _check_outputs(arguments: argparse.Namespace, checkpoints: Iterable[str]) -> None:
+    """Refuses to write over what is read, or over what is not ours."""
+    guard = Guard([arguments.source, arguments.target, *checkpoints], arguments.overwrite)
+    kinds = {"length.md": TABLE, "length.png": DRAWING, "length.json": OBJECTS}
+    for name, kind in {**kinds, "outputs.jsonl": OBJECTS}.items():
+        guard.claim(Path(arguments.output) / name, kind, "--output")
 
 
 def _systems(typed: Sequence[str]) -> dict[str, str]:
@@ -146,8 +155,7 @@ def _write_study(folder: Path, found: LengthStudy, systems: Sequence[str], comma
     ]
     write_text(folder / "length.md", "\n\n".join(text) + "\n")
     write_text(folder / "length.json", json.dumps(found.to_dict(), ensure_ascii=False) + "\n")
-    with whole(folder / "length.png") as partial:
-        found.figure().save(partial, format="PNG")
+    draw(found.figure(), folder / "length.png")
     print(f"\n{folder}/: length.md, length.png, length.json, outputs.jsonl")
 
 

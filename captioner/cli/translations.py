@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from captioner.cli.display import one_line
 from captioner.cli.models import load_translator
 from captioner.cli.results import Results
-from captioner.cli.settings import check_decoding, given
+from captioner.cli.settings import check_decoding, descriptor, given
 from captioner.config import SearchOptions
 from captioner.errors import ConfigError
-from captioner.outputs import whole
+from captioner.outputs import DRAWING, Guard, draw
 from captioner.text import convert, half_character, has_words, not_utf8, other_encoding
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ def translate(arguments: argparse.Namespace) -> int:
     lines = _Lines(file) if file else None
     doubtful = 0
     languages: Counter[str] = Counter()
-    with Results(arguments.jsonl, "line", None if lines else len(typed)) as results:
+    guard = Guard([descriptor(file), arguments.checkpoint], arguments.overwrite)
+    _check_drawing(arguments.alignment, guard)
+    with Results(arguments.jsonl, "line", None if lines else len(typed), guard) as results:
         stream = load_translator(arguments).stream(
             lines or typed,
             to=arguments.to,
@@ -101,10 +103,21 @@ def _line(translation: Translation) -> str:
     return "\t".join(map(one_line, texts))
 
 
+def _check_drawing(name: str | None, guard: Guard) -> None:
+    """Refuses a place for the heat map where it must not go."""
+    if name is None:
+        return
+    path = Path(name)
+    if path.suffix.lower() not in ("", ".png"):
+        raise ConfigError(
+            f"--alignment {name}: the heat map is a PNG file; call it {path.with_suffix('.png')}"
+        )
+    guard.claim(path, DRAWING, "--alignment")
+
+
 def _draw(translation: Translation, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as partial:
-        translation.heatmap().save(partial, format="PNG")
+    draw(translation.heatmap(), path)
 
 
 class _Lines:

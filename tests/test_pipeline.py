@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from captioner import pipeline
+from captioner.pipeline import in_batches
+
+LIMIT = 60  # seconds; only what hangs for ever takes so long
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize("count", [0, 1, 6, 20])
+def test_a_sequence_gives_full_batches_in_order(size: int, count: int) -> None:
+    batches = list(in_batches(range(count), square, size, workers=3))
+    assert [one for batch in batches for one in batch] == [n * n for n in range(count)]
+    assert [len(batch) for batch in batches[:-1]] == [size] * (len(batches) - 1)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 100])
+def test_an_iterable_that_is_fast_gives_full_batches(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "_PATIENCE", LIMIT)  # however slow this machine is
+    batches = list(in_batches(iter(range(20)), square, size, workers=3))
+    assert batches == list(in_batches(range(20), square, size, workers=1))
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 6, 50])
+def test_what_a_source_raises_comes_behind_all_results(count: int) -> None:
+    def source() -> Iterator[int]:
+        yield from range(count)
+        raise OSError("the pipe broke")
+
+    done: list[int] = []
+    with pytest.raises(OSError, match="the pipe broke"):  # noqa: PT012
+        for batch in in_batches(source(), square, 2, workers=2):
+            done += batch
+    assert done == [n * n for n in range(count)]
+
+
+def test_what_is_done_does_not_wait_for_what_is_still_to_come() -> None:
+    asked, seen = threading.Event(), threading.Event()
+
+    def source() -> Iterator[int]:
+        for number in range(3):
+            yield number
+            asked.set()
+            assert seen.wait(LIMIT)  # the next one comes when this one's result was seen
+            seen.clear()
+
+    results = []
+    for batch in in_batches(source(), square, 32, workers=2):
+        assert asked.wait(LIMIT)
+        asked.clear()
+        results.append(batch)
+        seen.set()
+    assert results == [[0], [1], [4]]
+
+
+def test_a_sequence_is_gone_through_in_the_same_thread() -> None:
+    batches = in_batches([1, 2], lambda _: threading.current_thread(), 2, workers=1)
+    (one, other) = next(batches)
+    assert one is other is not threading.current_thread()
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_three_batches_at_most_are_under_way(size: int) -> None:
+    taken = 0
+
+    def endless() -> Iterator[int]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    seen = 0
+    batches = in_batches(endless(), square, size, workers=2)
+    for batch in itertools.islice(batches, 20):
+        seen += len(batch)
+        assert taken - (seen - len(batch)) <= 3 * size
+    batches.close()
+
+
+@pytest.mark.parametrize("sequence", [True, False])
+def test_closing_ends_the_threads_and_takes_no_more(sequence: bool) -> None:
+    before = set(threading.enumerate())
+    taken = 0
+
+    def endless() -> Iterator[int]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    batches = in_batches(range(10**6) if sequence else endless(), square, 3, workers=5)
+    next(batches)
+    ours = set(threading.enumerate()) - before
+    assert ours
+    batches.close()
+    for thread in ours:
+        thread.join(LIMIT)
+        assert not thread.is_alive()
+    assert taken <= 10  # of which the last one was on its way
+
+
+def test_a_thread_that_is_stuck_keeps_nobody() -> None:
+    code = """
+import threading
+from captioner.pipeline import in_batches
+never = threading.Event()
+batches = in_batches(iter([1, 2]), lambda n: n if n == 1 else never.wait(), 1, workers=1)
+print(next(batches))
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=LIMIT
+    )
+    assert ran.stdout == "[1]\n"
