@@ -9,7 +9,11 @@ from __future__ import annotations
 import os
 import re
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+from captioner.ui import uploads
+
+# Both are read when gradio is imported.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ[uploads.VARIABLE] = str(uploads.claim())
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +50,7 @@ from captioner.ui.handlers import (
     view,
 )
 
+FOLDER = uploads.claim()
 QUEUE = 32  # requests that wait; the next one is told so
 MODEL = "model"  # every event that runs the model shares this queue
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
@@ -81,6 +86,12 @@ class Drawing(gr.HTML):
         """What programs see of it."""
         return {"type": "object"}
 
+    def preprocess(self, payload: Any) -> Any:
+        """The value that was drawn, which holds no file: a download would tell its path."""
+        if server.holds_file(payload):
+            raise gr.Error("a drawing holds no file; send what was drawn", print_exception=False)
+        return payload
+
 
 class Photo(gr.Image):
     """A photo as its file: the project's own loader opens it, and says what is wrong with it."""
@@ -97,6 +108,26 @@ class Photo(gr.Image):
     def preprocess(self, payload: Any) -> Any:
         """The path of the file as it was uploaded; whoever opens it says what is wrong."""
         return None if payload is None else payload.path
+
+
+class Text(gr.Textbox):
+    """A text, and nothing that only reads like one: not a file, whose path would be told."""
+
+    is_template = True
+
+    def get_config(self, cls: Any = None) -> dict[str, Any]:
+        """What the browser is told of it."""
+        return super().get_config(gr.Textbox)
+
+    def preprocess(self, payload: Any) -> str | None:
+        """The text as it was typed."""
+        if payload is not None and not isinstance(payload, str):
+            kind = {dict: "an object", list: "a list", bool: "true or false"}
+            raise gr.Error(
+                f"a text was expected, but {kind.get(type(payload), 'a number')} came; send a text",
+                print_exception=False,
+            )
+        return payload
 
 
 def told(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -174,8 +205,8 @@ class Page:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self.downloads = exports.Downloads()
-        self.examples = pictures.examples()
+        self.downloads = exports.Downloads(folder=FOLDER)
+        self.examples = pictures.examples(FOLDER)
         with gr.Blocks(
             title="captioner", analytics_enabled=False, delete_cache=(3600, 86400)
         ) as self.blocks:
@@ -226,6 +257,8 @@ class Page:
             buttons=[],
             elem_id="photo",
         )
+        # Gradio deletes whatever it handed out a day ago, and the examples are handed out for ever.
+        self.photo.keep_in_cache.update(self.examples.paths())
         strip = Drawing("strip", value=self.examples.value())
         self.chosen = gr.State()
         strip.select(
@@ -239,7 +272,7 @@ class Page:
             self.controls = _controls(self.desk.captioner.options())
         draws = [self.controls[name] for name in DRAWING]
         self.controls["sample"].input(
-            lambda on: [gr.update(visible=on)] * len(DRAWING),
+            lambda on: [gr.update(visible=bool(on))] * len(DRAWING),
             self.controls["sample"],
             draws,
             api_name="_draws",
@@ -368,7 +401,7 @@ class Page:
     def _sentence(self, tab: gr.Tab) -> None:
         gr.Markdown(I18N("sentence_help"), elem_classes="quiet")
         with gr.Row(elem_id="typed-row"):
-            typed = gr.Textbox(
+            typed = Text(
                 label=I18N("sentence"),
                 placeholder=I18N("sentence_placeholder"),
                 max_length=400,
@@ -563,7 +596,7 @@ class Page:
             gr.Markdown(I18N("translate_help"), elem_classes="quiet")
             with gr.Row():
                 with gr.Column(scale=1, elem_classes="side"):
-                    text = gr.Textbox(
+                    text = Text(
                         label=I18N("text"),
                         placeholder=I18N("text_placeholder"),
                         lines=3,
@@ -597,7 +630,7 @@ class Page:
         """The public endpoints, over components that nobody sees."""
         answers = endpoints.Endpoints(self.desk.captioner, self.desk.translator)
         photo, result = Photo(visible=False), gr.JSON(visible=False)
-        text, to, source = (gr.Textbox(visible=False) for _ in range(3))
+        text, to, source = (Text(visible=False) for _ in range(3))
         beam, count, most = (gr.Number(value, visible=False) for value in (None, 1, None))
         maps = gr.Checkbox(True, visible=False)
         public: dict[str, Any] = {"concurrency_id": MODEL, "show_progress": "hidden"}
@@ -655,6 +688,8 @@ def serving(
     captioner: Captioner,
     *,
     hosts: Sequence[str] = (),
+    origins: Sequence[str] = (),
+    root_path: str = "",
     auth: tuple[str, str] | None = None,
     frame_ancestors: str = "'self'",
 ) -> FastAPI:
@@ -663,19 +698,34 @@ def serving(
     Args:
         captioner: shared by all visitors.
         hosts: names of this server that are answered to; none is any.
+        origins: what a proxy calls this server, see `server.create`.
+        root_path: where a proxy shows the page, such as `/captions`.
         auth: a name and a password that visitors must give.
         frame_ancestors: pages that may show this one in a frame, in the words of CSP.
     """
     desk = Desk(captioner)
     desk.warm_up()
-    blocks = Page(desk).blocks.queue(max_size=QUEUE, default_concurrency_limit=4)
+    # With an open api, anybody could pass by the queue.
+    blocks = Page(desk).blocks.queue(max_size=QUEUE, default_concurrency_limit=4, api_open=False)
     health = {"captioner": True, "translator": desk.translator is not None}
     return server.create(
-        lambda app: gr.mount_gradio_app(app, blocks, path="/", auth=auth, **mount_settings()),
+        lambda app: mount(app, blocks, auth=auth, root_path=root_path),
         health=lambda: health,
+        uploads=uploads.Uploads(FOLDER),
         hosts=hosts,
+        origins=origins,
+        root_path=root_path,
         frame_ancestors=frame_ancestors,
     )
+
+
+def mount(app: FastAPI, blocks: gr.Blocks, **more: Any) -> None:
+    """Puts the page into an application, with Gradio's own check of files at work.
+
+    Gradio checks nothing before its own server was launched, which this one stands in for.
+    """
+    gr.mount_gradio_app(app, blocks, path="/", **{**mount_settings(), **more})
+    blocks.has_launched = True
 
 
 def mount_settings() -> dict[str, Any]:
@@ -691,4 +741,5 @@ def mount_settings() -> dict[str, Any]:
         "run_history": False,
         "ssr_mode": False,
         "enable_monitoring": False,
+        "app_kwargs": {"docs_url": None, "redoc_url": None, "openapi_url": None},
     }

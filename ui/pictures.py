@@ -60,6 +60,10 @@ class Examples:
             ]
         }
 
+    def paths(self) -> list[str]:
+        """Where all of them lie."""
+        return [str(picture.path) for picture in self.pictures]
+
     def path(self, index: object) -> str:
         """Where an example lies.
 
@@ -71,24 +75,31 @@ class Examples:
         return str(self.pictures[index].path)
 
 
-def examples() -> Examples:
-    """The photographs that are there, then a few drawn scenes in a folder that goes at the end."""
-    found = [_photograph(example, path) for example, path in photographs.found()]
-    return Examples([picture for picture in found if picture is not None] + _drawn())
+def examples(folder: Path | None = None) -> Examples:
+    """The photographs that are there, then a few drawn scenes, in a folder of their own.
+
+    Args:
+        folder: where to make that folder; left out, it goes at the end of the process.
+    """
+    own = Path(tempfile.mkdtemp(prefix="examples-", dir=folder))
+    if folder is None:
+        atexit.register(shutil.rmtree, own, ignore_errors=True)
+    found = [_photograph(example, path, own) for example, path in photographs.found()]
+    return Examples([picture for picture in found if picture is not None] + _drawn(own))
 
 
-def _photograph(example: photographs.Example, path: Path) -> Picture | None:
+def _photograph(example: photographs.Example, path: Path, folder: Path) -> Picture | None:
+    """An example in the folder; the packages' own folders are none of a visitor's business."""
     try:
         open_photo(path, side=THUMBNAIL)
-    except ImageError:  # another version of the package may hold a file we cannot open
+        copied = Path(shutil.copyfile(path, folder / f"{example.name}{path.suffix}"))
+    except (ImageError, OSError):  # another version of the package may hold what we cannot open
         return None
     credit = f"{example.name}: {example.credit}, {example.licence}"
-    return Picture(example.name, _KOREAN.get(example.name, example.name), credit, path)
+    return Picture(example.name, _KOREAN.get(example.name, example.name), credit, copied)
 
 
-def _drawn() -> list[Picture]:
-    folder = Path(tempfile.mkdtemp(prefix="captioner-scenes-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+def _drawn(folder: Path) -> list[Picture]:
     drawn = []
     for number, index in enumerate(SCENES, 1):
         scene = scenes.draw(1, index, (384, 384))
