@@ -635,7 +635,8 @@ class Stranger:
         plain = [INPUTS.get(kind["type"]) for kind in kinds]
         file = {"path": str(self.canary), "meta": {"_type": "gradio.FileData"}}
         for place in range(len(kinds)):
-            for sent in (file, [file], {"value": file}):
+            is_text = kinds[place]["type"] not in ("image", "file")
+            for sent in [file] if is_text else [file, [file]]:
                 yield [*plain[:place], sent, *plain[place + 1 :]]
 
 

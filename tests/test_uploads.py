@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captioner.ui.uploads import Uploads
+from captioner.ui.uploads import Renaming, Uploads
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,11 @@ def test_the_folder_is_renamed_wherever_an_answer_is_cut(
     path = str(uploads.folder)
     spelt = [path, json.dumps(path)[1:-1], json.dumps(path, ensure_ascii=False)[1:-1], quote(path)]
     answer = before + b" ".join(f"{one}/x".encode() for one in spelt) + after
-    sent, kept = b"", b""
-    for start in range(0, len(answer), size):
-        kept = uploads.named(kept + answer[start : start + size])
-        count = uploads.begun(kept)
-        sent, kept = sent + kept[: len(kept) - count], kept[len(kept) - count :]
-    assert sent + kept == before + b" ".join([b"uploads/x"] * 4) + after
+    renaming = Renaming(uploads.names)
+    parts = [answer[start : start + size] for start in range(0, len(answer), size)]
+    sent = [renaming(part, more=True) for part in parts]
+    sent.append(renaming(b"", more=False))
+    assert b"".join(sent) == before + b" ".join([b"uploads/x"] * 4) + after
 
 
 _PROCESS = """

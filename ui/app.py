@@ -98,8 +98,14 @@ class Photo(gr.Image):
 
     is_template = True
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, example: str = "", **settings: Any) -> None:
         super().__init__(type="filepath", image_mode=None, **settings)
+        self.example = example  # its public name
+
+    def example_payload(self) -> Any:
+        """A photo with which the code that the page shows to programmers runs as it stands."""
+        address = f"{server.HERE}/gradio_api/file={self.example}"
+        return {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}
 
     def get_config(self, cls: Any = None) -> dict[str, Any]:
         """What the browser is told of it."""
@@ -114,6 +120,14 @@ class Text(gr.Textbox):
     """A text, and nothing that only reads like one: not a file, whose path would be told."""
 
     is_template = True
+
+    def __init__(self, example: str = "", **settings: Any) -> None:
+        super().__init__(**settings)
+        self.example = example  # for the code that the page shows to programmers
+
+    def example_payload(self) -> str:
+        """What that code sends."""
+        return self.example
 
     def get_config(self, cls: Any = None) -> dict[str, Any]:
         """What the browser is told of it."""
@@ -608,7 +622,7 @@ class Page:
                         [(I18N("guess"), ""), *named], value="", label=I18N("source")
                     )
                     named = [(LANGUAGES.get(code, code), code) for code in spoken.targets]
-                    first = next((c for c in spoken.targets if c != LANGUAGE), spoken.targets[0])
+                    first = _first_target(self.desk)
                     to = gr.Dropdown(named, value=first, label=I18N("target"))
                     go = gr.Button(I18N("translate"), variant="primary")
                 with gr.Column(scale=3):
@@ -629,20 +643,37 @@ class Page:
     def _endpoints(self) -> None:
         """The public endpoints, over components that nobody sees."""
         answers = endpoints.Endpoints(self.desk.captioner, self.desk.translator)
-        photo, result = Photo(visible=False), gr.JSON(visible=False)
-        text, to, source = (Text(visible=False) for _ in range(3))
-        beam, count, most = (gr.Number(value, visible=False) for value in (None, 1, None))
-        maps = gr.Checkbox(True, visible=False)
+        photo = Photo(self.examples.public(0, FOLDER), label="photo", visible=False)
+        result = gr.JSON(label="answer", visible=False)
+        text = Text("A dog runs through the snow.", label="sentence", visible=False)
+        to = Text(_first_target(self.desk) or "de", label="to", visible=False)
+        source = Text("en", label="source", visible=False)
+        beam, count, most = (
+            gr.Number(value, label=label, visible=False)
+            for label, value in (("beam_size", None), ("n_best", 1), ("max_length", None))
+        )
+        maps = gr.Checkbox(True, label="maps", visible=False)
         public: dict[str, Any] = {"concurrency_id": MODEL, "show_progress": "hidden"}
 
         def named(name: str, function: Callable[..., Any], inputs: list[Any], **more: Any) -> None:
+            said = str(function.__doc__).partition("\n")[0]
             button = gr.Button(visible=False)
-            button.click(function, inputs, result, api_name=name, **{**public, **more})
+            button.click(
+                function, inputs, result, api_name=name, api_description=said, **{**public, **more}
+            )
 
         named("caption", told(answers.caption), [photo, beam, count, most, maps, to])
         named("caption_batch", answers.caption_batch, [photo, maps], batch=True, max_batch_size=16)
         named("explain", told(answers.explain), [photo, text, maps])
         named("translate", told(answers.translate), [text, to, source])
+
+
+def _first_target(desk: Desk) -> str | None:
+    """A language to translate into, not that of the captions where there is another."""
+    if desk.translator is None:
+        return None
+    targets = desk.translator.languages.targets
+    return next((code for code in targets if code != LANGUAGE), targets[0])
 
 
 def _about(photo: str, said: Caption | None) -> Caption | None:

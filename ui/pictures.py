@@ -17,6 +17,7 @@ from captioner import scenes
 from captioner.errors import ConfigError, ImageError
 from captioner.images import open_photo
 from captioner.ui.handlers import data_url
+from captioner.ui.uploads import PUBLIC
 
 THUMBNAIL = 128  # pixels
 SCENES = (3, 11, 24, 38)  # indices of drawn scenes
@@ -63,6 +64,10 @@ class Examples:
     def paths(self) -> list[str]:
         """Where all of them lie."""
         return [str(picture.path) for picture in self.pictures]
+
+    def public(self, index: int, folder: Path) -> str:
+        """What visitors call an example that lies in the page's own folder."""
+        return f"{PUBLIC}/{self.pictures[index].path.relative_to(folder).as_posix()}"
 
     def path(self, index: object) -> str:
         """Where an example lies.

@@ -16,8 +16,9 @@ import re
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import uvicorn
 from fastapi import FastAPI
@@ -27,9 +28,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from captioner.errors import ConfigError
-from captioner.ui.uploads import Uploads
+from captioner.ui.logins import Logins
+from captioner.ui.uploads import Renaming, Uploads
 
 MEBIBYTE = 2**20
+HERE = "http://this.page.invalid"
+"""What stands in answers for the page's own address, as each visitor sees it."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 # A scheme has two letters or more: C:/… is a path on Windows.
@@ -134,15 +138,28 @@ def hosts_of(host: str, names: Sequence[str] = ()) -> tuple[str, ...]:
     return (*LOOPBACK, *named) if named else ()
 
 
-def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 7860) -> None:
+def serve(
+    app: FastAPI, host: str = "127.0.0.1", port: int = 7860, *, behind_proxy: bool = False
+) -> None:
     """Serves until it is interrupted.
+
+    Args:
+        app: what `create` made.
+        host: address to listen on.
+        port: to listen on.
+        behind_proxy: believe a proxy on this machine about where a request came from; without one,
+            anybody here could say so.
 
     Raises:
         ConfigError: nothing can listen there.
     """
     listener = bound(host, port)
     config = uvicorn.Config(
-        app, log_level="warning", server_header=False, timeout_graceful_shutdown=3
+        app,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=behind_proxy,
+        timeout_graceful_shutdown=3,
     )
     running = uvicorn.Server(config)
     # Pages that are open at the end are cut off, which is nothing to report.
@@ -197,25 +214,31 @@ class Guard:
         self.app, self.limits, self.uploads = app, limits, uploads
         self.hosts, self.origins, self.root_path = hosts, origins, root_path
         self.policy = policy
+        self.logins = Logins()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request; anything but HTTP (the start and the end of the server) passes."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        whole = _Answer(send, self._dress, None)
+        whole = _Answer(send, self._dress, {})
+        root = self._root(scope)
         try:
             self._check_sender(scope)
             scope = self._below(scope)
             self._check_size(scope)
+            self._check_patience(scope)
             scope, is_file = self._routed(scope)
-            receive = await self._limited(scope, receive)
+            receive = await self._limited(scope, receive, root)
         except HTTPException as refusal:
             await _refusal(scope, refusal)(scope, receive, whole)
             return
-        await self.app(
-            scope, receive, whole if is_file else _Answer(send, self._dress, self.uploads)
-        )
+        names = {} if self.uploads is None else self.uploads.names
+        named = _Answer(send, self._dress, {**names, HERE.encode(): root.encode()})
+        answer = whole if is_file else named
+        await self.app(scope, receive, answer)
+        if _is_login(scope) and answer.status == 200:
+            self.logins.right(_address(scope))
 
     def _check_sender(self, scope: Scope) -> None:
         """Refuses names of this server that are not its own, and other web pages."""
@@ -239,6 +262,13 @@ class Guard:
             site in ("same-origin", "none") for site in headers.getlist("sec-fetch-site")
         ) and all(_origin(origin) in own for origin in headers.getlist("origin"))
 
+    def _root(self, scope: Scope) -> str:
+        """Where this visitor sees the page, as Gradio would say it, without a slash at its end."""
+        headers = Headers(scope=scope)
+        scheme = headers.get("x-forwarded-proto", scope.get("scheme", "http")).partition(",")[0]
+        host = headers.get("x-forwarded-host") or headers.get("host", "")
+        return f"{scheme.strip()}://{host.partition(',')[0].strip()}{self.root_path}"
+
     def _stripped(self, path: str) -> str:
         if path == self.root_path or path.startswith(f"{self.root_path}/"):
             return path.removeprefix(self.root_path) or "/"
@@ -253,6 +283,17 @@ class Guard:
             raise HTTPException(307, headers={"location": f"{self.root_path}/"})
         path = self._stripped(scope["path"])
         return scope if path == scope["path"] else _redirected(scope, path)
+
+    def _check_patience(self, scope: Scope) -> None:
+        """Refuses a login that comes too soon after wrong ones."""
+        if _is_login(scope):
+            wait = ceil(self.logins.wait(_address(scope)))
+            if wait > 0:
+                raise HTTPException(
+                    429,
+                    f"too many wrong logins; try again in {wait} seconds",
+                    {"retry-after": str(wait)},
+                )
 
     def _check_size(self, scope: Scope) -> None:
         length = Headers(scope=scope).get("content-length", "0")
@@ -287,7 +328,7 @@ class Guard:
         limits = self.limits
         return limits.upload_bytes if _is_upload(scope) else limits.body_bytes
 
-    async def _limited(self, scope: Scope, receive: Receive) -> Receive:
+    async def _limited(self, scope: Scope, receive: Receive, root: str) -> Receive:
         """The rest of the request, never longer than its limit; JSON is read and checked here."""
         limit = self._limit(scope)
         if scope["method"] in _READING:
@@ -295,10 +336,11 @@ class Guard:
         if _is_upload(scope):
             return _counted(receive, limit)
         body = await _whole_body(_counted(receive, limit))
-        return _replayed(self._with_paths(body), receive)
+        return _replayed(self._with_paths(body, root), receive)
 
-    def _with_paths(self, body: bytes) -> bytes:
+    def _with_paths(self, body: bytes, root: str) -> bytes:
         """A request's JSON, in which every file is one of the uploads, by its path."""
+        own = f"{root}{_API}file="
         try:
             values = json.loads(body)  # as Gradio reads it, in whatever encoding
             files = list(_files(values))
@@ -307,7 +349,10 @@ class Guard:
         except ValueError:
             return body  # no JSON: nothing that Gradio would read
         for file in files:
-            name, path = file["path"], self._path(file["path"])
+            name = file["path"]
+            if isinstance(name, str) and name.startswith(own):
+                name = unquote(name.removeprefix(own))
+            path = self._path(name)
             if path is None and isinstance(name, str) and _ADDRESS.match(name):
                 raise HTTPException(
                     400, "a photo was given by its address; this server fetches nothing: upload it"
@@ -336,28 +381,27 @@ class Guard:
 
 
 class _Answer:
-    """Sends an answer with its headers, the folder of the uploads called by its public name."""
+    """Sends an answer with its headers, some things in it called by other names."""
 
     def __init__(
-        self, send: Send, dress: Callable[[Message], None], uploads: Uploads | None
+        self, send: Send, dress: Callable[[Message], None], names: Mapping[bytes, bytes]
     ) -> None:
-        self.send, self.dress, self.uploads = send, dress, uploads
-        self.kept = b""  # bytes that may be the beginning of the folder's path
+        self.send, self.dress = send, dress
+        self.renamed: Renaming | None = Renaming(names) if names else None
+        self.status = 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.dress(message)
+            self.status = message["status"]
             headers = MutableHeaders(scope=message)
             if "content-encoding" in headers or not _is_text(headers.get("content-type", "")):
-                self.uploads = None
-            elif self.uploads is not None:
-                del headers["content-length"]  # of the answer with the other name
-        elif self.uploads is not None and message["type"] == "http.response.body":
-            more = message.get("more_body", False)
-            body = self.uploads.named(self.kept + message.get("body", b""))
-            count = self.uploads.begun(body) if more else 0
-            self.kept = body[len(body) - count :]
-            message = {**message, "body": body[: len(body) - count]}
+                self.renamed = None
+            elif self.renamed is not None:
+                del headers["content-length"]  # of the answer with the other names
+        elif self.renamed is not None and message["type"] == "http.response.body":
+            said = self.renamed(message.get("body", b""), message.get("more_body", False))
+            message = {**message, "body": said}
         await self.send(message)
 
 
@@ -376,6 +420,15 @@ def _refusal(scope: Scope, refusal: HTTPException) -> Response:
 def _redirected(scope: Scope, path: str) -> Scope:
     """The same request for another path."""
     return {**scope, "path": path, "raw_path": quote(path).encode()}
+
+
+def _is_login(scope: Scope) -> bool:
+    return scope["method"] == "POST" and scope["path"].rstrip("/") == "/login"
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def _hostname(host: str) -> str:

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote
@@ -50,7 +51,7 @@ class Uploads:
         path = str(self.folder)
         # As it stands in JSON, with and without its characters escaped, and in addresses.
         spelt = {path, json.dumps(path)[1:-1], json.dumps(path, ensure_ascii=False)[1:-1]}
-        self._spelt = sorted({text.encode() for text in {*spelt, quote(path)}}, reverse=True)
+        self.names = {text.encode(): PUBLIC.encode() for text in {*spelt, quote(path)}}
 
     def path(self, name: object) -> str | None:
         """The path of the file that a visitor calls `name`; None where there is none.
@@ -67,16 +68,30 @@ class Uploads:
             return None
         return str(path) if inside else None
 
-    def named(self, answer: bytes) -> bytes:
-        """An answer with the folder called by its public name."""
-        for spelt in self._spelt:
-            answer = answer.replace(spelt, PUBLIC.encode())
-        return answer
 
-    def begun(self, answer: bytes) -> int:
-        """How many of the last bytes may be the beginning of the folder's path."""
-        longest = min(len(answer), max(map(len, self._spelt)) - 1)
+class Renaming:
+    """Says some things by other names in an answer that comes bit by bit.
+
+    Args:
+        names: what is to be said instead of what.
+    """
+
+    def __init__(self, names: Mapping[bytes, bytes]) -> None:
+        self.names = dict(sorted(names.items(), key=lambda pair: -len(pair[0])))
+        self.kept = b""  # what may be the beginning of a name
+
+    def __call__(self, part: bytes, more: bool) -> bytes:
+        """What can be said of the answer so far; `more` of it may come."""
+        said = self.kept + part
+        for name, other in self.names.items():
+            said = said.replace(name, other)
+        count = self._begun(said) if more else 0
+        self.kept = said[len(said) - count :]
+        return said[: len(said) - count]
+
+    def _begun(self, said: bytes) -> int:
+        longest = min(len(said), max(map(len, self.names), default=1) - 1)
         for count in range(longest, 0, -1):
-            if any(spelt.startswith(answer[-count:]) for spelt in self._spelt):
+            if any(name.startswith(said[-count:]) for name in self.names):
                 return count
         return 0
