@@ -7,10 +7,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 from fastapi import FastAPI, Request, UploadFile
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -20,6 +22,7 @@ from captioner.translation import Translation
 from captioner.ui import server
 from captioner.ui.endpoints import Endpoints
 from captioner.ui.server import Limits
+from captioner.ui.uploads import Uploads
 from captioner.words import Word
 
 SMALL = Limits(body_bytes=1000, upload_bytes=5000)
@@ -37,8 +40,16 @@ def _mount(app: FastAPI) -> None:
         return [len(await file.read()) for file in files]
 
     @app.get("/gradio_api/{rest:path}")
-    def fetch(rest: str) -> str:
-        return rest
+    def fetch(rest: str, request: Request) -> Any:
+        if rest.startswith("file="):
+            return FileResponse(rest.removeprefix("file="))
+        return {"rest": rest, "query": request.url.query, "url": str(request.url)}
+
+    @app.post("/told")
+    async def told(request: Request) -> Any:
+        """Tells what it got, bit by bit."""
+        data = await request.body()
+        return StreamingResponse((data[n : n + 1] for n in range(len(data))), media_type="text/csv")
 
     @app.get("/full")
     def full() -> Any:
@@ -48,10 +59,36 @@ def _mount(app: FastAPI) -> None:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[TestClient]:
-    app = server.create(_mount, health=lambda: {"words": 17}, limits=SMALL)
+def uploads(tmp_path_factory: pytest.TempPathFactory) -> Uploads:
+    return Uploads(tmp_path_factory.mktemp('a folder, "quoted" é'))
+
+
+@pytest.fixture(scope="module")
+def client(uploads: Uploads) -> Iterator[TestClient]:
+    app = server.create(_mount, health=lambda: {"words": 17}, limits=SMALL, uploads=uploads)
     with TestClient(app) as found:
         yield found
+
+
+@pytest.fixture
+def dog(uploads: Uploads) -> Path:
+    """A file among the uploads."""
+    path = uploads.folder / "0a1b" / "dog.jpg"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"a dog")
+    return path
+
+
+@pytest.fixture
+def canary(uploads: Uploads) -> Path:
+    """A file beside the uploads, and a link to it among them."""
+    path = uploads.folder.parent / "secret.txt"
+    path.write_text("hunter2")
+    link = uploads.folder / "0a1b" / "link.txt"
+    link.parent.mkdir(exist_ok=True)
+    if not link.is_symlink():
+        link.symlink_to(path)
+    return path
 
 
 def test_health(client: TestClient) -> None:
@@ -83,9 +120,89 @@ def test_nothing_is_fetched_for_anybody(client: TestClient, path: str, method: s
         assert answer.text == "this server fetches nothing from other addresses"
 
 
-@pytest.mark.parametrize("path", ["file=/tmp/gradio/a/dog.jpg", "file=C:/photos/dog.jpg", "info"])
-def test_files_of_its_own_are_served(client: TestClient, path: str) -> None:
-    assert client.get(f"/gradio_api/{path}").json() == path
+@pytest.mark.parametrize("form", ["file=", "file/"])
+def test_uploads_are_served_by_their_public_names(client: TestClient, dog: Path, form: str) -> None:
+    assert client.get(f"/gradio_api/{form}uploads/0a1b/dog.jpg").content == b"a dog"
+
+
+OUTSIDE = [
+    "{canary}",
+    "{folder}/../secret.txt",
+    "uploads/../secret.txt",
+    "uploads/0a1b/../../secret.txt",
+    "uploads/0a1b/dog.jpg/../../../secret.txt",
+    "uploads/{canary}",
+    "uploads//{canary}",
+    "uploads/0a1b/link.txt",
+    "{folder}/0a1b/dog.jpg",
+    "0a1b/dog.jpg",
+    "/uploads/0a1b/dog.jpg",
+    "uploads/0a1b",
+    "uploads/",
+    "uploads",
+    "uploads/0a1b/gone.jpg",
+    "uploads/0a1b/dog.jpg\0",
+    "uploads/" + "x" * 260,
+    "/etc/passwd",
+    "/proc/self/environ",
+    "C:/photos/dog.jpg",
+    "~/.ssh/id_rsa",
+    "..",
+    "",
+]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_no_other_file_is_served(
+    client: TestClient, uploads: Uploads, dog: Path, canary: Path, name: str
+) -> None:
+    wanted = name.format(canary=canary, folder=uploads.folder)
+    for escaped in (quote(wanted), quote(wanted, safe=""), quote(wanted).replace("..", "%2e%2e")):
+        for form in ("file=", "file/"):
+            answer = client.get(f"/gradio_api/{form}{escaped}")
+            assert "hunter2" not in answer.text
+            if ".." in wanted and answer.status_code == 403:  # the client walked the dots itself
+                continue
+            assert (answer.status_code, answer.text) == (
+                404,
+                "there is no such file among the uploads",
+            )
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda file: {"data": [file]},
+        lambda file: {"data": [[[file]], None]},
+        lambda file: {"data": [{"image": {"file": file}}]},
+        lambda file: {"event_data": {"index": file}},
+        lambda file: file,
+    ],
+)
+def test_a_request_names_uploads_only(
+    client: TestClient, uploads: Uploads, dog: Path, canary: Path, name: str, around: Any
+) -> None:
+    path = name.format(canary=canary, folder=uploads.folder)
+    for file in (
+        {"path": path},
+        {"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": "dog.jpg", "size": 5},
+        {"path": path, "is_stream": True, "url": "/gradio_api/file=uploads/0a1b/dog.jpg"},
+        {"path": [path]},
+        {"path": {"path": path}},
+    ):
+        body = json.dumps(around(file))
+        for content in (
+            body.encode(),
+            body.encode("utf-16"),
+            body.replace("p", "\\u0070").encode(),
+        ):
+            for kind in ("application/json", "text/plain", "multipart/form-data"):
+                answer = client.post("/call", content=content, headers={"content-type": kind})
+                assert answer.status_code == 400
+                assert "a file was given that is not among the uploads; upload it" in answer.text
+    twice = f'{{"path": "uploads/0a1b/dog.jpg", "path": {json.dumps(path)}}}'
+    assert client.post("/call", content=twice).status_code == 400
 
 
 def test_a_photo_by_its_address_is_not_fetched(client: TestClient) -> None:
@@ -94,27 +211,81 @@ def test_a_photo_by_its_address_is_not_fetched(client: TestClient) -> None:
         {"data": [address]},
         {"data": [[{"image": {"path": " HTTP://example.org"}}], None]},
         {"path": "http:example.org"},
+        {"path": "file:///etc/passwd"},
     ):
         answer = client.post("/call", json=body)
         assert answer.status_code == 400
-        assert answer.text.startswith("a photo was given by its address; this server fetches")
+        assert answer.json()["detail"] == (
+            "a photo was given by its address; this server fetches nothing: upload it"
+        )
     escaped = '{"data": [{"\\u0070ath": "\\u0068ttps://example.org/a.jpg"}]}'
     headers = {"content-type": "application/json"}
     assert client.post("/call", content=escaped, headers=headers).status_code == 400
-    deep = "[" * 120 + '"path"' + "]" * 120
-    assert client.post("/call", content=deep, headers=headers).status_code == 400
+    for deep in ("[" * 120 + '"path"' + "]" * 120, "[" * 100_000):
+        assert client.post("/call", content=deep[:1000], headers=headers).status_code in (400, 422)
+
+
+def test_an_upload_is_known_by_its_public_name_alone(
+    client: TestClient, uploads: Uploads, dog: Path
+) -> None:
+    file = {"path": "uploads/0a1b/dog.jpg", "url": "https://example.org", "orig_name": "dog.jpg"}
+    named = {"path": "uploads/0a1b/dog.jpg", "orig_name": "dog.jpg"}
+    answer = client.post("/call", json={"data": [file, {"path": None}]})
+    assert answer.json() == {"got": {"data": [named, {"path": None}]}}
+    asked = {"data": [file]}
+    told = client.post("/told", json=asked, headers={"content-type": "application/json"})
+    assert json.loads(told.text) == {"data": [named]}  # byte by byte, and yet no path
+    assert str(dog) not in told.text
 
 
 def test_other_requests_pass_unchanged(client: TestClient) -> None:
-    body = {"data": [{"path": "/tmp/a.jpg", "url": "https://example.org"}, "path: https://x", "é"]}
+    body = {"data": [{"url": "https://example.org"}, "path: https://x", "é", "/etc/passwd"]}
     assert client.post("/call", json=body).json() == {"got": body}
     assert client.post("/upload", files={"files": b"x" * 70}).json() == [70]
 
 
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        lambda path: path,
+        lambda path: json.dumps(path),
+        lambda path: json.dumps(path, ensure_ascii=False),
+        lambda path: quote(path),
+    ],
+)
+def test_no_answer_tells_where_the_uploads_lie(
+    client: TestClient, uploads: Uploads, spelling: Any
+) -> None:
+    path = str(uploads.folder)
+    said = f"before {path[:-1]} {spelling(path)}/dog.jpg after {path[:5]}"
+    told = client.post("/told", content=said.encode()).text
+    expected = said
+    for form in (lambda p: p, lambda p: json.dumps(p)[1:-1], quote):
+        expected = expected.replace(form(path), "uploads")
+    expected = expected.replace(json.dumps(path, ensure_ascii=False)[1:-1], "uploads")
+    assert told == expected
+    assert "uploads/dog.jpg" in told.replace('"', "")
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        *("deep_link", "dev/reload", "process_recording", "component_server", "stream/x/close"),
+        *("vibe-code", "vibe-edit", "run-history/connect", "runs", "token", "api/caption", "mcp"),
+        *("custom_component/x/client/component/index.js", "", "monitoring"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_what_the_page_does_not_need_is_shut(client: TestClient, route: str, method: str) -> None:
+    answer = client.request(method, f"/gradio_api/{route}")
+    assert answer.status_code == 403
+    assert answer.text == "this is not open to visitors; docs/api.md says what is"
+
+
 def test_requests_have_a_size(client: TestClient) -> None:
-    refused = "the request is larger than 0.000954 MB; send less at once"
+    refused = {"detail": "the request is larger than 0.000954 MB; send less at once"}
     answer = client.post("/call", json="x" * 1000)
-    assert (answer.status_code, answer.text) == (413, refused)
+    assert (answer.status_code, answer.json()) == (413, refused)
     assert client.post("/upload", files={"files": b"x" * 4000}).json() == [4000]
     assert client.post("/upload", files={"files": b"x" * 5000}).status_code == 413
     two = [("files", b"x" * 3000), ("files", b"y" * 3000)]
@@ -156,11 +327,80 @@ def test_a_full_queue_says_when_to_come_back(client: TestClient) -> None:
     assert int(answer.headers["retry-after"]) > 0
 
 
-def test_other_pages_cannot_use_it(client: TestClient) -> None:
-    foreign = {"sec-fetch-site": "cross-site"}
-    assert client.post("/call", json=1, headers=foreign).status_code == 403
-    assert client.get("/healthz", headers=foreign).status_code == 200  # a link leads here
-    assert client.post("/call", json=1, headers={"sec-fetch-site": "same-origin"}).is_success
+OWN = "http://127.0.0.1:7860"
+FOREIGN = [
+    {"sec-fetch-site": "cross-site", "origin": "https://example.org"},
+    {"sec-fetch-site": "same-site", "origin": "http://127.0.0.1:9999"},
+    {"sec-fetch-site": "same-site"},
+    {"sec-fetch-site": "same-origin, cross-site"},
+    {"sec-fetch-site": ""},
+    {"sec-fetch-site": "none", "origin": "http://127.0.0.1:9999"},
+    {"origin": "http://127.0.0.1:9999"},
+    {"origin": "http://localhost:7860"},
+    {"origin": "http://127.0.0.1"},
+    {"origin": "null"},
+    {"origin": ""},
+    {"origin": f"{OWN}.example.org"},
+    {"origin": f"http://example.org@{OWN[7:]}"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_other_pages_cannot_use_it(client: TestClient, headers: dict[str, str]) -> None:
+    sent = {"host": OWN[7:], **headers}
+    for method, path in (
+        ("POST", "/call"),
+        ("POST", "/upload"),
+        ("POST", "/login"),
+        ("GET", "/logout"),
+        ("GET", "/config"),
+        ("GET", "/gradio_api/info"),
+        ("GET", "/gradio_api/queue/data"),
+        ("GET", "/gradio_api/file=uploads/0a1b/dog.jpg"),
+        ("OPTIONS", "/call"),
+        ("PUT", "/"),
+        ("POST", "/"),
+    ):
+        answer = client.request(method, path, headers=sent)
+        assert (answer.status_code, answer.text) == (
+            403,
+            "this server does not work for other web pages",
+        )
+    assert client.get("/healthz", headers=sent).status_code == 200  # a link leads here
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},  # a program
+        {"sec-fetch-site": "none"},  # an address that was typed
+        {"sec-fetch-site": "same-origin", "origin": OWN},
+        {"origin": OWN},
+        {"host": "LOCALHOST:7860", "origin": "http://localhost:7860"},
+        {"host": "[::1]:7860", "origin": "http://[::1]:7860"},
+        {"host": "captions.example", "origin": "https://captions.example"},
+        {"host": "captions.example:443", "origin": "https://captions.example"},
+    ],
+)
+def test_the_page_itself_and_programs_can(client: TestClient, headers: dict[str, str]) -> None:
+    answer = client.post("/call", json=1, headers={"host": OWN[7:], **headers})
+    assert answer.json() == {"got": 1}
+
+
+def test_gradios_word_for_other_pages_goes() -> None:
+    def mount(app: FastAPI) -> None:
+        @app.get("/")
+        def home() -> Any:
+            spoken = {
+                "Access-Control-Allow-Origin": "http://localhost:9999",
+                "access-control-allow-credentials": "true",
+            }
+            return Response("home", headers=spoken)
+
+    answer = TestClient(server.create(mount)).get("/")
+    assert answer.text == "home"
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
 
 
 @pytest.mark.parametrize(
@@ -357,7 +597,16 @@ def model() -> _Model:
 
 
 @pytest.fixture(scope="module")
-def page(model: _Model) -> Iterator[TestClient]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Gradio's folder for the page below."""
+    found = tmp_path_factory.mktemp("gradio")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(found))
+        yield found
+
+
+@pytest.fixture(scope="module")
+def page(model: _Model, folder: Path) -> Iterator[TestClient]:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     import gradio as gr
 
@@ -376,7 +625,8 @@ def page(model: _Model) -> Iterator[TestClient]:
             app, blocks, "/", show_error=False, max_file_size=3000, run_history=False
         )
 
-    with TestClient(server.create(mount, limits=SMALL), base_url="http://127.0.0.1") as found:
+    app = server.create(mount, limits=SMALL, uploads=Uploads(folder))
+    with TestClient(app, base_url="http://127.0.0.1") as found:
         yield found
         model.may.set()
 

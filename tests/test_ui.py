@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,10 +29,14 @@ from captioner.prediction import Captioner
 from captioner.render import shared_peak, spread
 from captioner.subwords import Subwords
 from captioner.translation import Translator
-from captioner.ui import assets, handlers, pictures
+from captioner.ui import assets, handlers, pictures, uploads
 from captioner.ui.handlers import Desk, Painting, Remembering, view
 
 UI = Path(__file__).parent.parent / "ui"
+CONTROLS = (
+    *("beam_size", "n_best", "compare", "max_length"),
+    *("sample", "top_p", "temperature", "seed"),
+)
 VIEWERS = ("viewer", "steps", "pairs", "table", "strip")
 
 
@@ -569,6 +575,191 @@ def test_the_page_is_served_and_healthy(client: TestClient) -> None:
     assert {c["props"]["html_template"] for c in drawings} == {
         assets.markup(viewer) for viewer in VIEWERS if viewer != "pairs"
     } | ({assets.markup("pairs")} if health["translator"] else set())
+
+
+# Files of a stranger's choice
+
+CANARY = "the canary's own words"
+ENDPOINTS = (
+    *("caption", "caption_batch", "explain", "translate"),
+    *("_write", *(f"_write_{name}" for name in CONTROLS), "_go_on", "_in_language", "_example"),
+    *("_draws", "_sheet", "_json", "_html", "_open_sentence", "_explain", "_open_paint", "_paint"),
+    *("_open_inside", "_many", "_import", "_row", "_csv", "_jsonl", "_zip", "_translate"),
+)
+INPUTS = {"slider": 3, "number": 1, "checkbox": False, "textbox": "a dog", "radio": ""}
+
+
+@dataclasses.dataclass
+class Stranger:
+    """Somebody with nothing but HTTP, and a file that is none of their business."""
+
+    client: TestClient
+    canary: Path
+
+    def config(self) -> tuple[dict[str, Any], dict[int, dict[str, Any]]]:
+        """The events by their names, and the components by their numbers."""
+        config = self.client.get("/config").json()
+        events = {event["api_name"]: event for event in config["dependencies"]}
+        return events, {one["id"]: one for one in config["components"]}
+
+    def ask(self, name: str, data: list[Any], **more: Any) -> str:
+        """Everything that comes back."""
+        posted = self.client.post(f"/gradio_api/call/{name}", json={"data": data, **more})
+        if posted.status_code != 200:
+            return str(posted.text)
+        event = posted.json()["event_id"]
+        return str(self.client.get(f"/gradio_api/call/{name}/{event}").text)
+
+    def join(self, name: str, data: list[Any], **more: Any) -> str:
+        """Everything that the page itself would be told, within one session."""
+        number = self.config()[0][name]["id"]
+        body = {"data": data, "fn_index": number, "session_hash": "one visit", **more}
+        posted = self.client.post("/gradio_api/queue/join", json=body)
+        assert posted.status_code == 200, posted.text
+        return self.client.get("/gradio_api/queue/data?session_hash=one visit").text
+
+    def upload(self, photo: str) -> Any:
+        """The answer to an upload."""
+        file = (Path(photo).name, Path(photo).read_bytes())
+        return self.client.post("/gradio_api/upload", files={"files": file})
+
+    def copies(self) -> list[Path]:
+        """Where the canary is among the files that anybody can fetch."""
+        files = [path for path in uploads.claim().rglob("*") if path.is_file()]
+        return [path for path in files if CANARY.encode() in path.read_bytes()]
+
+    def attempts(self, name: str) -> Iterator[list[Any]]:
+        """The inputs of an event, the file in one after the other, as a client would send it."""
+        events, components = self.config()
+        kinds = [components[number] for number in events[name]["inputs"]]
+        plain = [INPUTS.get(kind["type"]) for kind in kinds]
+        file = {"path": str(self.canary), "meta": {"_type": "gradio.FileData"}}
+        for place in range(len(kinds)):
+            is_text = kinds[place]["type"] not in ("image", "file")
+            for sent in [file] if is_text else [file, [file]]:
+                yield [*plain[:place], sent, *plain[place + 1 :]]
+
+
+@pytest.fixture(scope="module")
+def canary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that is neither uploaded nor below the working directory."""
+    path = tmp_path_factory.mktemp("home") / "secret.jsonl"
+    values = {"caption": CANARY, "words": ["a"], "grid": [1, 1], "maps": [[1]]}
+    path.write_text(json.dumps(values), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def guarded(bilingual: Desk, canary: Path) -> Iterator[Stranger]:
+    """The page as it is served."""
+    from captioner.ui import app
+
+    with TestClient(app.serving(bilingual.captioner)) as client:
+        yield Stranger(client, canary)
+
+
+@pytest.fixture(scope="module")
+def bare(bilingual: Desk, canary: Path) -> Iterator[Stranger]:
+    """The page without the guard before it, to see what Gradio itself lets pass."""
+    from captioner.ui import app
+
+    served = FastAPI()
+    app.mount(served, app.Page(bilingual).blocks.queue())
+    with TestClient(served) as client:
+        yield Stranger(client, canary)
+
+
+def test_the_endpoints_below_are_all(guarded: Stranger) -> None:
+    events, _ = guarded.config()
+    assert {name for name, event in events.items() if event["backend_fn"]} == {*ENDPOINTS}
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_no_endpoint_reads_a_file_that_was_not_uploaded(guarded: Stranger, name: str) -> None:
+    for data in guarded.attempts(name):
+        for more in ({}, {"event_data": data[-1]}):
+            answer = guarded.ask(name, data, **more)
+            assert "a file was given that is not among the uploads; upload it" in answer
+    assert guarded.copies() == []
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_gradio_alone_reads_none_either(bare: Stranger, name: str) -> None:
+    for data in bare.attempts(name):
+        answer = bare.ask(name, data)
+        assert CANARY not in answer
+        assert str(bare.canary.name) not in answer or str(uploads.claim()) not in answer
+    assert bare.copies() == []
+
+
+def test_no_endpoint_tells_whether_a_file_is_there(guarded: Stranger) -> None:
+    missing = dataclasses.replace(guarded, canary=guarded.canary.with_name("none.jsonl"))
+    for name in ("caption", "caption_batch", "explain", "_write", "_many", "_import"):
+        for there, gone in zip(guarded.attempts(name), missing.attempts(name), strict=True):
+            assert guarded.ask(name, there) == missing.ask(name, gone)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("translate", [{"a": 1}, "de", "en"]),
+        ("translate", [["A dog."], "de", "en"]),
+        ("translate", ["A dog.", 7, "en"]),
+        ("explain", [None, True, False]),
+        ("_translate", [{"a": 1}, "de", ""]),
+    ],
+)
+def test_a_text_is_a_text(guarded: Stranger, name: str, data: list[Any]) -> None:
+    assert re.search(r"a text was expected, but .* came; send a text", guarded.ask(name, data))
+
+
+def test_uploads_come_and_go_under_their_public_names(guarded: Stranger, photo: str) -> None:
+    client, folder = guarded.client, str(uploads.claim())
+    posted = guarded.upload(photo)
+    (name,) = posted.json()
+    assert re.fullmatch(r"uploads/[0-9a-f]{64}/a dog\.png", name)
+    file = {"path": name, "meta": {"_type": "gradio.FileData"}}
+    answers = [posted.text]
+    answers.append(guarded.ask("caption", [file, None, 1, None, False, None]))
+    assert '"file": "a dog.png"' in answers[-1]
+    answers.append(guarded.join("_example", [], event_data={"index": 0}))
+    (example,) = re.findall(r'"path":"(uploads/[^"]+)"', answers[-1])
+    assert client.get(f"/gradio_api/file={example}").status_code == 200
+    answers.append(guarded.ask("_many", [[file]]))
+    answers.append(guarded.ask("translate", [name, "de", "en"]))
+    answers.append(guarded.ask("_html", [None, {"photo": file}, ""]))
+    assert "a drawing holds no file; send what was drawn" in answers[-1]
+    answers.extend(client.get(path).text for path in ("/", "/config", "/gradio_api/info"))
+    assert [answer for answer in answers if folder in answer] == []
+    assert Path(photo).read_bytes() == client.get(f"/gradio_api/file={name}").content
+
+
+def test_downloads_are_uploads_to_the_visitor(guarded: Stranger, photo: str) -> None:
+    client = guarded.client
+    (name,) = guarded.upload(photo).json()
+    file = {"path": name, "meta": {"_type": "gradio.FileData"}}
+    for event, data in (("_many", [[file]]), ("_jsonl", [None])):
+        answer = guarded.join(event, data)
+        assert '"success":true' in answer
+    assert str(uploads.claim()) not in answer
+    (made,) = set(re.findall(r'"path":"(uploads/[^"]+captions.jsonl)"', answer))
+    assert json.loads(client.get(f"/gradio_api/file={made}").text)["file"] == "a dog.png"
+
+
+def test_the_queue_cannot_be_passed_by(guarded: Stranger) -> None:
+    body = {"data": ["A dog.", "de", "en"]}
+    assert guarded.client.post("/gradio_api/run/translate", json=body).status_code == 404
+    assert guarded.client.post("/gradio_api/api/translate", json=body).status_code == 403
+
+
+def test_the_examples_are_the_pages_own(page: Any) -> None:
+    from captioner import examples
+
+    packaged = {path for _, path in examples.found()}
+    for path in map(Path, page.examples.paths()):
+        assert uploads.claim() in path.parents
+        assert path not in packaged
+    assert {*page.examples.paths()} <= page.photo.keep_in_cache  # or they were gone after a day
 
 
 def test_the_command_line_refuses_what_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:

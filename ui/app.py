@@ -9,7 +9,11 @@ from __future__ import annotations
 import os
 import re
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+from captioner.ui import uploads
+
+# Both are read when gradio is imported.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ[uploads.VARIABLE] = str(uploads.claim())
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +50,7 @@ from captioner.ui.handlers import (
     view,
 )
 
+FOLDER = uploads.claim()
 QUEUE = 32  # requests that wait; the next one is told so
 MODEL = "model"  # every event that runs the model shares this queue
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
@@ -81,14 +86,26 @@ class Drawing(gr.HTML):
         """What programs see of it."""
         return {"type": "object"}
 
+    def preprocess(self, payload: Any) -> Any:
+        """The value that was drawn, which holds no file: a download would tell its path."""
+        if server.holds_file(payload):
+            raise gr.Error("a drawing holds no file; send what was drawn", print_exception=False)
+        return payload
+
 
 class Photo(gr.Image):
     """A photo as its file: the project's own loader opens it, and says what is wrong with it."""
 
     is_template = True
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, example: str = "", **settings: Any) -> None:
         super().__init__(type="filepath", image_mode=None, **settings)
+        self.example = example  # its public name
+
+    def example_payload(self) -> Any:
+        """A photo with which the code that the page shows to programmers runs as it stands."""
+        address = f"{server.HERE}/gradio_api/file={self.example}"
+        return {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}
 
     def get_config(self, cls: Any = None) -> dict[str, Any]:
         """What the browser is told of it."""
@@ -97,6 +114,34 @@ class Photo(gr.Image):
     def preprocess(self, payload: Any) -> Any:
         """The path of the file as it was uploaded; whoever opens it says what is wrong."""
         return None if payload is None else payload.path
+
+
+class Text(gr.Textbox):
+    """A text, and nothing that only reads like one: not a file, whose path would be told."""
+
+    is_template = True
+
+    def __init__(self, example: str = "", **settings: Any) -> None:
+        super().__init__(**settings)
+        self.example = example  # for the code that the page shows to programmers
+
+    def example_payload(self) -> str:
+        """What that code sends."""
+        return self.example
+
+    def get_config(self, cls: Any = None) -> dict[str, Any]:
+        """What the browser is told of it."""
+        return super().get_config(gr.Textbox)
+
+    def preprocess(self, payload: Any) -> str | None:
+        """The text as it was typed."""
+        if payload is not None and not isinstance(payload, str):
+            kind = {dict: "an object", list: "a list", bool: "true or false"}
+            raise gr.Error(
+                f"a text was expected, but {kind.get(type(payload), 'a number')} came; send a text",
+                print_exception=False,
+            )
+        return payload
 
 
 def told(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -174,8 +219,8 @@ class Page:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self.downloads = exports.Downloads()
-        self.examples = pictures.examples()
+        self.downloads = exports.Downloads(folder=FOLDER)
+        self.examples = pictures.examples(FOLDER)
         with gr.Blocks(
             title="captioner", analytics_enabled=False, delete_cache=(3600, 86400)
         ) as self.blocks:
@@ -226,6 +271,8 @@ class Page:
             buttons=[],
             elem_id="photo",
         )
+        # Gradio deletes whatever it handed out a day ago, and the examples are handed out for ever.
+        self.photo.keep_in_cache.update(self.examples.paths())
         strip = Drawing("strip", value=self.examples.value())
         self.chosen = gr.State()
         strip.select(
@@ -239,7 +286,7 @@ class Page:
             self.controls = _controls(self.desk.captioner.options())
         draws = [self.controls[name] for name in DRAWING]
         self.controls["sample"].input(
-            lambda on: [gr.update(visible=on)] * len(DRAWING),
+            lambda on: [gr.update(visible=bool(on))] * len(DRAWING),
             self.controls["sample"],
             draws,
             api_name="_draws",
@@ -368,7 +415,7 @@ class Page:
     def _sentence(self, tab: gr.Tab) -> None:
         gr.Markdown(I18N("sentence_help"), elem_classes="quiet")
         with gr.Row(elem_id="typed-row"):
-            typed = gr.Textbox(
+            typed = Text(
                 label=I18N("sentence"),
                 placeholder=I18N("sentence_placeholder"),
                 max_length=400,
@@ -563,7 +610,7 @@ class Page:
             gr.Markdown(I18N("translate_help"), elem_classes="quiet")
             with gr.Row():
                 with gr.Column(scale=1, elem_classes="side"):
-                    text = gr.Textbox(
+                    text = Text(
                         label=I18N("text"),
                         placeholder=I18N("text_placeholder"),
                         lines=3,
@@ -575,7 +622,7 @@ class Page:
                         [(I18N("guess"), ""), *named], value="", label=I18N("source")
                     )
                     named = [(LANGUAGES.get(code, code), code) for code in spoken.targets]
-                    first = next((c for c in spoken.targets if c != LANGUAGE), spoken.targets[0])
+                    first = _first_target(self.desk)
                     to = gr.Dropdown(named, value=first, label=I18N("target"))
                     go = gr.Button(I18N("translate"), variant="primary")
                 with gr.Column(scale=3):
@@ -596,20 +643,37 @@ class Page:
     def _endpoints(self) -> None:
         """The public endpoints, over components that nobody sees."""
         answers = endpoints.Endpoints(self.desk.captioner, self.desk.translator)
-        photo, result = Photo(visible=False), gr.JSON(visible=False)
-        text, to, source = (gr.Textbox(visible=False) for _ in range(3))
-        beam, count, most = (gr.Number(value, visible=False) for value in (None, 1, None))
-        maps = gr.Checkbox(True, visible=False)
+        photo = Photo(self.examples.public(0, FOLDER), label="photo", visible=False)
+        result = gr.JSON(label="answer", visible=False)
+        text = Text("A dog runs through the snow.", label="sentence", visible=False)
+        to = Text(_first_target(self.desk) or "de", label="to", visible=False)
+        source = Text("en", label="source", visible=False)
+        beam, count, most = (
+            gr.Number(value, label=label, visible=False)
+            for label, value in (("beam_size", None), ("n_best", 1), ("max_length", None))
+        )
+        maps = gr.Checkbox(True, label="maps", visible=False)
         public: dict[str, Any] = {"concurrency_id": MODEL, "show_progress": "hidden"}
 
         def named(name: str, function: Callable[..., Any], inputs: list[Any], **more: Any) -> None:
+            said = str(function.__doc__).partition("\n")[0]
             button = gr.Button(visible=False)
-            button.click(function, inputs, result, api_name=name, **{**public, **more})
+            button.click(
+                function, inputs, result, api_name=name, api_description=said, **{**public, **more}
+            )
 
         named("caption", told(answers.caption), [photo, beam, count, most, maps, to])
         named("caption_batch", answers.caption_batch, [photo, maps], batch=True, max_batch_size=16)
         named("explain", told(answers.explain), [photo, text, maps])
         named("translate", told(answers.translate), [text, to, source])
+
+
+def _first_target(desk: Desk) -> str | None:
+    """A language to translate into, not that of the captions where there is another."""
+    if desk.translator is None:
+        return None
+    targets = desk.translator.languages.targets
+    return next((code for code in targets if code != LANGUAGE), targets[0])
 
 
 def _about(photo: str, said: Caption | None) -> Caption | None:
@@ -655,6 +719,8 @@ def serving(
     captioner: Captioner,
     *,
     hosts: Sequence[str] = (),
+    origins: Sequence[str] = (),
+    root_path: str = "",
     auth: tuple[str, str] | None = None,
     frame_ancestors: str = "'self'",
 ) -> FastAPI:
@@ -663,19 +729,34 @@ def serving(
     Args:
         captioner: shared by all visitors.
         hosts: names of this server that are answered to; none is any.
+        origins: what a proxy calls this server, see `server.create`.
+        root_path: where a proxy shows the page, such as `/captions`.
         auth: a name and a password that visitors must give.
         frame_ancestors: pages that may show this one in a frame, in the words of CSP.
     """
     desk = Desk(captioner)
     desk.warm_up()
-    blocks = Page(desk).blocks.queue(max_size=QUEUE, default_concurrency_limit=4)
+    # With an open api, anybody could pass by the queue.
+    blocks = Page(desk).blocks.queue(max_size=QUEUE, default_concurrency_limit=4, api_open=False)
     health = {"captioner": True, "translator": desk.translator is not None}
     return server.create(
-        lambda app: gr.mount_gradio_app(app, blocks, path="/", auth=auth, **mount_settings()),
+        lambda app: mount(app, blocks, auth=auth, root_path=root_path),
         health=lambda: health,
+        uploads=uploads.Uploads(FOLDER),
         hosts=hosts,
+        origins=origins,
+        root_path=root_path,
         frame_ancestors=frame_ancestors,
     )
+
+
+def mount(app: FastAPI, blocks: gr.Blocks, **more: Any) -> None:
+    """Puts the page into an application, with Gradio's own check of files at work.
+
+    Gradio checks nothing before its own server was launched, which this one stands in for.
+    """
+    gr.mount_gradio_app(app, blocks, path="/", **{**mount_settings(), **more})
+    blocks.has_launched = True
 
 
 def mount_settings() -> dict[str, Any]:
@@ -691,4 +772,5 @@ def mount_settings() -> dict[str, Any]:
         "run_history": False,
         "ssr_mode": False,
         "enable_monitoring": False,
+        "app_kwargs": {"docs_url": None, "redoc_url": None, "openapi_url": None},
     }

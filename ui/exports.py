@@ -276,9 +276,9 @@ def archive(
 class Downloads:
     """A folder of files that wait to be downloaded; they vanish after a while, and with it."""
 
-    def __init__(self, age: float = 3600) -> None:
+    def __init__(self, age: float = 3600, folder: Path | None = None) -> None:
         self.age = age  # seconds
-        self._folder = tempfile.TemporaryDirectory(prefix="captioner-downloads-")
+        self._folder = tempfile.TemporaryDirectory(prefix="downloads-", dir=folder)
 
     def reserve(self, name: str) -> Path:
         """A path for a new file called `name`, in a folder of its own; old files are removed."""

@@ -17,6 +17,7 @@ from captioner import scenes
 from captioner.errors import ConfigError, ImageError
 from captioner.images import open_photo
 from captioner.ui.handlers import data_url
+from captioner.ui.uploads import PUBLIC
 
 THUMBNAIL = 128  # pixels
 SCENES = (3, 11, 24, 38)  # indices of drawn scenes
@@ -60,6 +61,14 @@ class Examples:
             ]
         }
 
+    def paths(self) -> list[str]:
+        """Where all of them lie."""
+        return [str(picture.path) for picture in self.pictures]
+
+    def public(self, index: int, folder: Path) -> str:
+        """What visitors call an example that lies in the page's own folder."""
+        return f"{PUBLIC}/{self.pictures[index].path.relative_to(folder).as_posix()}"
+
     def path(self, index: object) -> str:
         """Where an example lies.
 
@@ -71,24 +80,31 @@ class Examples:
         return str(self.pictures[index].path)
 
 
-def examples() -> Examples:
-    """The photographs that are there, then a few drawn scenes in a folder that goes at the end."""
-    found = [_photograph(example, path) for example, path in photographs.found()]
-    return Examples([picture for picture in found if picture is not None] + _drawn())
+def examples(folder: Path | None = None) -> Examples:
+    """The photographs that are there, then a few drawn scenes, in a folder of their own.
+
+    Args:
+        folder: where to make that folder; left out, it goes at the end of the process.
+    """
+    own = Path(tempfile.mkdtemp(prefix="examples-", dir=folder))
+    if folder is None:
+        atexit.register(shutil.rmtree, own, ignore_errors=True)
+    found = [_photograph(example, path, own) for example, path in photographs.found()]
+    return Examples([picture for picture in found if picture is not None] + _drawn(own))
 
 
-def _photograph(example: photographs.Example, path: Path) -> Picture | None:
+def _photograph(example: photographs.Example, path: Path, folder: Path) -> Picture | None:
+    """An example in the folder; the packages' own folders are none of a visitor's business."""
     try:
         open_photo(path, side=THUMBNAIL)
-    except ImageError:  # another version of the package may hold a file we cannot open
+        copied = Path(shutil.copyfile(path, folder / f"{example.name}{path.suffix}"))
+    except (ImageError, OSError):  # another version of the package may hold what we cannot open
         return None
     credit = f"{example.name}: {example.credit}, {example.licence}"
-    return Picture(example.name, _KOREAN.get(example.name, example.name), credit, path)
+    return Picture(example.name, _KOREAN.get(example.name, example.name), credit, copied)
 
 
-def _drawn() -> list[Picture]:
-    folder = Path(tempfile.mkdtemp(prefix="captioner-scenes-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+def _drawn(folder: Path) -> list[Picture]:
     drawn = []
     for number, index in enumerate(SCENES, 1):
         scene = scenes.draw(1, index, (384, 384))

@@ -1,9 +1,10 @@
 """The web server around the page: health, limits, and doors that stay shut.
 
 The page itself is mounted by its owner (`create` takes a function that does so); here is what holds
-for every request. Three things need closing, since nothing may leave this machine: Gradio fetches
-a public address for whoever asks for `/gradio_api/file=https://…` or `/gradio_api/proxy=…`, and it
-fetches the photo of a request whose `path` is an address.
+for every request. A file of a request is one that was uploaded, whatever Gradio would make of it:
+it would copy any path it is told to where everybody can fetch it, and fetch the photo whose `path`
+is an address. Of Gradio's many routes only those stay open that the page and programs use, and none
+for another web page, be it served by the next port of this machine.
 """
 
 from __future__ import annotations
@@ -13,26 +14,47 @@ import json
 import logging
 import re
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
+from urllib.parse import quote, unquote
 
 import uvicorn
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from captioner.errors import ConfigError
+from captioner.ui.logins import Logins
+from captioner.ui.uploads import Renaming, Uploads
 
 MEBIBYTE = 2**20
+HERE = "http://this.page.invalid"
+"""What stands in answers for the page's own address, as each visitor sees it."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-# A scheme has two letters or more: file=C:/… is a path on Windows.
-_OUTBOUND = re.compile(r"/proxy[=/]|/file[=/]\s*[a-z][a-z0-9+.-]+:", re.IGNORECASE)
-_READING = ("GET", "HEAD", "OPTIONS")
-_ADDRESS = re.compile(r"\s*https?:", re.IGNORECASE)
+# A scheme has two letters or more: C:/… is a path on Windows.
+_ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]+:", re.IGNORECASE)
+_READING = ("GET", "HEAD")
+_API = "/gradio_api/"
+_FILE = re.compile(r"/gradio_api/file[=/](.*)", re.DOTALL)
+# The first part of what follows `/gradio_api/`. Left out are, among others, `proxy=` (fetches),
+# `api` and `stream` (pass by the queue), `deep_link` (writes down what a visitor does for whoever
+# knows their session), `process_recording` (runs ffmpeg), `component_server` and `dev`.
+_ROUTES = frozenset(
+    (
+        *("app_id", "call", "cancel", "heartbeat", "info", "login_check", "openapi.json"),
+        *("queue", "reset", "run", "startup-events", "theme.css"),
+        *("upload", "upload_progress", "user"),
+    )
+)
+_FETCHES_NOTHING = "this server fetches nothing from other addresses"
+_SHUT = "this is not open to visitors; docs/api.md says what is"
+_LINKED = ("/", "/healthz")  # what a link of another page may lead to
+_LOOPBACKS = re.compile(r"127\.\d+\.\d+\.\d+")
 _DEEPEST = 100  # levels of a request's JSON
 _RETRY = "10"  # seconds after which a full queue is worth another try
 
@@ -59,7 +81,10 @@ def create(
     *,
     health: Callable[[], Mapping[str, Any]] = dict,
     limits: Limits = Limits(),
+    uploads: Uploads | None = None,
     hosts: Sequence[str] = (),
+    origins: Sequence[str] = (),
+    root_path: str = "",
     frame_ancestors: str = "'self'",
 ) -> FastAPI:
     """The application: `/healthz`, what `mount` adds, and the guard in front of both.
@@ -68,7 +93,12 @@ def create(
         mount: adds the page, as with `gradio.mount_gradio_app(app, blocks, path="/")`.
         health: what `/healthz` says besides `"status": "ok"`; called at every request.
         limits: of a request's size.
+        uploads: the only files that a request may name; None is none at all.
         hosts: names of this server that are answered to; none is any. See `hosts_of`.
+        origins: what a proxy calls this server, as a host name with the port where that is not the
+            usual one; besides the name in a request's own `Host`.
+        root_path: where a proxy shows the page, such as `/captions`; it may leave that out of the
+            requests that it passes on, or not.
         frame_ancestors: pages that may show this one in a frame, in the words of CSP.
     """
     app = FastAPI(title="captioner", docs_url=None, redoc_url=None, openapi_url=None)
@@ -79,30 +109,57 @@ def create(
 
     mount(app)
     app.add_middleware(
-        Guard, limits=limits, hosts=tuple(hosts), policy=_POLICY.format(ancestors=frame_ancestors)
+        Guard,
+        limits=limits,
+        uploads=uploads,
+        hosts=tuple(hosts),
+        origins=tuple(origins),
+        root_path=root_path,
+        policy=_POLICY.format(ancestors=frame_ancestors),
     )
     return app
 
 
-def hosts_of(host: str) -> tuple[str, ...]:
+def hosts_of(host: str, names: Sequence[str] = ()) -> tuple[str, ...]:
     """The names to answer to when listening on `host`: on loopback, no others than its own.
 
     A web page that points its own name at 127.0.0.1 (DNS rebinding) could otherwise read what this
     server says. Any other address is reached by names that only its owner knows: none is any.
+
+    Args:
+        host: the address that is listened on.
+        names: what a proxy, or whoever looks after names, calls this server, ports left aside.
+            Where there are any, no others are answered to, on whatever address.
     """
     bare = host.strip("[]")
-    return LOOPBACK if bare in LOOPBACK or bare.startswith("127.") else ()
+    named = tuple(_hostname(name) for name in names)
+    if bare in LOOPBACK or _LOOPBACKS.fullmatch(bare):
+        return (*dict.fromkeys((*LOOPBACK, bare, *named)),)
+    return (*LOOPBACK, *named) if named else ()
 
 
-def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 7860) -> None:
+def serve(
+    app: FastAPI, host: str = "127.0.0.1", port: int = 7860, *, behind_proxy: bool = False
+) -> None:
     """Serves until it is interrupted.
+
+    Args:
+        app: what `create` made.
+        host: address to listen on.
+        port: to listen on.
+        behind_proxy: believe a proxy on this machine about where a request came from; without one,
+            anybody here could say so.
 
     Raises:
         ConfigError: nothing can listen there.
     """
     listener = bound(host, port)
     config = uvicorn.Config(
-        app, log_level="warning", server_header=False, timeout_graceful_shutdown=3
+        app,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=behind_proxy,
+        timeout_graceful_shutdown=3,
     )
     running = uvicorn.Server(config)
     # Pages that are open at the end are cut off, which is nothing to report.
@@ -145,72 +202,233 @@ class Guard:
     """Stands before every request: who asks for what, how large it is; and dresses every answer."""
 
     def __init__(
-        self, app: ASGIApp, limits: Limits, hosts: tuple[str, ...] = (), policy: str = ""
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        uploads: Uploads | None = None,
+        hosts: tuple[str, ...] = (),
+        origins: tuple[str, ...] = (),
+        root_path: str = "",
+        policy: str = "",
     ) -> None:
-        self.app, self.limits, self.hosts, self.policy = app, limits, hosts, policy
+        self.app, self.limits, self.uploads = app, limits, uploads
+        self.hosts, self.origins, self.root_path = hosts, origins, root_path
+        self.policy = policy
+        self.logins = Logins()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request; anything but HTTP (the start and the end of the server) passes."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-
-        async def dressed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self._dress(message)
-            await send(message)
-
+        whole = _Answer(send, self._dress, {})
+        root = self._root(scope)
         try:
-            self._check(scope)
-            receive = await self._limited(scope, receive)
+            self._check_sender(scope)
+            scope = self._below(scope)
+            self._check_size(scope)
+            self._check_patience(scope)
+            scope, is_file = self._routed(scope)
+            receive = await self._limited(scope, receive, root)
         except HTTPException as refusal:
-            answer = PlainTextResponse(refusal.detail, refusal.status_code)
-            await answer(scope, receive, dressed)
+            await _refusal(scope, refusal)(scope, receive, whole)
             return
-        await self.app(scope, receive, dressed)
+        names = {} if self.uploads is None else self.uploads.names
+        named = _Answer(send, self._dress, {**names, HERE.encode(): root.encode()})
+        answer = whole if is_file else named
+        await self.app(scope, receive, answer)
+        if _is_login(scope) and answer.status == 200:
+            self.logins.right(_address(scope))
 
-    def _check(self, scope: Scope) -> None:
-        """Refuses what can be refused before the body."""
+    def _check_sender(self, scope: Scope) -> None:
+        """Refuses names of this server that are not its own, and other web pages."""
         headers = Headers(scope=scope)
-        host = _hostname(headers.get("host", ""))
-        if self.hosts and host not in self.hosts:
+        called = [headers.get("host", ""), *headers.getlist("x-forwarded-host")]
+        names = {_hostname(name.strip()) for text in called for name in text.split(",")}
+        if self.hosts and not names <= {*self.hosts}:
             raise HTTPException(421, f"this server answers to {', '.join(self.hosts)} only")
-        if scope["method"] not in _READING and headers.get("sec-fetch-site") == "cross-site":
+        is_link = scope["method"] in _READING and self._stripped(scope["path"]) in _LINKED
+        if not is_link and not self._is_own(headers):
             raise HTTPException(403, "this server does not work for other web pages")
-        if _OUTBOUND.search(scope["path"]):
-            raise HTTPException(403, "this server fetches nothing from other addresses")
-        length = headers.get("content-length", "0")
+
+    def _is_own(self, headers: Headers) -> bool:
+        """Whether it is the page itself that asks, or no web page at all.
+
+        Browsers tell in `Sec-Fetch-Site` over HTTPS and on this machine, and in `Origin` wherever
+        something is to be changed; programs tell neither.
+        """
+        own = {_authority(headers.get("host", "")), *map(_authority, self.origins)}
+        return all(
+            site in ("same-origin", "none") for site in headers.getlist("sec-fetch-site")
+        ) and all(_origin(origin) in own for origin in headers.getlist("origin"))
+
+    def _root(self, scope: Scope) -> str:
+        """Where this visitor sees the page, as Gradio would say it, without a slash at its end."""
+        headers = Headers(scope=scope)
+        scheme = headers.get("x-forwarded-proto", scope.get("scheme", "http")).partition(",")[0]
+        host = headers.get("x-forwarded-host") or headers.get("host", "")
+        return f"{scheme.strip()}://{host.partition(',')[0].strip()}{self.root_path}"
+
+    def _stripped(self, path: str) -> str:
+        if path == self.root_path or path.startswith(f"{self.root_path}/"):
+            return path.removeprefix(self.root_path) or "/"
+        return path
+
+    def _below(self, scope: Scope) -> Scope:
+        """The request as it were without the path that a proxy shows the page at."""
+        # Gradio would believe it about where the page is.
+        kept = [(name, value) for name, value in scope["headers"] if name != b"x-gradio-server"]
+        scope = {**scope, "headers": kept}
+        if self.root_path and scope["path"] == self.root_path:  # or its own addresses lead astray
+            raise HTTPException(307, headers={"location": f"{self.root_path}/"})
+        path = self._stripped(scope["path"])
+        return scope if path == scope["path"] else _redirected(scope, path)
+
+    def _check_patience(self, scope: Scope) -> None:
+        """Refuses a login that comes too soon after wrong ones."""
+        if _is_login(scope):
+            wait = ceil(self.logins.wait(_address(scope)))
+            if wait > 0:
+                raise HTTPException(
+                    429,
+                    f"too many wrong logins; try again in {wait} seconds",
+                    {"retry-after": str(wait)},
+                )
+
+    def _check_size(self, scope: Scope) -> None:
+        length = Headers(scope=scope).get("content-length", "0")
         limit = self._limit(scope)
         if not length.isdecimal() or int(length) > limit:
             raise _too_large(limit)
 
+    def _routed(self, scope: Scope) -> tuple[Scope, bool]:
+        """The request as Gradio gets it, and whether it is for a file; refuses what is shut."""
+        path = scope["path"]
+        if not path.startswith(_API.rstrip("/")):
+            return scope, False
+        wanted = _FILE.fullmatch(path)
+        if wanted is not None:
+            if _ADDRESS.match(wanted[1]):
+                raise HTTPException(403, _FETCHES_NOTHING)
+            found = self._path(wanted[1])
+            if found is None:
+                raise HTTPException(404, "there is no such file among the uploads")
+            return _redirected(scope, f"{_API}file={found}"), True
+        route = path.removeprefix(_API).partition("/")[0]
+        if route not in _ROUTES:
+            raise HTTPException(403, _FETCHES_NOTHING if route.startswith("proxy") else _SHUT)
+        if route == "info":  # else it would be kept for all, with its first caller's address
+            scope = {**scope, "query_string": scope["query_string"] + b"&page="}
+        return scope, False
+
+    def _path(self, name: object) -> str | None:
+        return None if self.uploads is None else self.uploads.path(name)
+
     def _limit(self, scope: Scope) -> int:
         limits = self.limits
-        return limits.upload_bytes if _is_form(scope) else limits.body_bytes
+        return limits.upload_bytes if _is_upload(scope) else limits.body_bytes
 
-    async def _limited(self, scope: Scope, receive: Receive) -> Receive:
+    async def _limited(self, scope: Scope, receive: Receive, root: str) -> Receive:
         """The rest of the request, never longer than its limit; JSON is read and checked here."""
         limit = self._limit(scope)
         if scope["method"] in _READING:
             return receive
-        if _is_form(scope):
+        if _is_upload(scope):
             return _counted(receive, limit)
         body = await _whole_body(_counted(receive, limit))
-        if _asks_to_fetch(body):
-            raise HTTPException(
-                400, "a photo was given by its address; this server fetches nothing: upload it"
-            )
-        return _replayed(body, receive)
+        return _replayed(self._with_paths(body, root), receive)
+
+    def _with_paths(self, body: bytes, root: str) -> bytes:
+        """A request's JSON, in which every file is one of the uploads, by its path."""
+        own = f"{root}{_API}file="
+        try:
+            values = json.loads(body)  # as Gradio reads it, in whatever encoding
+            files = list(_files(values))
+        except RecursionError:
+            raise HTTPException(400, "the request is nested too deeply") from None
+        except ValueError:
+            return body  # no JSON: nothing that Gradio would read
+        for file in files:
+            name = file["path"]
+            if isinstance(name, str) and name.startswith(own):
+                name = unquote(name.removeprefix(own))
+            path = self._path(name)
+            if path is None and isinstance(name, str) and _ADDRESS.match(name):
+                raise HTTPException(
+                    400, "a photo was given by its address; this server fetches nothing: upload it"
+                )
+            if path is None:
+                raise HTTPException(
+                    400,
+                    "a file was given that is not among the uploads; upload it and send its path",
+                )
+            file["path"] = path
+            file.pop("url", None)  # which is Gradio's to tell
+        return json.dumps(values).encode() if files else body
 
     def _dress(self, message: Message) -> None:
         headers = MutableHeaders(scope=message)
+        for name in [name for name in headers if name.startswith("access-control-")]:
+            del headers[name]  # Gradio's, for any page of this machine, cookies included
         headers["x-content-type-options"] = "nosniff"
         headers["referrer-policy"] = "same-origin"
         headers["permissions-policy"] = "camera=(self), microphone=(), geolocation=()"
         headers["cross-origin-opener-policy"] = "same-origin"
+        headers["cross-origin-resource-policy"] = "same-origin"
         headers.setdefault("content-security-policy", self.policy)
         if message["status"] == 503:
             headers.setdefault("retry-after", _RETRY)
+
+
+class _Answer:
+    """Sends an answer with its headers, some things in it called by other names."""
+
+    def __init__(
+        self, send: Send, dress: Callable[[Message], None], names: Mapping[bytes, bytes]
+    ) -> None:
+        self.send, self.dress = send, dress
+        self.renamed: Renaming | None = Renaming(names) if names else None
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.dress(message)
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            if "content-encoding" in headers or not _is_text(headers.get("content-type", "")):
+                self.renamed = None
+            elif self.renamed is not None:
+                del headers["content-length"]  # of the answer with the other names
+        elif self.renamed is not None and message["type"] == "http.response.body":
+            said = self.renamed(message.get("body", b""), message.get("more_body", False))
+            message = {**message, "body": said}
+        await self.send(message)
+
+
+def _is_text(kind: str) -> bool:
+    return kind.startswith("text/") or kind.partition(";")[0].strip() == "application/json"
+
+
+def _refusal(scope: Scope, refusal: HTTPException) -> Response:
+    """An answer that says why not: in JSON to whoever speaks JSON, as Gradio's own are."""
+    kind = Headers(scope=scope).get("content-type", "")
+    if kind.partition(";")[0].strip().lower() == "application/json":
+        return JSONResponse({"detail": refusal.detail}, refusal.status_code, refusal.headers)
+    return PlainTextResponse(refusal.detail, refusal.status_code, refusal.headers)
+
+
+def _redirected(scope: Scope, path: str) -> Scope:
+    """The same request for another path."""
+    return {**scope, "path": path, "raw_path": quote(path).encode()}
+
+
+def _is_login(scope: Scope) -> bool:
+    return scope["method"] == "POST" and scope["path"].rstrip("/") == "/login"
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def _hostname(host: str) -> str:
@@ -220,10 +438,22 @@ def _hostname(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-def _is_form(scope: Scope) -> bool:
+def _authority(host: str) -> str:
+    """A host with its port, as browsers write it in an origin: the usual ports are left out."""
+    return re.sub(r":(80|443)$", "", host.strip().lower())
+
+
+def _origin(origin: str) -> str | None:
+    """The host and port of an origin; None where a page hides its own."""
+    found = re.fullmatch(r"https?://([^/@]+)", origin.strip().lower())
+    return None if found is None else _authority(found[1])
+
+
+def _is_upload(scope: Scope) -> bool:
     """Whether the body holds files; only then may it be as large as an upload."""
     kind = Headers(scope=scope).get("content-type", "")
-    return kind.partition(";")[0].strip().lower() == "multipart/form-data"
+    is_form = kind.partition(";")[0].strip().lower() == "multipart/form-data"
+    return is_form and scope["path"].rstrip("/").endswith("/upload")
 
 
 def _too_large(limit: int) -> HTTPException:
@@ -265,24 +495,27 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-def _asks_to_fetch(body: bytes) -> bool:
-    """Whether JSON holds a file whose path is an address, at any depth."""
-    if b"path" not in body and b"\\u" not in body:
-        return False
+def holds_file(value: Any) -> bool:
+    """Whether a value of JSON names a file, at whatever depth."""
     try:
-        return _holds_address(json.loads(body))
-    except (ValueError, RecursionError):
-        return False  # no JSON: nothing that Gradio would read
-
-
-def _holds_address(value: Any, depth: int = 0) -> bool:
-    if depth > _DEEPEST:
-        return True  # nothing of ours is that deep
-    if isinstance(value, list):
-        return any(_holds_address(entry, depth + 1) for entry in value)
-    if not isinstance(value, dict):
-        return False
-    path = value.get("path")
-    if isinstance(path, str) and _ADDRESS.match(path):
+        return any(True for _ in _files(value))
+    except RecursionError:
         return True
-    return any(_holds_address(entry, depth + 1) for entry in value.values())
+
+
+def _files(value: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
+    """The objects of a request that name a path, at whatever depth.
+
+    Raises:
+        RecursionError: it is deeper than anything of ours.
+    """
+    if depth > _DEEPEST:
+        raise RecursionError
+    if isinstance(value, list):
+        for entry in value:
+            yield from _files(entry, depth + 1)
+    elif isinstance(value, dict):
+        if value.get("path") is not None:
+            yield value
+        for entry in value.values():
+            yield from _files(entry, depth + 1)

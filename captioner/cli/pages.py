@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import getpass
+import os
 import re
+import signal
+import sys
+import threading
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Timer
 
 from captioner.cli.models import load_captioner
 from captioner.errors import ConfigError
 
+PASSWORD = "CAPTIONER_PASSWORD"
+"""The variable that holds the password of --auth, where that gives a name alone."""
+
 
 def ui(arguments: argparse.Namespace) -> int:
-    """Serves the page until it is interrupted; returns 0."""
-    auth, ancestors = _auth(arguments.auth), _ancestors(arguments.embed)
+    """Serves the page until it is interrupted or told to end; returns 0."""
+    with _ended_like_interrupted():
+        return _ui(arguments)
+
+
+def _ui(arguments: argparse.Namespace) -> int:
+    ancestors, root_path = _ancestors(arguments.embed), _root_path(arguments.root_path)
+    names = [_name(name) for name in arguments.allow_host]
+    auth = _auth(arguments.auth)
     from captioner.ui import server
 
     with server.bound(arguments.host, arguments.port) as listener:  # before weights are loaded
@@ -21,14 +38,40 @@ def ui(arguments: argparse.Namespace) -> int:
     captioner = load_captioner(arguments)
     from captioner.ui import app
 
-    hosts = server.hosts_of(arguments.host)
-    page = app.serving(captioner, hosts=hosts, auth=auth, frame_ancestors=ancestors)
-    address = f"http://{_shown(arguments.host)}:{port}"
+    page = app.serving(
+        captioner,
+        hosts=server.hosts_of(arguments.host, names),
+        origins=names,
+        root_path=root_path,
+        auth=auth,
+        frame_ancestors=ancestors,
+    )
+    address = f"http://{_shown(arguments.host)}:{port}{root_path}"
     print(f"captioner ui: {address} (Ctrl-C stops it)", flush=True)
     if arguments.open:
         Timer(1.0, webbrowser.open, [address]).start()
-    server.serve(page, arguments.host, port)
+    behind_proxy = bool(names or root_path)
+    server.serve(page, arguments.host, port, behind_proxy=behind_proxy)
     return 0
+
+
+@contextmanager
+def _ended_like_interrupted() -> Iterator[None]:
+    """Lets SIGTERM and a closed terminal end the page as Ctrl-C does, so that its folder goes."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+        yield
+        return
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 def _shown(host: str) -> str:
@@ -38,7 +81,7 @@ def _shown(host: str) -> str:
 
 
 def _auth(text: str | None) -> tuple[str, str] | None:
-    """A name and a password, as --auth gives them.
+    """The name and the password of --auth; a name alone has its password elsewhere.
 
     Raises:
         ConfigError: one of them is missing.
@@ -46,9 +89,51 @@ def _auth(text: str | None) -> tuple[str, str] | None:
     if text is None:
         return None
     name, colon, password = text.partition(":")
-    if not (name and colon and password):
-        raise ConfigError("--auth takes a name and a password with a colon between: ann:secret")
+    if name and not colon:
+        password = os.environ.get(PASSWORD, "") or _asked(name)
+    if not (name and password):
+        raise ConfigError(
+            "--auth takes a name, whose password is in the environment's "
+            f"{PASSWORD} or asked for, or both with a colon between: ann:secret"
+        )
     return name, password
+
+
+def _asked(name: str) -> str:
+    """The password as it is typed; empty where nobody is there to type."""
+    if not sys.stdin or not sys.stdin.isatty():
+        return ""
+    try:
+        return getpass.getpass(f"password of {name}, for visitors of the page: ")
+    except EOFError:
+        return ""
+
+
+def _name(text: str) -> str:
+    """A name of this server as --allow-host gives it, in lower case.
+
+    Raises:
+        ConfigError: that is no host name, with or without a port.
+    """
+    if not re.fullmatch(
+        r"([\w-]+(\.[\w-]+)*|\[[0-9a-f:]+\])(:\d+)?", text, re.ASCII | re.IGNORECASE
+    ):
+        raise ConfigError(
+            f"--allow-host is {text!r}; expected a host name such as captions.example, with its "
+            "port where that is not 80 or 443"
+        )
+    return text.lower()
+
+
+def _root_path(text: str) -> str:
+    """Where a proxy shows the page, as --root-path gives it, without a slash at its end.
+
+    Raises:
+        ConfigError: that is no path.
+    """
+    if not re.fullmatch(r"(/[\w.~-]+)*/?", text, re.ASCII) or {".", ".."} & {*text.split("/")}:
+        raise ConfigError(f"--root-path is {text!r}; expected a path such as /captions")
+    return text.rstrip("/")
 
 
 def _ancestors(site: str | None) -> str:

@@ -222,7 +222,8 @@ def _add_ui(commands: Any) -> None:
 examples:
   captioner ui --open
   captioner ui --checkpoint runs/mine/best.safetensors --port 8000
-  captioner ui --host 0.0.0.0 --auth ann:secret""",
+  captioner ui --host 0.0.0.0 --auth ann              (asks for ann's password)
+  captioner ui --allow-host captions.example --root-path /captions   (behind a proxy)""",
     )
     parser.add_argument(
         "--host",
@@ -234,7 +235,24 @@ examples:
         "--port", type=int, default=7860, metavar="N", help="port to listen on (default: 7860)"
     )
     parser.add_argument(
-        "--auth", metavar="NAME:PASSWORD", help="what visitors must give before they see the page"
+        "--auth",
+        metavar="NAME",
+        help="what visitors must give before they see the page, with a password that is in "
+        "CAPTIONER_PASSWORD or asked for; NAME:PASSWORD shows it to whoever lists processes",
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="what a reverse proxy calls the page, such as captions.example or example.org:8443 "
+        "(may be repeated)",
+    )
+    parser.add_argument(
+        "--root-path",
+        default="",
+        metavar="PATH",
+        help="where a reverse proxy shows the page, such as /captions (default: at the top)",
     )
     parser.add_argument(
         "--embed",
