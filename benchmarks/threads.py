@@ -159,10 +159,8 @@ def show(chosen: list[int], medians: dict[tuple[int, str, int], float]) -> None:
     heads = [f"{kind}, {'a busy core' if count else 'idle'}" for kind, count in cells]
     print(f"| ms a photo | {' | '.join(heads)} |\n|---|{'--:|' * len(heads)}")
     for number in chosen:
-        row = [
-            f"{medians[number, *cell]:.0f} (×{medians[number, *cell] / medians[chosen[0], *cell]:.2f})"
-            for cell in cells
-        ]
+        own = [(medians[number, *cell], medians[chosen[0], *cell]) for cell in cells]
+        row = [f"{found:.0f} (×{found / first:.2f})" for found, first in own]
         print(f"| {POLICIES[number].name} | {' | '.join(row)} |")
 
 

@@ -304,8 +304,8 @@ class SearchOptions:
         if self.n_best > self.beam_size and not self.sample:
             if self.n_best > BEAMS:
                 raise ConfigError(
-                    f"n_best {self.n_best} is more than any beam can find; ask for at most {BEAMS}, "
-                    "or draw them: sample"
+                    f"n_best {self.n_best} is more than any beam can find; ask for at most "
+                    f"{BEAMS}, or draw them: sample"
                 )
             raise ConfigError(
                 f"n_best {self.n_best} is more than beam_size {self.beam_size} can find; "
