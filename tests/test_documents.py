@@ -128,9 +128,7 @@ def test_the_installed_command_runs(photos: Path) -> None:
 
 
 @pytest.mark.parametrize(("sample", "line"), _of(READ), ids=str)
-def test_commands_can_be_read(
-    sample: Sample, line: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commands_can_be_read(sample: Sample, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With their recipes, which lie in the checkout."""
     monkeypatch.chdir(ROOT)
     arguments, _ = _typed(line)

@@ -84,19 +84,27 @@ def test_openmp_hears_of_it() -> None:
     assert re.search(r"OMP_WAIT_POLICY = 'PASSIVE'", ran.stderr, re.IGNORECASE)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["caption", "--help"], ["train", "--help"]])
-def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+def test_help_and_misuse_load_nothing_heavy() -> None:
+    """At every level; asked for in one process, which is quick as long as this is true."""
+    commands = ("", "caption", "explain", "translate", "ui", "demo", "train", "evaluate")
+    commands += ("describe", "data", "data check", "study", "study length", "study alignment")
     code = f"""
 import sys
 from captioner.cli import main
-try:
-    main({arguments!r})
-except SystemExit as end:
-    assert end.code == 0
+for command in {commands!r}:
+    try:
+        main([*command.split(), "--help"])
+    except SystemExit as end:
+        assert end.code == 0
+assert main(["caption", "x.jpg", "--beam-size", "1000000"]) == 2
+assert main(["--version"]) == 0
+assert main([]) == 2
 print("modules:", *sys.modules)
 """
-    loaded = _python(code).partition("modules:")[2].split()
-    assert not {"torch", "gradio", "numpy", "PIL"} & {name.partition(".")[0] for name in loaded}
+    printed, _, loaded = _python(code).partition("modules:")
+    assert printed.count("usage: captioner") == len(commands)
+    names = {name.partition(".")[0] for name in loaded.split()}
+    assert not {"torch", "gradio", "numpy", "PIL"} & names
 
 
 def test_every_public_name_is_there() -> None:
