@@ -9,11 +9,15 @@
 
 Names are loaded on first use: importing this package imports neither torch nor anything else that
 is slow.
+
+OpenMP's threads are told to sleep while they wait for one another, unless the environment says
+something about that already, or torch was imported first.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +85,13 @@ _PROJECT = Path(__file__).parent.parent / "pyproject.toml"
 # installation puts them inside, but Python started in the checkout imports this copy.
 if _PROJECT.is_file():
     __path__.append(str(_PROJECT.parent))
+
+# A caption is thousands of tiny operations, each with a barrier where torch's threads spin until
+# all are there. Where another program has a core, they spin for one that does not run: up to fifty
+# times as long. Asleep, they cost a few milliseconds on an idle machine (benchmarks/threads.py).
+# OpenMP reads this once, when torch is first imported.
+if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
 def __getattr__(name: str) -> Any:

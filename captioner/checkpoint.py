@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from captioner import config
+from captioner import config, devices
 from captioner.config import ModelConfig, SearchOptions, TranslationConfig
 from captioner.errors import CaptionerError, CheckpointError
 from captioner.images import Preprocess
@@ -54,6 +54,10 @@ class Checkpoint:
     provenance: Mapping[str, Any] = field(default_factory=dict)  # data, licence, recipe, scores
     kinds: tuple[str, ...] = ()  # everyday words of the encoder's classes, in their order
 
+    def __repr__(self) -> str:
+        encoder = self.config.encoder.name
+        return f"<Checkpoint of a captioner: {encoder}, {len(self.vocabulary.ordinary)} words>"
+
 
 @dataclass(frozen=True)
 class TranslationCheckpoint:
@@ -65,6 +69,10 @@ class TranslationCheckpoint:
     languages: Languages
     search: SearchOptions = field(default_factory=SearchOptions)  # decoding chosen on validation
     provenance: Mapping[str, Any] = field(default_factory=dict)  # data, licence, recipe, scores
+
+    def __repr__(self) -> str:
+        ways = ", ".join(f"{source} → {target}" for source, target in self.languages.directions)
+        return f"<TranslationCheckpoint: {ways}, {len(self.subwords)} pieces>"
 
 
 def default_path(task: str = CAPTION) -> Path:
@@ -196,9 +204,11 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
     """Reads a captioner's checkpoint; the model comes back in evaluation mode, in float32.
 
     Raises:
+        ConfigError: the device cannot be used.
         CheckpointError: the file is missing, cut short, no checkpoint, of another task, or from a
             newer format; the message says which and what to do.
     """
+    device = devices.pick(device)
     header, tensors = _read(Path(path), with_tensors=True, task=CAPTION)
     with _consistent(path):
         settings = config.from_dict(ModelConfig, header["config"])
@@ -221,8 +231,9 @@ def load_translation(path: str | Path, device: str | torch.device = "cpu") -> Tr
     """Reads a translator's checkpoint; the model comes back in evaluation mode, in float32.
 
     Raises:
-        CheckpointError: as `load`.
+        ConfigError, CheckpointError: as `load`.
     """
+    device = devices.pick(device)
     header, tensors = _read(Path(path), with_tensors=True, task=TRANSLATE)
     with _consistent(path):
         settings = config.from_dict(TranslationConfig, header["config"])

@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-import numbers
+import operator
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeVar
 
-from captioner.errors import ConfigError
+from captioner.errors import ConfigError, shown
 
 T = TypeVar("T")
 
@@ -40,9 +40,30 @@ DROPOUTS = (  # what a model is trained with, and no part of what it is
 STAGES = 5  # of every backbone: each halves the resolution once, 2⁵ = 32
 
 
-def setting(default: Any, help: str, *, choices: Sequence[Any] = (), unit: str = "") -> Any:
-    """A dataclass field with the sentence that explains it and, where there is one, its choices."""
-    metadata = {"help": help, "choices": tuple(choices), "unit": unit}
+BEAMS = 100  # as wide as a beam may be
+ROWS = 4096  # sentences that may be looked for at once: photos of a batch times beams or samples
+
+WORKERS = 64  # threads that open photos, at most
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    choices: Sequence[Any] = (),
+    unit: str = "",
+    within: tuple[float, float] | None = None,
+) -> Any:
+    """A dataclass field with the sentence that explains it and, where they exist, its limits.
+
+    Args:
+        default: the value, or what makes it.
+        help: the sentence.
+        choices: the values that may be chosen.
+        unit: of a number.
+        within: the least and the largest value, for `in_range`.
+    """
+    metadata = {"help": help, "choices": tuple(choices), "unit": unit, "within": within}
     if callable(default):
         return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -271,35 +292,48 @@ def _check_sizes(attention: AttentionConfig, feature_size: int, hidden_size: int
 class SearchOptions:
     """How a sentence is looked for."""
 
-    beam_size: int = setting(3, "sentences kept alive at every step; 1 is greedy decoding")
+    beam_size: int = setting(
+        3, "sentences kept alive at every step; 1 is greedy decoding", within=(1, BEAMS)
+    )
     length_penalty: float = setting(
         0.7,
         "exponent a of log p / length^a by which finished sentences are ranked; 0 favours short",
+        within=(0, 10),
     )
-    max_length: int = setting(30, "longest sentence", unit="words")
-    n_best: int = setting(1, "sentences returned, best first; at most the beam size")
+    max_length: int = setting(30, "longest sentence", unit="words", within=(1, 1000))
+    n_best: int = setting(
+        1, "sentences returned, best first; at most the beam size", within=(1, ROWS)
+    )
     sample: bool = setting(False, "draw the words at random instead of searching for the best")
     top_p: float = setting(0.9, "with --sample: draw from the fewest words that hold this share")
+    # What float32 holds: below it, dividing by the temperature gives no numbers.
     temperature: float = setting(
-        1.0, "with --sample: below 1 bolder on likely words, above 1 wilder"
+        1.0, "with --sample: below 1 bolder on likely words, above 1 wilder", within=(1e-38, 1e38)
     )
-    seed: int = setting(0, "seed of the draws; the same seed gives the same sentences")
-    alternatives: int = setting(5, "most probable words reported for every position")
+    seed: int = setting(
+        0, "seed of the draws; the same seed gives the same sentences", within=(0, 2**63 - 1)
+    )
+    alternatives: int = setting(
+        5, "most probable words reported for every position", within=(0, 100_000)
+    )
 
     def __post_init__(self) -> None:
-        _numbers(self)
-        _positive(self, "beam_size", "max_length", "n_best")
-        if self.alternatives < 0:
-            raise ConfigError(f"alternatives is {self.alternatives}; expected 0 or more")
-        if not 0 < self.top_p <= 1:
-            raise ConfigError(f"top_p is {self.top_p}; expected a share above 0 and at most 1")
-        if not 0 < self.temperature < math.inf:
-            raise ConfigError(f"temperature is {self.temperature}; expected a number above 0")
-        if self.seed < 0:
-            raise ConfigError(f"seed is {self.seed}; expected 0 or more")
-        if not self.length_penalty >= 0:
-            raise ConfigError(f"length_penalty is {self.length_penalty}; expected 0 or more")
+        for entry in fields(self):
+            if entry.metadata["within"] is not None:
+                value = in_range(SearchOptions, entry.name, getattr(self, entry.name))
+                object.__setattr__(self, entry.name, value)
+        top_p = _as_float(self.top_p)
+        if top_p is None or not 0 < top_p <= 1:
+            raise ConfigError(f"top_p is {shown(self.top_p)}; expected a share above 0, at most 1")
+        object.__setattr__(self, "top_p", top_p)
+        if not isinstance(self.sample, bool):
+            raise ConfigError(f"sample is {shown(self.sample)}; expected true or false")
         if self.n_best > self.beam_size and not self.sample:
+            if self.n_best > BEAMS:
+                raise ConfigError(
+                    f"n_best {self.n_best} is more than any beam can find; ask for at most "
+                    f"{BEAMS}, or draw them: sample"
+                )
             raise ConfigError(
                 f"n_best {self.n_best} is more than beam_size {self.beam_size} can find; "
                 f"ask for a beam_size of at least {self.n_best}"
@@ -309,15 +343,38 @@ class SearchOptions:
         """These options with `settings` put in; None keeps what there is.
 
         Raises:
-            ConfigError: a field is unknown or out of range.
+            ConfigError: a field is unknown, of a wrong type or out of range.
         """
         chosen = {k: v for k, v in settings.items() if v is not None}
         known = {f.name for f in fields(SearchOptions)}
         for name in chosen.keys() - known:
             raise ConfigError(f"{name} is no decoding option; expected {', '.join(sorted(known))}")
-        if chosen.get("n_best", 1) > self.beam_size:
-            chosen.setdefault("beam_size", chosen["n_best"])
+        n_best = in_range(SearchOptions, "n_best", chosen.get("n_best", 1))
+        if self.beam_size < n_best <= BEAMS and not chosen.get("sample", self.sample):
+            chosen.setdefault("beam_size", n_best)
         return dataclasses.replace(self, **chosen)
+
+    def check_batch(self, batch_size: Any) -> None:
+        """Refuses batches that no memory holds.
+
+        Args:
+            batch_size: photos or sentences that are computed together.
+
+        Raises:
+            ConfigError: it is no whole number above 0, or they and their hypotheses are too many.
+        """
+        whole = _as_int(batch_size)
+        if whole is None or not 1 <= whole <= ROWS:
+            raise ConfigError(
+                f"batch_size is {shown(batch_size)}; expected a whole number from 1 to {ROWS}"
+            )
+        name = "n_best" if self.sample else "beam_size"
+        each = getattr(self, name)
+        if whole * each > ROWS:
+            raise ConfigError(
+                f"batch_size {whole} times {name} {each} is {whole * each} sentences at once, more "
+                f"than {ROWS}; choose a batch_size of at most {ROWS // each}"
+            )
 
 
 @dataclass(frozen=True)
@@ -929,7 +986,7 @@ def _spelt(cls: Any, text: str, path: str) -> Any:
         return cls(text) if cls in (int, float, str) else text
     except (KeyError, ValueError):
         kind = {bool: "true or false", int: "a whole number", float: "a number"}[cls]
-        raise ConfigError(f"--{path} is {text!r}; expected {kind}") from None
+        raise ConfigError(f"--{path} is {shown(text)}; expected {kind}") from None
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
@@ -938,13 +995,15 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return value if isinstance(value, settings) else from_dict(settings, value, where)
     if _is_list(kind):
         if not isinstance(value, Sequence) or isinstance(value, str):
-            raise ConfigError(f"{where} is {value!r}; expected a list")
+            raise ConfigError(f"{where} is {shown(value)}; expected a list")
         item = typing.get_args(kind)[0]
         return tuple(_convert(item, v, f"{where}.{i}") for i, v in enumerate(value))
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if kind is float and not isinstance(value, bool) and isinstance(value, (int, float)):
+        if not abs(value) < math.inf or (number := _as_float(value)) is None:
+            raise ConfigError(f"{where} is {shown(value)}; expected a finite number")
+        return number
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ConfigError(f"{where} is {value!r}; expected {_kind(kind)}")
+        raise ConfigError(f"{where} is {shown(value)}; expected {_kind(kind)}")
     return value
 
 
@@ -978,16 +1037,6 @@ def _help(cls: Any, name: str) -> str:
     return next(f.metadata["help"] for f in fields(cls) if f.name == name)
 
 
-def _numbers(settings: Any) -> None:
-    """Every field is of the kind that it is declared as; a whole number is a number, too."""
-    kinds = {"int": (numbers.Integral, "a whole number"), "float": (numbers.Real, "a number")}
-    for entry in fields(settings):
-        kind, expected = kinds.get(str(entry.type), (bool, "true or false"))
-        value = getattr(settings, entry.name)
-        if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-            raise ConfigError(f"{entry.name} is {value!r}; expected {expected}")
-
-
 def _positive(settings: Any, *names: str) -> None:
     for name in names:
         if not getattr(settings, name) > 0:
@@ -1000,6 +1049,59 @@ def _siblings(phase: PhaseConfig | TranslationPhaseConfig) -> None:
             f"phase {phase.name!r}: samples is {phase.samples}; expected at least 2, since each "
             "is judged by the mean of the others"
         )
+
+
+def in_range(cls: Any, name: str, value: Any) -> Any:
+    """The value of a setting as a plain int or float; NumPy's numbers are as good as Python's.
+
+    Args:
+        cls: the settings that it belongs to.
+        name: of a field with `within`.
+        value: as somebody gave it.
+
+    Raises:
+        ConfigError: it is of another type, or out of range.
+    """
+    entry = next(entry for entry in fields(cls) if entry.name == name)
+    low, high = entry.metadata["within"]
+    whole = entry.type in ("int", int)
+    number = _as_int(value) if whole else _as_float(value)
+    if number is None or not low <= number <= high:
+        kind = "a whole number" if whole else "a number"
+        bounds = f"from {low} to {high}" if whole else f"from {low:g} to {high:g}"
+        raise ConfigError(f"{name} is {shown(value)}; expected {kind} {bounds}")
+    return number
+
+
+def check_workers(workers: Any) -> None:
+    """Refuses numbers of threads that cannot be.
+
+    Raises:
+        ConfigError: it is no whole number, or out of range.
+    """
+    number = _as_int(workers)
+    if number is None or not 1 <= number <= WORKERS:
+        raise ConfigError(
+            f"workers is {shown(workers)}; expected a whole number from 1 to {WORKERS}"
+        )
+
+
+def _as_int(value: Any) -> int | None:
+    """A whole number, whatever its type; None for a truth value and for what is none."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+
+
+def _as_float(value: Any) -> float | None:
+    """A number, whatever its type; None for a truth value, a text and for what is none."""
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # arrays, tensors, huge numbers
+        return None
 
 
 def _share(settings: Any, *names: str) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+_LONGEST = 60  # characters that a message gives to a value
+
 
 class CaptionerError(Exception):
     """Anything that the person using `captioner` can mend; its text is the whole message."""
@@ -25,3 +29,12 @@ class CheckpointError(CaptionerError):
 
 class MetricError(CaptionerError):
     """A score cannot be computed from what was given, or its tool is not there."""
+
+
+def shown(value: Any) -> str:
+    """What came, for a message: on one line, and short whatever it was."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # whole numbers of more than 4,300 digits, and objects of any kind
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

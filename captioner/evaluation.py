@@ -32,12 +32,16 @@ class Report:
 
     scores: dict[str, Score]
 
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{name} {score.value:.3f}" for name, score in self.scores.items())
+        return f"<{type(self).__name__}: {scores}>"
+
     def to_dict(self) -> dict[str, Any]:
         """The scores as plain values for JSON."""
         return {name: score.to_dict() for name, score in self.scores.items()}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CaptionReport(Report):
     """What an evaluation of captions found."""
 
@@ -47,7 +51,7 @@ class CaptionReport(Report):
     left_out: tuple[str, ...]  # why photos are missing
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TranslationReport(Report):
     """What an evaluation of translations found."""
 

@@ -6,8 +6,9 @@ import copy
 import dataclasses
 import functools
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from captioner import checkpoint as checkpoints
-from captioner import render
-from captioner.config import SearchOptions
-from captioner.errors import CaptionerError, ConfigError, ImageError
+from captioner import devices, render
+from captioner.config import SearchOptions, check_workers
+from captioner.errors import CaptionerError, ConfigError, ImageError, shown
 from captioner.folders import is_pipe
 from captioner.images import Geometry, ImageSource, Preprocess, open_photo, original_size
 from captioner.nn.attention import Memory
@@ -58,7 +59,14 @@ class Caption:
     original: Caption | None = None  # the model's own sentence, where this is its translation
     translation: Translation | None = None  # how the two belong together
     error: str | None = None  # why there is no caption
-    source: Any = field(default=None, repr=False)  # what was handed over as the photo
+    source: Any = None  # what was handed over as the photo
+
+    def __repr__(self) -> str:
+        of = "" if self.file is None else f" of {shown(self.file)}"
+        if self.error is not None:
+            return f"<Caption{of}: {shown(self.error)}>"
+        size = "×".join(map(str, self.maps.shape))
+        return f"<Caption {shown(self.text)}{of}, maps {size}>"
 
     def photo(self) -> Image.Image:
         """The whole photo, upright, opened again; at half its size above 64 megapixels."""
@@ -184,13 +192,17 @@ class Captioner:
 
         Args:
             checkpoint: of the captioner.
-            device: where to compute.
+            device: where to compute; `auto` is a GPU where there is one.
             translator: for captions in other languages; without one, the weights that came along
                 are loaded when they are first needed.
+
+        Raises:
+            ConfigError: the device cannot be used.
         """
         self.checkpoint = checkpoint
         self._translator = translator
-        self.device = torch.device(device)
+        self.device = devices.pick(device)
+        self._process = os.getpid()
         model = copy.deepcopy(checkpoint.model).eval().requires_grad_(False)
         model.encoder.features = fold_batch_norm(model.encoder.features)
         self.model = model.to(self.device)
@@ -201,14 +213,21 @@ class Captioner:
     def load(
         cls,
         path: str | PathLike[str] | None = None,
-        device: str = "cpu",
+        device: str | torch.device = "cpu",
         translator: Translator | None = None,
     ) -> Captioner:
         """The captioner of a checkpoint; without a path, of the weights that came along.
 
+        Args:
+            path: of the checkpoint.
+            device: where to compute; `auto` is a GPU where there is one.
+            translator: for captions in other languages.
+
         Raises:
+            ConfigError: the device cannot be used.
             CheckpointError: there is no usable checkpoint at `path`.
         """
+        device = devices.pick(device)  # before the weights are read
         path = fspath(path) if path else checkpoints.default_path()
         return cls(checkpoints.load(path), device, translator)
 
@@ -248,7 +267,9 @@ class Captioner:
                 does not speak the language, or the captions are in it already.
             CheckpointError: a translation is wanted, and there are no weights for it.
         """
-        return self._raised(self.stream([photo], prefix=prefix, to=to, workers=1, **settings))
+        _check_photo(photo)
+        alone = {"batch_size": 1, "workers": 1, **settings}
+        return self._raised(self.stream([photo], prefix=prefix, to=to, **alone))
 
     caption = __call__
 
@@ -261,9 +282,11 @@ class Captioner:
             ImageError: it is no readable photo.
             ConfigError: the sentence has no words.
         """
+        _check_photo(photo)
         if (wrong := _wrong(sentence)) is not None:
             raise ConfigError(wrong)
-        return self._raised(self.stream_explained([(photo, sentence)], alternatives=alternatives))
+        pairs = [(photo, sentence)]
+        return self._raised(self.stream_explained(pairs, batch_size=1, alternatives=alternatives))
 
     @staticmethod
     def _raised(captions: Iterator[Caption]) -> Caption:
@@ -297,9 +320,17 @@ class Captioner:
             prefix: words that every caption must start with.
             to: language to translate the captions into.
             settings: fields of `SearchOptions`.
+
+        Raises:
+            ConfigError: `photos` is a single photo or nothing that holds photos, or a setting is
+                wrong.
         """
-        options = self.options(**settings)
+        photos = _check_photos(photos)
+        options = self._checked(batch_size, workers, settings)
+        _check_text("prefix", prefix)
         start = self._known_tokens(prefix)
+        if to is not None:
+            _check_text("to", to)
         language = None if to is None else self._language_before(to)
         count = 0
         read = functools.partial(_open, preprocess=self.preprocess)
@@ -370,14 +401,18 @@ class Captioner:
 
         A photo that cannot be read or a sentence without words gives a `Caption` with its `error`,
         and the others go on.
+
+        Raises:
+            ConfigError: `pairs` holds something else than pairs, or a setting is wrong.
         """
+        self._checked(batch_size, workers, {"beam_size": 1, "alternatives": alternatives})
 
         def read(pair: tuple[ImageSource, str]) -> tuple[_Opened, list[str]]:
             photo, sentence = pair
             words = tokenise(sentence) if isinstance(sentence, str) else []
             return _open(photo, self.preprocess).checked(sentence), words
 
-        for several in _opened(pairs, read, batch_size, workers):
+        for several in _opened(_check_pairs(pairs), read, batch_size, workers):
             batch = [opened for opened, _ in several]
             sentences = [words for _, words in several]
             good = [place for place, opened in enumerate(batch) if opened.error is None]
@@ -393,6 +428,14 @@ class Captioner:
                     yield opened.failed()
                 else:
                     yield self._caption(memory, opened, [next(found)], words)
+
+    def _checked(self, batch_size: int, workers: int, settings: dict[str, Any]) -> SearchOptions:
+        """The decoding options, once all that a stream is asked for can be done in this process."""
+        devices.check_process(self.device, self._process)
+        options = self.options(**settings)
+        options.check_batch(batch_size)
+        check_workers(workers)
+        return options
 
     def _known_tokens(self, prefix: str) -> list[int]:
         words = tokenise(prefix)
@@ -460,6 +503,43 @@ def _wrong(sentence: str) -> str | None:
     if (half := half_character(sentence)) is not None:
         return f"in the sentence, {half}"
     return None if tokenise(sentence) else _wordless(sentence)
+
+
+def _check_photo(photo: Any) -> None:
+    """Refuses what holds photos; whether anything else is a photo is seen when it is opened."""
+    if isinstance(photo, (list, tuple, set, frozenset, dict, Generator)):
+        raise ImageError(
+            f"got {type(photo).__name__}; expected one photo: a path, a PIL image, an array, bytes "
+            "or a binary file; many go to captioner.stream([photo, photo])"
+        )
+
+
+def _check_photos(photos: Any) -> Iterable[ImageSource]:
+    """Refuses one photo where many are wanted: a path is a row of letters, a file one of lines."""
+    one = isinstance(photos, (str, bytes, bytearray, memoryview, PathLike, Image.Image))
+    if one or hasattr(photos, "read") or (isinstance(photos, np.ndarray) and photos.ndim < 4):
+        raise ConfigError(
+            f"stream takes many photos, and this is one {type(photos).__name__}; put it in a list, "
+            "stream([photo]), or call captioner(photo)"
+        )
+    if isinstance(photos, dict) or not isinstance(photos, Iterable):
+        raise ConfigError(f"the photos are {shown(photos)}; expected a list or another iterable")
+    return photos
+
+
+def _check_pairs(pairs: Any) -> Iterator[tuple[ImageSource, str]]:
+    """The pairs; refuses what is no (photo, sentence)."""
+    if isinstance(pairs, (str, bytes, dict)) or not isinstance(pairs, Iterable):
+        raise ConfigError(f"the pairs are {shown(pairs)}; expected (photo, sentence) pairs")
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise ConfigError(f"a pair is {shown(pair)}; expected (photo, sentence)")
+        yield pair[0], pair[1]
+
+
+def _check_text(name: str, text: Any) -> None:
+    if not isinstance(text, str):
+        raise ConfigError(f"the {name} is {shown(text)}; expected text")
 
 
 def _wordless(sentence: str) -> str:
@@ -530,8 +610,4 @@ def _opened(
     sources: Iterable[T], read: Callable[[T], R], batch_size: int, workers: int
 ) -> Iterator[list[R]]:
     """Batches of what was read by threads, up to two batches ahead."""
-    if batch_size < 1 or workers < 1:
-        raise ConfigError(
-            f"batch_size is {batch_size} and workers {workers}; expected at least 1 of each"
-        )
     yield from in_batches(sources, read, batch_size, workers)

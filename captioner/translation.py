@@ -22,9 +22,9 @@ from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 
 from captioner import checkpoint as checkpoints
-from captioner import render
+from captioner import devices, render
 from captioner.config import SearchOptions
-from captioner.errors import CaptionerError, ConfigError
+from captioner.errors import CaptionerError, ConfigError, shown
 from captioner.nn.attention import Memory
 from captioner.search import Hypothesis, Start, force, search
 from captioner.subwords import Pieces, clean
@@ -61,6 +61,12 @@ class Translation:
     n_best: tuple[Translation, ...] = ()  # the other sentences found, from second best on
     warning: str | None = None  # why not to rely on it: an answer in another language, a guess
     error: str | None = None  # why there is no translation
+
+    def __repr__(self) -> str:
+        if self.error is not None:
+            return f"<Translation of {shown(self.source)}: {shown(self.error)}>"
+        way = f"{self.source_language} → {self.target_language}"
+        return f"<Translation {shown(self.text)} of {shown(self.source)}, {way}>"
 
     def heatmap(self) -> Image.Image:
         """The alignment drawn: the source on top, the translation at the left."""
@@ -130,19 +136,27 @@ class Translator:
         self, checkpoint: checkpoints.TranslationCheckpoint, device: str | torch.device = "cpu"
     ) -> None:
         self.checkpoint = checkpoint
-        self.device = torch.device(device)
+        self.device = devices.pick(device)
         model = copy.deepcopy(checkpoint.model).eval().requires_grad_(False)
         self.model = model.to(self.device)
         self.subwords = checkpoint.subwords
         self.languages = checkpoint.languages
 
     @classmethod
-    def load(cls, path: str | PathLike[str] | None = None, device: str = "cpu") -> Translator:
+    def load(
+        cls, path: str | PathLike[str] | None = None, device: str | torch.device = "cpu"
+    ) -> Translator:
         """The translator of a checkpoint; without a path, of the weights that came along.
 
+        Args:
+            path: of the checkpoint.
+            device: where to compute; `auto` is a GPU where there is one.
+
         Raises:
+            ConfigError: the device cannot be used.
             CheckpointError: there is no usable checkpoint at `path`.
         """
+        device = devices.pick(device)  # before the weights are read
         path = fspath(path) if path else checkpoints.default_path(checkpoints.TRANSLATE)
         return cls(checkpoints.load_translation(path), device)
 

@@ -4,9 +4,11 @@ import dataclasses
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,13 +23,14 @@ from captioner import cli, evaluation, examples, training
 from captioner.checkpoint import Checkpoint
 from captioner.cli import main
 from captioner.cli.captions import _word_table
-from captioner.cli.display import percent
+from captioner.cli.display import one_line, percent
 from captioner.cli.parser import make_parser
 from captioner.cli.results import Results
 from captioner.cli.settings import setting_groups, split_settings
 from captioner.config import Recipe, SearchOptions, TranslationRecipe
 from captioner.examples import Example
 from captioner.prediction import Caption, Captioner
+from captioner.text import Vocabulary
 from captioner.trials import Trial
 
 ROOT = Path(__file__).parent.parent
@@ -97,6 +100,96 @@ def _one_error(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 # Help and misuse.
+
+
+ODD = ("nan", "inf", "-inf", "-1", "1e999", "9" * 5000, "0x10", "three", "", "1e-300", "1000000000")
+NUMBERS = {  # what each flag takes of ODD
+    "beam-size": (),
+    "length-penalty": ("1e-300",),
+    "max-length": (),
+    "n-best": (),
+    "temperature": ("1000000000",),
+    "seed": ("1000000000",),
+    "alternatives": (),
+    "batch-size": (),
+    "workers": (),
+}
+
+
+@pytest.mark.parametrize("flag", NUMBERS)
+def test_odd_numbers_are_told_before_anything_is_read(
+    flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for text in set(ODD) - set(NUMBERS[flag]):
+        assert main(["caption", "x.jpg", "--sample", f"--{flag}={text}"]) == 2, text
+        error = _one_error(capsys)
+        assert f"argument --{flag}: " in error
+        assert " number from " in error
+        assert len(error) < 200
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        ("ui", "port"),
+        ("evaluate", "batch-size"),
+        ("evaluate", "workers"),
+        ("evaluate", "limit"),
+        ("evaluate", "bootstrap"),
+        ("translate x --to de", "batch-size"),
+        ("data check", "min-count"),
+        ("data check", "limit"),
+        ("study alignment --source a --target b --from de --to en", "iterations"),
+        ("study length a=b --source a --target b --from de --to en", "batch-size"),
+    ],
+)
+def test_so_are_the_numbers_of_other_commands(
+    command: str, flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for text in ("-1", "nan", "9" * 5000, "2.5"):
+        assert main([*command.split(), f"--{flag}={text}"]) == 2
+        assert re.search(
+            rf"argument --{flag}: '\S+ is no whole number from \d+ to \d+; see",
+            (_one_error(capsys)),
+        )
+
+
+def test_what_is_told_twice_counts_last(typed: Callable[..., int], here: Path) -> None:
+    assert typed("caption", "a", "--jsonl", "one.jsonl", "--jsonl=two.jsonl") == 0
+    assert not Path("one.jsonl").exists()
+    assert len(_objects(Path("two.jsonl"))) == 2
+
+
+def test_no_text_steers_the_terminal() -> None:
+    told = "\x1b[31mred\x07\r\n\t\x9b2J\u202etxt\u2028\u0085"
+    assert one_line(told) == (r"\x1b[31mred\x07\r\n\t\x9b2J\u202etxt\u2028\x85")
+    for fine in (
+        "Größe 3 × 4",
+        "un\u00a0chien\u202f!",
+        "می\u200cخواهم",
+        "👩\u200d👧",
+        "犬",
+        "\udcff",
+        "\\",
+    ):
+        assert one_line(fine) == fine
+
+
+def test_words_of_a_checkpoint_do_not_steer_the_terminal(
+    tiny_checkpoint: Checkpoint, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = "\x1b]0;owned\x07\x9b2J"
+    words = tuple(f"{word}{bad}" for word in tiny_checkpoint.vocabulary.ordinary)
+    evil = dataclasses.replace(tiny_checkpoint, vocabulary=Vocabulary(words))
+    checkpoints.save(evil, "evil.safetensors", torch.float32)
+    own = ["--checkpoint", "evil.safetensors", "--device", "cpu"]
+    assert main(["caption", "a", "--n-best", "2", *own]) == 0
+    assert main(["explain", "a/cat.jpg", f"a zebra{bad}", *own]) == 0
+    assert main(["caption", f"gone{bad}.png", *own]) in (1, 2)
+    assert main(["caption", "a", "--checkpoint", f"gone{bad}", "--device", "cpu"]) == 2
+    out, err = capsys.readouterr()
+    assert "x1b]0;owned" in out
+    assert not {c for c in out + err if unicodedata.category(c) == "Cc"} - set("\n\t")
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,13 +267,23 @@ def test_without_a_command_help_comes_on_standard_error(capsys: pytest.CaptureFi
     [
         (["captoin"], "invalid choice: 'captoin'"),
         (["caption"], "the following arguments are required: PATH"),
-        (["caption", "x.jpg", "--beam-size", "many"], "argument --beam-size: invalid int value"),
+        (
+            ["caption", "x.jpg", "--beam-size", "many"],
+            "argument --beam-size: 'many' is no whole number from 1 to 100; see",
+        ),
         (["caption", "x.jpg", "--beem", "3"], "unrecognized arguments: --beem 3"),
         (["caption", "x.jpg", "--beam", "3"], "unrecognized arguments: --beam 3"),
         (["caption", "x.jpg", "--maps"], "--maps belongs to the objects of --jsonl"),
         (["caption", "x.jpg", "--grid"], "--grid belongs to the sheets of --overlay"),
         (["caption", "x.jpg", "--top-p", "0.5"], "--top-p shapes random draws"),
-        (["caption", "x.jpg", "--device", "abacus"], "--device abacus cannot be used here"),
+        (
+            ["caption", "x.jpg", "--device", "abacus"],
+            "device is 'abacus'; expected auto, cpu, cuda",
+        ),
+        (["caption", "x.jpg", "--device", "meta"], "device meta holds no numbers"),
+        (["caption", "x.jpg", "--device", "cuda:99"], "device cuda:99 cannot be used here ("),
+        (["train", "--device", "meta"], "device meta holds no numbers"),
+        (["ui", "--port", "0", "--device", "meta"], "device meta holds no numbers"),
         (["caption", "x.jpg", "--checkpoint", "no.safetensors"], "no.safetensors: no such file"),
         (["caption", "empty"], "empty: there is no photo in this folder"),
         (["caption", "*.webp"], "*.webp: no photo matches this pattern"),
@@ -207,7 +310,10 @@ def test_without_a_command_help_comes_on_standard_error(capsys: pytest.CaptureFi
         (["train", "--training.batchsize=1"], "training.batchsize is no setting; did you mean"),
         (["evaluate", "--captions", "c.json"], "the following arguments are required: --images"),
         (["evaluate", "--captions", "c", "--images", "i", "--metrics", "spice"], "no score is"),
-        (["evaluate", "--captions", "c", "--images", "i", "--limit", "0"], "--limit is 0"),
+        (
+            ["evaluate", "--captions", "c", "--images", "i", "--limit", "0"],
+            "argument --limit: '0' is no whole number from 1",
+        ),
         (
             ["evaluate", "--captions", "c", "--images", "i", "--save-scores"],
             "--save-scores changes",

@@ -128,7 +128,7 @@ def test_defaults_survive_json() -> None:
             "encoder.feature_size is 300 and decoder.hidden_size 512; make them equal",
         ),
         (ModelConfig, {"decoder": {"dropout": 1.0}}, "dropout is 1.0; expected a share"),
-        (SearchOptions, {"beam_size": 0}, "beam_size is 0; expected a number above 0"),
+        (SearchOptions, {"beam_size": 0}, "beam_size is 0; expected a whole number from 1"),
         (SearchOptions, {"n_best": 4}, "n_best 4 is more than beam_size 3 can find"),
         (SearchOptions, {"top_p": 0.0}, "top_p is 0.0; expected a share above 0"),
         (SearchOptions, {"temperature": 0.0}, "temperature is 0.0"),
@@ -145,7 +145,11 @@ def test_defaults_survive_json() -> None:
         (PhaseConfig, {"attention_supervision": math.inf}, "attention_supervision is inf"),
         (PhaseConfig, {"self_critical": 1.5}, "self_critical 1.5; expected .* a share from 0 to 1"),
         (PhaseConfig, {"self_critical": -0.1}, "self_critical -0.1; expected"),
-        (PhaseConfig, {"self_critical": math.nan}, "self_critical nan; expected"),
+        (
+            PhaseConfig,
+            {"self_critical": math.nan},
+            "self_critical is nan; expected a finite number",
+        ),
         (PhaseConfig, {"samples": 1}, "samples is 1; expected at least 2, since each is judged by"),
         (
             TranslationPhaseConfig,

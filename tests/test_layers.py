@@ -20,7 +20,7 @@ FLOORS = (
     ("scenes.painting", "scenes.sentences"),
     ("scenes.world",),
     ("scenes.files",),
-    ("nn.attention",),
+    ("devices", "nn.attention"),
     ("images", "nn.encoders", "nn.decoder", "scenes", "text", "examples", "words"),
     ("languages", "nn.sentences", "subwords"),
     ("nn.model",),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -41,19 +42,69 @@ def test_importing_loads_nothing_heavy(statement: str) -> None:
     assert not loaded & heavy
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["caption", "--help"], ["train", "--help"]])
-def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+_POLICIES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+
+
+def _policies(code: str, monkeypatch: pytest.MonkeyPatch, **given: str) -> dict[str, str]:
+    """What the environment says about waiting, behind `code`, where it said `given` before."""
+    for name in _POLICIES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    told = f"import os; print(*(f'{{n}}={{os.environ.get(n)}}' for n in {_POLICIES!r}))"
+    pairs = (pair.split("=") for pair in _python(f"{code}\n{told}").split())
+    return {name: value for name, value in pairs if value != "None"}
+
+
+@pytest.mark.parametrize(
+    "code", ["import captioner", "import captioner.cli", "import captioner.ui"]
+)
+def test_threads_sleep_while_they_wait(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _policies(code, monkeypatch) == {"OMP_WAIT_POLICY": "PASSIVE"}
+
+
+@pytest.mark.parametrize(
+    "given", [{"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "5"}, {"KMP_BLOCKTIME": "0"}]
+)
+def test_who_chose_how_threads_wait_is_obeyed(
+    given: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _policies("import captioner", monkeypatch, **given) == given
+
+
+def test_openmp_hears_of_it() -> None:
+    """It tells what it goes by when it is loaded, which is before any caption."""
+    code = "import captioner.prediction"
+    command = [sys.executable, "-c", code]
+    own = {name: value for name, value in os.environ.items() if name not in _POLICIES}
+    own["OMP_DISPLAY_ENV"] = "TRUE"
+    ran = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, check=True)
+    if "OMP_WAIT_POLICY" not in ran.stderr:
+        pytest.skip("this torch has another OpenMP")
+    assert re.search(r"OMP_WAIT_POLICY = 'PASSIVE'", ran.stderr, re.IGNORECASE)
+
+
+def test_help_and_misuse_load_nothing_heavy() -> None:
+    """At every level; asked for in one process, which is quick as long as this is true."""
+    commands = ("", "caption", "explain", "translate", "ui", "demo", "train", "evaluate")
+    commands += ("describe", "data", "data check", "study", "study length", "study alignment")
     code = f"""
 import sys
 from captioner.cli import main
-try:
-    main({arguments!r})
-except SystemExit as end:
-    assert end.code == 0
+for command in {commands!r}:
+    try:
+        main([*command.split(), "--help"])
+    except SystemExit as end:
+        assert end.code == 0
+assert main(["caption", "x.jpg", "--beam-size", "1000000"]) == 2
+assert main(["--version"]) == 0
+assert main([]) == 2
 print("modules:", *sys.modules)
 """
-    loaded = _python(code).partition("modules:")[2].split()
-    assert not {"torch", "gradio", "numpy", "PIL"} & {name.partition(".")[0] for name in loaded}
+    printed, _, loaded = _python(code).partition("modules:")
+    assert printed.count("usage: captioner") == len(commands)
+    names = {name.partition(".")[0] for name in loaded.split()}
+    assert not {"torch", "gradio", "numpy", "PIL"} & names
 
 
 def test_every_public_name_is_there() -> None:

@@ -5,6 +5,9 @@ import dataclasses
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -339,7 +342,7 @@ def test_an_unreadable_photo_raises_alone(tiny_captioner: Captioner, tmp_path: P
     ("settings", "message"),
     [
         ({"beams": 3}, "beams is no decoding option; expected alternatives, beam_size"),
-        ({"beam_size": 0}, "beam_size is 0"),
+        ({"beam_size": 0}, "beam_size is 0; expected a whole number from 1 to 100"),
         ({"prefix": "a " * 10}, "the prefix has 10 words, max_length is 9"),
     ],
 )
@@ -356,12 +359,177 @@ def test_options_start_from_the_checkpoint(tiny_captioner: Captioner) -> None:
     assert tiny_captioner.options(max_length=4) == SearchOptions(beam_size=3, max_length=4)
 
 
-@pytest.mark.parametrize(("batch_size", "workers"), [(0, 1), (1, 0)])
-def test_streams_need_a_batch_and_a_worker(
-    tiny_captioner: Captioner, photos: list[Path], batch_size: int, workers: int
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0; expected a whole number from 1 to 4096"),
+        ({"batch_size": 10**30}, f"batch_size is {10**30}; expected a whole number from 1 to 4096"),
+        ({"batch_size": "8"}, "batch_size is '8'; expected a whole number from 1 to 4096"),
+        ({"batch_size": True}, "batch_size is True; expected a whole number from 1 to 4096"),
+        ({"batch_size": 4.0}, "batch_size is 4.0; expected a whole number from 1 to 4096"),
+        ({"workers": 0}, "workers is 0; expected a whole number from 1 to 64"),
+        ({"workers": 10**9}, "workers is 1000000000; expected a whole number from 1 to 64"),
+        ({"workers": None}, "workers is None; expected a whole number from 1 to 64"),
+        (
+            {"batch_size": 1000, "beam_size": 5},
+            "batch_size 1000 times beam_size 5 is 5000 sentences at once, more than 4096; choose a "
+            "batch_size of at most 819",
+        ),
+        (
+            {"sample": True, "n_best": 2000},
+            "batch_size 32 times n_best 2000 is 64000 sentences at once, more than 4096; choose a "
+            "batch_size of at most 2",
+        ),
+        ({"prefix": None}, "the prefix is None; expected text"),
+        ({"prefix": ["a"]}, "the prefix is ['a']; expected text"),
+        ({"to": 5}, "the to is 5; expected text"),
+        ({"beam_size": "3"}, "beam_size is '3'; expected a whole number from 1 to 100"),
+        ({"n_best": "3"}, "n_best is '3'; expected a whole number from 1 to 4096"),
+    ],
+)
+def test_streams_refuse_what_cannot_be(
+    tiny_captioner: Captioner, photos: list[Path], settings: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=f"batch_size is {batch_size} and workers {workers}"):
-        next(tiny_captioner.stream(photos, batch_size=batch_size, workers=workers))
+    with pytest.raises(ConfigError) as caught:
+        next(tiny_captioner.stream(photos, **settings))
+    assert str(caught.value) == message
+
+
+def test_numbers_of_numpy_are_numbers(tiny_captioner: Captioner, photos: list[Path]) -> None:
+    given = {"beam_size": np.int64(2), "length_penalty": np.float32(0.5), "max_length": np.uint8(5)}
+    plain = {"beam_size": 2, "length_penalty": 0.5, "max_length": 5}
+    found = tiny_captioner.stream(photos, batch_size=np.int32(3), workers=np.int8(1), **given)  # type: ignore[arg-type]
+    for one, other in zip(found, tiny_captioner.stream(photos, **plain), strict=True):  # type: ignore[arg-type]
+        same(one, other)
+
+
+def test_one_photo_is_a_batch_of_one(tiny_captioner: Captioner, picture: Image.Image) -> None:
+    caption = tiny_captioner(picture, sample=True, n_best=500, max_length=2)
+    assert len(caption.n_best) == 499
+
+
+@pytest.mark.parametrize(
+    ("photos", "message"),
+    [
+        ("photo.jpg", "stream takes many photos, and this is one str; put it in a list"),
+        (Path("photo.jpg"), "stream takes many photos, and this is one PosixPath; put it"),
+        (b"abc", "stream takes many photos, and this is one bytes; put it in a list"),
+        (io.BytesIO(b"abc"), "stream takes many photos, and this is one BytesIO; put it"),
+        (Image.new("RGB", (5, 7)), "stream takes many photos, and this is one Image; put it"),
+        (np.zeros((5, 7, 3), np.uint8), "stream takes many photos, and this is one ndarray; put"),
+        (None, "the photos are None; expected a list or another iterable"),
+        (5, "the photos are 5; expected a list or another iterable"),
+        ({"a.jpg": 1}, "the photos are {'a.jpg': 1}; expected a list or another iterable"),
+    ],
+)
+def test_a_stream_wants_many(tiny_captioner: Captioner, photos: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        next(tiny_captioner.stream(photos))
+    assert str(caught.value).startswith(message)
+
+
+def test_a_row_of_arrays_is_many(tiny_captioner: Captioner) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (2, 37, 41, 3), dtype=np.uint8)
+    for caption, one in zip(tiny_captioner.stream(pixels), pixels, strict=True):
+        same(caption, tiny_captioner(one))
+
+
+def test_a_stream_goes_on_behind_what_is_no_photo(
+    tiny_captioner: Captioner, photos: list[Path]
+) -> None:
+    odd: list[Any] = [photos[0], None, 5, ["a"], torch.zeros(3, 5, 7), photos[1]]
+    captions = list(tiny_captioner.stream(odd))
+    assert [caption.error is None for caption in captions] == [True, *[False] * 4, True]
+    assert all("expected" in str(caption.error) for caption in captions[1:5])
+
+
+@pytest.mark.parametrize("photo", [["a.jpg", "b.jpg"], ("a.jpg",), {"a.jpg"}, {}, (x for x in "a")])
+def test_a_call_wants_one(tiny_captioner: Captioner, photo: Any) -> None:
+    kind = type(photo).__name__
+    for call in (tiny_captioner, lambda photo: tiny_captioner.explain(photo, "a dog")):
+        with pytest.raises(ImageError, match=rf"got {kind}; expected one photo: .*\.stream\("):
+            call(photo)
+
+
+@pytest.mark.parametrize("photo", [None, 5, 2.5, object(), torch.zeros(3, 5, 7)])
+def test_a_call_wants_a_photo(tiny_captioner: Captioner, photo: Any) -> None:
+    with pytest.raises(ImageError, match=r"got .*; expected a path"):
+        tiny_captioner(photo)
+
+
+def test_explaining_wants_text(tiny_captioner: Captioner, picture: Image.Image) -> None:
+    for sentence in (None, 5, ["a dog"], b"a dog"):
+        with pytest.raises(ConfigError, match=r"the sentence is .*; expected text"):
+            tiny_captioner.explain(picture, sentence)  # type: ignore[arg-type]
+    for alternatives in (-1, "5", 2.5, True):
+        with pytest.raises(ConfigError, match=r"alternatives is .*; expected a whole number fr"):
+            tiny_captioner.explain(picture, "a dog", alternatives)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ("a dog", "the pairs are 'a dog'; expected (photo, sentence) pairs"),
+        (None, "the pairs are None; expected (photo, sentence) pairs"),
+        (["ab"], "a pair is 'ab'; expected (photo, sentence)"),
+        ([("a.jpg",)], "a pair is ('a.jpg',); expected (photo, sentence)"),
+        ([("a.jpg", 5)], "the sentence is 5; expected text"),
+    ],
+)
+def test_explaining_wants_pairs(tiny_captioner: Captioner, pairs: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        next(tiny_captioner.stream_explained(pairs))
+    assert str(caught.value) == message
+
+
+def test_what_a_shell_shows_is_short(tiny_captioner: Captioner, photos: list[Path]) -> None:
+    caption = tiny_captioner(photos[0], n_best=3)
+    shown = repr(caption)
+    assert shown.startswith(f"<Caption {caption.text!r} of '")
+    assert shown.endswith(f", maps {len(caption.words)}×2×2>")
+    failed = next(tiny_captioner.stream(["gone.png"]))
+    assert repr(failed).startswith("<Caption of 'gone.png': 'gone.png: there is no such file")
+    long = dataclasses.replace(caption, text="word " * 500, file="x" * 500, n_best=(caption,) * 9)
+    for one in (caption, failed, long):
+        assert len(repr(one)) < 200
+        assert "\n" not in repr(one)
+
+
+def test_a_gpu_is_not_shared_with_forked_children(tiny_checkpoint: Checkpoint) -> None:
+    captioner = Captioner(tiny_checkpoint)
+    captioner._process += 1
+    next(captioner.stream([np.zeros((5, 7, 3), np.uint8)]))  # on a CPU it may be
+    captioner.device = torch.device("cuda")
+    with pytest.raises(ConfigError, match=r"forked after the model was loaded on cuda.*spawn"):
+        next(captioner.stream([np.zeros((5, 7, 3), np.uint8)]))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_captions(photos: list[Path], tmp_path: Path) -> None:
+    """With the shipped model, whose operations are large enough for several threads."""
+    code = """
+import os, sys, time
+from captioner import Captioner
+captioner = Captioner.load()
+text = captioner(sys.argv[1]).text
+child = os.fork()
+if not child:
+    os._exit(0 if captioner(sys.argv[1]).text == text else 3)
+print(child, flush=True)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", code, str(photos[0])]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
+    try:
+        assert process.wait(timeout=120) == 0
+    except subprocess.TimeoutExpired:
+        assert process.stdout is not None
+        os.kill(int(process.stdout.readline()), signal.SIGKILL)
+        process.wait()
+        pytest.fail("the child waits for threads that it does not have")
+    finally:
+        process.kill()
 
 
 def test_load(tiny_checkpoint: Checkpoint, picture: Image.Image, tmp_path: Path) -> None:

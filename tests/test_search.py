@@ -6,7 +6,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -715,16 +715,72 @@ def test_starts_that_do_not_fit() -> None:
             {"n_best": 4, "beam_size": 3},
             "n_best 4 is more than beam_size 3 can find; ask for a beam_size of at least 4",
         ),
-        ({"top_p": 0.0}, "top_p is 0.0; expected a share above 0 and at most 1"),
-        ({"temperature": 0.0}, "temperature is 0.0; expected a number above 0"),
-        ({"temperature": math.inf}, "temperature is inf; expected a number above 0"),
-        ({"seed": -1}, "seed is -1; expected 0 or more"),
-        ({"length_penalty": -0.1}, "length_penalty is -0.1; expected 0 or more"),
-        ({"max_length": 0}, "max_length is 0; expected a number above 0"),
-        ({"alternatives": -1}, "alternatives is -1; expected 0 or more"),
+        (
+            {"n_best": 400, "beam_size": 3},
+            "n_best 400 is more than any beam can find; ask for at most 100, or draw them: sample",
+        ),
+        ({"top_p": 0.0}, "top_p is 0.0; expected a share above 0, at most 1"),
+        ({"top_p": math.nan}, "top_p is nan; expected a share above 0, at most 1"),
+        ({"top_p": "0.5"}, "top_p is '0.5'; expected a share above 0, at most 1"),
+        ({"top_p": True}, "top_p is True; expected a share above 0, at most 1"),
+        ({"temperature": 0.0}, "temperature is 0.0; expected a number from 1e-38 to 1e+38"),
+        ({"temperature": 1e-300}, "temperature is 1e-300; expected a number from 1e-38 to 1e+38"),
+        ({"temperature": math.inf}, "temperature is inf; expected a number from 1e-38 to 1e+38"),
+        ({"temperature": math.nan}, "temperature is nan; expected a number from 1e-38 to 1e+38"),
+        ({"temperature": 1j}, "temperature is 1j; expected a number from 1e-38 to 1e+38"),
+        ({"seed": -1}, f"seed is -1; expected a whole number from 0 to {2**63 - 1}"),
+        ({"seed": 2**63}, f"seed is {2**63}; expected a whole number from 0 to {2**63 - 1}"),
+        ({"seed": 0.5}, f"seed is 0.5; expected a whole number from 0 to {2**63 - 1}"),
+        ({"length_penalty": -0.1}, "length_penalty is -0.1; expected a number from 0 to 10"),
+        ({"length_penalty": 1e9}, "length_penalty is 1000000000.0; expected a number from 0 to 10"),
+        ({"length_penalty": "1"}, "length_penalty is '1'; expected a number from 0 to 10"),
+        (
+            {"length_penalty": 10**5000},
+            "length_penalty is a value of type int; expected a number from 0 to 10",
+        ),
+        ({"max_length": 0}, "max_length is 0; expected a whole number from 1 to 1000"),
+        ({"max_length": None}, "max_length is None; expected a whole number from 1 to 1000"),
+        ({"beam_size": 10**6}, "beam_size is 1000000; expected a whole number from 1 to 100"),
+        ({"beam_size": "3"}, "beam_size is '3'; expected a whole number from 1 to 100"),
+        ({"beam_size": 3.0}, "beam_size is 3.0; expected a whole number from 1 to 100"),
+        ({"beam_size": True}, "beam_size is True; expected a whole number from 1 to 100"),
+        ({"beam_size": [3]}, "beam_size is [3]; expected a whole number from 1 to 100"),
+        ({"n_best": 5000}, "n_best is 5000; expected a whole number from 1 to 4096"),
+        ({"sample": "yes"}, "sample is 'yes'; expected true or false"),
+        ({"sample": 1}, "sample is 1; expected true or false"),
+        ({"alternatives": -1}, "alternatives is -1; expected a whole number from 0 to 100000"),
+        (
+            {"alternatives": 10**9},
+            f"alternatives is {10**9}; expected a whole number from 0 to 100000",
+        ),
     ],
 )
 def test_options_that_cannot_be(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         SearchOptions(**settings)
     assert str(caught.value) == message
+
+
+def test_numbers_of_other_kinds_become_pythons() -> None:
+    """What came from NumPy or torch is written as JSON into checkpoints."""
+    options = SearchOptions(
+        beam_size=np.int16(4),  # type: ignore[arg-type]
+        length_penalty=np.float32(0.5),  # type: ignore[arg-type]
+        max_length=torch.tensor(7),  # type: ignore[arg-type]
+        temperature=2,
+        top_p=np.float64(0.25),
+    )
+    assert options == SearchOptions(4, 0.5, 7, top_p=0.25, temperature=2.0)
+    kinds = {type(value) for value in asdict(options).values()}
+    assert kinds == {int, float, bool}
+
+
+@pytest.mark.parametrize("settings", [{"length_penalty": 10.0}, {"length_penalty": 0}])
+def test_the_ends_of_the_ranges_can_be_searched(settings: dict[str, Any]) -> None:
+    for sample in (False, True):
+        for temperature in (1e-38, 1e38):
+            options = SearchOptions(
+                beam_size=100, n_best=3, sample=sample, temperature=temperature, **settings
+            )
+            for found in search(decoder_of(), memory_of(), replace(options, max_length=5)):
+                assert all(np.isfinite(one.score(options.length_penalty)) for one in found)

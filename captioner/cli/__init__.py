@@ -29,6 +29,7 @@ from captioner.cli import (
     studies,
     translations,
 )
+from captioner.cli.display import one_line
 from captioner.cli.parser import make_parser
 from captioner.cli.settings import split_settings
 from captioner.errors import CaptionerError
@@ -176,7 +177,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _told(error: BaseException, message: str, code: int) -> int:
     with contextlib.suppress(OSError):  # nobody listens
-        print(f"captioner: {'; '.join([message, *_notes(error)])}", file=sys.stderr)
+        print(f"captioner: {one_line('; '.join([message, *_notes(error)]))}", file=sys.stderr)
     return code
 
 

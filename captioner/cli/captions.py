@@ -36,7 +36,7 @@ def caption(arguments: argparse.Namespace) -> int:
 
     def line(caption: Caption) -> str:
         texts = [text for one in (caption, *caption.n_best) for text in _texts(one)]
-        return "\t".join([one_line(str(caption.file)), *texts])
+        return "\t".join(map(one_line, [str(caption.file), *texts]))
 
     streamed = "-" in arguments.paths
     items: Iterable[Found] = find_photos(_paths(arguments.paths))
@@ -213,13 +213,13 @@ def _word_table(caption: Caption) -> str:
         text, prob = others[0] if others else ("", 0.0)
         other = f"{'(end)' if text == '.' else text} {percent(prob)}" if text else "–"
         chance = "unknown" if word.prob is None else percent(word.prob)
-        rows.append((word.text, chance, other, percent(share)))
+        rows.append((one_line(word.text), chance, one_line(other), percent(share)))
     end = f"log probability of the sentence, its end included: {caption.log_prob:.2f}"
     return f"{columns(rows, right=(1, 3))}\n{end}"
 
 
 def _verdict(caption: Caption) -> str:
-    return f"{one_line(str(caption.file))}\t{caption.log_prob:.4g}\t{caption.text}"
+    return f"{one_line(str(caption.file))}\t{caption.log_prob:.4g}\t{one_line(caption.text)}"
 
 
 def _tell_unknown(caption: Caption, results: _Results) -> None:
@@ -253,7 +253,7 @@ def demo(arguments: argparse.Namespace) -> int:
     captioner = load_captioner(arguments)
     for (example, path), place in zip(examples, places, strict=True):
         caption = captioner(path, to=arguments.to)
-        print(f"{example.name}: {' – '.join(_texts(caption))}")
+        print(f"{example.name}: {one_line(' – '.join(_texts(caption)))}")
         print(f"  {path} ({example.credit}; {example.licence})")
         print(f"  {sheets.draw(caption, place)}", flush=True)
     print("\nEach sheet shows every word over the place that it looked at. Your own photos:")

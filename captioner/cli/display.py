@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
+from unicodedata import category
 
 
 def progress_bar(total: int | None, unit: str) -> Any:
@@ -34,10 +35,20 @@ def percent(share: float) -> str:
 
 
 def one_line(text: str) -> str:
-    """A path without what would break a line of output, or a terminal."""
-    return "".join(
-        c if c.isprintable() or "\ud800" <= c <= "\udfff" else ascii(c)[1:-1] for c in text
-    )
+    """A text without what would break a line of output, or a terminal: escaped, as Python does."""
+    return "".join(ascii(c)[1:-1] if _steers(c) else c for c in text)
+
+
+def _steers(character: str) -> bool:
+    """Whether it moves a terminal's cursor, breaks the line or turns the direction of reading.
+
+    Joiners and blanks of all widths are letters' business, and lone surrogates those of the
+    stream, which knows the bytes that they stand for.
+    """
+    return category(character) in ("Cc", "Zl", "Zp") or character in _DIRECTIONS
+
+
+_DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def print_scores(provenance: Mapping[str, Any]) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from captioner.errors import ConfigError
-
 if TYPE_CHECKING:
     from captioner.prediction import Captioner
     from captioner.translation import Translator
@@ -44,18 +42,11 @@ def load_translator(arguments: argparse.Namespace) -> Translator:
 
 
 def pick_device(name: str) -> str:
-    """The device to compute on; `auto` is a GPU where there is one.
+    """The device to compute on, as `devices.pick` finds it.
 
     Raises:
         ConfigError: the device cannot be used.
     """
-    import torch
+    from captioner import devices
 
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise ConfigError(f"--device {name} cannot be used here ({reason}); try cpu") from None
-    return name
+    return str(devices.pick(name))

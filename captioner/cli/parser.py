@@ -7,12 +7,22 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from captioner.cli.settings import add_fields, file_name, help_of, metavar, setting_groups
-from captioner.config import DataConfig, Recipe, SearchOptions, Source, TranslationRecipe
+from captioner.cli.settings import add_fields, file_name, help_of, metavar, setting_groups, whole
+from captioner.config import (
+    ROWS,
+    WORKERS,
+    DataConfig,
+    Recipe,
+    SearchOptions,
+    Source,
+    TranslationRecipe,
+)
 from captioner.errors import ConfigError
 
 METRICS = ("bleu", "rouge_l", "cider", "meteor")
 BEAM_SIZES, LENGTH_PENALTIES = (1, 3, 5), (0.0, 0.5, 0.7, 1.0)  # what `evaluate --search` tries
+_BATCH, _WORKERS, _COUNT = whole(1, ROWS), whole(1, WORKERS), whole(1, 10**9)
+_PORT = whole(0, 65535)  # 0: any that is free
 
 ABOUT = "Captions photos and shows, for every word, where it looked."
 COMMANDS = """\
@@ -203,7 +213,7 @@ examples:
     _add_model(parser)
     parser.add_argument(
         "--batch-size",
-        type=int,
+        type=_BATCH,
         default=64,
         metavar="N",
         help="sentences computed together (default: 64)",
@@ -232,7 +242,7 @@ examples:
         help="address to listen on; 0.0.0.0 is every network (default: 127.0.0.1, this machine)",
     )
     parser.add_argument(
-        "--port", type=int, default=7860, metavar="N", help="port to listen on (default: 7860)"
+        "--port", type=_PORT, default=7860, metavar="N", help="port to listen on (default: 7860)"
     )
     parser.add_argument(
         "--auth",
@@ -353,7 +363,7 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
         help=f"scores, with commas between: {', '.join(METRICS)} (default: bleu,rouge_l,cider)",
     )
     photos.add_argument(
-        "--workers", type=int, metavar="N", help="threads that open photos (default: 2)"
+        "--workers", type=_WORKERS, metavar="N", help="threads that open photos (default: 2)"
     )
     pairs = parser.add_argument_group(
         "sentence pairs",
@@ -362,14 +372,16 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
     _add_pair_files(pairs, required=False)
     parser.add_argument(
         "--batch-size",
-        type=int,
+        type=_BATCH,
         metavar="N",
         help="photos or sentences computed together (default: 32 photos, 64 sentences)",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N photos or pairs")
+    parser.add_argument(
+        "--limit", type=_COUNT, metavar="N", help="only the first N photos or pairs"
+    )
     parser.add_argument(
         "--bootstrap",
-        type=int,
+        type=whole(0, 1_000_000),
         default=1000,
         metavar="N",
         help="resamples for the 95 %% intervals; 0 leaves them out (default: 1000)",
@@ -449,14 +461,14 @@ examples:
     add_fields(parser, Source)
     parser.add_argument(
         "--min-count",
-        type=int,
+        type=_COUNT,
         metavar="N",
         help="words met fewer times in the training captions count as unknown (default: the "
         f"recipe's, or {DataConfig.min_count})",
     )
     parser.add_argument(
         "--limit",
-        type=int,
+        type=_COUNT,
         default=10,
         metavar="N",
         help="findings of one kind that are told apart in a split (default: 10)",
@@ -511,7 +523,7 @@ examples:
         "./length-study)",
     )
     _add_overwrite(parser)
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="default: 64")
+    parser.add_argument("--batch-size", type=_BATCH, default=64, metavar="N", help="default: 64")
     _add_device(parser)
     _add_decoding(parser, omit=("n_best", "alternatives", "max_length"))
 
@@ -538,14 +550,14 @@ examples:
     )
     parser.add_argument(
         "--support-pairs",
-        type=int,
+        type=_COUNT,
         default=4000,
         metavar="N",
         help="how many of them, from the first on (default: 4000)",
     )
     parser.add_argument(
         "--iterations",
-        type=int,
+        type=whole(1, 1000),
         default=5,
         metavar="N",
         help="of the aligner's training (default: 5)",
@@ -567,10 +579,10 @@ def _add_pair_files(parser: Any, *, required: bool) -> None:
 
 def _add_pairs(parser: argparse.ArgumentParser) -> None:
     _add_pair_files(parser, required=True)
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N pairs")
+    parser.add_argument("--limit", type=_COUNT, metavar="N", help="only the first N pairs")
     parser.add_argument(
         "--bootstrap",
-        type=int,
+        type=whole(0, 1_000_000),
         default=1000,
         metavar="N",
         help="resamples for the 95 %% intervals (default: 1000)",
@@ -622,20 +634,24 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
         "--device",
         default="auto",
         metavar="DEVICE",
-        help="cpu, cuda, cuda:1, …; auto (default) is a GPU where there is one",
+        help="cpu, cuda, cuda:1, mps, …; auto (default) is a GPU where there is one",
     )
 
 
 def _add_speed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size",
-        type=int,
+        type=_BATCH,
         default=32,
         metavar="N",
         help="photos computed together (default: 32)",
     )
     parser.add_argument(
-        "--workers", type=int, default=2, metavar="N", help="threads that open photos (default: 2)"
+        "--workers",
+        type=_WORKERS,
+        default=2,
+        metavar="N",
+        help="threads that open photos (default: 2)",
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from captioner.cli.display import progress_bar
+from captioner.cli.display import one_line, progress_bar
 from captioner.outputs import Guard, json_lines
 
 _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1")
@@ -88,4 +88,4 @@ class Results:
 
     def tell(self, text: str) -> None:
         """Says something on standard error."""
-        self.bar.write(f"captioner: {text}", file=sys.stderr)
+        self.bar.write(f"captioner: {one_line(text)}", file=sys.stderr)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import sys
 import tomllib
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from captioner import config
 from captioner.config import Recipe, TranslationRecipe
-from captioner.errors import ConfigError, DataError
+from captioner.errors import ConfigError, DataError, shown
 from captioner.text import decoded
 
 Setting = tuple[str, dataclasses.Field[Any], Any]  # dotted place, field, default
@@ -43,12 +44,52 @@ def add_fields(parser: Any, cls: type, *, only: Sequence[str] = ()) -> None:
             continue
         parser.add_argument(
             flag,
-            type=hints[entry.name],
+            type=_typed(entry, hints[entry.name]),
             default=default,
             metavar=metavar(entry),
             choices=entry.metadata["choices"] or None,
             help=about,
         )
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """What reads a whole number from `low` to `high` as it is typed."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(
+                f"{shown(text)} is no whole number from {low} to {high}"
+            )
+        return number
+
+    return read
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """What reads a number from `low` to `high` as it is typed."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{shown(text)} is no number from {low:g} to {high:g}")
+        return value
+
+    return read
+
+
+def _typed(entry: dataclasses.Field[Any], kind: Any) -> Any:
+    """What reads a setting's value; without limits of its own, whatever its type takes."""
+    within = entry.metadata["within"]
+    if kind is float:
+        return number(*within) if within else number(-math.inf, math.inf)
+    return whole(*within) if kind is int and within else kind
 
 
 def help_of(entry: dataclasses.Field[Any], default: Any) -> str:

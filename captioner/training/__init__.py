@@ -14,6 +14,7 @@ batches, their losses and their scores are.
 
 from pathlib import Path
 
+from captioner import devices
 from captioner.config import Recipe, TranslationRecipe
 from captioner.training import captioning, translation
 from captioner.training.callbacks import Interrupted
@@ -33,13 +34,15 @@ def train(
     Args:
         recipe: everything there is to set.
         resume: go on with the interrupted run in `recipe.output`.
-        device: where to compute.
+        device: where to compute; `auto` is a GPU where there is one.
         show: progress bars; left out, on a terminal only.
 
     Raises:
-        ConfigError, DataError, CheckpointError: the recipe, its data or its files are not usable.
+        ConfigError, DataError, CheckpointError: the recipe, its data, its files or the device are
+            not usable.
         Interrupted: Ctrl-C or SIGTERM; the run is saved.
     """
+    device = str(devices.pick(device))
     if isinstance(recipe, TranslationRecipe):
         return translation.train(recipe, resume=resume, device=device, show=show)
     return captioning.train(recipe, resume=resume, device=device, show=show)

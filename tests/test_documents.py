@@ -1,0 +1,179 @@
+"""The samples of README.md and docs/ do what they say, as they stand.
+
+Python runs in a folder with real photos, and so does every `captioner` command that needs no data
+beyond them. Commands that train, score or serve are read by the parser only, and what is no command
+of ours by the shell only (`bash -n`): it would need a network, a server or somebody's archives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from captioner.cli import main
+from captioner.cli.parser import make_parser
+from captioner.cli.settings import read_recipe, split_settings
+from captioner.errors import ConfigError
+from captioner.examples import EXAMPLES
+from captioner.ui import imports
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RUN = ("caption", "explain", "translate", "describe")
+READ = ("demo", "ui", "train", "evaluate", "study", "data")  # demo: the same code, six photos
+SERVED = "gradio_client"  # what needs a running page; its answers are tested with the page
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One fenced block of a document."""
+
+    document: Path
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.document.name}:{self.line}"
+
+    @property
+    def lines(self) -> list[str]:
+        """A command each, those that go on behind a backslash put together."""
+        return [line for line in self.text.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def _samples(*languages: str) -> list[Sample]:
+    found = []
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        for block in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            line = text[: block.start()].count("\n") + 1
+            found.append(Sample(document, line, block[1], block[2]))
+    return [sample for sample in found if sample.language in languages]
+
+
+SHELL = [(sample, line) for sample in _samples("sh") for line in sample.lines]
+COMMANDS = [(sample, line) for sample, line in SHELL if line.startswith("captioner ")]
+
+
+def _of(kinds: tuple[str, ...]) -> list[tuple[Sample, str]]:
+    return [(sample, line) for sample, line in COMMANDS if shlex.split(line)[1] in kinds]
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with what somebody who follows the documents has there."""
+    there = {example.name: example.path for example in EXAMPLES if example.path is not None}
+    if "cat" not in there or "lion" not in there:
+        pytest.skip("the photographs of scikit-image and Gradio are not installed")
+    for name in ("holiday", "photos"):
+        (tmp_path / name).mkdir()
+    shutil.copy(there["cat"], tmp_path / "cat.png")
+    for name in ("photo.jpg", "holiday/dog.jpg", "holiday/lion.jpg", "photos/lion.jpg"):
+        shutil.copy(there["lion"], tmp_path / name)
+    (tmp_path / "english.txt").write_text("A dog runs through the snow.\nTwo men are sleeping.\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _typed(line: str) -> tuple[list[str], str | None]:
+    """The arguments of a command, and the file that its output goes to."""
+    words = shlex.split(line, comments=True)[1:]
+    if ">" not in words:
+        return words, None
+    return words[: words.index(">")], words[words.index(">") + 1]
+
+
+def test_the_documents_have_samples() -> None:
+    """Or nothing below would be tested."""
+    assert len(_of(RUN)) >= 8
+    assert len(_of(READ)) >= 6
+    assert len(_samples("python")) >= 5
+
+
+@pytest.mark.parametrize(("sample", "line"), _of(RUN), ids=str)
+def test_commands_run(sample: Sample, line: str, photos: Path) -> None:
+    arguments, output = _typed(line)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert main(arguments) == 0
+    assert printed.getvalue().strip()
+    for flag in ("--overlay", "--jsonl", "--alignment"):
+        if flag in arguments:
+            made = photos / arguments[arguments.index(flag) + 1]
+            assert any(made.iterdir()) if made.is_dir() else made.stat().st_size
+    if output is not None:
+        lines = (photos / "english.txt").read_text().splitlines()
+        assert len(printed.getvalue().splitlines()) == len(lines)
+
+
+def test_the_installed_command_runs(photos: Path) -> None:
+    command = shutil.which("captioner", path=str(Path(sys.executable).parent))
+    if command is None:
+        pytest.skip("captioner is not installed beside this Python")
+    arguments, _ = _typed(_of(RUN)[0][1])
+    ran = subprocess.run([command, *arguments], capture_output=True, text=True, check=True)
+    files = [line.split("\t")[0] for line in ran.stdout.splitlines()]
+    assert files == ["photo.jpg", "holiday/dog.jpg", "holiday/lion.jpg"]
+
+
+@pytest.mark.parametrize(("sample", "line"), _of(READ), ids=str)
+def test_commands_can_be_read(sample: Sample, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With their recipes, which lie in the checkout."""
+    monkeypatch.chdir(ROOT)
+    arguments, _ = _typed(line)
+    own, settings = split_settings(arguments) if arguments[0] == "train" else (arguments, [])
+    parsed = make_parser().parse_args(own)
+    if parsed.command == "train":
+        read_recipe(parsed.recipe, settings)
+
+
+def test_every_command_is_known() -> None:
+    assert {shlex.split(line)[1] for _, line in COMMANDS} <= {*RUN, *READ}
+    with pytest.raises(ConfigError):
+        make_parser().parse_args(["captoin"])
+
+
+@pytest.mark.parametrize("sample", _samples("sh"), ids=str)
+def test_the_shell_can_read_it(sample: Sample) -> None:
+    if shutil.which("bash") is None:
+        pytest.skip("there is no bash")
+    subprocess.run(["bash", "-n", "-c", sample.text], check=True)
+
+
+@pytest.mark.parametrize("sample", _samples("python"), ids=str)
+def test_python_runs(sample: Sample, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = compile(sample.text, str(sample), "exec")
+    if SERVED in sample.text:
+        return
+    rows = [json.dumps(json.loads(one.text)) for one in _samples("json")]
+    (photos / "all.jsonl").write_text("\n".join(reversed(rows)) + "\n", encoding="utf-8")
+    exec(code, {"__name__": "__main__"})
+    for name in re.findall(r'save\("(.*?)"\)', sample.text):
+        assert (photos / name).stat().st_size
+
+
+@pytest.mark.parametrize("sample", _samples("json"), ids=str)
+def test_objects_are_what_is_read(sample: Sample) -> None:
+    [caption] = imports.read(json.dumps(json.loads(sample.text)).encode(), {}).captions
+    assert caption.error is None
+    assert caption.maps.shape == (2, 2, 3)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r'\]\(([^)#]+)[^)]*\)|src="([^"]+)"', text):
+        place = target[0] or target[1]
+        if "://" not in place:
+            assert (document.parent / place).exists(), place
