@@ -341,7 +341,7 @@ def test_translate_says_all_sentences_and_what_not_to_rely_on(
     assert values["translation"] == " ".join(phrases["de"][:3])
     assert len(values["alignment"]) == len(values["words"])
     assert values["warning"] is None
-    with pytest.raises(ConfigError, match="'....' has no words to translate; write a sentence"):
+    with pytest.raises(ConfigError, match=r"'\.{4}' has no words to translate; write a sentence"):
         speaking.translate("....", "de")
     with pytest.raises(ConfigError, match="the sentences are in 'de' already; name another"):
         speaking.translate("Ein Hund", "de", "de")
