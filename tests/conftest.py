@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -26,6 +27,10 @@ from captioner.training.callbacks import Interrupt, Save
 from captioner.training.loop import Trainer
 from captioner.training.translation import TranslationTrainer
 from captioner.translation import Translator
+
+# A busy machine is no error: no test fails on a clock.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 WORDS = ("a", "dog", "cat", "runs", "jumps", "over", "the", "log", "red", "ball", "'s", "man")
 

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from captioner.errors import ConfigError, ImageError
 from captioner.prediction import Captioner
-from captioner.translation import Translation
+from captioner.translation import Translation, Translator
 from captioner.ui import server
 from captioner.ui.endpoints import Endpoints
 from captioner.ui.server import Limits
@@ -571,6 +571,28 @@ def test_translate(endpoints: Endpoints, tiny_captioner: Captioner, photo: str) 
     ):
         with pytest.raises(ConfigError, match="the weights for translation are not there"):
             call()
+
+
+def test_translate_says_all_sentences_and_what_not_to_rely_on(
+    tiny_captioner: Captioner, tiny_translator: Translator, phrases: dict[str, tuple[str, ...]]
+) -> None:
+    speaking = Endpoints(tiny_captioner, tiny_translator)
+    values = speaking.translate(" ".join(phrases["en"][:3]), "de")
+    assert values["translation"] == " ".join(phrases["de"][:3])
+    assert len(values["alignment"]) == len(values["words"])
+    assert values["warning"] is None
+    with pytest.raises(ConfigError, match=r"'\.{4}' has no words to translate; write a sentence"):
+        speaking.translate("....", "de")
+    with pytest.raises(ConfigError, match="the sentences are in 'de' already; name another"):
+        speaking.translate("Ein Hund", "de", "de")
+
+
+def test_captions_stay_in_their_own_language(
+    tiny_captioner: Captioner, tiny_translator: Translator, photo: str
+) -> None:
+    captioner = Captioner(tiny_captioner.checkpoint, translator=tiny_translator)
+    with pytest.raises(ConfigError, match="the captions are in 'en' already; leave the language"):
+        Endpoints(captioner, tiny_translator).caption(photo, to="en")
 
 
 # With Gradio behind it

@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captioner.errors import CheckpointError, DataError
+from captioner import boxes, datasets
+from captioner.cli.settings import read_recipe
+from captioner.config import PairSource, Source
+from captioner.errors import CaptionerError, CheckpointError, DataError
+from captioner.pairs import read_pairs
 from captioner.text import (
     BOS,
     EOS,
@@ -243,3 +248,26 @@ def test_nltk_is_one_that_keeps_words_whole() -> None:
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))
     [wanted] = [name for name in project["project"]["dependencies"] if name.startswith("nltk")]
     assert wanted == "nltk>=3.10"
+
+
+def test_every_reader_of_text_says_what_encoding_it_found(tmp_path: Path) -> None:
+    file = tmp_path / "text"
+    file.write_text('{"a": "b"}\n' * 3, encoding="utf-16")
+    told = "this is UTF-16 text; save it as UTF-8, with: iconv -f utf-16 -t utf-8"
+    pair = PairSource(str(file), str(file), languages=("en", "de"))
+    readers: list[Callable[[], object]] = [
+        lambda: read_pairs(pair),
+        lambda: boxes.read(file),
+        lambda: datasets.read(Source(str(file), str(tmp_path))),
+        lambda: read_recipe(str(file), []),
+    ]
+    for read in readers:
+        with pytest.raises(CaptionerError) as caught:
+            read()
+        assert str(caught.value) == f"{file}: {told}"
+
+
+def test_a_recipe_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text("seed = 3\n", encoding="utf-8-sig")
+    assert read_recipe(str(file), []).seed == 3

@@ -568,6 +568,7 @@ def pairs(found: Translation) -> View:
         "target_language": found.target_language,
         "guessed": found.guessed,
         "log_prob": _rounded(found.log_prob),
+        "warning": found.warning,
     }
 
 

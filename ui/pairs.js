@@ -43,6 +43,7 @@ function pairOf(value, number) {
   pair.source = line(pair, SAY.source, value.source_words.map((text) => ({ text })), "source");
   pair.target = line(pair, SAY.target, value.words, "target");
   pair.node.append(pair.source.node, pair.target.node);
+  if (value.warning) pair.node.append(make("p", "hint", value.warning));
   if (!number) pair.node.append(make("p", "hint", SAY.hint));
   pair.node.append(table(pair));
   return pair.node;
