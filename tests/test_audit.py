@@ -372,7 +372,7 @@ def test_the_command_line_says_nothing_that_names_no_photo(tmp_path: Path) -> No
     images.mkdir()
     Image.new("RGB", (79, 67)).save(images / "a.tif")
     data = (images / "a.tif").read_bytes()
-    (images / "b.tif").write_bytes(data[:-60])  # its directory of tags lies at the end
+    (images / "b.tif").write_bytes(data[:40])  # its directory of tags is cut short
     samples = struct.pack("<HHIHH", 277, 3, 1, 3, 0)
     assert samples in data
     (images / "c.tif").write_bytes(data.replace(samples, struct.pack("<HHIHH", 277, 3, 1, 99, 0)))
