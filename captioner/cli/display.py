@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 
@@ -42,10 +42,16 @@ def one_line(text: str) -> str:
 
 def print_scores(provenance: Mapping[str, Any]) -> None:
     """Prints the scores that a checkpoint keeps, split by split."""
+    for line in list(score_lines(provenance)):
+        print(line)
+
+
+def score_lines(provenance: Mapping[str, Any]) -> Iterator[str]:
+    """The scores that a checkpoint keeps, split by split."""
     from captioner.metrics import Score
 
     for split, scores in provenance.get("scores", {}).items():
-        print(f"scores on {split}:")
+        yield one_line(f"scores on {split}:")
         for name, entry in scores.items():  # `bleu_en_de` is the name of a BLEU
             value = float("nan") if entry["value"] is None else entry["value"]
-            print(f"  {Score(**{**entry, 'name': name, 'value': value})}")
+            yield one_line(f"  {Score(**{**entry, 'name': name, 'value': value})}")
