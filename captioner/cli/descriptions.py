@@ -49,8 +49,9 @@ def _lines(header: Mapping[str, Any]) -> list[str]:
 
 
 def _paragraph(label: str, text: Any) -> str:
-    wide = {"initial_indent": f"{label:14}", "subsequent_indent": " " * 14}
-    return textwrap.fill(one_line(str(text)), 100, **wide)
+    return textwrap.fill(
+        one_line(str(text)), 100, initial_indent=f"{label:14}", subsequent_indent=" " * 14
+    )
 
 
 def _what_it_is(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
