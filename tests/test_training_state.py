@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,12 +11,15 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from test_training import FROZEN, TUNED, log, recipe, small_trainer
 from test_training import no_fsync as no_fsync
 from test_training import photos as photos
 from test_training import world as world
 
 from captioner import datasets
+from captioner.errors import CheckpointError
 from captioner.nn.attention import rows
 from captioner.training import Interrupted, state, train
 
@@ -56,6 +60,45 @@ def test_the_optimiser_goes_on_with_what_it_had(
     assert before.scaler.state_dict() == after.scaler.state_dict()
     losses = [trainer.step(batches[0])["loss"] for trainer in (before, after)]
     torch.testing.assert_close(*losses)
+
+
+@pytest.mark.parametrize("key", ["recipe", "progress", "scaler", "data", "format"])
+def test_a_state_of_wrong_types_is_told_in_one_line(
+    key: str, world: Path, photos: list[datasets.Photo], tmp_path: Path
+) -> None:
+    wanted, path = recipe(world, tmp_path, phases=[FROZEN]), tmp_path / "resume.safetensors"
+    trainer = small_trainer(wanted, photos)
+    state.save_state(trainer, path)
+    with safe_open(path, framework="pt") as file:
+        texts = {k: v for k, v in file.metadata().items() if k != "sha256"}
+    tensors = load_file(path)
+    places: list[Any] = [None, 7, "odd", [1], {"a": 1}, {"position": {"phase": 99}}]
+    for odd in places:
+        save_file(tensors, path, {**texts, key: json.dumps(odd)})
+        if key == "scaler" and odd is None:
+            continue  # there was none
+        told = ""
+        try:
+            state.load_state(trainer, path)
+        except CheckpointError as error:
+            told = str(error)
+        assert told.startswith(f"{path}: ") or key == "scaler", odd  # no scaler, nothing is read
+        assert "\n" not in told
+
+
+def test_flipped_bits_of_a_state_are_found(
+    world: Path, photos: list[datasets.Photo], tmp_path: Path
+) -> None:
+    trainer = small_trainer(recipe(world, tmp_path, phases=[FROZEN]), photos)
+    path = tmp_path / "resume.safetensors"
+    state.save_state(trainer, path)
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(
+        CheckpointError, match=r"resume\.safetensors: damaged, .*the checksum diff"
+    ):
+        state.load_state(trainer, path)
 
 
 @gpu

@@ -63,6 +63,23 @@ def load_state(trainer: Trainer, path: Path) -> None:
             f"{path}: no resume state, or a damaged one ({error}); start anew in another --output"
         ) from error
     checkpoints.check_whole(path, tensors, texts)
+    try:
+        _put(trainer, metadata, progress, tensors, path)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(
+            f"{path}: the resume state contradicts itself ({reason}); start anew in another "
+            "--output"
+        ) from error
+
+
+def _put(
+    trainer: Trainer,
+    metadata: Mapping[str, Any],
+    progress: Progress,
+    tensors: dict[str, Tensor],
+    path: Path,
+) -> None:
     _check_same(metadata["recipe"], trainer.recipe, path)
     if metadata.get("data") != trainer.data_digest:
         raise CheckpointError(
