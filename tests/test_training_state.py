@@ -95,9 +95,7 @@ def test_flipped_bits_of_a_state_are_found(
     content = bytearray(path.read_bytes())
     content[-1000] ^= 4
     path.write_bytes(content)
-    with pytest.raises(
-        CheckpointError, match=r"resume\.safetensors: damaged, .*the checksum diff"
-    ):
+    with pytest.raises(CheckpointError, match=r"resume\.safetensors: damaged, .*the checksum diff"):
         state.load_state(trainer, path)
 
 
