@@ -7,11 +7,12 @@ decoding, provenance) is JSON in the file's metadata. Nothing in it can execute.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.resources
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,12 @@ from captioner.nn.model import (
     tied,
 )
 from captioner.subwords import Subwords
-from captioner.text import SPECIALS, Vocabulary
+from captioner.text import SPECIALS, Vocabulary, is_harmless
 
 FORMAT = 1
 CAPTION, TRANSLATE = "caption", "translate"  # tasks
 
+_CHECKSUM = "sha256"  # of everything else in the file; files of before it was there have none
 _OWN = {CAPTION: {"vocabulary", "preprocess"}, TRANSLATE: {"subwords", "languages"}}
 
 
@@ -134,8 +136,12 @@ def _own_header(checkpoint: Checkpoint | TranslationCheckpoint) -> dict[str, Any
 
 
 def _stored(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
+    value = value.detach().cpu()
     keep = not value.is_floating_point() or "running_" in name
-    return value.detach().cpu().to(value.dtype if keep else dtype).contiguous()
+    stored = value if keep else value.to(dtype)
+    if not keep and bool((value.isfinite() & ~stored.isfinite()).any()):
+        stored = value  # float16 ends at 65,504
+    return stored.contiguous()
 
 
 def _metadata(header: Mapping[str, Any]) -> dict[str, str]:
@@ -184,6 +190,7 @@ def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: st
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        metadata = {**metadata, _CHECKSUM: json.dumps(checksum(tensors, metadata))}
         partial.touch()
         usual = stat.S_IMODE(partial.stat().st_mode)
         save_file(tensors, partial, metadata)
@@ -200,13 +207,39 @@ def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: st
             partial.unlink()
 
 
+def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """SHA-256 of tensors, with their names, types and shapes, and of metadata but for itself."""
+    digest = hashlib.sha256()
+    for key in sorted(metadata.keys() - {_CHECKSUM}):
+        digest.update(json.dumps([key, metadata[key]]).encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def check_whole(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Refuses a file that no longer holds what was written: flipped bits, edits by hand.
+
+    Raises:
+        CheckpointError: the checksum differs. Without one, nothing is known.
+    """
+    told = metadata.get(_CHECKSUM)
+    if told is not None and told != json.dumps(checksum(tensors, metadata)):
+        raise CheckpointError(
+            f"{path}: damaged, its content is not what was written (the checksum differs); get an "
+            "undamaged copy"
+        )
+
+
 def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
     """Reads a captioner's checkpoint; the model comes back in evaluation mode, in float32.
 
     Raises:
         ConfigError: the device cannot be used.
-        CheckpointError: the file is missing, cut short, no checkpoint, of another task, or from a
-            newer format; the message says which and what to do.
+        CheckpointError: the file is missing, cut short, damaged, no checkpoint, of another task, or
+            from a newer format; the message says which and what to do.
     """
     device = devices.pick(device)
     header, tensors = _read(Path(path), with_tensors=True, task=CAPTION)
@@ -237,7 +270,9 @@ def load_translation(path: str | Path, device: str | torch.device = "cpu") -> Tr
     header, tensors = _read(Path(path), with_tensors=True, task=TRANSLATE)
     with _consistent(path):
         settings = config.from_dict(TranslationConfig, header["config"])
-        subwords = Subwords.from_json(json.dumps(header["subwords"]))
+        subwords = _subwords(header["subwords"])
+        if settings.encoder.layers > len(tensors):  # or building so many would take for ever
+            raise CheckpointError(f"there are no {settings.encoder.layers} layers")
         with torch.device("meta"):
             model = build_translation_model(settings, len(subwords))
         _fill(model, tensors)
@@ -256,7 +291,15 @@ def _consistent(path: str | Path) -> Iterator[None]:
     """Turns whatever the parts of a damaged file say against each other into one line."""
     try:
         yield
-    except (CaptionerError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+    except (
+        CaptionerError,
+        RuntimeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+    ) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(
             f"{path}: the checkpoint contradicts itself ({reason}); get an undamaged copy"
@@ -268,7 +311,21 @@ def _vocabulary(words: Any) -> Vocabulary:
         raise CheckpointError("the vocabulary is no list of words")
     if tuple(words[: len(SPECIALS)]) != SPECIALS:
         raise CheckpointError(f"the vocabulary does not start with {', '.join(SPECIALS)}")
-    return Vocabulary(words[len(SPECIALS) :])
+    return Vocabulary(_harmless(words[len(SPECIALS) :]))
+
+
+def _subwords(values: Any) -> Subwords:
+    subwords = Subwords.from_json(json.dumps(values))
+    _harmless(subwords.pieces)
+    return subwords
+
+
+def _harmless(words: Sequence[str]) -> Sequence[str]:
+    """Words without control characters, which a terminal would obey when they are said."""
+    for word in words:
+        if not is_harmless(word):
+            raise CheckpointError(f"{word!a} is no word: it holds control characters")
+    return words
 
 
 def _kinds(words: Any, classes: int) -> tuple[str, ...]:
@@ -276,12 +333,15 @@ def _kinds(words: Any, classes: int) -> tuple[str, ...]:
         raise CheckpointError("the kinds are no list of words")
     if words and len(words) != classes:
         raise CheckpointError(f"{len(words)} kinds for a classifier of {classes} classes")
-    return tuple(words)
+    return tuple(_harmless(words))
 
 
 def _fill(model: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Puts the stored weights into a model without any; what is tied was stored once."""
     state = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    for name, value in state.items():
+        if not bool(value.isfinite().all()):
+            raise CheckpointError(f"{name} holds numbers that are not finite")
     again = tied(model)
     model.load_state_dict(
         state | {name: state[first] for name, first in again.items()}, assign=True
@@ -302,6 +362,16 @@ def describe(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     header, _ = _read(path, with_tensors=False)
+    with _consistent(path):
+        config.from_dict(SearchOptions, header["search"])
+        if header["task"] == CAPTION:
+            config.from_dict(ModelConfig, header["config"])
+            _vocabulary(header["vocabulary"])
+            Preprocess.from_dict(header["preprocess"])
+        else:
+            config.from_dict(TranslationConfig, header["config"])
+            subwords = _subwords(header["subwords"])
+            Languages.from_dict(header["languages"], len(subwords))
     return {"file": str(path), "bytes": path.stat().st_size, **header}
 
 
@@ -322,7 +392,9 @@ def _read(
                 for name in file.keys()  # noqa: SIM118
             )
             tensors = {n: file.get_tensor(n) for n in file.keys()} if with_tensors else {}  # noqa: SIM118
-            return header, tensors
+        if with_tensors:
+            check_whole(path, tensors, metadata)
+        return header, tensors
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
     except SafetensorError as error:
@@ -347,6 +419,7 @@ def _header(path: Path, metadata: Mapping[str, str], task: str | None) -> dict[s
         )
     try:
         header = {key: json.loads(value) for key, value in metadata.items()}
+        header.pop(_CHECKSUM, None)
     except (ValueError, RecursionError) as error:  # endless digits, endless nesting
         raise CheckpointError(f"{path}: the metadata are no JSON ({error})") from error
     if not isinstance(header["format"], int) or header["format"] > FORMAT:
@@ -363,4 +436,10 @@ def _header(path: Path, metadata: Mapping[str, str], task: str | None) -> dict[s
     missing = {"config", "search", "provenance", *_OWN[header["task"]]} - header.keys()
     if missing:
         raise CheckpointError(f"{path}: the metadata lack {', '.join(sorted(missing))}")
+    provenance = header["provenance"]
+    if not isinstance(provenance, dict) or not isinstance(provenance.get("scores", {}), dict):
+        raise CheckpointError(
+            f"{path}: the metadata's provenance is no table, or its scores are none; get an "
+            "undamaged copy"
+        )
     return header

@@ -668,7 +668,11 @@ class Recipe:
     init: str = setting(
         "", "checkpoint to start from (`shipped` is the one that came along); empty: a new model"
     )
-    seed: int = setting(1, "seed of the initial weights, the order of the photos and dropout")
+    seed: int = setting(
+        1,
+        "seed of the initial weights, the order of the photos and dropout: the same recipe gives "
+        "the same weights on a CPU with as many threads (OMP_NUM_THREADS=1 is what is tested)",
+    )
     data: DataConfig = setting(DataConfig, "training and validation photos")
     model: ModelConfig = setting(
         ModelConfig,
@@ -818,7 +822,11 @@ class TranslationRecipe:
 
     output: str = setting("runs/translator", "folder for checkpoints, logs and the resume state")
     init: str = setting("", "translator's checkpoint to start from; empty: a new model")
-    seed: int = setting(1, "seed of the initial weights, the order of the pairs and dropout")
+    seed: int = setting(
+        1,
+        "seed of the initial weights, the order of the pairs and dropout: the same recipe gives "
+        "the same weights on a CPU with as many threads (OMP_NUM_THREADS=1 is what is tested)",
+    )
     data: PairDataConfig = setting(PairDataConfig, "training and validation pairs")
     model: TranslationConfig = setting(
         TranslationConfig,

@@ -250,6 +250,11 @@ def convert(encoding: str) -> str:
     return f"this is {encoding} text; save it as UTF-8, with: iconv -f {encoding.lower()} -t utf-8"
 
 
+def is_harmless(word: str) -> bool:
+    """Whether a word holds nothing that a terminal would obey, and no half of a character."""
+    return word.isprintable() or not any(unicodedata.category(c) in ("Cc", "Cs") for c in word)
+
+
 class Vocabulary:
     """The words a model can say, each with its number; four special tokens come first."""
 
@@ -265,7 +270,7 @@ class Vocabulary:
     def build(cls, captions: Iterable[str], min_count: int = 1) -> Vocabulary:
         """The words that the captions hold `min_count` times or more, most frequent first."""
         counts = Counter(word for caption in captions for word in tokenise(caption))
-        kept = [word for word, count in counts.items() if count >= min_count]
+        kept = [w for w, count in counts.items() if count >= min_count and is_harmless(w)]
         return cls(sorted(kept, key=lambda word: (-counts[word], word)))
 
     def extended(self, captions: Iterable[str], min_count: int = 1) -> Vocabulary:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -8,6 +9,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from captioner import checkpoint as checkpoints
 from captioner import config
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
+from captioner.cli import descriptions
 from captioner.config import ModelConfig, SearchOptions, TranslationConfig
 from captioner.errors import CheckpointError
 from captioner.images import Preprocess
@@ -364,6 +367,7 @@ Change = Callable[[dict[str, Any], dict[str, torch.Tensor]], None]
 def altered(saved: Path, path: Path, change: Change) -> Path:
     with safe_open(saved, framework="pt") as file:
         header = {key: json.loads(value) for key, value in file.metadata().items()}
+    header.pop("sha256", None)  # or nothing but that would be found wrong
     tensors = load_file(saved)
     change(header, tensors)
     texts = {k: v if isinstance(v, bytes) else json.dumps(v) for k, v in header.items()}
@@ -601,3 +605,182 @@ def test_translators_that_contradict_themselves(
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
     assert caught.match(reason)
+
+
+# ---- damage --------------------------------------------------------------------------------------
+
+
+def same(one: Checkpoint, other: Checkpoint) -> bool:
+    before, after = one.model.state_dict(), other.model.state_dict()
+    parts = ("config", "vocabulary", "preprocess", "search", "provenance")
+    return all(torch.equal(before[name], after[name]) for name in before) and all(
+        getattr(one, part) == getattr(other, part) for part in parts
+    )
+
+
+def read_or_refused(read: Callable[[Path], Any], path: Path) -> Any:
+    """What is read; None, where it is refused in one line that names the file."""
+    try:
+        return read(path)
+    except CheckpointError as error:
+        told = str(error)
+    assert told.startswith(f"{path}: ")
+    assert "\n" not in told
+    return None
+
+
+def test_flipped_bits_are_found(saved: Path, tmp_path: Path) -> None:
+    """Anywhere in the file: a flip is refused in one line, or has changed nothing that counts."""
+    path, content = tmp_path / "model.safetensors", saved.read_bytes()
+    (header,) = struct.unpack("<Q", content[:8])
+    rng, whole = np.random.default_rng(3), checkpoints.load(saved)
+    weights = 8 + header + rng.integers(0, len(content) - 8 - header, 12)
+    for place in (*rng.integers(0, 8 + header, 12).tolist(), *weights.tolist()):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        loaded = read_or_refused(checkpoints.load, path)
+        assert loaded is None or (place < 8 + header and same(loaded, whole)), place
+
+
+def test_a_changed_weight_is_named_as_damage(saved: Path, tmp_path: Path) -> None:
+    path, content = tmp_path / "model.safetensors", bytearray(saved.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        checkpoints.load(path)
+    assert str(caught.value) == (
+        f"{path}: damaged, its content is not what was written (the checksum differs); get an "
+        "undamaged copy"
+    )
+
+
+def test_files_without_a_checksum_load_and_scores_bring_one(saved: Path, tmp_path: Path) -> None:
+    path = altered(saved, tmp_path / "model.safetensors", lambda header, tensors: None)
+    with safe_open(path, framework="pt") as file:
+        assert "sha256" not in file.metadata()
+    loaded = checkpoints.load(path)
+    assert same(loaded, checkpoints.load(saved))
+    checkpoints.save_scores(path, loaded, "test", {"cider": {"value": 1.0}}, SearchOptions())
+    with safe_open(path, framework="pt") as file:
+        assert len(json.loads(file.metadata()["sha256"])) == 64
+    assert checkpoints.load(path).provenance["scores"]["test"] == {"cider": {"value": 1.0}}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_one_weight_that_is_no_number(value: float, saved: Path, tmp_path: Path) -> None:
+    def change(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+        tensors["decoder.from_hidden.weight"][3, 5] = value
+
+    path = altered(saved, tmp_path / "model.safetensors", change)
+    with pytest.raises(CheckpointError, match=r"from_hidden\.weight holds numbers that are not fi"):
+        checkpoints.load(path)
+
+
+def test_weights_beyond_float16_are_kept(tied: Checkpoint, tmp_path: Path) -> None:
+    model = build_model(tied.config, len(WORDS) + 4).eval()
+    with torch.no_grad():
+        model.decoder.from_hidden.bias[2] = 70_000.0
+    checkpoints.save(dataclasses.replace(tied, model=model), tmp_path / "model.safetensors")
+    loaded = checkpoints.load(tmp_path / "model.safetensors")
+    assert loaded.model.decoder.from_hidden.bias[2] == 70_000.0
+
+
+ODD = (None, True, -1, 10**30, 0.5, "", "odd\x1b[31m", [], [[]], [1, "a"], {}, {"a": {}}, [None])
+
+
+def places(node: Any, place: str = "") -> list[str]:
+    """All dotted places of a header, tables and values."""
+    inner = node.items() if isinstance(node, dict) else ()
+    found = [each for key, value in inner for each in places(value, f"{place}.{key}")]
+    return [*([place.removeprefix(".")] if place else []), *found]
+
+
+def test_every_field_of_a_wrong_type_is_one_line(
+    saved: Path, translator_file: Path, tmp_path: Path
+) -> None:
+    """Whatever stands there instead: read or refused, by the readers and by the command."""
+
+    path = tmp_path / "odd.safetensors"
+    rng = np.random.default_rng(5)
+    for source, load in (
+        (saved, checkpoints.load),
+        (translator_file, checkpoints.load_translation),
+    ):
+        header = checkpoints.describe(source)
+        for extra in ("file", "bytes", "parameters"):
+            del header[extra]
+        made = {"provenance": {**header["provenance"], **PROVENANCE}}
+        for place in places({**header, **made}):
+            for value in (ODD[number] for number in rng.permutation(len(ODD))[:3]):
+                texts = {k: json.loads(json.dumps(v)) for k, v in {**header, **made}.items()}
+                put(place, value)(texts, {})
+                save_file(
+                    {"one": torch.zeros(2)}, path, {k: json.dumps(v) for k, v in texts.items()}
+                )
+                for reader in (load, checkpoints.describe):
+                    read_or_refused(reader, path)
+                typed = SimpleNamespace(checkpoint=str(path), json=False)
+                with contextlib.suppress(CheckpointError):
+                    descriptions.describe(typed)
+
+
+PROVENANCE = {
+    "recipe": {
+        "data": {"train": [{"captions": "a.json", "tsv": "", "source": "a", "target": "b"}]},
+        "phases": [{"name": "one", "epochs": 3}],
+    },
+    "photos": 3,
+    "captions": 15,
+    "phase": "one",
+    "epoch": 3,
+    "licence": "ours",
+    "created": "2026-01-01",
+    "versions": {"torch": "2"},
+    "started_from": {"checkpoint": "a", "created": "b"},
+    "scores": {"test": {"cider": {"name": "c", "value": 1.0, "interval": None, "recipe": "r"}}},
+}
+
+
+def test_nothing_in_a_file_reaches_the_terminal_as_an_order(
+    saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+        orders = json.loads(json.dumps(PROVENANCE).replace('"ours"', json.dumps(ORDER)))
+        orders["versions"] = {ORDER: ORDER}
+        orders["scores"] = {ORDER: {ORDER: {**PROVENANCE["scores"]["test"]["cider"]}}}
+        header["provenance"] = orders
+
+    path = altered(saved, tmp_path / "model.safetensors", change)
+    for as_json in (False, True):
+        descriptions.describe(SimpleNamespace(checkpoint=str(path), json=as_json))
+        out = capsys.readouterr().out
+        assert all(char.isprintable() or char == "\n" for char in out)
+        assert "31m" in out
+        if as_json:
+            assert json.loads(out)["provenance"]["licence"] == ORDER
+
+
+ORDER = "\x1b[31mred\x07\x9b2J"
+
+
+def test_words_that_are_orders_are_refused(
+    saved: Path, translator_file: Path, tmp_path: Path
+) -> None:
+    path = altered(
+        saved, tmp_path / "one.safetensors", lambda h, t: h["vocabulary"].__setitem__(5, ORDER)
+    )
+    for read in (checkpoints.load, checkpoints.describe):
+        with pytest.raises(
+            CheckpointError, match=r"'.x1b.31mred.x07.x9b2J' is no word: it holds c"
+        ):
+            read(path)
+    last = checkpoints.describe(translator_file)["subwords"]["pieces"][-1]
+
+    def change(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+        told = json.dumps(header["subwords"]).replace(json.dumps(last), json.dumps("\x1b"))
+        header["subwords"] = {**json.loads(told), "merges": []}
+
+    path = altered(translator_file, tmp_path / "two.safetensors", change)
+    with pytest.raises(CheckpointError, match="is no word: it holds control characters"):
+        checkpoints.load_translation(path)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from test_training import FROZEN, TUNED, log, recipe, small_trainer
 from test_training import no_fsync as no_fsync
 from test_training import photos as photos
 from test_training import world as world
 
 from captioner import datasets
+from captioner.errors import CheckpointError
+from captioner.nn.attention import rows
 from captioner.training import Interrupted, state, train
 
 gpu = pytest.mark.skipif(
@@ -54,6 +62,43 @@ def test_the_optimiser_goes_on_with_what_it_had(
     torch.testing.assert_close(*losses)
 
 
+@pytest.mark.parametrize("key", ["recipe", "progress", "scaler", "data", "format"])
+def test_a_state_of_wrong_types_is_told_in_one_line(
+    key: str, world: Path, photos: list[datasets.Photo], tmp_path: Path
+) -> None:
+    wanted, path = recipe(world, tmp_path, phases=[FROZEN]), tmp_path / "resume.safetensors"
+    trainer = small_trainer(wanted, photos)
+    state.save_state(trainer, path)
+    with safe_open(path, framework="pt") as file:
+        texts = {k: v for k, v in file.metadata().items() if k != "sha256"}
+    tensors = load_file(path)
+    places: list[Any] = [None, 7, "odd", [1], {"a": 1}, {"position": {"phase": 99}}]
+    for odd in places:
+        save_file(tensors, path, {**texts, key: json.dumps(odd)})
+        if key == "scaler" and odd is None:
+            continue  # there was none
+        told = ""
+        try:
+            state.load_state(trainer, path)
+        except CheckpointError as error:
+            told = str(error)
+        assert told.startswith(f"{path}: ") or key == "scaler", odd  # no scaler, nothing is read
+        assert "\n" not in told
+
+
+def test_flipped_bits_of_a_state_are_found(
+    world: Path, photos: list[datasets.Photo], tmp_path: Path
+) -> None:
+    trainer = small_trainer(recipe(world, tmp_path, phases=[FROZEN]), photos)
+    path = tmp_path / "resume.safetensors"
+    state.save_state(trainer, path)
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"resume\.safetensors: damaged, .*the checksum diff"):
+        state.load_state(trainer, path)
+
+
 @gpu
 def test_a_run_on_a_gpu_goes_on(keyboard: Any, world: Path, tmp_path: Path) -> None:
     """Interrupted in both phases; half precision with loss scaling, as is usual there."""
@@ -68,3 +113,62 @@ def test_a_run_on_a_gpu_goes_on(keyboard: Any, world: Path, tmp_path: Path) -> N
     assert [row["step"] for row in run] == [row["step"] for row in whole]
     for one, other in zip(run, whole, strict=True):  # sums on a GPU have no order
         assert float(one["loss"]) == pytest.approx(float(other["loss"]), rel=0.02)
+
+
+# ---- the same seed -------------------------------------------------------------------------------
+
+REAL_SIZE = """
+import hashlib, sys
+import torch
+from captioner import config, datasets
+from captioner.training import captioning
+
+source = {"captions": sys.argv[1], "images": sys.argv[2]}
+wanted = config.from_dict(config.Recipe, {
+    "data": {"train": [source], "min_count": 1},
+    "model": {"encoder": {"weights": "random"}},
+    "training": {"batch_size": 6},
+    "phases": [{"epochs": 3, "self_critical": 0.5, "samples": 3}],
+})
+photos = datasets.read(wanted.data.train[0])
+torch.manual_seed(wanted.seed)
+checkpoint = captioning.start_checkpoint(wanted, photos)
+assert checkpoint.config.decoder.hidden_size == checkpoint.config.encoder.feature_size == 512
+reader = captioning.BatchReader(
+    photos, checkpoint.vocabulary, checkpoint.preprocess, batch_size=6, seed=1, max_words=40
+)
+trainer = captioning.CaptionTrainer(wanted, checkpoint, reader)
+trainer.fit()
+digest = hashlib.sha256()
+for name, value in sorted(trainer.model.state_dict().items()):
+    digest.update(value.contiguous().numpy().tobytes())
+print(torch.get_num_threads(), digest.hexdigest())
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_seed_gives_the_same_weights_at_real_size(threads: int, world: Path) -> None:
+    """In processes of their own. With two threads, gradients were once added in any order."""
+    command = [sys.executable, "-c", REAL_SIZE, world / "captions_train.json", world / "images"]
+    own = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    own["OMP_WAIT_POLICY"] = "PASSIVE"  # or two threads wait for one another on a busy machine
+    said = [
+        subprocess.run(command, env=own, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert said[0].startswith(f"{threads} ")
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("shape", [(7, 49, 512), (7, 512)])
+def test_gradients_of_repeated_rows_are_added_in_order(shape: tuple[int, ...]) -> None:
+    """Bit by bit as one after the other, with any number of threads."""
+    torch.manual_seed(3)
+    indices = torch.arange(7).repeat_interleave(5)[torch.randperm(35)]
+    values, gradient = torch.randn(shape, requires_grad=True), torch.randn(35, *shape[1:])
+    rows(values, indices).backward(gradient)
+    expected = torch.zeros(shape)
+    for index, one in zip(indices.tolist(), gradient, strict=True):
+        expected[index] += one
+    assert values.grad is not None
+    assert torch.equal(values.grad, expected)

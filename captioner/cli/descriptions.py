@@ -8,7 +8,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from captioner.cli.display import print_scores
+from captioner.cli.display import one_line, score_lines
+from captioner.errors import CheckpointError
 
 
 def describe(arguments: argparse.Namespace) -> int:
@@ -17,13 +18,40 @@ def describe(arguments: argparse.Namespace) -> int:
 
     header = checkpoint.describe(arguments.checkpoint or checkpoint.default_path())
     if arguments.json:
-        print(json.dumps(header, indent=2, ensure_ascii=False))
+        print(_escaped(json.dumps(header, indent=2, ensure_ascii=False)))
         return 0
-    for label, text in (*_what_it_is(header), *_where_it_is_from(header["provenance"])):
-        indent = " " * 14
-        print(textwrap.fill(text, 100, initial_indent=f"{label:14}", subsequent_indent=indent))
-    print_scores(header["provenance"])
+    for line in _lines(header):
+        print(line)
     return 0
+
+
+def _escaped(text: str) -> str:
+    """JSON with no character in its strings that a terminal would obey."""
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def _lines(header: Mapping[str, Any]) -> list[str]:
+    """Everything that is shown, made before any of it is printed.
+
+    Raises:
+        CheckpointError: the provenance, which training does not read, is not what it writes.
+    """
+    try:
+        shown = [*_what_it_is(header), *_where_it_is_from(header["provenance"])]
+        scores = list(score_lines(header["provenance"]))
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        reason = one_line(str(error))[:200]
+        raise CheckpointError(
+            f"{header['file']}: the provenance is not what captioner writes "
+            f"({type(error).__name__}: {reason}); --json shows it as it is"
+        ) from error
+    return [*(_paragraph(label, text) for label, text in shown), *scores]
+
+
+def _paragraph(label: str, text: Any) -> str:
+    return textwrap.fill(
+        one_line(str(text)), 100, initial_indent=f"{label:14}", subsequent_indent=" " * 14
+    )
 
 
 def _what_it_is(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from unicodedata import category
 
@@ -53,10 +53,16 @@ _DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\
 
 def print_scores(provenance: Mapping[str, Any]) -> None:
     """Prints the scores that a checkpoint keeps, split by split."""
+    for line in list(score_lines(provenance)):
+        print(line)
+
+
+def score_lines(provenance: Mapping[str, Any]) -> Iterator[str]:
+    """The scores that a checkpoint keeps, split by split."""
     from captioner.metrics import Score
 
     for split, scores in provenance.get("scores", {}).items():
-        print(f"scores on {split}:")
+        yield one_line(f"scores on {split}:")
         for name, entry in scores.items():  # `bleu_en_de` is the name of a BLEU
             value = float("nan") if entry["value"] is None else entry["value"]
-            print(f"  {Score(**{**entry, 'name': name, 'value': value})}")
+            yield one_line(f"  {Score(**{**entry, 'name': name, 'value': value})}")

@@ -51,22 +51,42 @@ def load_state(trainer: Trainer, path: Path) -> None:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+            texts = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = {key: json.loads(value) for key, value in texts.items()}
         if metadata["format"] != _STATE:
             raise KeyError("format")
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        values = metadata["progress"]
+        progress = Progress(**{**values, "position": Position(**values["position"])})
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: no resume state, or a damaged one ({error}); start anew in another --output"
         ) from error
+    checkpoints.check_whole(path, tensors, texts)
+    try:
+        _put(trainer, metadata, progress, tensors, path)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(
+            f"{path}: the resume state contradicts itself ({reason}); start anew in another "
+            "--output"
+        ) from error
+
+
+def _put(
+    trainer: Trainer,
+    metadata: Mapping[str, Any],
+    progress: Progress,
+    tensors: dict[str, Tensor],
+    path: Path,
+) -> None:
     _check_same(metadata["recipe"], trainer.recipe, path)
     if metadata.get("data") != trainer.data_digest:
         raise CheckpointError(
             f"{path}: the training data are not those of the interrupted run; put "
             "them back, or start anew in another --output"
         )
-    values = metadata["progress"]
-    trainer.progress = Progress(**{**values, "position": Position(**values["position"])})
+    trainer.progress = progress
     trainer.enter(trainer.recipe.phases[trainer.progress.position.phase])
     trainer.model.load_state_dict(_under("model.", tensors))
     trainer.average.load_state_dict(_under("average.", tensors))

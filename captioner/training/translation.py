@@ -248,7 +248,7 @@ def train(
 
     Raises:
         ConfigError, DataError, CheckpointError: the recipe, its data or its files are not usable.
-        Interrupted: Ctrl-C; the run is saved.
+        Interrupted: Ctrl-C or SIGTERM; the run is saved.
     """
     if not recipe.data.train:
         raise ConfigError(
