@@ -399,7 +399,7 @@ def json_lines(
         ConfigError: `path` must not be replaced, or another run is writing there.
     """
     if is_special(path):
-        with path.open("a", encoding="utf-8", errors="backslashreplace") as special:
+        with _closed(path.open("a", encoding="utf-8", errors="backslashreplace")) as special:
             yield lambda text: _write_line(special, text)
         return
     guard = guard or Guard()
@@ -409,7 +409,7 @@ def json_lines(
     partial = target.with_name(f"{target.name}.partial")
     file = _new(partial, flag, tell)
     try:
-        with file:
+        with _closed(file):
             yield lambda text: _write_line(file, text)
             os.fsync(file.fileno())
             guard.check(path, OBJECTS, flag)  # much may have come there since
@@ -425,13 +425,30 @@ def json_lines(
         raise
 
 
-def _write_line(file: TextIO, text: str) -> None:
+@contextlib.contextmanager
+def _closed(file: TextIO) -> Iterator[TextIO]:
+    """The file; closing it writes what a full disk did not take, and fails once more."""
     try:
-        file.write(f"{text}\n")
-        file.flush()
+        yield file
+    finally:
+        with _naming(file):
+            file.close()
+
+
+@contextlib.contextmanager
+def _naming(file: TextIO) -> Iterator[None]:
+    """Writing says which file it is about."""
+    try:
+        yield
     except OSError as error:
         error.filename = error.filename or file.name
         raise
+
+
+def _write_line(file: TextIO, text: str) -> None:
+    with _naming(file):
+        file.write(f"{text}\n")
+        file.flush()
 
 
 def _new(partial: Path, flag: str, tell: Callable[[str], object]) -> TextIO:

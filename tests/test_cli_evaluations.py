@@ -387,3 +387,28 @@ def test_without_a_checkpoint_the_shipped_translator_is_scored(
     out, err = capsys.readouterr()
     assert json.loads(out)["checkpoint"] == "shipped"
     assert err.startswith("bleu 1.0000 ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--json", "test.en"], "test.en is read by this very command"),
+        (["--json", "tiny.safetensors"], "tiny.safetensors is read by this very command"),
+        (["--json", "notes"], "notes is there already and is no file of objects of captioner's"),
+        (["--output", "out"], "out/translations.jsonl is there already and is no file of objects"),
+        (["--json", "o/scores.json", "--output", "o"], "o/scores.json would be written twice"),
+    ],
+)
+def test_outputs_replace_nothing_of_anybody_else(
+    typed: Callable[..., int],
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("out").mkdir()
+    for name in ("notes", "out/translations.jsonl"):
+        Path(name).write_text("mine")
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    assert typed(*arguments) == 2
+    assert message in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before

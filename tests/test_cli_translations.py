@@ -394,6 +394,50 @@ def test_ctrl_c_keeps_what_was_done(
     ]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--input", "in.txt", "--jsonl", "in.txt"], "in.txt is read by this very command"),
+        (["--input", "in.txt", "--jsonl", "link"], "link is read by this very command (in.txt)"),
+        (["-", "--jsonl", "in.txt"], "in.txt is read by this very command (standard input)"),
+        (["A dog.", "--jsonl", "notes"], "notes is there already and is no file of objects"),
+        (["A dog.", "--alignment", "notes.png"], "notes.png is there already and is no picture of"),
+        (["A dog.", "--alignment", "h.jpg"], "--alignment h.jpg: the heat map is a PNG file; call"),
+        (["A dog.", "--alignment", "x.png", "--jsonl", "x.png"], "x.png would be written twice"),
+        (["A dog.", "--alignment", ""], "argument --alignment: expected a name, got an empty one"),
+        (["A dog.", "--jsonl", ""], "argument --jsonl: expected a name, got an empty one"),
+    ],
+)
+def test_outputs_replace_nothing_of_anybody_else(
+    typed: Typed,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("in.txt", "notes", "notes.png"):
+        Path(name).write_text("A dog.\n")
+    Path("link").symlink_to("in.txt")
+    with Path("in.txt").open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert typed("--to", "de", *arguments) == 2
+        assert message in capsys.readouterr().err
+        if "read by" in message:
+            assert typed("--to", "de", *arguments, "--overwrite") == 2
+            assert message in capsys.readouterr().err
+    for name in ("in.txt", "notes", "notes.png"):
+        assert Path(name).read_text() == "A dog.\n"
+    assert len(list(Path().iterdir())) == 4
+
+
+def test_an_earlier_heat_map_is_replaced(typed: Typed) -> None:
+    for text in ("I am a student.", "Two men are sleeping."):
+        assert typed("--to", "de", text, "--alignment", "map.png") == 0
+    Path("map.png").write_text("not ours")
+    assert typed("--to", "de", "I am a student.", "--alignment", "map.png", "--overwrite") == 0
+    assert Image.open("map.png").info["Software"] == "captioner"
+
+
 def test_examples_in_the_help_are_valid(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["translate", "--help"])

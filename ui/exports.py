@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from captioner import render
 from captioner.errors import CaptionerError
-from captioner.outputs import Sheets
+from captioner.outputs import Sheets, save_png
 from captioner.ui import assets
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def sheet(caption: Caption, *, grid: bool = False) -> bytes:
         ImageError: the photo is no longer where it was.
     """
     buffer = io.BytesIO()
-    caption.sheet(grid=grid).save(buffer, format="PNG")
+    save_png(caption.sheet(grid=grid), buffer)
     return buffer.getvalue()
 
 
