@@ -534,10 +534,10 @@ def test_flags_reach_the_search(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--beam-size", "0"], "beam_size is 0; expected a number above 0"),
+        (["--beam-size", "0"], "argument --beam-size: '0' is no whole number from 1 to 100"),
         (["--beam-size", "2", "--n-best", "3"], "ask for a beam_size of at least 3"),
         (["--prefix", "a zebra"], "the prefix holds 'zebra'"),
-        (["--workers", "0"], "expected at least 1 of each"),
+        (["--batch-size", "999", "--beam-size", "9"], "choose a batch_size of at most 455"),
     ],
 )
 def test_wrong_settings_leave_no_file(
