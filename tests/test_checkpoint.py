@@ -601,3 +601,15 @@ def test_translators_that_contradict_themselves(
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
     assert caught.match(reason)
+
+
+def test_what_a_shell_shows_is_short(
+    tiny_checkpoint: Checkpoint, tiny_translation: TranslationCheckpoint
+) -> None:
+    words = len(tiny_checkpoint.vocabulary.ordinary)
+    assert repr(tiny_checkpoint) == f"<Checkpoint of a captioner: mobilenet_v2, {words} words>"
+    shown = repr(tiny_translation)
+    assert shown.startswith("<TranslationCheckpoint: en → de, en → fr, fr → en, ")
+    for text in (shown, repr(tiny_translation.languages)):
+        assert len(text) < 200
+        assert "\n" not in text

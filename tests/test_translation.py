@@ -755,3 +755,11 @@ def test_texts_are_cleaned(tiny_translator: Translator) -> None:
     assert clean(untidy) == "A dog runs over the log."
     assert isinstance(found, Translation)
     assert not isinstance(found, Caption)
+
+
+def test_what_a_shell_shows_is_short(tiny_translator: Translator) -> None:
+    found = tiny_translator("A dog runs over the log.", to="de", n_best=3)
+    assert repr(found) == (f"<Translation {found.text!r} of 'A dog runs over the log.', en → de>")
+    [failed] = tiny_translator.stream(["dog " * 300], to="de")
+    assert repr(failed).startswith("<Translation of 'dog dog ")
+    assert len(repr(failed)) < 200
