@@ -110,11 +110,12 @@ def serve(policy: Policy, count: int) -> None:
     paths = [path for _, path in found()]
     for line in sys.stdin:
         kind, times = line.rstrip("\n").split("\t")
-        photos = [paths[0]] if kind == KINDS[0] else [paths[i % len(paths)] for i in range(count)]
+        many = kind != KINDS[0]
+        photos = [paths[place % len(paths)] for place in range(count if many else 1)]
         taken = []
         for _ in range(int(times)):
             began = time.perf_counter()
-            for _ in captioner.stream(photos, workers=1 if len(photos) == 1 else 2):
+            for _ in captioner.stream(photos, workers=2 if many else 1):
                 pass
             taken.append((time.perf_counter() - began) / len(photos))
         print(1000 * statistics.median(taken), flush=True)
@@ -155,7 +156,7 @@ def main() -> None:
             print(f"round {turn + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
             for count in (0, 1):
                 with busy(count):
-                    for kind, times in zip(KINDS, (9, 1), strict=True):
+                    for kind, times in zip(KINDS, (5, 1), strict=True):
                         for number, child in children.items():
                             cell = found.setdefault((number, kind, count), [])
                             cell.append(child.milliseconds(kind, times))
