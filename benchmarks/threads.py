@@ -85,7 +85,7 @@ class Child:
 
 
 def serve(policy: Policy, count: int) -> None:
-    """Captions one photo or `count` as often as standard input asks for, and says how long it took."""
+    """Captions one photo or `count`, as often as it is told to, and says how long it took."""
     if policy.torch_first:
         importlib.import_module("torch")
     from captioner import Captioner
