@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-KINDS = ("one photo", "64 photos")  # captioned alone; as a stream, a photo
+KINDS = ("one photo", "a folder")  # captioned alone; as a stream, milliseconds a photo
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,19 @@ POLICIES = (
 class Child:
     """A process that captions under one policy when it is told to."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, photos: int) -> None:
         policy = POLICIES[number]
         own = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_", "MKL_"))}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.threads", "--child", str(number)],
+            [
+                sys.executable,
+                "-m",
+                "benchmarks.threads",
+                "--child",
+                str(number),
+                "--photos",
+                str(photos),
+            ],
             env={**own, **policy.environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -76,8 +84,8 @@ class Child:
         self.process.communicate()
 
 
-def serve(policy: Policy) -> None:
-    """Captions as often as standard input asks for, and says how long it took."""
+def serve(policy: Policy, count: int) -> None:
+    """Captions one photo or `count`, as often as it is told to, and says how long it took."""
     if policy.torch_first:
         importlib.import_module("torch")
     from captioner import Captioner
@@ -102,11 +110,12 @@ def serve(policy: Policy) -> None:
     paths = [path for _, path in found()]
     for line in sys.stdin:
         kind, times = line.rstrip("\n").split("\t")
-        photos = [paths[0]] if kind == KINDS[0] else [paths[i % len(paths)] for i in range(64)]
+        many = kind != KINDS[0]
+        photos = [paths[place % len(paths)] for place in range(count if many else 1)]
         taken = []
         for _ in range(int(times)):
             began = time.perf_counter()
-            for _ in captioner.stream(photos, workers=1 if len(photos) == 1 else 2):
+            for _ in captioner.stream(photos, workers=2 if many else 1):
                 pass
             taken.append((time.perf_counter() - began) / len(photos))
         print(1000 * statistics.median(taken), flush=True)
@@ -128,15 +137,16 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description="Times captions under policies of threading.")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each policy (default: 7)")
+    parser.add_argument("--photos", type=int, default=64, help="in the folder (default: 64)")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--only", nargs="*", default=[], help="names of policies (default: all)")
     arguments = parser.parse_args()
     if arguments.child is not None:
-        serve(POLICIES[arguments.child])
+        serve(POLICIES[arguments.child], arguments.photos)
         return
     chosen = [n for n, p in enumerate(POLICIES) if not arguments.only or p.name in arguments.only]
     with contextlib.ExitStack() as stack:
-        children = {number: Child(number) for number in chosen}
+        children = {number: Child(number, arguments.photos) for number in chosen}
         for child in children.values():
             stack.callback(child.close)
             for kind in KINDS:
@@ -146,7 +156,7 @@ def main() -> None:
             print(f"round {turn + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
             for count in (0, 1):
                 with busy(count):
-                    for kind, times in zip(KINDS, (9, 1), strict=True):
+                    for kind, times in zip(KINDS, (5, 1), strict=True):
                         for number, child in children.items():
                             cell = found.setdefault((number, kind, count), [])
                             cell.append(child.milliseconds(kind, times))

@@ -6,7 +6,7 @@ Shapes: L languages, V subwords.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ class Languages:
 
     directions: tuple[Direction, ...]
     names: tuple[str, ...]  # (L,) of the languages that sentences were read in
-    counts: NDArray[np.int64]  # (L, V) in the training sentences
+    counts: NDArray[np.int64] = field(repr=False)  # (L, V) in the training sentences
 
     @classmethod
     def count(

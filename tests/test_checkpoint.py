@@ -784,3 +784,15 @@ def test_words_that_are_orders_are_refused(
     path = altered(translator_file, tmp_path / "two.safetensors", change)
     with pytest.raises(CheckpointError, match="is no word: it holds control characters"):
         checkpoints.load_translation(path)
+
+
+def test_what_a_shell_shows_is_short(
+    tiny_checkpoint: Checkpoint, tiny_translation: TranslationCheckpoint
+) -> None:
+    words = len(tiny_checkpoint.vocabulary.ordinary)
+    assert repr(tiny_checkpoint) == f"<Checkpoint of a captioner: mobilenet_v2, {words} words>"
+    shown = repr(tiny_translation)
+    assert shown.startswith("<TranslationCheckpoint: en → de, en → fr, fr → en, ")
+    for text in (shown, repr(tiny_translation.languages)):
+        assert len(text) < 200
+        assert "\n" not in text

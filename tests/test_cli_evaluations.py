@@ -301,7 +301,7 @@ ONE = "evaluate scores one of the two at a time"
         ),
         ([*PAIRS, "--limit", "0"], "--limit is 0; expected 1 pair or more"),
         ([*PHOTOS, "--limit", "0"], "--limit is 0; expected 1 photo or more"),
-        ([*PAIRS, "--bootstrap", "-1"], "--bootstrap is -1; expected 0 (no intervals) or more"),
+        ([*PAIRS, "--bootstrap", "-1"], "argument --bootstrap: '-1' is no whole number from 0"),
         (
             [*PAIRS, "--save-scores"],
             "--save-scores changes a checkpoint; name it with --checkpoint FILE",
@@ -342,8 +342,8 @@ def test_misuse_is_told_in_one_line(
     [
         (["--to", "fr", "--from", "de"], "this checkpoint does not translate 'de' into 'fr'; it"),
         (["--to", "cs"], "this checkpoint does not translate into 'cs'; it translates en → de, "),
-        (["--batch-size", 0], "batch_size is 0; expected at least 1"),
-        (["--search", "--batch-size", 0], "batch_size is 0; expected at least 1"),
+        (["--batch-size", 0], "argument --batch-size: '0' is no whole number from 1 to 4096"),
+        (["--search", "--batch-size", 0], "argument --batch-size: '0' is no whole number from 1"),
     ],
 )
 def test_a_translator_says_what_it_cannot_do(

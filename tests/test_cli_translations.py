@@ -344,8 +344,14 @@ def test_flags_reach_the_search(typed: Typed, monkeypatch: pytest.MonkeyPatch) -
         (["--to", "de", "A caf\udce9."], "character 6 is no text (\\udce9: a byte that is not UTF"),
         (["--to", "de", "A b.", "C d.", "--alignment", "m"], "draws one text, but 2 were typed"),
         (["--to", "de", "A dog.", "--top-p", "0.5"], "--top-p shapes random draws"),
-        (["--to", "de", "A dog.", "--beam-size", "0"], "beam_size is 0; expected a number above 0"),
-        (["--to", "de", "A dog.", "--batch-size", "0"], "batch_size is 0; expected at least 1"),
+        (
+            ["--to", "de", "A dog.", "--beam-size", "0"],
+            "--beam-size: '0' is no whole number from 1",
+        ),
+        (
+            ["--to", "de", "A dog.", "--batch-size", "0"],
+            "--batch-size: '0' is no whole number from",
+        ),
         (["--to", "de", "A dog.", "--jsonl", "."], ". is a folder; expected the name of a file"),
     ],
 )

@@ -150,6 +150,14 @@ def test_defaults_survive_json() -> None:
             {"self_critical": math.nan},
             "self_critical is nan; expected a finite number",
         ),
+        (
+            Recipe,
+            {"training": {"weight_decay": math.nan}},
+            "training.weight_decay is nan; expected",
+        ),
+        (Recipe, {"training": {"gradient_clip": math.inf}}, "gradient_clip is inf; expected a fin"),
+        (Recipe, {"search": {"beam_size": 10**6}}, "beam_size is 1000000; expected a whole number"),
+        (PhaseConfig, {"learning_rate": 10**400}, "learning_rate is 1000.*…; expected a finite"),
         (PhaseConfig, {"samples": 1}, "samples is 1; expected at least 2, since each is judged by"),
         (
             TranslationPhaseConfig,

@@ -291,3 +291,8 @@ def test_pairs_must_be_of_one_direction_that_was_trained(
         evaluate_translations(tiny_translator, [])
     with pytest.raises(ConfigError, match="does not translate into 'cs'"):
         evaluate_translations(tiny_translator, [Pair("A dog.", "Pes.", "en", "cs")])
+
+
+def test_what_a_shell_shows_is_short(tiny_captioner: Captioner, photos: list[Photo]) -> None:
+    report = evaluate(tiny_captioner, photos, names=("rouge_l",), bootstrap=0)
+    assert repr(report) == f"<CaptionReport: rouge_l {report.scores['rouge_l'].value:.3f}>"

@@ -1080,3 +1080,11 @@ def test_letters_that_no_training_sentence_held_cannot_be_read(spelling: Transla
     [found] = spelling.stream(["üü"], to="de", beam_size=1)
     assert found.error is None
     json.dumps(found.to_dict(), ensure_ascii=False).encode()
+
+
+def test_what_a_shell_shows_is_short(tiny_translator: Translator) -> None:
+    found = tiny_translator("A dog runs over the log.", to="de", n_best=3)
+    assert repr(found) == (f"<Translation {found.text!r} of 'A dog runs over the log.', en → de>")
+    [failed] = tiny_translator.stream(["dog " * 300], to="de")
+    assert repr(failed).startswith("<Translation of 'dog dog ")
+    assert len(repr(failed)) < 200

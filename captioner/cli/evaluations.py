@@ -86,10 +86,6 @@ def _check(arguments: argparse.Namespace, kind: str) -> None:
     check_decoding(arguments)
     if arguments.limit is not None and arguments.limit < 1:
         raise ConfigError(f"--limit is {arguments.limit}; expected 1 {kind} or more")
-    if arguments.bootstrap < 0:
-        raise ConfigError(
-            f"--bootstrap is {arguments.bootstrap}; expected 0 (no intervals) or more"
-        )
     if arguments.save_scores is not None and not arguments.checkpoint:
         raise ConfigError("--save-scores changes a checkpoint; name it with --checkpoint FILE")
     typed = [

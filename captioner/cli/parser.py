@@ -21,7 +21,8 @@ from captioner.errors import ConfigError
 
 METRICS = ("bleu", "rouge_l", "cider", "meteor")
 BEAM_SIZES, LENGTH_PENALTIES = (1, 3, 5), (0.0, 0.5, 0.7, 1.0)  # what `evaluate --search` tries
-_BATCH, _WORKERS, _COUNT = whole(1, ROWS), whole(1, WORKERS), whole(1, 10**9)
+_BATCH, _WORKERS = whole(1, ROWS), whole(1, WORKERS)
+_COUNT, _LIMIT = whole(1, 10**9), whole(0, 10**9)  # the commands say what a limit of 0 cannot be
 _PORT = whole(0, 65535)  # 0: any that is free
 
 ABOUT = "Captions photos and shows, for every word, where it looked."
@@ -377,7 +378,7 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
         help="photos or sentences computed together (default: 32 photos, 64 sentences)",
     )
     parser.add_argument(
-        "--limit", type=_COUNT, metavar="N", help="only the first N photos or pairs"
+        "--limit", type=_LIMIT, metavar="N", help="only the first N photos or pairs"
     )
     parser.add_argument(
         "--bootstrap",
@@ -468,7 +469,7 @@ examples:
     )
     parser.add_argument(
         "--limit",
-        type=_COUNT,
+        type=_LIMIT,
         default=10,
         metavar="N",
         help="findings of one kind that are told apart in a split (default: 10)",
@@ -579,7 +580,7 @@ def _add_pair_files(parser: Any, *, required: bool) -> None:
 
 def _add_pairs(parser: argparse.ArgumentParser) -> None:
     _add_pair_files(parser, required=True)
-    parser.add_argument("--limit", type=_COUNT, metavar="N", help="only the first N pairs")
+    parser.add_argument("--limit", type=_LIMIT, metavar="N", help="only the first N pairs")
     parser.add_argument(
         "--bootstrap",
         type=whole(0, 1_000_000),
