@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from captioner.ui import logins, server
