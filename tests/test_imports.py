@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from captioner.errors import DataError
+from captioner.images import Geometry
 from captioner.prediction import Captioner
 from captioner.ui import exports, imports
 
@@ -179,6 +180,85 @@ def test_size_is_limited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     with pytest.raises(DataError) as caught:
         imports.read(tmp_path / "none.jsonl")
     assert str(caught.value).startswith("none.jsonl cannot be read (No such file")
+
+
+def _png(width: int, height: int, colour: int) -> str:
+    buffer = io.BytesIO()
+    Image.new("L", (width, height), colour).save(buffer, format="PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The pixels of every photo that an import decodes."""
+    seen: list[int] = []
+    real = imports.open_photo
+
+    def counted(photo: Any, **more: Any) -> Image.Image:
+        found = real(photo, **more)
+        seen.append(found.width * found.height)
+        return found
+
+    monkeypatch.setattr(imports, "open_photo", counted)
+    return seen
+
+
+def _stream(lines: list[dict[str, Any]], **more: Any) -> Any:
+    text = "\n".join(map(json.dumps, lines))
+    return imports.stream(text.encode(), more.pop("photos", None), **more)
+
+
+def test_a_photo_is_decoded_once_and_kept_small(decoded: list[int], tmp_path: Path) -> None:
+    Image.new("RGB", (3000, 100), "red").save(tmp_path / "dog.jpg.png")
+    uploaded = {"dog.jpg": tmp_path / "dog.jpg.png"}
+    embedded = _png(1500, 2000, 7)
+    lines = [_values(), _values(photo=embedded), _values(photo=_png(31, 17, 7))] * 40
+    *_, found = _stream(lines, photos=uploaded)
+    assert sorted(decoded) == [31 * 17, 3000 * 100, 1500 * 2000]
+    assert len(found.captions) == found.total == 120
+    sizes = [caption.photo().size for caption in found.captions[:3]]
+    assert sizes == [(1024, 34), (768, 1024), (31, 17)]
+    for caption, size in zip(found.captions, sizes, strict=False):
+        assert caption.geometry == Geometry(size, (2, 3))
+        assert caption.sheet().width > 0
+    assert found.captions[0].source is found.captions[3].source
+
+
+def test_one_import_opens_so_many_pixels(
+    decoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "MOST_PIXELS", 5_000_000)
+    lines = [_values(photo=_png(1500, 2000, shade)) for shade in range(9)]
+    *_, found = _stream([*lines, _values(photo=_png(9, 9, 1)), _values(), lines[0]])
+    assert len(decoded) == 2
+    errors = [caption.error for caption in found.captions]
+    assert errors[:2] == [None, None]
+    assert errors[2] == (
+        "line 3: the photos before this one have 6 megapixels, at most 5 are opened at once; "
+        "split the file"
+    )
+    assert all(error is not None for error in errors[2:10])
+    assert errors[10:] == [None, None]  # no photo, and one that was opened before
+
+
+def test_one_import_takes_so_much_time(decoded: list[int]) -> None:
+    clock = iter(float(second) for second in range(0, 2000, 20))
+    lines = [_values(photo=_png(9, 9, shade)) for shade in range(9)]
+    *_, found = _stream(lines, clock=lambda: next(clock))
+    assert len(decoded) == 3
+    errors = [caption.error for caption in found.captions]
+    assert errors[:3] == [None] * 3
+    assert errors[3] == "line 4: this import took 60 s already; split the file"
+    assert len(errors) == 9
+
+
+def test_who_leaves_stops_the_import(decoded: list[int]) -> None:
+    lines = [_values(photo=_png(6000, 6000, shade)) for shade in range(4)]
+    reading = _stream(lines)
+    first = next(reading)
+    reading.close()
+    assert (len(first.captions), first.total) == (1, 4)
+    assert decoded == [6000 * 6000]
 
 
 _JSON = st.recursive(

@@ -5,7 +5,13 @@ import base64
 import dataclasses
 import io
 import json
+import os
 import re
+import signal
+import stat
+import subprocess
+import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from captioner import checkpoint as checkpoints
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
 from captioner.cli import main
 from captioner.config import TranslationConfig, from_dict
@@ -29,7 +36,7 @@ from captioner.prediction import Captioner
 from captioner.render import shared_peak, spread
 from captioner.subwords import Subwords
 from captioner.translation import Translator
-from captioner.ui import assets, handlers, pictures, uploads
+from captioner.ui import assets, handlers, pictures, server, uploads
 from captioner.ui.handlers import Desk, Painting, Remembering, view
 
 UI = Path(__file__).parent.parent / "ui"
@@ -762,10 +769,110 @@ def test_the_examples_are_the_pages_own(page: Any) -> None:
     assert {*page.examples.paths()} <= page.photo.keep_in_cache  # or they were gone after a day
 
 
-def test_the_command_line_refuses_what_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["ui", "--auth", "ann"]) == 2
-    assert "a name and a password with a colon between" in capsys.readouterr().err
+# The command
+
+
+def test_the_command_line_refuses_what_cannot_be(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CAPTIONER_PASSWORD", raising=False)
+    for auth in ("ann", ":secret", "ann:", ""):
+        assert main(["ui", "--auth", auth]) == 2
+        assert capsys.readouterr().err == (
+            "captioner: --auth takes a name, whose password is in the environment's "
+            "CAPTIONER_PASSWORD or asked for, or both with a colon between: ann:secret\n"
+        )
     assert main(["ui", "--embed", "https://here; script-src *"]) == 2
     assert "expected a web site such as https://huggingface.co" in capsys.readouterr().err
+    for name in ("https://captions.example", "captions.example/", "a b", "", "x:y", "*"):
+        assert main(["ui", "--allow-host", name]) == 2
+        assert "expected a host name such as captions.example, with its" in capsys.readouterr().err
+    for path in ("captions", "//evil.example", "/a/../b", "/a b", "/a?b", "https://x/captions"):
+        assert main(["ui", "--root-path", path]) == 2
+        assert "expected a path such as /captions" in capsys.readouterr().err
     assert main(["ui", "--checkpoint", "missing.safetensors", "--port", "0"]) == 2
     assert "missing.safetensors: no such file" in capsys.readouterr().err
+
+
+def _served_with(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> dict[str, Any]:
+    """What the page would be served with; nothing is."""
+    from captioner.cli import pages
+    from captioner.ui import app
+
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(pages, "load_captioner", lambda arguments: None)
+    monkeypatch.setattr(app, "serving", lambda captioner, **given: seen.update(given))
+    monkeypatch.setattr(server, "serve", lambda *given, **more: seen.update(more))
+    assert main(["ui", "--port", "0", *arguments]) == 0
+    return seen
+
+
+def test_a_password_is_typed_or_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    from captioner.cli import pages
+
+    assert _served_with(monkeypatch)["auth"] is None
+    assert _served_with(monkeypatch, "--auth", "ann:a:b")["auth"] == ("ann", "a:b")
+    monkeypatch.setenv("CAPTIONER_PASSWORD", "from:here")
+    assert _served_with(monkeypatch, "--auth", "ann")["auth"] == ("ann", "from:here")
+    monkeypatch.delenv("CAPTIONER_PASSWORD")
+    monkeypatch.setattr("sys.stdin", types.SimpleNamespace(isatty=lambda: True))
+    asked: list[str] = []
+    monkeypatch.setattr(pages.getpass, "getpass", lambda text: asked.append(text) or "typed")
+    assert _served_with(monkeypatch, "--auth", "ann")["auth"] == ("ann", "typed")
+    assert asked == ["password of ann, for visitors of the page: "]
+
+
+def test_a_proxys_names_are_answered_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = _served_with(monkeypatch)
+    assert plain["hosts"] == server.LOOPBACK
+    assert (plain["origins"], plain["root_path"], plain["behind_proxy"]) == ([], "", False)
+    given = ("--allow-host", "Captions.example", "--allow-host", "x.example:8443")
+    found = _served_with(monkeypatch, *given, "--root-path", "/captions/")
+    assert found["hosts"] == (*server.LOOPBACK, "captions.example", "x.example")
+    assert found["origins"] == ["captions.example", "x.example:8443"]
+    assert (found["root_path"], found["behind_proxy"]) == ("/captions", True)
+    assert _served_with(monkeypatch, "--host", "0.0.0.0")["hosts"] == ()
+    assert "x.example" in _served_with(monkeypatch, "--host", "0.0.0.0", *given)["hosts"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("moment", ["loading", "serving"])
+def test_the_folder_goes_whatever_ends_the_page(
+    tmp_path: Path, tiny_checkpoint: Checkpoint, number: int, moment: str
+) -> None:
+    checkpoints.save(tiny_checkpoint, tmp_path / "weights.safetensors", torch.float32)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _PAGE % moment, str(tmp_path / "weights.safetensors")],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=UI.parent,
+        env={**os.environ, "GRADIO_TEMP_DIR": str(tmp_path / "gradio")},
+    )
+    with process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith(moment):
+                break
+        (folder,) = (tmp_path / "gradio").iterdir()
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        process.send_signal(number)
+        assert process.wait() == (0 if moment == "serving" else 130)
+    assert list((tmp_path / "gradio").iterdir()) == []
+
+
+_PAGE = """
+import sys, time
+from captioner.cli import main, pages
+from captioner.ui import app, server
+startup = server.uvicorn.Server.startup
+async def started(self, *given, **more):
+    await startup(self, *given, **more)
+    print("serving", flush=True)
+server.uvicorn.Server.startup = started
+if "%s" == "loading":
+    def load(arguments):
+        print("loading", flush=True)
+        time.sleep(600)
+    pages.load_captioner = load
+sys.exit(main(["ui", "--port", "0", "--checkpoint", sys.argv[1]]))
+"""

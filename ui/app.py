@@ -546,7 +546,15 @@ class Page:
             concurrency_limit=1,
             **QUIET,
         )
-        opened.click(told(self._imported), [lines, grounds], outputs, api_name="_import", **QUIET)
+        opened.click(
+            told_streaming(self._imported),
+            [lines, grounds],
+            outputs,
+            api_name="_import",
+            concurrency_id="many",
+            concurrency_limit=1,
+            **QUIET,
+        )
         table.select(told(self._row), self.many_said, viewer, api_name="_row", **QUIET)
 
     def _caption_many(self, files: list[str] | None) -> Iterator[Any]:
@@ -555,17 +563,18 @@ class Page:
         for progress in batches.caption_many(self.desk.captioner, files):
             yield _table(progress), progress.captions, gr.update(visible=False)
 
-    def _imported(self, lines: str | None, photos: list[str] | None) -> Any:
+    def _imported(self, lines: str | None, photos: list[str] | None) -> Iterator[Any]:
         if lines is None:
             raise ConfigError(_plain("need_lines"))
         named = {exports.base_name(path): path for path in photos or []}
-        found = imports.read(lines, named)
+        rows: tuple[batches.Row, ...] = ()
+        for found in imports.stream(lines, named):
+            rows += batches.rows(found.captions[len(rows) :])
+            progress = batches.Progress(len(rows), found.total, rows, found.captions)
+            yield _table(progress), found.captions, gr.update(visible=False)
         for key, count in (("greyed", found.without_photo), ("rescaled", found.rescaled)):
             if count:
                 gr.Info(_plain(key).format(count=count))
-        rows = batches.rows(found.captions)
-        progress = batches.Progress(len(rows), len(rows), rows, found.captions)
-        return _table(progress), found.captions, gr.update(visible=False)
 
     def _row(self, event: gr.EventData, captions: Sequence[Caption] | None) -> Any:
         index = event._data.get("index")

@@ -10,9 +10,12 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import hashlib
+import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -37,18 +40,24 @@ MOST_CELLS = 64  # along either side of the grid
 MOST_OTHERS = 50  # alternatives of a word, other captions of a photo
 LONGEST_TEXT = 10_000  # characters, a caption
 LONGEST_WORD = 200
+MOST_PIXELS = 1_000_000_000  # decoded for one import, all photos together
+LONGEST_SECONDS = 60.0  # that one import may take
+SIDE = 1024  # pixels of the longer side of a photo that is kept
 
+_STEP_LINES, _STEP_PIXELS = 50, 32_000_000  # after which it is told how far the import has got
+_QUALITY = 90
 _GREY = 128
 _PHOTO = "data:image/"
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What a file held."""
+    """What a file held, as far as it has been read."""
 
     captions: tuple[Caption, ...]  # one a line; with its `error` where the line was wrong
     without_photo: int = 0  # captions that lie on an even grey, as nobody gave their photo
     rescaled: int = 0  # maps that did not sum to 1 and were divided by their sum
+    total: int = 0  # lines of the file
 
 
 def read(
@@ -64,13 +73,91 @@ def read(
     Raises:
         DataError: it is no text in UTF-8, is too large, or holds no line.
     """
-    found = {_key(name): photo for name, photo in (photos or {}).items()}
-    results = [_line(number, text, found) for number, text in _lines(source)]
-    return Imported(
-        tuple(caption for caption, _, _ in results),
-        sum(lacking for _, lacking, _ in results),
-        sum(rescaled for _, _, rescaled in results),
-    )
+    *_, found = stream(source, photos)
+    return found
+
+
+def stream(
+    source: str | PathLike[str] | bytes,
+    photos: Mapping[str, ImageSource] | None = None,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Imported]:
+    """As `read`, and tells now and then how far it has got; whoever stops asking stops the work.
+
+    A photo is decoded once, however many lines it belongs to, and kept no larger than `SIDE`. Once
+    the photos have taken `MOST_PIXELS`, or the import `LONGEST_SECONDS`, what is left is an error
+    of its line.
+
+    Args:
+        source: as for `read`.
+        photos: as for `read`.
+        clock: seconds, of any beginning.
+
+    Yields:
+        All that has been read so far; the last is everything.
+
+    Raises:
+        DataError: as `read`.
+    """
+    given = _Photos({_key(name): photo for name, photo in (photos or {}).items()})
+    lines, start = _lines(source), clock()
+    captions: list[Caption] = []
+    without_photo = rescaled = told_pixels = 0
+    for number, text in lines:
+        if clock() - start > LONGEST_SECONDS:
+            late = f"line {number}: this import took {LONGEST_SECONDS:g} s already; split the file"
+            captions.append(_failed(None, late))
+            continue
+        caption, lacking, changed = _line(number, text, given)
+        captions.append(caption)
+        without_photo, rescaled = without_photo + lacking, rescaled + changed
+        if len(captions) % _STEP_LINES == 0 or given.pixels - told_pixels >= _STEP_PIXELS:
+            told_pixels = given.pixels
+            yield Imported(tuple(captions), without_photo, rescaled, len(lines))
+    yield Imported(tuple(captions), without_photo, rescaled, len(lines))
+
+
+class _Photos:
+    """The photos of one import, each decoded once.
+
+    Args:
+        named: the uploaded ones, by their keys.
+    """
+
+    def __init__(self, named: Mapping[str, ImageSource]) -> None:
+        self.named = named
+        self.pixels = 0  # decoded so far
+        self.kept: dict[object, tuple[ImageSource, tuple[int, int]]] = {}
+
+    def shown(self, photo: ImageSource) -> tuple[ImageSource, tuple[int, int]]:
+        """A photo that is quick to open, and its (width, height).
+
+        Raises:
+            ImageError: it is no photo.
+            DataError: the photos before have taken all that one import may take.
+        """
+        key = hashlib.sha256(photo).digest() if isinstance(photo, bytes) else id(photo)
+        if key not in self.kept:
+            if self.pixels >= MOST_PIXELS:
+                raise DataError(
+                    f"the photos before this one have {self.pixels // 10**6} megapixels, at most "
+                    f"{MOST_PIXELS // 10**6} are opened at once; split the file"
+                )
+            self.kept[key] = self._opened(photo)
+        return self.kept[key]
+
+    def _opened(self, photo: ImageSource) -> tuple[ImageSource, tuple[int, int]]:
+        opened = open_photo(photo, side=SIDE)
+        size = original_size(opened)
+        self.pixels += opened.width * opened.height
+        if max(size) <= SIDE:
+            return photo, size
+        opened.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        opened.info = {}
+        opened.save(buffer, "JPEG", quality=_QUALITY)
+        return buffer.getvalue(), opened.size
 
 
 def _lines(source: str | PathLike[str] | bytes) -> list[tuple[int, str]]:
@@ -106,7 +193,7 @@ def _lines(source: str | PathLike[str] | bytes) -> list[tuple[int, str]]:
     return lines
 
 
-def _line(number: int, text: str, photos: Mapping[str, ImageSource]) -> tuple[Caption, bool, int]:
+def _line(number: int, text: str, photos: _Photos) -> tuple[Caption, bool, int]:
     """The caption of a line, whether it lacks a photo, and how many maps were rescaled."""
     values: dict[str, Any] = {}
     try:
@@ -138,18 +225,19 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _caption(
-    values: Mapping[str, Any], photos: Mapping[str, ImageSource]
-) -> tuple[Caption, bool, int]:
+def _caption(values: Mapping[str, Any], photos: _Photos) -> tuple[Caption, bool, int]:
     file = _text(values, "file", LONGEST_TEXT)
     if values.get("error") is not None:  # a photo that failed where the file was made
         return _failed(base_name(file) or None, _text(values, "error", LONGEST_TEXT)), False, 0
     shape = _grid(values.get("grid"))
-    photo = _photo(values.get("photo"), photos.get(_key(file)))
-    given = photo is not None
-    if photo is None:
-        photo = Image.new("RGB", (64 * shape[1], 64 * shape[0]), (_GREY,) * 3)
-    geometry = Geometry(original_size(open_photo(photo, side=64)), shape)
+    found = _photo(values.get("photo"), photos.named.get(_key(file)))
+    given = found is not None
+    if found is None:
+        size = (64 * shape[1], 64 * shape[0])
+        photo: ImageSource = Image.new("RGB", size, (_GREY,) * 3)
+    else:
+        photo, size = photos.shown(found)
+    geometry = Geometry(size, shape)
     sentences = [values, *_list(values.get("n_best") or [], "n_best", MOST_OTHERS)]
     captions, rescaled = [], 0
     for sentence in sentences:
