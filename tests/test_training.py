@@ -223,14 +223,25 @@ def test_new_words_leave_what_was_known_untouched(
         assert torch.equal(new[name][: len(value)] if value.dim() else new[name], value), name
 
 
+@pytest.fixture(scope="module")
+def begun(
+    world: Path, photos: list[datasets.Photo], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A checkpoint of a model that has learned nothing yet."""
+    path = tmp_path_factory.mktemp("begun") / "best.safetensors"
+    wanted = recipe(world, Path("unused"), model=LEARNER["model"])
+    checkpoints.save(small_trainer(wanted, photos).checkpoint, path)
+    return path
+
+
 def test_only_dropouts_of_a_checkpoint_can_be_changed(
-    world: Path, photos: list[datasets.Photo], learned: Path
+    photos: list[datasets.Photo], begun: Path
 ) -> None:
-    before = checkpoints.load(learned)
+    before = checkpoints.load(begun)
 
     def started(model: dict[str, Any]) -> checkpoints.Checkpoint:
         source = {"captions": "x", "images": "x"}
-        values = {"init": str(learned), "data": {"train": [source]}, "model": model}
+        values = {"init": str(begun), "data": {"train": [source]}, "model": model}
         return captioning.start_checkpoint(config.from_dict(Recipe, values), photos)
 
     assert started({}).config == before.config  # no default is held against it
@@ -258,10 +269,10 @@ def test_only_dropouts_of_a_checkpoint_can_be_changed(
         )
 
 
-def test_settings_made_in_python_count_where_they_differ_from_the_defaults(learned: Path) -> None:
-    held = checkpoints.load(learned).config
+def test_settings_made_in_python_count_where_they_differ_from_the_defaults(begun: Path) -> None:
+    held = checkpoints.load(begun).config
     model = config.ModelConfig(decoder=config.DecoderConfig(dropout=0.25))
-    found = config.continued(Recipe(init=str(learned), model=model), held, "best")
+    found = config.continued(Recipe(init=str(begun), model=model), held, "best")
     assert found == dataclasses.replace(
         held, decoder=dataclasses.replace(held.decoder, dropout=0.25)
     )
