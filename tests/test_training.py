@@ -191,7 +191,7 @@ def test_a_checkpoint_learns_new_words_and_keeps_the_old_ones(
         tmp_path / "run",
         init=str(learned),
         data={"train": [own] * 30, "validation": [own]},
-        model={**LEARNER["model"], "decoder": {"word_dropout": 0.125}},  # the rest is as it was
+        model={**LEARNER["model"], "decoder": {"word_dropout": 0.01}},  # the rest is as it was
         training={**LEARNER["training"], "weight_average": 0.0},
         search=LEARNER["search"],
         phases=[{"epochs": 5, "learning_rate": 4e-3, "cache_features": True}],
@@ -201,9 +201,9 @@ def test_a_checkpoint_learns_new_words_and_keeps_the_old_ones(
     added = set(after.vocabulary.words[len(before.vocabulary) :])
     assert added >= {"ein", "bild", "zwei", "bilder", "tier", "kein", "viele", "tiere"}
     assert "a" not in added
-    changed = dataclasses.replace(before.config.decoder, word_dropout=0.125)
+    changed = dataclasses.replace(before.config.decoder, word_dropout=0.01)
     assert after.config == dataclasses.replace(before.config, decoder=changed)
-    assert after.model.decoder.word_dropout.p == 0.125
+    assert after.model.decoder.word_dropout.p == 0.01
     made = after.provenance["recipe"]["model"]  # of what was run, not of the recipe's defaults
     assert made == config.to_dict(after.config)
     assert after.provenance["started_from"]["checkpoint"] == "best.safetensors"
@@ -225,14 +225,25 @@ def test_new_words_leave_what_was_known_untouched(
         assert torch.equal(new[name][: len(value)] if value.dim() else new[name], value), name
 
 
+@pytest.fixture(scope="module")
+def begun(
+    world: Path, photos: list[datasets.Photo], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A checkpoint of a model that has learned nothing yet."""
+    path = tmp_path_factory.mktemp("begun") / "best.safetensors"
+    wanted = recipe(world, Path("unused"), model=LEARNER["model"])
+    checkpoints.save(small_trainer(wanted, photos).checkpoint, path)
+    return path
+
+
 def test_only_dropouts_of_a_checkpoint_can_be_changed(
-    world: Path, photos: list[datasets.Photo], learned: Path
+    photos: list[datasets.Photo], begun: Path
 ) -> None:
-    before = checkpoints.load(learned)
+    before = checkpoints.load(begun)
 
     def started(model: dict[str, Any]) -> checkpoints.Checkpoint:
         source = {"captions": "x", "images": "x"}
-        values = {"init": str(learned), "data": {"train": [source]}, "model": model}
+        values = {"init": str(begun), "data": {"train": [source]}, "model": model}
         return captioning.start_checkpoint(config.from_dict(Recipe, values), photos)
 
     assert started({}).config == before.config  # no default is held against it
@@ -260,10 +271,10 @@ def test_only_dropouts_of_a_checkpoint_can_be_changed(
         )
 
 
-def test_settings_made_in_python_count_where_they_differ_from_the_defaults(learned: Path) -> None:
-    held = checkpoints.load(learned).config
+def test_settings_made_in_python_count_where_they_differ_from_the_defaults(begun: Path) -> None:
+    held = checkpoints.load(begun).config
     model = config.ModelConfig(decoder=config.DecoderConfig(dropout=0.25))
-    found = config.continued(Recipe(init=str(learned), model=model), held, "best")
+    found = config.continued(Recipe(init=str(begun), model=model), held, "best")
     assert found == dataclasses.replace(
         held, decoder=dataclasses.replace(held.decoder, dropout=0.25)
     )

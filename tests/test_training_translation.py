@@ -175,11 +175,11 @@ def test_a_checkpoint_learns_a_direction_and_keeps_the_old_ones(
             "subwords": 999,  # of a new model, so not of this one
         },
         phases=[{"epochs": 50, "learning_rate": 5e-3}],
-        # 0.3 is usual for a new decoder; the checkpoint's is 0.
-        **{**LEARNER, "model": {"encoder": {"layers": 1}, "decoder": {"dropout": 0.3}}},
+        # The checkpoint was trained without dropout.
+        **{**LEARNER, "model": {"encoder": {"layers": 1}, "decoder": {"dropout": 0.01}}},
     )
     before, after = map(checkpoints.load_translation, (translation_weights, train(wanted)))
-    changed = dataclasses.replace(before.config.decoder, dropout=0.3)
+    changed = dataclasses.replace(before.config.decoder, dropout=0.01)
     assert after.config == dataclasses.replace(before.config, decoder=changed)
     assert after.provenance["recipe"]["model"] == config.to_dict(after.config)
     assert after.subwords == before.subwords
@@ -203,8 +203,8 @@ def test_a_checkpoint_is_no_other_model(
     with pytest.raises(ConfigError) as caught:
         start_checkpoint(wanted, [])
     assert str(caught.value) == (
-        "model.encoder.hidden_size is 11, but translate.safetensors, which the run starts from, "
-        "has 32; leave the setting out, or leave out init to train a new model"
+        "model.encoder.layers is 2, but translate.safetensors, which the run starts from, "
+        "has 1; leave the setting out, or leave out init to train a new model"
     )
 
 
