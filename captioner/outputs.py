@@ -240,7 +240,7 @@ class Sheets:
         self.drawn[owner] = self.drawn.get(owner, 0) + 1
         number = f"-{self.drawn[owner]}" if self.drawn[owner] > 1 else ""
         free: list[tuple[Path, str | None]] = []
-        for stem in _stems(mirrored, owner):
+        for stem in _stems(mirrored):
             path = self.folder / mirrored.parent / f"{_fitting(stem)}{number}.png"
             if str(path).casefold() not in self.taken:  # some file systems take Dog and dog for one
                 free.append((path, _owner(path)))
@@ -296,12 +296,11 @@ def _from(folder: Path, photo: str) -> str:
         return path
 
 
-def _stems(path: Path, owner: str) -> Iterator[str]:
+def _stems(path: Path) -> Iterator[str]:
     stem = path.stem or "photo"
     yield stem
-    yield path.name  # `dog.jpg`, where there is a dog.png too
-    yield f"{stem}-{owner[:8]}"
-    yield from (f"{stem}-{owner[:8]}-{number}" for number in count(2))
+    yield path.name or stem  # `dog.jpg`, where there is a dog.png too
+    yield from (f"{stem}-{number}" for number in count(2))
 
 
 def _owner(path: Path) -> str | None:
