@@ -9,17 +9,22 @@ import csv
 import io
 import json
 import re
+import socket
 import struct
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from PIL import Image
 
 from benchmarks.page import LEAVES, Server, serving
@@ -844,6 +849,199 @@ def test_a_visitor_is_told_that_the_queue_is_full(
 
 
 # What others wrote
+
+
+# Strangers, and a proxy
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    """Serves an empty page, and says nothing."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>another page</title>")
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def other_port() -> Iterator[int]:
+    """A web server of somebody else on this machine."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Quiet) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield running.server_port
+        running.shutdown()
+
+
+_ATTACK = """
+async ([address, mode]) => {
+  const file = {path: "/etc/passwd", meta: {_type: "gradio.FileData"}};
+  const form = new FormData();
+  form.append("files", new Blob(["x"]), "x.txt");
+  const kind = mode === "cors" ? "application/json" : "text/plain";
+  const post = {method: "POST", mode, credentials: "include", headers: {"content-type": kind}};
+  const get = {mode, credentials: "include"};
+  const tries = {
+    upload: ["/gradio_api/upload", {method: "POST", mode, body: form}],
+    call: ["/gradio_api/call/translate", {...post, body: JSON.stringify({data: [file, "de"]})}],
+    import: ["/gradio_api/call/_import", {...post, body: JSON.stringify({data: [file, null]})}],
+    config: ["/config", get],
+    info: ["/gradio_api/info", get],
+    file: ["/gradio_api/file=/etc/passwd", get],
+    logout: ["/logout", get],
+    beat: ["/gradio_api/heartbeat/x", get],
+  };
+  const found = {};
+  for (const [name, [path, options]] of Object.entries(tries)) {
+    try {
+      const answer = await fetch(address + path, options);
+      found[name] = answer.type === "opaque" ? "opaque" : await answer.text();
+    } catch (error) {
+      found[name] = "failed";
+    }
+  }
+  return found;
+}
+"""
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+def test_a_page_on_another_port_gets_nothing(
+    browser: Any, server: Server, other_port: int, name: str
+) -> None:
+    page = browser.new_context().new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"http://{name}:{other_port}/")
+    for address in (server.address, server.address.replace("127.0.0.1", "localhost")):
+        for mode in ("cors", "no-cors"):
+            found = page.evaluate(_ATTACK, [address, mode])
+            assert len(found) == 8
+            assert set(found.values()) == {"failed"}, found
+    frame = "address => { const f = document.createElement('iframe'); f.src = address; "
+    page.evaluate(frame + "document.body.append(f); }", server.address)
+    page.wait_for_timeout(500)
+    assert "captioner" not in "".join(f.content() for f in page.frames[1:] if "chrome" not in f.url)
+    page.context.close()
+
+
+def test_the_examples_can_be_chosen(visit: Callable[..., Visit]) -> None:
+    found = visit()
+    for place in (0, -1):  # a photograph that came with a package, and a scene that was drawn
+        found.page.locator(".strip .example").nth(place).click()
+        found.page.locator("#caption-viewer .viewer:not(.busy) .main .word").first.wait_for()
+    addresses = [url for url in found.asked if "/file=" in url]
+    assert all("/gradio_api/file=uploads/" in url for url in addresses)
+
+
+def test_programmers_see_the_public_endpoints_and_code_that_runs(
+    visit: Callable[..., Visit], server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("gradio_client")
+    found = visit()
+    found.page.get_by_text("Use via API").click()
+    found.page.get_by_text("API name:").first.wait_for()
+    shown = found.page.locator("body").inner_text()
+    assert re.findall(r"API name: (\S+)", shown) == [
+        *("/caption", "/caption_batch", "/explain", "/translate")
+    ]
+    assert "githubusercontent" not in shown
+    info = httpx.get(f"{server.address}/gradio_api/info", trust_env=False).json()
+    for endpoint in info["named_endpoints"].values():
+        code = endpoint["code_snippets"]["python"]
+        assert code in shown.replace("\u00a0", " ") or "client.predict(" in shown
+        capsys.readouterr()
+        exec(code, {})
+        said = capsys.readouterr().out.strip().splitlines()[-1]
+        assert "'words': [" in said
+    found.errors.clear()  # the page of Gradio itself asks for what is shut
+
+
+def _proxy(address: str, prefix: str, keep: bool) -> Any:
+    """What nginx does: passes on what lies below the prefix, with it or without."""
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import PlainTextResponse, Response, StreamingResponse
+    from starlette.routing import Route
+
+    client = httpx.AsyncClient(base_url=address, timeout=120, trust_env=False)
+
+    async def passed_on(request: Request) -> Response:
+        path = request.url.path
+        if not path.startswith(f"{prefix}/"):
+            return PlainTextResponse("another page", 404)
+        headers = [*request.headers.raw, (b"x-forwarded-proto", b"http")]
+        asked = client.build_request(
+            request.method,
+            path if keep else path.removeprefix(prefix),
+            params=request.query_params,
+            headers=headers,
+            content=await request.body(),
+        )
+        answer = await client.send(asked, stream=True)
+        passed = StreamingResponse(answer.aiter_raw(), answer.status_code)
+        passed.raw_headers = answer.headers.raw
+        return passed
+
+    return Starlette(routes=[Route("/{rest:path}", passed_on, methods=["GET", "HEAD", "POST"])])
+
+
+@contextmanager
+def _running(app: Any, listener: socket.socket) -> Iterator[None]:
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    yield
+    server.should_exit = server.force_exit = True
+    thread.join(30)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_page_works_below_a_path_of_a_proxy(
+    browser: Any, photos: dict[str, Path], keep: bool
+) -> None:
+    gradio_client = pytest.importorskip("gradio_client")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        names = ("--allow-host", "captions.example", "--root-path", "/captions")
+        with serving(*names) as served:
+            bare = httpx.Client(base_url=served.address.removesuffix("/captions"), trust_env=False)
+            asked = {"data": ["A dog.", "de", "en"]}
+            for host, origin, status in (
+                ("captions.example", "https://captions.example", 200),
+                ("127.0.0.1:1", "https://captions.example", 200),  # the proxy says its own name
+                ("captions.example", "https://captions.example:9999", 403),
+                ("captions.example", "https://evil.example", 403),
+                ("evil.example", "https://evil.example", 421),
+            ):
+                headers = {"host": host, "origin": origin}
+                answer = bare.post("/gradio_api/call/translate", json=asked, headers=headers)
+                assert answer.status_code == status
+            moved = bare.get("/captions")
+            assert (moved.status_code, moved.headers["location"]) == (307, "/captions/")
+            with _running(_proxy(str(bare.base_url), "/captions", keep), listener):
+                address = f"http://localhost:{port}/captions/"
+                page = browser.new_context(locale="en-GB").new_page()
+                page.set_default_timeout(PATIENCE)
+                found = Visit(page)
+                page.on("pageerror", lambda error: found.errors.append(str(error)))
+                page.on("request", lambda request: found.asked.append(request.url))
+                page.goto(address)
+                found.drop(photos["lion"])
+                name, file = found.download("Page (HTML)")
+                assert name == "lion.html"
+                assert "<title>" in file.read_text(encoding="utf-8")
+                assert found.errors == []
+                own = (address, f"blob:http://localhost:{port}", "data:")
+                assert [url for url in found.asked if not url.startswith(own)] == []
+                page.context.close()
+                client = gradio_client.Client(address, verbose=False)
+                answer = client.predict(
+                    photo=gradio_client.handle_file(photos["lion"]), api_name="/caption"
+                )
+                assert answer["caption"]
 
 
 def test_nothing_that_anybody_wrote_runs(

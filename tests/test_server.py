@@ -380,6 +380,7 @@ def test_other_pages_cannot_use_it(client: TestClient, headers: dict[str, str]) 
         {"host": "[::1]:7860", "origin": "http://[::1]:7860"},
         {"host": "captions.example", "origin": "https://captions.example"},
         {"host": "captions.example:443", "origin": "https://captions.example"},
+        {"x-forwarded-host": "captions.example", "origin": "https://captions.example"},
     ],
 )
 def test_the_page_itself_and_programs_can(client: TestClient, headers: dict[str, str]) -> None:

@@ -255,9 +255,11 @@ class Guard:
         """Whether it is the page itself that asks, or no web page at all.
 
         Browsers tell in `Sec-Fetch-Site` over HTTPS and on this machine, and in `Origin` wherever
-        something is to be changed; programs tell neither.
+        something is to be changed; programs tell neither. What a proxy was called no page can say
+        for it, as this server allows no other page a header of its own.
         """
-        own = {_authority(headers.get("host", "")), *map(_authority, self.origins)}
+        called = [headers.get("host", ""), headers.get("x-forwarded-host", "").partition(",")[0]]
+        own = {_authority(name) for name in (*called, *self.origins) if name}
         return all(
             site in ("same-origin", "none") for site in headers.getlist("sec-fetch-site")
         ) and all(_origin(origin) in own for origin in headers.getlist("origin"))
