@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -137,6 +138,7 @@ class Translator:
     ) -> None:
         self.checkpoint = checkpoint
         self.device = devices.pick(device)
+        self._process = os.getpid()
         model = copy.deepcopy(checkpoint.model).eval().requires_grad_(False)
         self.model = model.to(self.device)
         self.subwords = checkpoint.subwords
@@ -243,7 +245,7 @@ class Translator:
                 setting is wrong.
         """
         options = self.options(**settings)
-        self._check(to, source_language, batch_size)
+        self._check(to, source_language, batch_size, options)
         guessed = not source_language
         numbers = itertools.count()
         for several in _several(_many(lines), batch_size * _AHEAD):
@@ -299,8 +301,8 @@ class Translator:
 
         A pair of as many sentences on both sides is explained sentence by sentence.
         """
-        alternatives = self.options(alternatives=alternatives).alternatives
-        self._check(to, source_language, batch_size)
+        options = self.options(alternatives=alternatives)
+        self._check(to, source_language, batch_size, options)
         guessed = not source_language
         for several in _several(_many(pairs), batch_size):
             tasks = [self._pair(*pair, to, source_language, split) for pair in several]
@@ -311,7 +313,7 @@ class Translator:
                     self.model.decoder,
                     self._memory([line for line, _ in good]),
                     [self.subwords.encode(said).ids for _, said in good],
-                    alternatives=alternatives,
+                    alternatives=options.alternatives,
                     start=self._start(to),
                 )
                 if good
@@ -343,9 +345,11 @@ class Translator:
             line = dataclasses.replace(line, error=_WORDLESS)
         return [(line, translation)]
 
-    def _check(self, to: str, source_language: str | None, batch_size: int) -> None:
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ConfigError(f"batch_size is {batch_size!r}; expected at least 1")
+    def _check(
+        self, to: str, source_language: str | None, batch_size: int, options: SearchOptions
+    ) -> None:
+        devices.check_process(self.device, self._process)
+        options.check_batch(batch_size)
         self.languages.check(source_language, to)
 
     def _start(self, to: str) -> Start:
