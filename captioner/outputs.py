@@ -11,13 +11,13 @@ import hashlib
 import json
 import os
 import stat
-import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
+from captioner.drawings import SOFTWARE, is_drawing, save_png, texts_of
 from captioner.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 
     from captioner.prediction import Caption
 
-SOFTWARE = "captioner"
-"""What stands under `Software` in the PNG files that we draw."""
-
-_HEAD = 4096  # bytes of a PNG file in which its texts stand
 _LONGEST_LINE = 2**26  # bytes; an object with the maps of a hundred captions has a twentieth of it
 _LONGEST_NAME = 200  # bytes; file systems take 255, and a temporary file's name is longer
 _OBJECTS = tuple(
@@ -51,33 +47,6 @@ class Kind:
     is_ours: Callable[[Path], bool]  # whether a file that is there is one
 
 
-def is_drawing(path: Path) -> bool:
-    """Whether a file is a picture that captioner drew."""
-    try:
-        return _texts(path).get("Software") == SOFTWARE
-    except OSError:
-        return False
-
-
-def _texts(path: Path) -> dict[str, str]:
-    """The texts at the head of a PNG file (PNG, section 11.3.3.2); none where it is no such file.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        data = file.read(_HEAD)
-    texts: dict[str, str] = {}
-    place = 8
-    while data.startswith(b"\x89PNG\r\n\x1a\n") and place + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, place)
-        if kind == b"tEXt":
-            keyword, _, text = data[place + 8 : place + 8 + length].partition(b"\0")
-            texts[keyword.decode("latin-1")] = text.decode("latin-1")
-        place += 12 + length
-    return texts
-
-
 def _is_json(path: Path) -> bool:
     """Whether the first line, or all of it, is an object of ours."""
     with path.open("rb") as file:
@@ -92,7 +61,7 @@ def _is_json(path: Path) -> bool:
 
 def _is_table(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.readline(_HEAD).startswith(b"# Translation by length of the source")
+        return file.readline(_LONGEST_LINE).startswith(b"# Translation by length of the source")
 
 
 DRAWING = Kind("picture", is_drawing)
@@ -308,7 +277,7 @@ def _owner(path: Path) -> str | None:
     if is_special(path):
         return None
     try:
-        texts = _texts(path)
+        texts = texts_of(path)
     except (OSError, ValueError):
         return None
     return texts.get("Photo") if texts.get("Software") == SOFTWARE else None
@@ -338,16 +307,6 @@ def draw(picture: Image.Image, path: Path, **texts: str) -> None:
     """
     with whole(path) as partial, partial.open("wb") as file:
         save_png(picture, file, **texts)
-
-
-def save_png(picture: Image.Image, file: IO[bytes], **texts: str) -> None:
-    """Writes a picture as PNG that says who drew it: a folder's sheets are not captioned."""
-    from PIL.PngImagePlugin import PngInfo
-
-    note = PngInfo()
-    for keyword, text in {"Software": SOFTWARE, **texts}.items():
-        note.add_text(keyword, text)
-    picture.save(file, format="PNG", pnginfo=note)
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ from captioner import devices, render
 from captioner.config import SearchOptions
 from captioner.errors import CaptionerError, ConfigError, shown
 from captioner.nn.attention import Memory
+from captioner.pipeline import in_batches
 from captioner.search import Hypothesis, Start, force, search
 from captioner.subwords import Pieces, clean
 from captioner.text import EOS, UNK, half_character, has_words, sentence_case, sentences
@@ -230,6 +231,10 @@ class Translator:
         and the others go on. A line without words, such as `* * *`, is its own translation, with a
         `warning`; so is an unreadable sentence among others.
 
+        Where the texts are no sequence, they are taken in a thread of their own: what is there
+        already is translated while the next text is waited for, and what taking one raises comes
+        behind the translations of all texts before it.
+
         Args:
             lines: any iterable of texts, taken some batches ahead and searched by length.
             to: language, such as `de`.
@@ -248,7 +253,7 @@ class Translator:
         self._check(to, source_language, batch_size, options)
         guessed = not source_language
         numbers = itertools.count()
-        for several in _several(_many(lines), batch_size * _AHEAD):
+        for several in in_batches(_many(lines), lambda text: text, batch_size * _AHEAD, 1):
             texts = [self._lines(text, to, source_language, split) for text in several]
             read = [line for own in texts for line in own]
             # A sentence draws by the place of its text, and by its own place in there.
@@ -304,7 +309,7 @@ class Translator:
         options = self.options(alternatives=alternatives)
         self._check(to, source_language, batch_size, options)
         guessed = not source_language
-        for several in _several(_many(pairs), batch_size):
+        for several in in_batches(_many(pairs), lambda pair: pair, batch_size, 1):
             tasks = [self._pair(*pair, to, source_language, split) for pair in several]
             every = [task for own in tasks for task in own]
             good = [(line, said) for line, said in every if not line.error and line.pieces.ids]

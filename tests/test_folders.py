@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from captioner import folders
+from captioner.drawings import save_png
 from captioner.folders import Found, find_photos
 from captioner.images import UNREAD_SUFFIXES
-from captioner.outputs import save_png
 
 
 @pytest.fixture

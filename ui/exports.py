@@ -27,8 +27,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from captioner import render
+from captioner.drawings import save_png
 from captioner.errors import CaptionerError
-from captioner.outputs import Sheets, save_png
+from captioner.outputs import Sheets
 from captioner.ui import assets
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import codecs
 import dataclasses
 import functools
 import os
@@ -12,12 +11,13 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from captioner.cli.display import columns, one_line, percent
 from captioner.cli.models import load_captioner
 from captioner.cli.results import Results
-from captioner.cli.settings import check_decoding, descriptor, given
+from captioner.cli.settings import check_decoding, given
+from captioner.cli.streams import descriptor, standard_input
 from captioner.config import SearchOptions
 from captioner.errors import CaptionerError, ConfigError
 from captioner.outputs import Guard, Sheets
@@ -94,26 +94,12 @@ def _paths(arguments: Sequence[str]) -> Iterator[str]:
     """The arguments, `-` replaced by the lines of standard input, as they come."""
     for argument in arguments:
         if argument == "-":
-            for line in _standard_input():
+            for line in standard_input():
                 path = os.fsdecode(line.removesuffix(b"\n").removesuffix(b"\r"))
                 if path:
                     yield path
         else:
             yield argument
-
-
-def _standard_input() -> Iterator[bytes]:
-    """The lines of standard input, without a byte order mark.
-
-    Through an object of our own where there is a file behind it: Python, on its way out, waits for
-    a thread that reads from `sys.stdin`.
-    """
-    try:
-        stream: IO[bytes] = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
-    except (OSError, ValueError):
-        stream = sys.stdin.buffer
-    for number, line in enumerate(stream):
-        yield line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
 
 
 def _lines(file: str) -> list[str]:

@@ -6,12 +6,8 @@ import argparse
 import getpass
 import os
 import re
-import signal
 import sys
-import threading
 import webbrowser
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Timer
 
 from captioner.cli.models import load_captioner
@@ -23,11 +19,6 @@ PASSWORD = "CAPTIONER_PASSWORD"
 
 def ui(arguments: argparse.Namespace) -> int:
     """Serves the page until it is interrupted or told to end; returns 0."""
-    with _ended_like_interrupted():
-        return _ui(arguments)
-
-
-def _ui(arguments: argparse.Namespace) -> int:
     ancestors, root_path = _ancestors(arguments.embed), _root_path(arguments.root_path)
     names = [_name(name) for name in arguments.allow_host]
     auth = _auth(arguments.auth)
@@ -53,25 +44,6 @@ def _ui(arguments: argparse.Namespace) -> int:
     behind_proxy = bool(names or root_path)
     server.serve(page, arguments.host, port, behind_proxy=behind_proxy)
     return 0
-
-
-@contextmanager
-def _ended_like_interrupted() -> Iterator[None]:
-    """Lets SIGTERM and a closed terminal end the page as Ctrl-C does, so that its folder goes."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
-        yield
-        return
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
 
 
 def _shown(host: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import sys
 import tomllib
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -128,16 +127,6 @@ def check_decoding(arguments: argparse.Namespace) -> None:
     if typed and not arguments.sample:
         flag = typed[0].replace("_", "-")
         raise ConfigError(f"--{flag} shapes random draws and does nothing here; add --sample")
-
-
-def descriptor(file: str | None) -> str | int | None:
-    """What an input's name stands for: for `-`, the descriptor of standard input."""
-    if file != "-":
-        return file
-    try:
-        return sys.stdin.fileno()
-    except (OSError, ValueError):  # nothing that has one
-        return None
 
 
 def file_name(text: str) -> str:

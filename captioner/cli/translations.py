@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import sys
 from collections import Counter
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING
 from captioner.cli.display import one_line
 from captioner.cli.models import load_translator
 from captioner.cli.results import Results
-from captioner.cli.settings import check_decoding, descriptor, given
+from captioner.cli.settings import check_decoding, given
+from captioner.cli.streams import descriptor, standard_input
 from captioner.config import SearchOptions
 from captioner.errors import ConfigError
 from captioner.outputs import DRAWING, Guard, draw
@@ -133,10 +135,12 @@ class _Lines:
         Raises:
             ConfigError: the whole file is UTF-16 or UTF-32.
         """
-        with sys.stdin.buffer if self.file == "-" else Path(self.file).open("rb") as stream:
+        with contextlib.ExitStack() as stack:
+            typed = self.file == "-"
+            stream = standard_input() if typed else stack.enter_context(Path(self.file).open("rb"))
             for number, line in enumerate(stream, 1):
                 if number == 1 and (other := other_encoding(line)) is not None:
-                    name = "standard input" if self.file == "-" else self.file
+                    name = "standard input" if typed else self.file
                     raise ConfigError(f"{name}: {convert(other)}")
                 content = line.removesuffix(b"\n").removesuffix(b"\r")
                 try:
