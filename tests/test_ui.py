@@ -856,7 +856,7 @@ def test_the_folder_goes_whatever_ends_the_page(
         (folder,) = (tmp_path / "gradio").iterdir()
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         process.send_signal(number)
-        assert process.wait() == (0 if moment == "serving" else 130)
+        assert process.wait() == (0 if moment == "serving" else 128 + number)
     assert list((tmp_path / "gradio").iterdir()) == []
 
 
