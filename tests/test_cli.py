@@ -32,6 +32,7 @@ from captioner.examples import Example
 from captioner.prediction import Caption, Captioner
 from captioner.text import Vocabulary
 from captioner.trials import Trial
+from tests.processes import hear_signals
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = (
@@ -984,9 +985,8 @@ def _process(weights: str, command: str, **settings: Any) -> subprocess.Popen[by
     path = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     environment = {**os.environ, "PYTHONPATH": path, "C": f"{own} caption {flags}"}
     pipe = subprocess.PIPE
-    return subprocess.Popen(
-        ["bash", "-c", command], env=environment, stdout=pipe, stderr=pipe, **settings
-    )
+    settings = {"stdout": pipe, "stderr": pipe, "preexec_fn": hear_signals, **settings}
+    return subprocess.Popen(["bash", "-c", command], env=environment, **settings)
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])

@@ -393,6 +393,7 @@ CHILD = """
 import json, sys
 from captioner import config, training
 from captioner.training import captioning
+from tests.processes import hear_signals
 
 def evaluate(*arguments, inner=captioning.evaluate, **settings):
     print("validating", flush=True)
@@ -418,6 +419,7 @@ def test_ctrl_c_in_a_process_of_its_own(world: Path, uninterrupted: Path, tmp_pa
         text=True,
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+        preexec_fn=hear_signals,
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "validating\n"

@@ -847,6 +847,7 @@ def test_the_folder_goes_whatever_ends_the_page(
         text=True,
         cwd=UI.parent,
         env={**os.environ, "GRADIO_TEMP_DIR": str(tmp_path / "gradio")},
+        preexec_fn=hear_signals,
     )
     with process:
         assert process.stdout is not None
@@ -864,6 +865,7 @@ _PAGE = """
 import sys, time
 from captioner.cli import main, pages
 from captioner.ui import app, server
+from tests.processes import hear_signals
 startup = server.uvicorn.Server.startup
 async def started(self, *given, **more):
     await startup(self, *given, **more)
