@@ -37,6 +37,7 @@ from captioner.training import Interrupted, captioning, loop, state, train
 from captioner.training.callbacks import Interrupt
 from captioner.training.captioning import CaptionTrainer, FeatureCache
 from captioner.training.loop import Callback, Position, Trainer
+from tests.processes import hear_signals
 
 SIZE = 64  # two cells a side
 ROOT = Path(__file__).resolve().parent.parent
@@ -393,7 +394,6 @@ CHILD = """
 import json, sys
 from captioner import config, training
 from captioner.training import captioning
-from tests.processes import hear_signals
 
 def evaluate(*arguments, inner=captioning.evaluate, **settings):
     print("validating", flush=True)

@@ -38,6 +38,7 @@ from captioner.subwords import Subwords
 from captioner.translation import Translator
 from captioner.ui import assets, handlers, pictures, server, uploads
 from captioner.ui.handlers import Desk, Painting, Remembering, view
+from tests.processes import hear_signals
 
 UI = Path(__file__).parent.parent / "ui"
 CONTROLS = (
@@ -865,7 +866,6 @@ _PAGE = """
 import sys, time
 from captioner.cli import main, pages
 from captioner.ui import app, server
-from tests.processes import hear_signals
 startup = server.uvicorn.Server.startup
 async def started(self, *given, **more):
     await startup(self, *given, **more)
