@@ -184,12 +184,14 @@ def test_words_of_a_checkpoint_do_not_steer_the_terminal(
     evil = dataclasses.replace(tiny_checkpoint, vocabulary=Vocabulary(words))
     checkpoints.save(evil, "evil.safetensors", torch.float32)
     own = ["--checkpoint", "evil.safetensors", "--device", "cpu"]
-    assert main(["caption", "a", "--n-best", "2", *own]) == 0
+    assert main(["caption", "a", "--n-best", "2", *own]) == 2  # such words are refused on loading
+    checkpoints.save(tiny_checkpoint, "good.safetensors", torch.float32)
+    own = ["--checkpoint", "good.safetensors", "--device", "cpu"]
     assert main(["explain", "a/cat.jpg", f"a zebra{bad}", *own]) == 0
     assert main(["caption", f"gone{bad}.png", *own]) in (1, 2)
     assert main(["caption", "a", "--checkpoint", f"gone{bad}", "--device", "cpu"]) == 2
     out, err = capsys.readouterr()
-    assert "x1b]0;owned" in out
+    assert "x1b]0;owned" in err
     assert not {c for c in out + err if unicodedata.category(c) == "Cc"} - set("\n\t")
 
 

@@ -7,6 +7,9 @@ import sys
 from collections.abc import Iterator
 from typing import IO
 
+from captioner.errors import ConfigError
+from captioner.text import convert, other_encoding
+
 
 def descriptor(file: str | None) -> str | int | None:
     """What an input's name stands for: for `-`, the descriptor of standard input."""
@@ -23,10 +26,15 @@ def standard_input() -> Iterator[bytes]:
 
     Through an object of our own where there is a file behind it: Python, on its way out, waits for
     a thread that reads from `sys.stdin`.
+
+    Raises:
+        ConfigError: it is UTF-16 or UTF-32.
     """
     try:
         stream: IO[bytes] = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
     except (OSError, ValueError):
         stream = sys.stdin.buffer
     for number, line in enumerate(stream):
+        if number == 0 and (other := other_encoding(line)) is not None:
+            raise ConfigError(f"standard input: {convert(other)}")
         yield line.removeprefix(codecs.BOM_UTF8) if number == 0 else line

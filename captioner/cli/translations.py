@@ -140,8 +140,7 @@ class _Lines:
             stream = standard_input() if typed else stack.enter_context(Path(self.file).open("rb"))
             for number, line in enumerate(stream, 1):
                 if number == 1 and (other := other_encoding(line)) is not None:
-                    name = "standard input" if typed else self.file
-                    raise ConfigError(f"{name}: {convert(other)}")
+                    raise ConfigError(f"{self.file}: {convert(other)}")
                 content = line.removesuffix(b"\n").removesuffix(b"\r")
                 try:
                     yield content.decode("utf-8-sig" if number == 1 else "utf-8")
