@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -14,6 +15,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _AHEAD = 3  # batches that are under way, the one that was handed over last included
+_FAREWELL = 2.0  # seconds for threads to end; one that opens a large photo may need as long
 _PATIENCE = 0.05  # seconds that a batch waits for the rest of it, where the source may be slow
 
 
@@ -27,8 +29,8 @@ def in_batches(
     to come. A batch is then what has come by the time that it is asked for, and what the iterable
     raises is raised behind the results of all that came before.
 
-    At most three batches are under way. Closing the generator drops what nobody works on yet; no
-    thread is waited for, as it may be stuck in reading from a pipe.
+    At most three batches are under way. Closing the generator drops what nobody works on yet; a
+    thread that is stuck, as in reading from a pipe, is not waited for.
 
     Args:
         items: what to work on.
@@ -55,7 +57,8 @@ def _in_turn(items: Iterable[T], crew: _Crew[T, R], size: int) -> Iterator[list[
 
 def _as_they_come(items: Iterable[T], crew: _Crew[T, R], size: int) -> Iterator[list[R]]:
     feed = _Feed(iter(items), crew.submit, _AHEAD * size)
-    threading.Thread(target=feed.run, daemon=True).start()
+    reader = threading.Thread(target=feed.run, daemon=True)
+    reader.start()
     try:
         while batch := feed.batch(size):
             yield [future.result() for future in batch]
@@ -63,8 +66,21 @@ def _as_they_come(items: Iterable[T], crew: _Crew[T, R], size: int) -> Iterator[
                 feed.room.release()
     finally:
         feed.stop()
+        _end([reader])
     if feed.error is not None:
         raise feed.error
+
+
+def _end(threads: Sequence[threading.Thread]) -> None:
+    """Waits for threads that were told to end, but not for one that is stuck.
+
+    A thread that wakes up while Python itself ends takes the process down with it: it is made to
+    leave in the midst of what it does, and C++ ends a program where that happens to it.
+    """
+    latest = time.monotonic() + _FAREWELL
+    for thread in threads:
+        if thread is not threading.current_thread():
+            thread.join(max(0.0, latest - time.monotonic()))
 
 
 class _Crew(Generic[T, R]):
@@ -75,10 +91,11 @@ class _Crew(Generic[T, R]):
     """
 
     def __init__(self, work: Callable[[T], R], workers: int) -> None:
-        self.work, self.workers = work, workers
+        self.work = work
         self.jobs: queue.SimpleQueue[tuple[Future[R], T] | None] = queue.SimpleQueue()
-        for _ in range(workers):
-            threading.Thread(target=self._run, daemon=True).start()
+        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(workers)]
+        for thread in self.threads:
+            thread.start()
 
     def submit(self, item: T) -> Future[R]:
         """Has an item worked on."""
@@ -87,12 +104,13 @@ class _Crew(Generic[T, R]):
         return future
 
     def dismiss(self) -> None:
-        """Drops what nobody works on yet, and ends the threads."""
+        """Drops what nobody works on yet, and ends the threads that are not stuck."""
         with contextlib.suppress(queue.Empty):
             while True:
                 self.jobs.get_nowait()
-        for _ in range(self.workers):
+        for _ in self.threads:
             self.jobs.put(None)
+        _end(self.threads)
 
     def _run(self) -> None:
         while (job := self.jobs.get()) is not None:
