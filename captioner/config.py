@@ -302,7 +302,9 @@ class SearchOptions:
     )
     max_length: int = setting(30, "longest sentence", unit="words", within=(1, 1000))
     n_best: int = setting(
-        1, "sentences returned, best first; at most the beam size", within=(1, ROWS)
+        1,
+        "sentences returned, best first; a smaller beam grows to as many, and may then find others",
+        within=(1, ROWS),
     )
     sample: bool = setting(False, "draw the words at random instead of searching for the best")
     top_p: float = setting(0.9, "with --sample: draw from the fewest words that hold this share")

@@ -35,7 +35,7 @@ def pick(name: str | torch.device) -> torch.device:
     try:
         torch.ones(1, device=device).sum().item()  # the driver may be there, and the kernels not
     except Exception as error:  # every kind of device has errors of its own
-        reason = str(error).partition("\n")[0].rstrip(".")
+        reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
         raise ConfigError(f"device {name} cannot be used here ({reason}); try cpu") from None
     return device
 

@@ -930,7 +930,8 @@ def _damaged(name: str, format_name: str, error: Exception) -> str:
     if kind:
         return f"{name}: this kind of {format_name} is not read ({kind}); convert it to JPEG or PNG"
     too_short = isinstance(error.__cause__ or error, (struct.error, IndexError, EOFError))
-    reason = "it ends too early" if too_short else _reason(error)
+    truncated = "truncated" in str(error)  # Pillow counts bytes that help nobody
+    reason = "it ends too early" if too_short or truncated else _reason(error)
     return (
         f"{name}: the {format_name} data is cut short or damaged ({reason});"
         " copy or download it again"

@@ -499,7 +499,7 @@ class Captioner:
 def _wrong(sentence: str) -> str | None:
     """Why a sentence cannot be explained."""
     if not isinstance(sentence, str):
-        return f"the sentence is a {type(sentence).__name__}; expected text"
+        return f"the sentence is {shown(sentence)}; expected text"
     if (half := half_character(sentence)) is not None:
         return f"in the sentence, {half}"
     return None if tokenise(sentence) else _wordless(sentence)

@@ -276,6 +276,10 @@ def test_without_a_command_help_comes_on_standard_error(capsys: pytest.CaptureFi
         ),
         (["caption", "x.jpg", "--beem", "3"], "unrecognized arguments: --beem 3"),
         (["caption", "x.jpg", "--beam", "3"], "unrecognized arguments: --beam 3"),
+        (
+            ["caption", "x.jpg", "--beem-size", "3"],
+            "arguments: --beem-size 3 (did you mean --beam-size?); see captioner caption --help",
+        ),
         (["caption", "x.jpg", "--maps"], "--maps belongs to the objects of --jsonl"),
         (["caption", "x.jpg", "--grid"], "--grid belongs to the sheets of --overlay"),
         (["caption", "x.jpg", "--top-p", "0.5"], "--top-p shapes random draws"),

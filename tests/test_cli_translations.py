@@ -184,6 +184,19 @@ def test_standard_input(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("file", ["-", "photo.jpg"])
+def test_a_photo_is_no_text(
+    file: str, typed: Typed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\n\xe9\n" * 9
+    Path("photo.jpg").write_bytes(content)
+    _piped(monkeypatch, content)
+    assert typed("--to", "de", *(["-"] if file == "-" else ["--input", file])) == 2
+    name = "standard input" if file == "-" else file
+    told = f"captioner: {name}: this is no text but a picture or other data; give a text file\n"
+    assert capsys.readouterr() == ("", told)
+
+
 def test_a_mark_at_the_beginning_of_a_file_is_none_of_the_sentence(
     typed: Typed, capsys: pytest.CaptureFixture[str]
 ) -> None:

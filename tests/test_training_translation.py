@@ -215,7 +215,7 @@ def test_a_checkpoint_cannot_learn_to_write_a_new_language(
     (tmp_path / "train.cs").write_text("Pes.\n")
     own = {"train": [source(tmp_path, "en", "cs")], "validation": [source(tmp_path, "en", "cs")]}
     with pytest.raises(ConfigError, match="'cs' is no language of this model; it writes en, de, f"):
-        train(recipe(corpus, tmp_path / "run", init=translation_weights, data=own))
+        train(recipe(corpus, tmp_path / "run", init=translation_weights, data=own, **LEARNER))
 
 
 # ---- what training starts from -------------------------------------------------------------------

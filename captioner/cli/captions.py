@@ -17,11 +17,11 @@ from captioner.cli.display import columns, one_line, percent
 from captioner.cli.models import load_captioner
 from captioner.cli.results import Results
 from captioner.cli.settings import check_decoding, given
-from captioner.cli.streams import descriptor, standard_input
+from captioner.cli.streams import check_text, descriptor, standard_input
 from captioner.config import SearchOptions
 from captioner.errors import CaptionerError, ConfigError
 from captioner.outputs import Guard, Sheets
-from captioner.text import convert, half_character, not_utf8, other_encoding
+from captioner.text import half_character, not_utf8
 
 if TYPE_CHECKING:
     from captioner.folders import Found
@@ -109,8 +109,7 @@ def _lines(file: str) -> list[str]:
         ConfigError: the whole file is UTF-16 or UTF-32.
     """
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    if (other := other_encoding(data)) is not None:
-        raise ConfigError(f"{'standard input' if file == '-' else file}: {convert(other)}")
+    check_text(data.partition(b"\n")[0], "standard input" if file == "-" else file)
     text = data.decode("utf-8-sig", errors="surrogateescape")
     lines = text.replace("\r\n", "\n").split("\n")
     return lines if lines[-1] else lines[:-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -63,6 +64,20 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises what `main` shows."""
         raise ConfigError(f"{message}; see {self.prog} --help")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Parses; what a command does not know is told with the nearest that it does.
+
+        argparse would leave that to the parser above, which knows no command's options.
+        """
+        found, unknown = super().parse_known_args(args, namespace)
+        odd = next((text for text in unknown if text.startswith("-")), None)
+        if odd is not None:
+            known = [text for action in self._actions for text in action.option_strings]
+            near = difflib.get_close_matches(odd.partition("=")[0], known, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return found, unknown
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -179,7 +194,7 @@ def _add_translate(commands: Any) -> None:
         epilog="""\
 examples:
   captioner translate --to de "A brown dog runs through the snow."
-  captioner translate --to de "A dog runs." "Two cats sleep."
+  captioner translate --to de "A dog runs." "Two men sit on a bench."
   captioner translate --from fr --to en "Je suis étudiant." --alignment heatmap.png
   captioner translate --to cs --input english.txt --jsonl czech.jsonl > czech.txt
   captioner caption photo.jpg --jsonl - | jq -r .caption | captioner translate --to fr -""",

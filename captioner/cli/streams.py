@@ -21,6 +21,22 @@ def descriptor(file: str | None) -> str | int | None:
         return None
 
 
+def check_text(head: bytes, name: str) -> None:
+    """Refuses what is no text of lines in UTF-8, before each of its lines is refused.
+
+    Args:
+        head: what it begins with, such as its first line.
+        name: what messages call it.
+
+    Raises:
+        ConfigError: it is UTF-16 or UTF-32, or no text at all.
+    """
+    if (other := other_encoding(head)) is not None:
+        raise ConfigError(f"{name}: {convert(other)}")
+    if b"\0" in head:
+        raise ConfigError(f"{name}: this is no text but a picture or other data; give a text file")
+
+
 def standard_input() -> Iterator[bytes]:
     """The lines of standard input, without a byte order mark.
 
@@ -28,13 +44,13 @@ def standard_input() -> Iterator[bytes]:
     a thread that reads from `sys.stdin`.
 
     Raises:
-        ConfigError: it is UTF-16 or UTF-32.
+        ConfigError: it is UTF-16 or UTF-32, or no text.
     """
     try:
         stream: IO[bytes] = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
     except (OSError, ValueError):
         stream = sys.stdin.buffer
     for number, line in enumerate(stream):
-        if number == 0 and (other := other_encoding(line)) is not None:
-            raise ConfigError(f"standard input: {convert(other)}")
+        if number == 0:
+            check_text(line, "standard input")
         yield line.removeprefix(codecs.BOM_UTF8) if number == 0 else line

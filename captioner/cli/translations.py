@@ -15,11 +15,11 @@ from captioner.cli.display import one_line
 from captioner.cli.models import load_translator
 from captioner.cli.results import Results
 from captioner.cli.settings import check_decoding, given
-from captioner.cli.streams import descriptor, standard_input
+from captioner.cli.streams import check_text, descriptor, standard_input
 from captioner.config import SearchOptions
 from captioner.errors import ConfigError
 from captioner.outputs import DRAWING, Guard, draw
-from captioner.text import convert, half_character, has_words, not_utf8, other_encoding
+from captioner.text import half_character, has_words, not_utf8
 
 if TYPE_CHECKING:
     from captioner.translation import Translation
@@ -139,8 +139,8 @@ class _Lines:
             typed = self.file == "-"
             stream = standard_input() if typed else stack.enter_context(Path(self.file).open("rb"))
             for number, line in enumerate(stream, 1):
-                if number == 1 and (other := other_encoding(line)) is not None:
-                    raise ConfigError(f"{self.file}: {convert(other)}")
+                if number == 1:
+                    check_text(line, self.file)
                 content = line.removesuffix(b"\n").removesuffix(b"\r")
                 try:
                     yield content.decode("utf-8-sig" if number == 1 else "utf-8")
