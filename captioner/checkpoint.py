@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from captioner import config, devices
 from captioner.config import ModelConfig, SearchOptions, TranslationConfig
-from captioner.errors import CaptionerError, CheckpointError
+from captioner.errors import CaptionerError, CheckpointError, shown
 from captioner.images import Preprocess
 from captioner.languages import Languages
 from captioner.nn.model import (
@@ -233,7 +233,7 @@ def check_whole(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
         )
 
 
-def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
+def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Checkpoint:
     """Reads a captioner's checkpoint; the model comes back in evaluation mode, in float32.
 
     Raises:
@@ -242,7 +242,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
             from a newer format; the message says which and what to do.
     """
     device = devices.pick(device)
-    header, tensors = _read(Path(path), with_tensors=True, task=CAPTION)
+    header, tensors = _read(checked_path(path), with_tensors=True, task=CAPTION)
     with _consistent(path):
         settings = config.from_dict(ModelConfig, header["config"])
         vocabulary = _vocabulary(header["vocabulary"])
@@ -260,14 +260,16 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
         )
 
 
-def load_translation(path: str | Path, device: str | torch.device = "cpu") -> TranslationCheckpoint:
+def load_translation(
+    path: str | os.PathLike[str], device: str | torch.device = "cpu"
+) -> TranslationCheckpoint:
     """Reads a translator's checkpoint; the model comes back in evaluation mode, in float32.
 
     Raises:
         ConfigError, CheckpointError: as `load`.
     """
     device = devices.pick(device)
-    header, tensors = _read(Path(path), with_tensors=True, task=TRANSLATE)
+    header, tensors = _read(checked_path(path), with_tensors=True, task=TRANSLATE)
     with _consistent(path):
         settings = config.from_dict(TranslationConfig, header["config"])
         subwords = _subwords(header["subwords"])
@@ -287,7 +289,7 @@ def load_translation(path: str | Path, device: str | torch.device = "cpu") -> Tr
 
 
 @contextlib.contextmanager
-def _consistent(path: str | Path) -> Iterator[None]:
+def _consistent(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turns whatever the parts of a damaged file say against each other into one line."""
     try:
         yield
@@ -352,7 +354,7 @@ def _fill(model: nn.Module, tensors: dict[str, Tensor]) -> None:
     model.requires_grad_(True)
 
 
-def describe(path: str | Path) -> dict[str, Any]:
+def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What a checkpoint says of itself, without building the model.
 
     Besides the header: `file`, `bytes`, `parameters`.
@@ -360,7 +362,7 @@ def describe(path: str | Path) -> dict[str, Any]:
     Raises:
         CheckpointError: as `load`.
     """
-    path = Path(path)
+    path = checked_path(path)
     header, _ = _read(path, with_tensors=False)
     with _consistent(path):
         config.from_dict(SearchOptions, header["search"])
@@ -375,14 +377,46 @@ def describe(path: str | Path) -> dict[str, Any]:
     return {"file": str(path), "bytes": path.stat().st_size, **header}
 
 
+def _check_file(path: Path) -> None:
+    """Says what keeps a file from being read, which safetensors would call missing."""
+    expected = "expected a captioner checkpoint (.safetensors)"
+    try:
+        kind = path.stat().st_mode
+        if stat.S_ISREG(kind):
+            path.open("rb").close()
+            return
+    except FileNotFoundError:
+        raise CheckpointError(f"{_named(path)}: no such file; {expected}") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise CheckpointError(f"{_named(path)}: cannot be read ({reason})") from None
+    what = "a folder" if stat.S_ISDIR(kind) else "no regular file"
+    raise CheckpointError(f"{path}: {what}; {expected}")
+
+
+def _named(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= 300 else f"{text[:100]}… ({len(text)} characters)"
+
+
+def checked_path(path: Any) -> Path:
+    """A checkpoint's path as it is handed over.
+
+    Raises:
+        CheckpointError: it is none.
+    """
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+        raise CheckpointError(f"the checkpoint is {shown(path)}; expected the path of a file")
+    if not os.fspath(path):
+        raise CheckpointError("the checkpoint's path is empty; leave it out for the shipped one")
+    return Path(path)
+
+
 def _read(
     path: Path, *, with_tensors: bool, task: str | None = None
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The metadata and, where asked for, the tensors of a checkpoint for `task`, or for any."""
-    if not path.is_file():
-        raise CheckpointError(
-            f"{path}: no such file; expected a captioner checkpoint (.safetensors)"
-        )
+    _check_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -228,7 +228,7 @@ class Captioner:
             CheckpointError: there is no usable checkpoint at `path`.
         """
         device = devices.pick(device)  # before the weights are read
-        path = fspath(path) if path else checkpoints.default_path()
+        path = checkpoints.default_path() if path is None else path
         return cls(checkpoints.load(path), device, translator)
 
     def options(self, **settings: Any) -> SearchOptions:

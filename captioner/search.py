@@ -132,8 +132,9 @@ class _Nucleus:
         probs, order = (below_best / self.options.temperature).softmax(-1), None
         if self.options.top_p < 1:
             probs, order = probs.sort(-1, descending=True)  # (B, K, V)
-            before = probs.cumsum(-1) - probs
-            probs = probs.masked_fill(before >= self.options.top_p, 0.0)  # the first always stays
+            outside = probs.cumsum(-1) - probs >= self.options.top_p
+            outside[..., 0] = False  # in single precision, a tiny share is none at all
+            probs = probs.masked_fill(outside, 0.0)
         cumulated = probs.cumsum(-1)
         total = cumulated[..., -1:]
         drawn = self.draws[..., step : step + 1].to(probs) * total

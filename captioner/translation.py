@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any, TypeVar
 
 import numpy as np
@@ -160,7 +160,7 @@ class Translator:
             CheckpointError: there is no usable checkpoint at `path`.
         """
         device = devices.pick(device)  # before the weights are read
-        path = fspath(path) if path else checkpoints.default_path(checkpoints.TRANSLATE)
+        path = checkpoints.default_path(checkpoints.TRANSLATE) if path is None else path
         return cls(checkpoints.load_translation(path), device)
 
     def options(self, **settings: Any) -> SearchOptions:

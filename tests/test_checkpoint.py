@@ -290,7 +290,7 @@ def refused(path: Path, message: str) -> None:
 
 def test_a_missing_file(tmp_path: Path) -> None:
     refused(tmp_path / "none.safetensors", "no such file; expected a captioner checkpoint")
-    refused(tmp_path, "no such file")
+    refused(tmp_path, "a folder; expected a captioner checkpoint")
 
 
 def test_a_file_without_permission(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -605,6 +605,26 @@ def test_translators_that_contradict_themselves(
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
     assert caught.match(reason)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (3, "the checkpoint is 3; expected the path of a file"),
+        (["a"], "the checkpoint is ['a']; expected the path of a file"),
+        (b"x", "the checkpoint is b'x'; expected the path of a file"),
+        ("", "the checkpoint's path is empty; leave it out for the shipped one"),
+        ("x" * 5000, f"{'x' * 100}… (5000 characters): cannot be read (File name too long)"),
+        ("a\0b", "a\0b: cannot be read (embedded null byte)"),
+        ("/", "/: a folder; expected a captioner checkpoint (.safetensors)"),
+        ("/dev/zero", "/dev/zero: no regular file; expected a captioner checkpoint (.safetensors)"),
+    ],
+)
+def test_what_is_no_file_is_told(path: Any, message: str) -> None:
+    for load in (checkpoints.load, checkpoints.load_translation, checkpoints.describe):
+        with pytest.raises(CheckpointError) as caught:
+            load(path)
+        assert str(caught.value) == message
 
 
 # ---- damage --------------------------------------------------------------------------------------

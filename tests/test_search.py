@@ -512,7 +512,13 @@ def test_frequencies_approach_the_truncated_distribution(top_p: float, temperatu
 
 
 @pytest.mark.parametrize(
-    "settings", [{"top_p": 1e-9}, {"top_p": 1.0, "temperature": 1e-5}, {"temperature": 1e-38}]
+    "settings",
+    [
+        {"top_p": 1e-9},
+        {"top_p": 5e-324},
+        {"top_p": 1.0, "temperature": 1e-5},
+        {"temperature": 1e-38},
+    ],
 )
 def test_drawing_from_the_best_word_alone_is_greedy(settings: dict[str, float]) -> None:
     decoder, memory = decoder_of(), memory_of()

@@ -252,8 +252,12 @@ def test_nltk_is_one_that_keeps_words_whole() -> None:
 
 def test_every_reader_of_text_says_what_encoding_it_found(tmp_path: Path) -> None:
     file = tmp_path / "text"
-    file.write_text('{"a": "b"}\n' * 3, encoding="utf-16")
-    told = "this is UTF-16 text; save it as UTF-8, with: iconv -f utf-16 -t utf-8"
+    content = ('{"a": "b"}\n' * 3).encode("utf-16")
+    file.write_bytes(content[:-1])
+    told = (
+        f"begins as UTF-16-LE does, but byte {len(content) - 2} is not: the file may be cut "
+        "short: get it again"
+    )
     pair = PairSource(str(file), str(file), languages=("en", "de"))
     readers: list[Callable[[], object]] = [
         lambda: read_pairs(pair),
