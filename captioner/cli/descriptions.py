@@ -56,6 +56,8 @@ def _paragraph(label: str, text: Any) -> str:
 
 def _what_it_is(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "file", f"{header['file']}, {header['bytes'] / 1e6:.1f} MB, format {header['format']}"
+    if "sha256" not in header:
+        yield "checksum", "none: written before files had one, so damage would go unnoticed"
     own = _of_a_captioner if header["task"] == "caption" else _of_a_translator
     yield from own(header)
     search = header["search"]
