@@ -85,3 +85,30 @@ def test_the_page_slows_down_whoever_guesses() -> None:
         assert 0 < int(wait) <= 2
         answer = client.post("/login", data={"username": "ann", "password": "x"})
         assert answer.text.startswith("too many wrong logins; try again in ")
+
+
+def test_a_path_below_itself_is_nowhere() -> None:
+    gr = pytest.importorskip("gradio")
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        gr.Markdown("in")
+    app = server.create(
+        lambda app: gr.mount_gradio_app(
+            app, blocks, "/", auth=("ann", "secret"), root_path="/captions"
+        ),
+        root_path="/captions",
+    )
+    wrong = {"username": "ann", "password": "x"}
+    with TestClient(app) as client:
+        twice = "/captions/captions"
+        for _ in range(10):  # the wait for wrong logins was not for these
+            assert client.post(f"{twice}/login", data=wrong).status_code == 404
+        assert client.post("/captions/login", data={**wrong, "password": "secret"}).is_success
+        for path in ("file=/etc/passwd", "proxy=https://a.hf.space", "deep_link", "info"):
+            for method in ("GET", "POST"):
+                for root in (twice, f"{twice}/captions"):
+                    answer = client.request(method, f"{root}/gradio_api/{path}")
+                    assert (answer.status_code, answer.text) == (404, "there is no such page")
+        for root in (twice, f"{twice}/", f"{twice}/config"):
+            assert client.get(root).status_code == 404
+        assert client.get("/captions/config").is_success
+        assert client.get("/config").is_success

@@ -284,6 +284,8 @@ class Guard:
         if self.root_path and scope["path"] == self.root_path:  # or its own addresses lead astray
             raise HTTPException(307, headers={"location": f"{self.root_path}/"})
         path = self._stripped(scope["path"])
+        if self.root_path and self._stripped(path) != path:  # whoever routes it would strip it, too
+            raise HTTPException(404, "there is no such page")
         return scope if path == scope["path"] else _redirected(scope, path)
 
     def _check_patience(self, scope: Scope) -> None:
