@@ -22,6 +22,8 @@ VARIABLE = "GRADIO_TEMP_DIR"
 PUBLIC = "uploads"
 """What the folder is called in requests and answers."""
 
+LONGEST_NAME = 1024  # characters of a file's name in a request
+
 
 @cache
 def claim() -> Path:
@@ -57,12 +59,16 @@ class Uploads:
         """The path of the file that a visitor calls `name`; None where there is none.
 
         Only a name below `uploads/` is one, and only of a file that lies in the folder, whatever
-        links or dots are on the way.
+        links are on the way. No answer of the page holds a name that is long, or has dots or
+        nothing between two slashes: following each of them would take its time.
         """
-        if not isinstance(name, str) or not name.startswith(f"{PUBLIC}/"):
+        if not isinstance(name, str) or len(name) > LONGEST_NAME:
+            return None
+        first, *parts = name.replace("\\", "/").split("/")
+        if first != PUBLIC or not parts or {"", ".", ".."} & {*parts}:
             return None
         try:
-            path = (self.folder / name.removeprefix(f"{PUBLIC}/").lstrip("/\\")).resolve()
+            path = self.folder.joinpath(*parts).resolve()
             inside = path.is_relative_to(self.folder) and path.is_file()
         except (OSError, ValueError):  # a name that is too long, or holds a zero
             return None
