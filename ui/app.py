@@ -755,6 +755,7 @@ def serving(
         hosts=hosts,
         origins=origins,
         root_path=root_path,
+        behind_proxy=bool(origins or root_path),
         frame_ancestors=frame_ancestors,
     )
 

@@ -7,10 +7,12 @@ Visitors never learn where it lies: in requests and answers it is called `upload
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -22,6 +24,7 @@ VARIABLE = "GRADIO_TEMP_DIR"
 PUBLIC = "uploads"
 """What the folder is called in requests and answers."""
 
+FORGOTTEN = 600.0  # seconds after which an upload that stopped is one that was cut off
 LONGEST_NAME = 1024  # characters of a file's name in a request
 
 
@@ -73,6 +76,25 @@ class Uploads:
         except (OSError, ValueError):  # a name that is too long, or holds a zero
             return None
         return str(path) if inside else None
+
+    def sweep(self, age: float = FORGOTTEN) -> None:
+        """Removes what is left of uploads that were cut off, `age` seconds after their last byte.
+
+        Gradio writes an upload to a file called `tmp…`, which gets its own name at the end.
+        """
+        for path in self.folder.glob("tmp*"):
+            with contextlib.suppress(OSError):  # another upload's sweep was faster
+                if path.is_file() and time.time() - path.stat().st_mtime > age:
+                    path.unlink()
+
+    def size(self) -> int:
+        """Bytes of all files in the folder."""
+        total = 0
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    total += (Path(folder) / name).lstat().st_size
+        return total
 
 
 class Renaming:
