@@ -149,7 +149,7 @@ def test_a_wrong_field_is_named(changes: dict[str, Any], message: str) -> None:
         ('{"log_prob": NaN}', "line 1: is no JSON (NaN is no JSON number)"),
         ('{"maps": [[Infinity]]}', "line 1: is no JSON (Infinity is no JSON number)"),
         ("[" * 100_000, "line 1: is nested too deeply"),
-        ("9" * 5000, "line 1: is no JSON ("),
+        ("9" * 5000, "line 1: holds a number of more digits than can be read; expected numbers"),
     ],
 )
 def test_a_hostile_line_is_an_error_of_its_own(line: str, message: str) -> None:
@@ -295,3 +295,40 @@ def test_the_documents_examples_are_read() -> None:
     assert [caption.text for caption in found.captions] == ["A dog.", "A dog."]
     assert found.captions[1].words[1].known is False
     np.testing.assert_allclose(found.captions[0].maps, found.captions[1].maps)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"words": ["a", "\ud800"]}, "line 1: word: character 1 is no text (\\ud800: "),
+        ({"caption": "a \udfff dog"}, "line 1: caption: character 3 is no text (\\udfff: "),
+        (
+            {"words": ["a", {"word": "dog", "alternatives": [["\udc00", 0.5]]}]},
+            "line 1: word 2: an alternative: character 1 is no text (\\udc00: ",
+        ),
+        (
+            {"n_best": [{"words": ["\ud800", "b"], "maps": [MAP, MAP]}]},
+            "line 1: word: character 1 is no text",
+        ),
+    ],
+)
+def test_half_of_a_character_is_refused(changes: dict[str, Any], message: str) -> None:
+    error = _error(**changes)
+    assert error.startswith(message)
+    error.encode()
+
+
+def test_a_files_name_may_hold_anything() -> None:
+    failed = {"file": "\udcff.png", "error": "\udcff.png: it is empty"}
+    broken = _values(file="\ud800.jpg", words=[])
+    found = _read(_values(file="\udcff/\ud800dog.jpg"), failed, broken).captions
+    assert [caption.file for caption in found] == ["?dog.jpg", "?.png", "?.jpg"]
+    assert found[0].error is None
+    assert found[1].error == "?.png: it is empty"
+
+
+def test_a_number_without_end_tells_nothing_of_python() -> None:
+    (caption,) = imports.read(b'{"grid": ' + b"9" * 5000 + b"}").captions
+    assert caption.error == (
+        "line 1: holds a number of more digits than can be read; expected numbers such as 0.25"
+    )

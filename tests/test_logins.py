@@ -52,6 +52,29 @@ def test_a_right_login_and_an_hour_are_a_new_beginning() -> None:
     assert [tried.wait("192.0.2.1") for _ in range(3)] == [0, 0, 0]
 
 
+def test_many_addresses_gain_little() -> None:
+    clock = Clock()
+    tried = Logins(clock)
+    free = [number for number in range(1000) if tried.wait(f"2001:db8:{number:x}::1") == 0]
+    assert free == list(range(logins.MOST_WRONG))
+    assert tried.wait("192.0.2.1") == logins.EVERY
+    clock.now += logins.EVERY
+    assert tried.wait("192.0.2.1") == 0
+    assert tried.wait("192.0.2.2") == logins.EVERY
+    tried.right("192.0.2.1")  # which was no wrong one
+    assert tried.wait("192.0.2.2") == 0
+    clock.now += 10 * logins.MOST_WRONG * logins.EVERY
+    assert [tried.wait(f"198.51.100.{n}") for n in range(150)].count(0) == logins.MOST_WRONG
+
+
+def test_a_login_without_a_password_is_none() -> None:
+    tried = Logins(Clock())
+    for _ in range(10 * logins.MOST_WRONG):
+        assert tried.wait("192.0.2.1") == 0
+        tried.undone("192.0.2.1")
+    assert [tried.wait("192.0.2.1") for _ in range(5)].count(0) == logins.FREE
+
+
 def test_not_everybody_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logins, "MOST_SENDERS", 5)
     tried = Logins(Clock())
@@ -74,6 +97,8 @@ def test_the_page_slows_down_whoever_guesses() -> None:
             answer = client.post(path, data={"username": "ann", "password": password})
             return answer.status_code, answer.headers.get("retry-after", "")
 
+        for _ in range(10):
+            assert client.post("/login", data={"username": "ann"}).status_code == 422
         assert [login("wrong"), login("secret"), login("wrong", "/login/")] == [
             (400, ""),
             (200, ""),
@@ -85,3 +110,30 @@ def test_the_page_slows_down_whoever_guesses() -> None:
         assert 0 < int(wait) <= 2
         answer = client.post("/login", data={"username": "ann", "password": "x"})
         assert answer.text.startswith("too many wrong logins; try again in ")
+
+
+def test_a_path_below_itself_is_nowhere() -> None:
+    gr = pytest.importorskip("gradio")
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        gr.Markdown("in")
+    app = server.create(
+        lambda app: gr.mount_gradio_app(
+            app, blocks, "/", auth=("ann", "secret"), root_path="/captions"
+        ),
+        root_path="/captions",
+    )
+    wrong = {"username": "ann", "password": "x"}
+    with TestClient(app) as client:
+        twice = "/captions/captions"
+        for _ in range(10):  # the wait for wrong logins was not for these
+            assert client.post(f"{twice}/login", data=wrong).status_code == 404
+        assert client.post("/captions/login", data={**wrong, "password": "secret"}).is_success
+        for path in ("file=/etc/passwd", "proxy=https://a.hf.space", "deep_link", "info"):
+            for method in ("GET", "POST"):
+                for root in (twice, f"{twice}/captions"):
+                    answer = client.request(method, f"{root}/gradio_api/{path}")
+                    assert (answer.status_code, answer.text) == (404, "there is no such page")
+        for root in (twice, f"{twice}/", f"{twice}/config"):
+            assert client.get(root).status_code == 404
+        assert client.get("/captions/config").is_success
+        assert client.get("/config").is_success

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import anyio
 import numpy as np
 import pytest
 from fastapi import FastAPI, Request, UploadFile
@@ -21,6 +22,7 @@ from captioner.prediction import Captioner
 from captioner.translation import Translation, Translator
 from captioner.ui import server
 from captioner.ui.endpoints import Endpoints
+from captioner.ui.handlers import MOST_POINTS, MOST_STROKES
 from captioner.ui.server import Limits
 from captioner.ui.uploads import Uploads
 from captioner.words import Word
@@ -31,11 +33,11 @@ SMALL = Limits(body_bytes=1000, upload_bytes=5000)
 def _mount(app: FastAPI) -> None:
     """A small page: says what it got, takes files, and would fetch for anybody."""
 
-    @app.post("/call")
+    @app.post("/gradio_api/call")
     async def call(request: Request) -> dict[str, Any]:
         return {"got": await request.json()}
 
-    @app.post("/upload")
+    @app.post("/gradio_api/upload")
     async def upload(files: list[UploadFile]) -> list[int]:
         return [len(await file.read()) for file in files]
 
@@ -45,7 +47,7 @@ def _mount(app: FastAPI) -> None:
             return FileResponse(rest.removeprefix("file="))
         return {"rest": rest, "query": request.url.query, "url": str(request.url)}
 
-    @app.post("/told")
+    @app.post("/gradio_api/run/told")
     async def told(request: Request) -> Any:
         """Tells what it got, bit by bit."""
         data = await request.body()
@@ -198,11 +200,13 @@ def test_a_request_names_uploads_only(
             body.replace("p", "\\u0070").encode(),
         ):
             for kind in ("application/json", "text/plain", "multipart/form-data"):
-                answer = client.post("/call", content=content, headers={"content-type": kind})
+                answer = client.post(
+                    "/gradio_api/call", content=content, headers={"content-type": kind}
+                )
                 assert answer.status_code == 400
                 assert "a file was given that is not among the uploads; upload it" in answer.text
     twice = f'{{"path": "uploads/0a1b/dog.jpg", "path": {json.dumps(path)}}}'
-    assert client.post("/call", content=twice).status_code == 400
+    assert client.post("/gradio_api/call", content=twice).status_code == 400
 
 
 def test_a_photo_by_its_address_is_not_fetched(client: TestClient) -> None:
@@ -213,16 +217,18 @@ def test_a_photo_by_its_address_is_not_fetched(client: TestClient) -> None:
         {"path": "http:example.org"},
         {"path": "file:///etc/passwd"},
     ):
-        answer = client.post("/call", json=body)
+        answer = client.post("/gradio_api/call", json=body)
         assert answer.status_code == 400
         assert answer.json()["detail"] == (
             "a photo was given by its address; this server fetches nothing: upload it"
         )
     escaped = '{"data": [{"\\u0070ath": "\\u0068ttps://example.org/a.jpg"}]}'
     headers = {"content-type": "application/json"}
-    assert client.post("/call", content=escaped, headers=headers).status_code == 400
+    assert client.post("/gradio_api/call", content=escaped, headers=headers).status_code == 400
     for deep in ("[" * 120 + '"path"' + "]" * 120, "[" * 100_000):
-        assert client.post("/call", content=deep[:1000], headers=headers).status_code in (400, 422)
+        assert client.post(
+            "/gradio_api/call", content=deep[:1000], headers=headers
+        ).status_code in (400, 422)
 
 
 def test_an_upload_is_known_by_its_public_name_alone(
@@ -230,18 +236,20 @@ def test_an_upload_is_known_by_its_public_name_alone(
 ) -> None:
     file = {"path": "uploads/0a1b/dog.jpg", "url": "https://example.org", "orig_name": "dog.jpg"}
     named = {"path": "uploads/0a1b/dog.jpg", "orig_name": "dog.jpg"}
-    answer = client.post("/call", json={"data": [file, {"path": None}]})
+    answer = client.post("/gradio_api/call", json={"data": [file, {"path": None}]})
     assert answer.json() == {"got": {"data": [named, {"path": None}]}}
     asked = {"data": [file]}
-    told = client.post("/told", json=asked, headers={"content-type": "application/json"})
+    told = client.post(
+        "/gradio_api/run/told", json=asked, headers={"content-type": "application/json"}
+    )
     assert json.loads(told.text) == {"data": [named]}  # byte by byte, and yet no path
     assert str(dog) not in told.text
 
 
 def test_other_requests_pass_unchanged(client: TestClient) -> None:
     body = {"data": [{"url": "https://example.org"}, "path: https://x", "é", "/etc/passwd"]}
-    assert client.post("/call", json=body).json() == {"got": body}
-    assert client.post("/upload", files={"files": b"x" * 70}).json() == [70]
+    assert client.post("/gradio_api/call", json=body).json() == {"got": body}
+    assert client.post("/gradio_api/upload", files={"files": b"x" * 70}).json() == [70]
 
 
 @pytest.mark.parametrize(
@@ -258,7 +266,7 @@ def test_no_answer_tells_where_the_uploads_lie(
 ) -> None:
     path = str(uploads.folder)
     said = f"before {path[:-1]} {spelling(path)}/dog.jpg after {path[:5]}"
-    told = client.post("/told", content=said.encode()).text
+    told = client.post("/gradio_api/run/told", content=said.encode()).text
     expected = said
     for form in (lambda p: p, lambda p: json.dumps(p)[1:-1], quote):
         expected = expected.replace(form(path), "uploads")
@@ -284,12 +292,12 @@ def test_what_the_page_does_not_need_is_shut(client: TestClient, route: str, met
 
 def test_requests_have_a_size(client: TestClient) -> None:
     refused = {"detail": "the request is larger than 0.000954 MB; send less at once"}
-    answer = client.post("/call", json="x" * 1000)
+    answer = client.post("/gradio_api/call", json="x" * 1000)
     assert (answer.status_code, answer.json()) == (413, refused)
-    assert client.post("/upload", files={"files": b"x" * 4000}).json() == [4000]
-    assert client.post("/upload", files={"files": b"x" * 5000}).status_code == 413
+    assert client.post("/gradio_api/upload", files={"files": b"x" * 4000}).json() == [4000]
+    assert client.post("/gradio_api/upload", files={"files": b"x" * 5000}).status_code == 413
     two = [("files", b"x" * 3000), ("files", b"y" * 3000)]
-    assert client.post("/upload", files=two).status_code == 413
+    assert client.post("/gradio_api/upload", files=two).status_code == 413
 
 
 def test_a_request_cannot_lie_about_its_size(client: TestClient) -> None:
@@ -300,14 +308,14 @@ def test_a_request_cannot_lie_about_its_size(client: TestClient) -> None:
         yield b'"'
 
     json_headers = {"content-type": "application/json"}
-    answer = client.post("/call", content=chunks(), headers=json_headers)
+    answer = client.post("/gradio_api/call", content=chunks(), headers=json_headers)
     assert answer.status_code == 413
     head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
     form = iter([head, *[b"x" * 1000] * 9, b"\r\n--b--\r\n"])
     form_headers = {"content-type": "multipart/form-data; boundary=b"}
-    assert client.post("/upload", content=form, headers=form_headers).status_code == 413
+    assert client.post("/gradio_api/upload", content=form, headers=form_headers).status_code == 413
     bad = {**json_headers, "content-length": "many"}
-    assert client.post("/call", content=b"1", headers=bad).status_code == 413
+    assert client.post("/gradio_api/call", content=b"1", headers=bad).status_code == 413
 
 
 def test_answers_are_dressed(client: TestClient) -> None:
@@ -349,15 +357,15 @@ FOREIGN = [
 def test_other_pages_cannot_use_it(client: TestClient, headers: dict[str, str]) -> None:
     sent = {"host": OWN[7:], **headers}
     for method, path in (
-        ("POST", "/call"),
-        ("POST", "/upload"),
+        ("POST", "/gradio_api/call"),
+        ("POST", "/gradio_api/upload"),
         ("POST", "/login"),
         ("GET", "/logout"),
         ("GET", "/config"),
         ("GET", "/gradio_api/info"),
         ("GET", "/gradio_api/queue/data"),
         ("GET", "/gradio_api/file=uploads/0a1b/dog.jpg"),
-        ("OPTIONS", "/call"),
+        ("OPTIONS", "/gradio_api/call"),
         ("PUT", "/"),
         ("POST", "/"),
     ):
@@ -380,12 +388,209 @@ def test_other_pages_cannot_use_it(client: TestClient, headers: dict[str, str]) 
         {"host": "[::1]:7860", "origin": "http://[::1]:7860"},
         {"host": "captions.example", "origin": "https://captions.example"},
         {"host": "captions.example:443", "origin": "https://captions.example"},
-        {"x-forwarded-host": "captions.example", "origin": "https://captions.example"},
     ],
 )
 def test_the_page_itself_and_programs_can(client: TestClient, headers: dict[str, str]) -> None:
-    answer = client.post("/call", json=1, headers={"host": OWN[7:], **headers})
+    answer = client.post("/gradio_api/call", json=1, headers={"host": OWN[7:], **headers})
     assert answer.json() == {"got": 1}
+
+
+def test_a_proxy_is_believed_where_there_is_one(client: TestClient, uploads: Uploads) -> None:
+    asked = {"x-forwarded-host": "captions.example", "x-forwarded-proto": "https"}
+    from_there = {**asked, "origin": "https://captions.example"}
+    assert client.post("/gradio_api/call", json=1, headers=from_there).status_code == 403
+    app = server.create(_mount, uploads=uploads, behind_proxy=True)
+    with TestClient(app) as proxied:
+        answer = proxied.post("/gradio_api/call", json=1, headers=from_there)
+        assert answer.json() == {"got": 1}
+        here = proxied.post("/gradio_api/run/told", content=server.HERE, headers=asked)
+        assert here.text == "https://captions.example"
+        odd = {**asked, "x-forwarded-proto": 'x"><script>alert(1)</script>'}
+        here = proxied.post("/gradio_api/run/told", content=server.HERE, headers=odd)
+        assert here.text == "http://captions.example"
+        odd = {**asked, "x-forwarded-host": 'x"><script>'}
+        assert proxied.get("/healthz", headers=odd).status_code == 421
+    here = client.post("/gradio_api/run/told", content=server.HERE, headers=asked)
+    assert here.text == "http://testserver"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *('x"><script>alert(1)</script>', "a b", "a/b", "a@b", "a:b", "a:1:2", "[::1", "::1", ""),
+        *("a:123456", "a\\b", "a?b", "a#b", "[::1]x"),
+    ],
+)
+def test_a_host_is_a_name(client: TestClient, host: str) -> None:
+    answer = client.get("/healthz", headers={"host": host})
+    assert (answer.status_code, answer.text) == (
+        421,
+        "the request's Host is no host name; use the page's address",
+    )
+
+
+def _asked(
+    app: FastAPI,
+    method: str,
+    path: str,
+    parts: Sequence[bytes] = (),
+    kind: str = "application/json",
+    stalled: bool = False,
+) -> tuple[int, str, int]:
+    """The status and the text of an answer, and how many parts of the body were read for it."""
+    waiting, sent = [*parts], []
+
+    async def receive() -> dict[str, Any]:
+        if not waiting and stalled:
+            await anyio.sleep_forever()
+        part = waiting.pop(0)
+        return {"type": "http.request", "body": part, "more_body": stalled or bool(waiting)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), (b"content-type", kind.encode())],
+        "client": ("192.0.2.1", 1),
+        "scheme": "http",
+        "http_version": "1.1",
+    }
+    anyio.run(app, scope, receive, send)
+    text = b"".join(message.get("body", b"") for message in sent).decode()
+    return sent[0]["status"], text, len(parts) - len(waiting)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("POST", path) for path in ("/", "/call", "/healthz", "/gradio_api/info", "/upload")),
+        *(("POST", path) for path in ("/gradio_api/app_id", "/config", "/gradio_api")),
+        *(("PUT", "/gradio_api/call"), ("DELETE", "/gradio_api/queue/join"), ("OPTIONS", "/")),
+    ],
+)
+def test_nothing_is_read_where_nothing_is_taken(method: str, path: str) -> None:
+    status, text, read = _asked(server.create(_mount), method, path, [b"[" * 1000] * 3)
+    assert (status in (403, 405), read) == (True, 0)
+    if status == 405:
+        said = "nothing can be sent to this address; docs/api.md says what is open to visitors"
+        assert json.loads(text) == {"detail": said}
+
+
+@pytest.mark.parametrize(
+    "body", [b"[" + b"[]," * 60_000 + b"1]", b'{"a":' * 100_001, b"[" + b"1," * 100_001 + b"1]"]
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
+def test_a_request_holds_not_too_many_values(
+    monkeypatch: pytest.MonkeyPatch, body: bytes, encoding: str
+) -> None:
+    app = server.create(_mount)
+    monkeypatch.setattr(json, "loads", lambda body: pytest.fail("it was read"))
+    status, text, _ = _asked(app, "POST", "/gradio_api/call", [body.decode().encode(encoding)])
+    assert (status, text) == (
+        400,
+        '{"detail":"the request holds more than 100000 values; send less at once"}',
+    )
+
+
+def test_a_full_painting_is_not_too_many_values(uploads: Uploads) -> None:
+    points = [[0.123456789, 0.987654321]] * 50
+    strokes = [{"radius": 0.1, "points": points}] * MOST_STROKES
+    assert MOST_STROKES * 50 == MOST_POINTS
+    body = json.dumps({"event_data": {"strokes": strokes}}).encode()
+    assert _asked(server.create(_mount), "POST", "/gradio_api/call", [body])[0] == 200
+
+
+def test_a_request_is_read_beside_the_others(
+    monkeypatch: pytest.MonkeyPatch, uploads: Uploads
+) -> None:
+    threads = []
+    loads = json.loads
+    monkeypatch.setattr(
+        json, "loads", lambda body: (threads.append(threading.current_thread()), loads(body))[1]
+    )
+    assert _asked(server.create(_mount), "POST", "/gradio_api/call", [b"[1]"])[0] == 200
+    assert threads[0] is not threading.main_thread()  # where all visitors are served
+
+
+def test_a_request_names_not_too_many_files(
+    client: TestClient, dog: Path, uploads: Uploads
+) -> None:
+    file = {"path": "uploads/0a1b/dog.jpg"}
+    with TestClient(server.create(_mount, uploads=uploads)) as wide:
+        assert wide.post("/gradio_api/call", json=[file] * 250).status_code == 200
+        answer = wide.post("/gradio_api/call", json={"data": [[file] * 251]})
+        assert (answer.status_code, answer.json()["detail"]) == (
+            400,
+            "the request names 251 files, at most 250 are taken; send fewer at once",
+        )
+
+
+def test_all_requests_together_have_a_size() -> None:
+    app = server.create(_mount, limits=Limits(all_bytes=2000))
+    for _ in range(3):  # and what one held is free again
+        status, text, read = _asked(app, "POST", "/gradio_api/call", [b"x" * 500] * 9)
+        assert (status, read) == (503, 5)
+        assert "too many requests are being read; try again" in text
+        assert _asked(app, "POST", "/gradio_api/call", [b'"', b"x" * 1900, b'"'])[0] == 200
+
+
+def test_a_request_has_a_time() -> None:
+    app = server.create(_mount, limits=Limits(seconds=0.05))
+    status, text, _ = _asked(app, "POST", "/gradio_api/call", [b"[1,"], stalled=True)
+    assert (status, json.loads(text)["detail"]) == (
+        408,
+        "the request took longer than 0.05 seconds to come; send it at once",
+    )
+
+
+def _form(*parts: tuple[str, bytes]) -> bytes:
+    return b"".join(
+        b"--b\r\nContent-Disposition: form-data; " + head.encode() + b"\r\n\r\n" + body + b"\r\n"
+        for head, body in parts
+    )
+
+
+def test_a_field_without_a_file_name_is_small(uploads: Uploads) -> None:
+    app = server.create(_mount, uploads=uploads)
+    kind = "multipart/form-data; boundary=b"
+    file = ('name="files"; filename="a"', b"x" * 100_000)
+    passes = _form(("name=a", b"y" * 16_000), file) + b"--b--\r\n"
+    assert _asked(app, "POST", "/gradio_api/upload", [passes], kind)[0] == 200
+    for parts in ([("name=a", b"y" * 17_000)], [("name=a", b"y" * 6000)] * 3):
+        body = _form(file, *parts)
+        whole = [body[start : start + 999] for start in range(0, len(body), 999)]
+        status, text, _ = _asked(app, "POST", "/gradio_api/upload", whole, kind)
+        assert status == 413
+        assert "the form's fields are larger than 16 kB; a file needs a file name" in text
+
+
+def test_the_folder_does_not_grow_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "0a1b").mkdir()
+    (tmp_path / "0a1b" / "dog.jpg").write_bytes(b"x" * 600)
+    left = tmp_path / "tmpabc"
+    left.write_bytes(b"x" * 600)
+    app = server.create(_mount, uploads=Uploads(tmp_path), limits=Limits(folder_bytes=1000))
+    with TestClient(app) as found:
+        full = found.post("/gradio_api/upload", files={"files": b"x"})
+        assert (full.status_code, full.text) == (
+            507,
+            "the page holds as many files as it may; try again in an hour",
+        )
+        os.utime(left, (0, 0))  # it was cut off long ago
+        assert found.post("/gradio_api/upload", files={"files": b"x"}).status_code == 200
+    assert not left.exists()
+
+
+def test_not_everybody_keeps_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    configs = []
+    monkeypatch.setattr(server.uvicorn.Server, "run", lambda self, sockets: configs.append(self))
+    server.serve(FastAPI(), "127.0.0.1", 0)
+    assert configs[0].config.limit_concurrency == 256
 
 
 def test_gradios_word_for_other_pages_goes() -> None:

@@ -721,6 +721,99 @@ def test_a_text_is_a_text(guarded: Stranger, name: str, data: list[Any]) -> None
     assert re.search(r"a text was expected, but .* came; send a text", guarded.ask(name, data))
 
 
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("explain", 10_000), ("translate", 10_000), ("_explain", 400), ("_translate", 2000)],
+)
+def test_a_text_has_a_length(guarded: Stranger, name: str, most: int) -> None:
+    text = "\n" * (most + 1)
+    data = {
+        "explain": [None, text, False],
+        "translate": [text, "de", "en"],
+        "_explain": [None, text],
+        "_translate": [text, "de", ""],
+    }[name]
+    said = f"the text has {most + 1} characters; expected at most {most}"
+    told = guarded.ask(name, data)
+    assert said in told
+    assert len(told) < 300
+
+
+def test_a_language_is_short(guarded: Stranger) -> None:
+    told = guarded.ask("translate", ["A dog.", "x" * 100_000, "en"])
+    assert "the text has 100000 characters; expected at most 40" in told
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({"before": ["a"] * 60, "word": "dog"}, "the words before are no list of at most 50 words"),
+        ({"before": [["a"]], "word": "dog"}, "the words before are no list of at most 50 words"),
+        ({"before": 7, "word": "dog"}, "the words before are no list of at most 50 words"),
+        ({"before": None, "word": "dog"}, "the words before are no list of at most 50 words"),
+        ({"before": [], "word": {"a": 1}}, "the words before are no list of at most 50 words"),
+        ({"before": [], "word": "x" * 9999}, "xxx'… has 9999 characters; expected at most 50"),
+    ],
+)
+def test_chosen_words_are_few_and_short(
+    page: Any, photo: str, chosen: dict[str, Any], said: str
+) -> None:
+    gr = pytest.importorskip("gradio")
+    from captioner.ui import app
+
+    event = gr.EventData(None, chosen)
+    controls = [control.value for control in page.controls.values()]
+    with pytest.raises(gr.Error) as caught:
+        list(app.told_streaming(page._go_on)(event, photo, "", *controls))
+    assert said in caught.value.message
+    assert len(caught.value.message) < 120
+
+
+def test_sentences_have_a_length_wherever_they_come_from(bilingual: Desk, photo: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        bilingual.explain(photo, "a " * 501)
+    assert str(caught.value) == "the sentence has 1002 characters; expected at most 1000"
+    with pytest.raises(ConfigError) as caught:
+        bilingual.translate("A dog. " * 2000, "de")
+    assert str(caught.value) == "the text has 14000 characters; expected at most 10000"
+
+
+def test_a_message_is_one_short_line() -> None:
+    long = ConfigError("what came\r\n is \n" + "x" * 5000 + "\n; write less")
+    message = handlers.public_message(long)
+    assert message.startswith("what came is xxx")
+    assert message.endswith("xxx ; write less")
+    assert "\n" not in message
+    assert len(message) == handlers.LONGEST_MESSAGE + 1
+
+
+def test_an_event_takes_as_many_photos_as_the_page_promises(
+    guarded: Stranger, photo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (name,) = guarded.upload(photo).json()
+    file = {"path": name, "meta": {"_type": "gradio.FileData"}}
+    for event, data in (("_many", [[file] * 201]), ("_import", [None, [file] * 201])):
+        assert "201 photos were given; expected 1 to 200 at once" in guarded.ask(event, data)
+    assert "at most 250 are taken; send fewer at once" in guarded.ask("_many", [[file] * 251])
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("x", "beam_size is a text; expected a number"),
+        ([1], "beam_size is a list; expected a number"),
+        ({"a": 1}, "beam_size is an object; expected a number"),
+        (True, "beam_size is true or false; expected a number"),
+        (10**400, "beam_size is far out of range; expected a number"),
+    ],
+)
+def test_a_number_is_a_number(guarded: Stranger, photo: str, value: Any, said: str) -> None:
+    (name,) = guarded.upload(photo).json()
+    file = {"path": name, "meta": {"_type": "gradio.FileData"}}
+    assert said in guarded.ask("caption", [file, value, 1, None, False, None])
+    assert said in guarded.ask("_write", [file, "", value, 1, False, 9, False, 0.9, 1, 0])
+
+
 def test_uploads_come_and_go_under_their_public_names(guarded: Stranger, photo: str) -> None:
     client, folder = guarded.client, str(uploads.claim())
     posted = guarded.upload(photo)

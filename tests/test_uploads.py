@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from captioner.ui import uploads as uploads_module
 from captioner.ui.uploads import Renaming, Uploads
 
 
@@ -28,6 +29,30 @@ def test_a_file_is_found_by_its_public_name(uploads: Uploads) -> None:
     assert uploads.path("uploads/a/dog.png") == str(uploads.folder / "a" / "dog.png")
     for name in ("a/dog.png", "uploads/a", "uploads/../secret", "uploads", None, 7, ["uploads/a"]):
         assert uploads.path(name) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "uploads/" + "a/../" * 200_000 + "a/dog.png",
+        "uploads/" + "a/../" * 3 + "a/dog.png",
+        "uploads/./a/dog.png",
+        "uploads/a//dog.png",
+        "uploads//a/dog.png",
+        "uploads/a/dog.png/",
+        "uploads/a\\..\\a/dog.png",
+        "uploads/" + "a" * uploads_module.LONGEST_NAME,
+    ],
+    ids=lambda name: name[:30],
+)
+def test_a_name_is_not_followed_step_by_step(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def resolve(path: Path, strict: bool = False) -> Path:
+        raise AssertionError(f"{len(str(path))} characters were followed")
+
+    monkeypatch.setattr(Path, "resolve", resolve)
+    assert uploads.path(name) is None
 
 
 @given(st.lists(st.sampled_from(["..", ".", "a", "dog.png", "secret", "/", "\\", "\0", "~", ""])))

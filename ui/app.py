@@ -56,6 +56,7 @@ MODEL = "model"  # every event that runs the model shares this queue
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUIET: dict[str, Any] = {**PRIVATE, "show_progress": "hidden"}
 ASKING: dict[str, Any] = {**QUIET, "concurrency_id": MODEL, "concurrency_limit": 2}
+LONGEST_CODE = 40  # characters of a language's code
 DRAWING = ("top_p", "temperature", "seed")  # settings that only matter where words are drawn
 LANGUAGES = {"en": "English", "de": "Deutsch", "fr": "Français", "cs": "Čeština"}
 
@@ -134,14 +135,88 @@ class Text(gr.Textbox):
         return super().get_config(gr.Textbox)
 
     def preprocess(self, payload: Any) -> str | None:
-        """The text as it was typed."""
+        """The text as it was typed; the browser is not the only one that sends some."""
         if payload is not None and not isinstance(payload, str):
             kind = {dict: "an object", list: "a list", bool: "true or false"}
             raise gr.Error(
                 f"a text was expected, but {kind.get(type(payload), 'a number')} came; send a text",
                 print_exception=False,
             )
+        if payload is not None and self.max_length and len(payload) > self.max_length:
+            raise gr.Error(
+                f"the text has {len(payload)} characters; expected at most {self.max_length}",
+                print_exception=False,
+            )
         return payload
+
+
+class Files(gr.File):
+    """Files to work on one after the other: no more of them than the page promises."""
+
+    is_template = True
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(file_count="multiple", **settings)
+
+    def get_config(self, cls: Any = None) -> dict[str, Any]:
+        """What the browser is told of it."""
+        return super().get_config(gr.File)
+
+    def preprocess(self, payload: Any) -> Any:
+        """Their paths, or why there are too many; nothing is done for any of them before."""
+        count = 0 if payload is None else len(payload.root)
+        if count > batches.MOST_PHOTOS:
+            raise gr.Error(
+                f"{count} photos were given; expected 1 to {batches.MOST_PHOTOS} at once",
+                print_exception=False,
+            )
+        return super().preprocess(payload)
+
+
+class Number(gr.Number):
+    """A number, and nothing else: Gradio would fail over it without a word."""
+
+    is_template = True
+
+    def get_config(self, cls: Any = None) -> dict[str, Any]:
+        """What the browser is told of it."""
+        return super().get_config(gr.Number)
+
+    def preprocess(self, payload: Any) -> Any:
+        """The number as it was sent."""
+        _check_number(self.label, payload)
+        return super().preprocess(payload)
+
+
+class Slider(gr.Slider):
+    """A number between two, and nothing else."""
+
+    is_template = True
+
+    def __init__(self, setting: str = "", **settings: Any) -> None:
+        super().__init__(**settings)
+        self.setting = setting  # its name, for whoever sends something else
+
+    def get_config(self, cls: Any = None) -> dict[str, Any]:
+        """What the browser is told of it."""
+        return super().get_config(gr.Slider)
+
+    def preprocess(self, payload: Any) -> Any:
+        """The number as it was sent."""
+        if payload is None:
+            raise gr.Error(f"{self.setting} is missing; expected a number", print_exception=False)
+        _check_number(self.setting, payload)
+        return super().preprocess(payload)
+
+
+def _check_number(name: object, value: Any) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        kind = {str: "a text", dict: "an object", list: "a list", bool: "true or false"}[
+            type(value)
+        ]
+        raise gr.Error(f"{name} is {kind}; expected a number", print_exception=False)
+    if value is not None and not -(2**53) < value < 2**53:
+        raise gr.Error(f"{name} is far out of range; expected a number", print_exception=False)
 
 
 def told(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -348,9 +423,9 @@ class Page:
     ) -> Iterator[tuple[View, Caption | None]]:
         if photo is None:
             return
-        before = [str(word) for word in event._data.get("before", [])]
-        word = str(event._data.get("word", ""))
-        answers = self.desk.write(photo, before=[*before, word], **self._settings(controls))
+        before, word = event._data.get("before", []), event._data.get("word", "")
+        words = [*before, word] if isinstance(before, list) else before
+        answers = self.desk.write(photo, before=words, **self._settings(controls))
         yield from self._said_in(to, answers)
 
     def _said_in(
@@ -520,16 +595,12 @@ class Page:
             gr.Markdown(I18N("many_help"), elem_classes="quiet")
             with gr.Row():
                 with gr.Column(scale=1, elem_classes="side"):
-                    photos = gr.File(
-                        label=I18N("files"), file_count="multiple", height=150, elem_id="files"
-                    )
+                    photos = Files(label=I18N("files"), height=150, elem_id="files")
                     start = gr.Button(I18N("start"), variant="primary")
                     with gr.Accordion(I18N("import"), open=False):
                         gr.Markdown(I18N("import_help"), elem_classes="quiet")
                         lines = gr.File(label=I18N("import_file"), height=110, elem_id="lines")
-                        grounds = gr.File(
-                            label=I18N("import_photos"), file_count="multiple", height=110
-                        )
+                        grounds = Files(label=I18N("import_photos"), height=110)
                         opened = gr.Button(I18N("open"))
                     for kind in ("csv", "jsonl", "zip"):
                         self._download_many(kind)
@@ -654,11 +725,15 @@ class Page:
         answers = endpoints.Endpoints(self.desk.captioner, self.desk.translator)
         photo = Photo(self.examples.public(0, FOLDER), label="photo", visible=False)
         result = gr.JSON(label="answer", visible=False)
-        text = Text("A dog runs through the snow.", label="sentence", visible=False)
-        to = Text(_first_target(self.desk) or "de", label="to", visible=False)
-        source = Text("en", label="source", visible=False)
+        longest = endpoints.LONGEST_TEXT  # of a sentence, the function itself says
+        text = Text(
+            "A dog runs through the snow.", label="sentence", max_length=longest, visible=False
+        )
+        language: dict[str, Any] = {"max_length": LONGEST_CODE, "visible": False}
+        to = Text(_first_target(self.desk) or "de", label="to", **language)
+        source = Text("en", label="source", **language)
         beam, count, most = (
-            gr.Number(value, label=label, visible=False)
+            Number(value, label=label, visible=False)
             for label, value in (("beam_size", None), ("n_best", 1), ("max_length", None))
         )
         maps = gr.Checkbox(True, label="maps", visible=False)
@@ -699,16 +774,47 @@ def _table(progress: batches.Progress) -> View:
 def _controls(options: SearchOptions) -> dict[str, Any]:
     """The page's controls for decoding, by the name of the setting each belongs to."""
     return {
-        "beam_size": gr.Slider(
-            1, 10, options.beam_size, step=1, label=I18N("beam_size"), info=I18N("beam_size_info")
+        "beam_size": Slider(
+            "beam_size",
+            minimum=1,
+            maximum=10,
+            value=options.beam_size,
+            step=1,
+            label=I18N("beam_size"),
+            info=I18N("beam_size_info"),
         ),
-        "n_best": gr.Slider(1, 5, 1, step=1, label=I18N("n_best")),
+        "n_best": Slider("n_best", minimum=1, maximum=5, value=1, step=1, label=I18N("n_best")),
         "compare": gr.Checkbox(False, label=I18N("compare")),
-        "max_length": gr.Slider(3, 40, options.max_length, step=1, label=I18N("max_length")),
+        "max_length": Slider(
+            "max_length",
+            minimum=3,
+            maximum=40,
+            value=options.max_length,
+            step=1,
+            label=I18N("max_length"),
+        ),
         "sample": gr.Checkbox(False, label=I18N("sample")),
-        "top_p": gr.Slider(0.05, 1, options.top_p, step=0.05, label=I18N("top_p"), visible=False),
-        "temperature": gr.Slider(0.1, 2, 1, step=0.1, label=I18N("temperature"), visible=False),
-        "seed": gr.Slider(0, 99, 0, step=1, label=I18N("seed"), visible=False),
+        "top_p": Slider(
+            "top_p",
+            minimum=0.05,
+            maximum=1,
+            value=options.top_p,
+            step=0.05,
+            label=I18N("top_p"),
+            visible=False,
+        ),
+        "temperature": Slider(
+            "temperature",
+            minimum=0.1,
+            maximum=2,
+            value=1,
+            step=0.1,
+            label=I18N("temperature"),
+            visible=False,
+        ),
+        "seed": Slider(
+            "seed", minimum=0, maximum=99, value=0, step=1, label=I18N("seed"), visible=False
+        ),
     }
 
 
@@ -755,6 +861,7 @@ def serving(
         hosts=hosts,
         origins=origins,
         root_path=root_path,
+        behind_proxy=bool(origins or root_path),
         frame_ancestors=frame_ancestors,
     )
 

@@ -16,6 +16,7 @@ import hashlib
 import html
 import io
 import json
+import re
 import shutil
 import tempfile
 import time
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
 COLUMNS = ("file", "caption", "log_prob", "mean_probability", "mean_spread", "error")
 """The columns of the CSV table."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet compute a cell
+# What makes a spreadsheet compute a cell, at its beginning or after what may part it into several:
+# Excel splits by semicolons in half of the world.
+_FORMULA = re.compile(r"(?:^|(?<=[;\t\r\n]))(?=[ ]*[=+\-@\t\r])")
 _LONGEST_NAME = 80
 
 # The names of Gradio's own colours, which the viewer takes, for a page without Gradio.
@@ -233,7 +236,7 @@ def _cell(value: float | None) -> str:
 
 
 def _inert(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return _FORMULA.sub("'", text)
 
 
 def archive(

@@ -11,6 +11,7 @@ import base64
 import dataclasses
 import hashlib
 import io
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,11 +35,14 @@ from captioner.subwords import SPACE, UNREADABLE
 from captioner.text import EOS, SPECIALS, sentences
 from captioner.tracing import Trace, trace
 from captioner.translation import Translation, Translator
+from captioner.ui.endpoints import LONGEST_SENTENCE, LONGEST_TEXT
 
 LONGEST = 1024  # pixels of the longer side of what a browser gets to see
 QUALITY = 82  # of its JPEG
 REMEMBERED = 16  # photos whose features are kept, so that a second question is answered at once
 MOST_STROKES, MOST_POINTS = 400, 20_000  # of a painting
+MOST_BEFORE, LONGEST_WORD = 50, 50  # words that a caption must start with, characters of each
+LONGEST_MESSAGE = 500  # characters
 STRIP = 64  # numbers of a vector that are drawn
 
 MOST_INSIDE = 3  # sentences of a text whose steps are shown
@@ -283,7 +287,11 @@ class Desk:
 
         Yields:
             the viewer's value and the caption; the last is the finished one.
+
+        Raises:
+            ConfigError: `before` is no list of a few short words, or a setting is wrong.
         """
+        _check_before(before)
         settings = self._ending(before, settings)
         words = [word for word in before if word != "."]
         options = self.captioner.options(**settings)
@@ -324,7 +332,12 @@ class Desk:
             yield caption
 
     def explain(self, photo: str, sentence: str) -> tuple[View, Caption]:
-        """What the model thinks of a sentence about a photo."""
+        """What the model thinks of a sentence about a photo.
+
+        Raises:
+            ConfigError: the sentence has no words, or is too long.
+        """
+        _check_length("the sentence", sentence, LONGEST_SENTENCE)
         caption = self.captioner.explain(photo, sentence)
         value = view(caption, open_photo(photo, side=LONGEST))
         return {**value, "fixed": True}, caption
@@ -404,6 +417,7 @@ class Desk:
             ConfigError: there is no translator, or it cannot translate this.
         """
         translator = self._translator()
+        _check_length("the text", text, LONGEST_TEXT)
         translator.languages.check(source or None, to)
         found = [
             dataclasses.replace(one, guessed=not source)
@@ -465,6 +479,25 @@ class Desk:
             normalise(pixels, preprocess.mean, preprocess.std)
         )
         return memory
+
+
+def _check_length(name: str, text: str, most: int) -> None:
+    if len(text) > most:
+        raise ConfigError(f"{name} has {len(text)} characters; expected at most {most}")
+
+
+def _check_before(before: object) -> None:
+    is_list = isinstance(before, (list, tuple)) and len(before) <= MOST_BEFORE
+    if not is_list or not all(isinstance(word, str) for word in before):  # type: ignore[attr-defined]
+        raise ConfigError(
+            f"the words before are no list of at most {MOST_BEFORE} words; choose a word again"
+        )
+    for word in before:  # type: ignore[attr-defined]
+        if len(word) > LONGEST_WORD:
+            raise ConfigError(
+                f"the word {word[:20]!r}… has {len(word)} characters; expected at most "
+                f"{LONGEST_WORD}"
+            )
 
 
 _GREEDY = {"beam_size": 1, "n_best": 1}
@@ -600,11 +633,15 @@ def settings_of(**controls: Any) -> dict[str, Any]:
 
 
 def public_message(error: CaptionerError, *paths: str | None) -> str:
-    """An error's one line without the server's own folders."""
+    """An error's one line without the server's own folders, never longer than a few lines."""
     message = str(error)
     for path in filter(None, paths):
         message = message.replace(str(path), Path(str(path)).name)
-    return message
+    message = re.sub(r"\s*[\r\n]\s*", " ", message)
+    if len(message) <= LONGEST_MESSAGE:
+        return message
+    half = LONGEST_MESSAGE // 2  # what came is in the middle, what to do at the end
+    return f"{message[:half]}…{message[-half:]}"
 
 
 def translator_of(captioner: Captioner) -> Translator | None:

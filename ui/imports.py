@@ -29,7 +29,7 @@ from captioner.errors import CaptionerError, DataError
 from captioner.images import Geometry, ImageSource, open_photo, original_size
 from captioner.prediction import Caption
 from captioner.render import SUM_TOLERANCE
-from captioner.text import detokenise
+from captioner.text import detokenise, half_character
 from captioner.ui import LARGEST_FILE
 from captioner.ui.exports import base_name
 from captioner.words import Word
@@ -201,7 +201,7 @@ def _line(number: int, text: str, photos: _Photos) -> tuple[Caption, bool, int]:
         return _caption(values, photos)
     except CaptionerError as error:
         file = values.get("file")
-        name = base_name(file)[:LONGEST_WORD] if isinstance(file, str) and file else None
+        name = base_name(_sendable(file))[:LONGEST_WORD] if isinstance(file, str) and file else None
         return _failed(name, f"line {number}: {error}"), False, 0
 
 
@@ -214,21 +214,26 @@ def _object(text: str) -> dict[str, Any]:
         values = json.loads(text, parse_constant=_no_constant)
     except RecursionError:
         raise DataError("is nested too deeply; expected one plain JSON object") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise DataError(f"is no JSON ({error}); expected one object a line") from None
+    except ValueError:  # Python reads no whole number of thousands of digits
+        raise DataError(
+            "holds a number of more digits than can be read; expected numbers such as 0.25"
+        ) from None
     if not isinstance(values, dict):
         raise DataError(f"is {_shown(values)}; expected an object with words, grid and maps")
     return values
 
 
 def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
+    raise DataError(f"is no JSON ({name} is no JSON number); expected one object a line")
 
 
 def _caption(values: Mapping[str, Any], photos: _Photos) -> tuple[Caption, bool, int]:
-    file = _text(values, "file", LONGEST_TEXT)
+    file = _sendable(_text(values, "file", LONGEST_TEXT))
     if values.get("error") is not None:  # a photo that failed where the file was made
-        return _failed(base_name(file) or None, _text(values, "error", LONGEST_TEXT)), False, 0
+        error = _sendable(_text(values, "error", LONGEST_TEXT))
+        return _failed(base_name(file) or None, error), False, 0
     shape = _grid(values.get("grid"))
     found = _photo(values.get("photo"), photos.named.get(_key(file)))
     given = found is not None
@@ -300,7 +305,8 @@ def _alternative(value: Any, place: int) -> tuple[str, float]:
             f"word {place}: an alternative is {_shown(value)}; expected [word, probability]"
         )
     prob = _probability(pair[1], f"word {place}: an alternative's probability")
-    return pair[0], 0.0 if prob is None else prob
+    text = _checked(pair[0], f"word {place}: an alternative")
+    return text, 0.0 if prob is None else prob
 
 
 def _maps(value: Any, words: int, shape: tuple[int, int]) -> tuple[NDArray[np.float32], int]:
@@ -354,6 +360,11 @@ def _key(name: str) -> str:
     return "".join(c for c in base_name(name).casefold() if c.isalnum() or c in "._-")
 
 
+def _sendable(text: str) -> str:
+    """What tells of a file, without the halves of characters that its name may hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _text(values: Mapping[str, Any], name: str, longest: int) -> str:
     value = values.get(name)
     if value is None:
@@ -362,7 +373,15 @@ def _text(values: Mapping[str, Any], name: str, longest: int) -> str:
         raise DataError(
             f"{name} is {_shown(value)}; expected a text of at most {longest} characters"
         )
-    return value
+    return value if name in ("file", "error") else _checked(value, name)
+
+
+def _checked(text: str, name: str) -> str:
+    """A text without half of a character, which no answer could hold."""
+    wrong = half_character(text)
+    if wrong is not None:
+        raise DataError(f"{name}: {wrong}")
+    return text
 
 
 def _list(value: Any, name: str, most: int) -> Sequence[Any]:

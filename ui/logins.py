@@ -10,6 +10,8 @@ from ipaddress import ip_address
 FREE = 3  # wrong logins that cost no time
 LONGEST = 60.0  # seconds between two tries
 FORGOTTEN = 3600.0  # seconds without a try after which a sender starts anew
+MOST_WRONG = 100  # wrong logins of all senders together that cost no time, and
+EVERY = 2.0  # seconds until one more does not
 MOST_SENDERS = 10_000  # that are remembered
 
 
@@ -17,7 +19,8 @@ class Logins:
     """Counts the wrong logins of each sender.
 
     A login counts as a wrong one from the moment it comes, so that many at once gain nothing, and
-    is forgiven when it turns out right.
+    is forgiven when it turns out right. Whoever has many addresses waits, too: all senders share
+    `MOST_WRONG` wrong logins, one more every `EVERY` seconds.
 
     Args:
         clock: seconds, of any beginning.
@@ -26,6 +29,7 @@ class Logins:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self.wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()  # (how many, last try)
+        self.all, self.last = 0.0, clock()  # wrong ones of all senders, fewer as time goes by
 
     def wait(self, address: str) -> float:
         """Seconds until the next try; where it is 0, this is one."""
@@ -36,6 +40,10 @@ class Logins:
         left = last + pause(count) - now
         if left > 0:
             return left
+        everybody = max(0.0, self.all - (now - self.last) / EVERY)
+        if everybody + 1 > MOST_WRONG:
+            return (everybody + 1 - MOST_WRONG) * EVERY
+        self.all, self.last = everybody + 1, now
         self.wrong[sender] = (count + 1, now)
         self.wrong.move_to_end(sender)
         while len(self.wrong) > MOST_SENDERS:
@@ -45,6 +53,17 @@ class Logins:
     def right(self, address: str) -> None:
         """A login of the sender was right."""
         self.wrong.pop(_sender(address), None)
+        self.all = max(0.0, self.all - 1)
+
+    def undone(self, address: str) -> None:
+        """What the sender tried was no login: it held no password."""
+        sender = _sender(address)
+        count, last = self.wrong.get(sender, (0, 0.0))
+        if count > 1:
+            self.wrong[sender] = (count - 1, last)
+        else:
+            self.wrong.pop(sender, None)
+        self.all = max(0.0, self.all - 1)
 
 
 def pause(count: int) -> float:

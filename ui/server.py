@@ -21,7 +21,10 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import uvicorn
+from anyio import fail_after, to_thread
 from fastapi import FastAPI
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -51,11 +54,20 @@ _ROUTES = frozenset(
         *("upload", "upload_progress", "user"),
     )
 )
+_POSTED = frozenset(("call", "cancel", "queue", "reset", "run", "upload"))  # what is sent to
 _FETCHES_NOTHING = "this server fetches nothing from other addresses"
 _SHUT = "this is not open to visitors; docs/api.md says what is"
+_NOT_SENT_TO = "nothing can be sent to this address; docs/api.md says what is open to visitors"
 _LINKED = ("/", "/healthz")  # what a link of another page may lead to
+_PROXIED = (
+    *(b"x-gradio-server", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-for"),
+    *(b"x-forwarded-port", b"x-forwarded-prefix", b"forwarded"),
+)
 _LOOPBACKS = re.compile(r"127\.\d+\.\d+\.\d+")
 _DEEPEST = 100  # levels of a request's JSON
+# A name or an address, with a port or without; both come back in answers.
+_HOST = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", re.ASCII)
+_CONNECTIONS = 256  # open ones; every visitor's page keeps one or two
 _RETRY = "10"  # seconds after which a full queue is worth another try
 
 # Gradio compiles templates in the browser, hence the two unsafe words; there is no foreign origin
@@ -70,10 +82,20 @@ _POLICY = (
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest requests that are read."""
+    """The largest requests that are read.
 
-    body_bytes: int = 16 * MEBIBYTE  # of a request's JSON
+    The largest JSON is a photo as the browser shows it; the one with the most values is a painting.
+    """
+
+    body_bytes: int = 4 * MEBIBYTE  # of a request's JSON
+    login_bytes: int = 16 * 2**10  # of a name and a password
+    all_bytes: int = 64 * MEBIBYTE  # of all JSON that is being read at once
+    seconds: float = 30.0  # that JSON may take to come
+    values: int = 100_000  # in a request's JSON
+    files: int = 250  # that a request's JSON may name
     upload_bytes: int = 512 * MEBIBYTE  # of all files of one upload together
+    field_bytes: int = 16 * 2**10  # of an upload's fields that are no files: kept in memory
+    folder_bytes: int = 4096 * MEBIBYTE  # of all that was uploaded and is not yet removed
 
 
 def create(
@@ -85,6 +107,7 @@ def create(
     hosts: Sequence[str] = (),
     origins: Sequence[str] = (),
     root_path: str = "",
+    behind_proxy: bool = False,
     frame_ancestors: str = "'self'",
 ) -> FastAPI:
     """The application: `/healthz`, what `mount` adds, and the guard in front of both.
@@ -99,6 +122,8 @@ def create(
             usual one; besides the name in a request's own `Host`.
         root_path: where a proxy shows the page, such as `/captions`; it may leave that out of the
             requests that it passes on, or not.
+        behind_proxy: believe a proxy about the host and the scheme that a visitor sees; without
+            one, anybody could say so, and what they say is left out.
         frame_ancestors: pages that may show this one in a frame, in the words of CSP.
     """
     app = FastAPI(title="captioner", docs_url=None, redoc_url=None, openapi_url=None)
@@ -115,6 +140,7 @@ def create(
         hosts=tuple(hosts),
         origins=tuple(origins),
         root_path=root_path,
+        behind_proxy=behind_proxy,
         policy=_POLICY.format(ancestors=frame_ancestors),
     )
     return app
@@ -160,6 +186,7 @@ def serve(
         server_header=False,
         proxy_headers=behind_proxy,
         timeout_graceful_shutdown=3,
+        limit_concurrency=_CONNECTIONS,
     )
     running = uvicorn.Server(config)
     # Pages that are open at the end are cut off, which is nothing to report.
@@ -210,10 +237,12 @@ class Guard:
         origins: tuple[str, ...] = (),
         root_path: str = "",
         policy: str = "",
+        behind_proxy: bool = False,
     ) -> None:
         self.app, self.limits, self.uploads = app, limits, uploads
         self.hosts, self.origins, self.root_path = hosts, origins, root_path
-        self.policy = policy
+        self.policy, self.behind_proxy = policy, behind_proxy
+        self.reading = 0  # bytes of JSON that are being read now
         self.logins = Logins()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -222,6 +251,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
         whole = _Answer(send, self._dress, {})
+        scope = self._believed(scope)
         root = self._root(scope)
         try:
             self._check_sender(scope)
@@ -229,6 +259,7 @@ class Guard:
             self._check_size(scope)
             self._check_patience(scope)
             scope, is_file = self._routed(scope)
+            _check_method(scope)
             receive = await self._limited(scope, receive, root)
         except HTTPException as refusal:
             await _refusal(scope, refusal)(scope, receive, whole)
@@ -239,12 +270,25 @@ class Guard:
         await self.app(scope, receive, answer)
         if _is_login(scope) and answer.status == 200:
             self.logins.right(_address(scope))
+        elif _is_login(scope) and answer.status == 422:  # without a name or a password
+            self.logins.undone(_address(scope))
+
+    def _believed(self, scope: Scope) -> Scope:
+        """The request without what only a proxy can know, where there is none."""
+        # Gradio would believe it about where the page is.
+        unbelieved = (b"x-gradio-server",) if self.behind_proxy else _PROXIED
+        kept = [(name, value) for name, value in scope["headers"] if name not in unbelieved]
+        return {**scope, "headers": kept}
 
     def _check_sender(self, scope: Scope) -> None:
         """Refuses names of this server that are not its own, and other web pages."""
         headers = Headers(scope=scope)
-        called = [headers.get("host", ""), *headers.getlist("x-forwarded-host")]
-        names = {_hostname(name.strip()) for text in called for name in text.split(",")}
+        forwarded = headers.getlist("x-forwarded-host")
+        hosts = [name.strip() for text in forwarded for name in text.split(",")]
+        hosts += headers.getlist("host") or [""]
+        if not all(_HOST.fullmatch(host) for host in hosts):
+            raise HTTPException(421, "the request's Host is no host name; use the page's address")
+        names = {_hostname(host) for host in hosts}
         if self.hosts and not names <= {*self.hosts}:
             raise HTTPException(421, f"this server answers to {', '.join(self.hosts)} only")
         is_link = scope["method"] in _READING and self._stripped(scope["path"]) in _LINKED
@@ -267,9 +311,11 @@ class Guard:
     def _root(self, scope: Scope) -> str:
         """Where this visitor sees the page, as Gradio would say it, without a slash at its end."""
         headers = Headers(scope=scope)
-        scheme = headers.get("x-forwarded-proto", scope.get("scheme", "http")).partition(",")[0]
+        scheme = headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+        if scheme not in ("http", "https"):
+            scheme = "https" if scope.get("scheme") == "https" else "http"
         host = headers.get("x-forwarded-host") or headers.get("host", "")
-        return f"{scheme.strip()}://{host.partition(',')[0].strip()}{self.root_path}"
+        return f"{scheme}://{host.partition(',')[0].strip()}{self.root_path}"
 
     def _stripped(self, path: str) -> str:
         if path == self.root_path or path.startswith(f"{self.root_path}/"):
@@ -278,12 +324,11 @@ class Guard:
 
     def _below(self, scope: Scope) -> Scope:
         """The request as it were without the path that a proxy shows the page at."""
-        # Gradio would believe it about where the page is.
-        kept = [(name, value) for name, value in scope["headers"] if name != b"x-gradio-server"]
-        scope = {**scope, "headers": kept}
         if self.root_path and scope["path"] == self.root_path:  # or its own addresses lead astray
             raise HTTPException(307, headers={"location": f"{self.root_path}/"})
         path = self._stripped(scope["path"])
+        if self.root_path and self._stripped(path) != path:  # whoever routes it would strip it, too
+            raise HTTPException(404, "there is no such page")
         return scope if path == scope["path"] else _redirected(scope, path)
 
     def _check_patience(self, scope: Scope) -> None:
@@ -327,22 +372,67 @@ class Guard:
         return None if self.uploads is None else self.uploads.path(name)
 
     def _limit(self, scope: Scope) -> int:
-        limits = self.limits
-        return limits.upload_bytes if _is_upload(scope) else limits.body_bytes
+        if _is_login(scope):
+            return min(self.limits.login_bytes, self.limits.body_bytes)
+        return self.limits.upload_bytes if _is_upload(scope) else self.limits.body_bytes
 
     async def _limited(self, scope: Scope, receive: Receive, root: str) -> Receive:
         """The rest of the request, never longer than its limit; JSON is read and checked here."""
-        limit = self._limit(scope)
         if scope["method"] in _READING:
             return receive
         if _is_upload(scope):
-            return _counted(receive, limit)
-        body = await _whole_body(_counted(receive, limit))
-        return _replayed(self._with_paths(body, root), receive)
+            await to_thread.run_sync(self._check_room)
+            kind = Headers(scope=scope)["content-type"]
+            counted = _counted(receive, self._limit(scope))
+            return _fields_counted(counted, kind, self.limits.field_bytes)
+        held = [0]
+        try:
+            body = await self._whole_body(_counted(receive, self._limit(scope)), held)
+            # In a thread: whatever it holds, other visitors are answered.
+            read = await to_thread.run_sync(self._with_paths, body, root)
+        finally:
+            self.reading -= held[0]
+        return _replayed(read, receive)
+
+    async def _whole_body(self, receive: Receive, held: list[int]) -> bytes:
+        """The body; `held` counts its bytes among those that all requests may hold together."""
+        parts: list[bytes] = []
+        try:
+            with fail_after(self.limits.seconds):
+                while True:
+                    message = await receive()
+                    parts.append(message.get("body", b""))
+                    held[0] += len(parts[-1])
+                    self.reading += len(parts[-1])
+                    if self.reading > self.limits.all_bytes:
+                        raise HTTPException(503, "too many requests are being read; try again")
+                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                        return b"".join(parts)
+        except TimeoutError:
+            raise HTTPException(
+                408,
+                f"the request took longer than {self.limits.seconds:g} seconds to come; send it "
+                "at once",
+                {"connection": "close"},
+            ) from None
+
+    def _check_room(self) -> None:
+        """Refuses an upload where too much lies in the folder; what was cut off goes before."""
+        if self.uploads is not None:
+            self.uploads.sweep()
+            if self.uploads.size() >= self.limits.folder_bytes:
+                raise HTTPException(
+                    507, "the page holds as many files as it may; try again in an hour"
+                )
 
     def _with_paths(self, body: bytes, root: str) -> bytes:
         """A request's JSON, in which every file is one of the uploads, by its path."""
         own = f"{root}{_API}file="
+        # Each value but the first comes after one of these signs, in whatever encoding.
+        if sum(map(body.count, (b"[", b"{", b","))) > self.limits.values:
+            raise HTTPException(
+                400, f"the request holds more than {self.limits.values} values; send less at once"
+            )
         try:
             values = json.loads(body)  # as Gradio reads it, in whatever encoding
             files = list(_files(values))
@@ -350,6 +440,12 @@ class Guard:
             raise HTTPException(400, "the request is nested too deeply") from None
         except ValueError:
             return body  # no JSON: nothing that Gradio would read
+        if len(files) > self.limits.files:
+            raise HTTPException(
+                400,
+                f"the request names {len(files)} files, at most {self.limits.files} are taken; "
+                "send fewer at once",
+            )
         for file in files:
             name = file["path"]
             if isinstance(name, str) and name.startswith(own):
@@ -424,6 +520,16 @@ def _redirected(scope: Scope, path: str) -> Scope:
     return {**scope, "path": path, "raw_path": quote(path).encode()}
 
 
+def _check_method(scope: Scope) -> None:
+    """Refuses what is sent to an address that takes nothing, before any of it is read."""
+    if scope["method"] in _READING or _is_login(scope):
+        return
+    path = scope["path"]
+    route = path.removeprefix(_API).partition("/")[0] if path.startswith(_API) else ""
+    if scope["method"] != "POST" or route not in _POSTED:
+        raise HTTPException(405, _NOT_SENT_TO, {"allow": "GET, HEAD"})
+
+
 def _is_login(scope: Scope) -> bool:
     return scope["method"] == "POST" and scope["path"].rstrip("/") == "/login"
 
@@ -455,7 +561,7 @@ def _is_upload(scope: Scope) -> bool:
     """Whether the body holds files; only then may it be as large as an upload."""
     kind = Headers(scope=scope).get("content-type", "")
     is_form = kind.partition(";")[0].strip().lower() == "multipart/form-data"
-    return is_form and scope["path"].rstrip("/").endswith("/upload")
+    return is_form and scope["path"].rstrip("/") == f"{_API}upload"
 
 
 def _too_large(limit: int) -> HTTPException:
@@ -478,13 +584,76 @@ def _counted(receive: Receive, limit: int) -> Receive:
     return counted
 
 
-async def _whole_body(receive: Receive) -> bytes:
-    parts = []
-    while True:
+def _fields_counted(receive: Receive, kind: str, limit: int) -> Receive:
+    """A `receive` that stops where a form's fields that are no files grow beyond the limit."""
+    boundary = parse_options_header(kind.encode("latin-1"))[1].get(b"boundary")
+    if boundary is None:
+        return receive  # Gradio reads no such form
+    fields = _Fields(boundary)
+
+    async def counted() -> Message:
         message = await receive()
-        parts.append(message.get("body", b""))
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            return b"".join(parts)
+        fields.read(message.get("body", b""))
+        if fields.total > limit:
+            raise HTTPException(
+                413,
+                f"the form's fields are larger than {limit // 2**10} kB; a file needs a file name",
+            )
+        return message
+
+    return counted
+
+
+class _Fields:
+    """Counts the bytes of a form's fields that Gradio would keep in memory: all that are no file.
+
+    The form is read by the parser that Gradio reads it with, header by header as Gradio does.
+    """
+
+    def __init__(self, boundary: bytes) -> None:
+        self.total = 0
+        self.name = self.value = self.disposition = b""
+        self.is_file = False
+        self.parser: MultipartParser | None = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": self._field,
+                "on_header_value": self._value,
+                "on_header_end": self._header,
+                "on_headers_finished": self._headers,
+                "on_part_data": self._data,
+            },
+        )
+
+    def read(self, part: bytes) -> None:
+        """Counts what comes; of a damaged form nothing more, as Gradio stops there as well."""
+        try:
+            if self.parser is not None:
+                self.parser.write(part)
+        except MultipartParseError:
+            self.parser = None
+
+    def _begin(self) -> None:
+        self.disposition, self.is_file = b"", False
+
+    def _field(self, data: bytes, start: int, end: int) -> None:
+        self.name += data[start:end]
+
+    def _value(self, data: bytes, start: int, end: int) -> None:
+        self.value += data[start:end]
+
+    def _header(self) -> None:
+        if self.name.lower() == b"content-disposition":
+            self.disposition = self.value
+        self.name = self.value = b""
+
+    def _headers(self) -> None:
+        self.is_file = b"filename" in parse_options_header(self.disposition)[1]
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if not self.is_file:
+            self.total += end - start
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

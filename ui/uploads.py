@@ -7,10 +7,12 @@ Visitors never learn where it lies: in requests and answers it is called `upload
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -21,6 +23,9 @@ VARIABLE = "GRADIO_TEMP_DIR"
 
 PUBLIC = "uploads"
 """What the folder is called in requests and answers."""
+
+FORGOTTEN = 600.0  # seconds after which an upload that stopped is one that was cut off
+LONGEST_NAME = 1024  # characters of a file's name in a request
 
 
 @cache
@@ -57,16 +62,39 @@ class Uploads:
         """The path of the file that a visitor calls `name`; None where there is none.
 
         Only a name below `uploads/` is one, and only of a file that lies in the folder, whatever
-        links or dots are on the way.
+        links are on the way. No answer of the page holds a name that is long, or has dots or
+        nothing between two slashes: following each of them would take its time.
         """
-        if not isinstance(name, str) or not name.startswith(f"{PUBLIC}/"):
+        if not isinstance(name, str) or len(name) > LONGEST_NAME:
+            return None
+        first, *parts = name.replace("\\", "/").split("/")
+        if first != PUBLIC or not parts or {"", ".", ".."} & {*parts}:
             return None
         try:
-            path = (self.folder / name.removeprefix(f"{PUBLIC}/").lstrip("/\\")).resolve()
+            path = self.folder.joinpath(*parts).resolve()
             inside = path.is_relative_to(self.folder) and path.is_file()
         except (OSError, ValueError):  # a name that is too long, or holds a zero
             return None
         return str(path) if inside else None
+
+    def sweep(self, age: float = FORGOTTEN) -> None:
+        """Removes what is left of uploads that were cut off, `age` seconds after their last byte.
+
+        Gradio writes an upload to a file called `tmp…`, which gets its own name at the end.
+        """
+        for path in self.folder.glob("tmp*"):
+            with contextlib.suppress(OSError):  # another upload's sweep was faster
+                if path.is_file() and time.time() - path.stat().st_mtime > age:
+                    path.unlink()
+
+    def size(self) -> int:
+        """Bytes of all files in the folder."""
+        total = 0
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    total += (Path(folder) / name).lstat().st_size
+        return total
 
 
 class Renaming:
