@@ -1058,6 +1058,19 @@ def test_a_pipe_that_nobody_writes_to_can_be_left(weights: str, here: Path) -> N
     assert running.returncode == 143
 
 
+@pytest.mark.parametrize("paths", ["b/dog.png pipe a/cat.jpg", "- < names"])
+def test_a_slow_photo_holds_back_no_caption_before_it(weights: str, here: Path, paths: str) -> None:
+    os.mkfifo("pipe")
+    Path("names").write_text("b/dog.png\npipe\na/cat.jpg\n")
+    with _process(weights, f"exec $C {paths}") as running:
+        assert running.stdout is not None
+        assert running.stdout.readline().startswith(b"b/dog.png\t")
+        Path("pipe").write_bytes(Path("a/dog.png").read_bytes())  # not before
+        lines = running.stdout.read().splitlines()
+    assert [line.partition(b"\t")[0] for line in lines] == [b"pipe", b"a/cat.jpg"]
+    assert running.returncode == 0
+
+
 def test_closed_streams_are_as_dev_null(weights: str, here: Path) -> None:
     light = f"{sys.executable} -m captioner"
     commands = [
