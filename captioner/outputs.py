@@ -73,7 +73,11 @@ class Guard:
     """Knows what a command reads, and refuses to write over it, or over what is not ours."""
 
     def __init__(
-        self, inputs: Iterable[str | Path | int | None] = (), overwrite: bool = False
+        self,
+        inputs: Iterable[str | Path | int | None] = (),
+        overwrite: bool = False,
+        *,
+        complete: bool = True,
     ) -> None:
         """Takes what is known from the start.
 
@@ -81,8 +85,10 @@ class Guard:
             inputs: files that are read, or their descriptors; those that are not there and None
                 do not matter.
             overwrite: files that are not ours may be replaced; inputs may not.
+            complete: all inputs are noted before the first output takes its name; otherwise any
+                file that is not ours may be one that is named later.
         """
-        self.overwrite = overwrite
+        self.overwrite, self.complete = overwrite, complete
         self._inputs: dict[tuple[int, int], str] = {}
         self._outputs: dict[str, str] = {}
         for file in inputs:
@@ -194,7 +200,8 @@ class Sheets:
 
         That depends on the photo's own path alone, but where two would share a sheet: then the
         later one's has the photo's suffix in its name, or a number. Sheets that are there already
-        say whose they are, and are replaced by those of the same photo only.
+        say whose they are, and are replaced by those of the same photo only. While photos may still
+        be named that nobody knows of, a file that is not ours may be one of them: it is passed by.
 
         Args:
             photo: its path.
@@ -211,7 +218,8 @@ class Sheets:
         free: list[tuple[Path, str | None]] = []
         for stem in _stems(mirrored):
             path = self.folder / mirrored.parent / f"{_fitting(stem)}{number}.png"
-            if str(path).casefold() not in self.taken:  # some file systems take Dog and dog for one
+            # Some file systems take Dog and dog for one.
+            if str(path).casefold() not in self.taken and not self._may_be_read(path):
                 free.append((path, _owner(path)))
             if len(free) > 2 and any(whose in (None, owner) for _, whose in free):
                 break
@@ -223,6 +231,12 @@ class Sheets:
         self.owners[path] = owner
         return path
 
+    def _may_be_read(self, path: Path) -> bool:
+        """Whether something lies there that is no sheet, and that may yet be named as a photo."""
+        if self.guard.complete or not os.path.lexists(path):
+            return False
+        return not (os.path.isfile(path) and is_drawing(path))  # noqa: PTH113  (which may raise)
+
     def draw(self, caption: Caption, place: Path | None = None) -> Path:
         """Writes one sheet, whole or not at all, and says where.
 
@@ -232,8 +246,9 @@ class Sheets:
         """
         path = place or self.place(str(caption.file))
         path.parent.mkdir(parents=True, exist_ok=True)
+        picture = caption.sheet(grid=self.grid)
         self.guard.check(path, DRAWING, self.flag)  # much may have come there since
-        draw(caption.sheet(grid=self.grid), path, Photo=self.owners[path])
+        draw(picture, path, Photo=self.owners[path])
         return path
 
 

@@ -8,7 +8,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
+from itertools import islice, takewhile
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -17,6 +18,7 @@ R = TypeVar("R")
 _AHEAD = 3  # batches that are under way, the one that was handed over last included
 _FAREWELL = 2.0  # seconds for threads to end; one that opens a large photo may need as long
 _PATIENCE = 0.05  # seconds that a batch waits for the rest of it, where the source may be slow
+_GRACE = 0.5  # seconds that a result waits for the rest of its batch, where the work may be slow
 
 
 def in_batches(
@@ -24,10 +26,13 @@ def in_batches(
 ) -> Generator[list[R], None, None]:
     """Results of `work`, in the order of the items, in lists of `size` or fewer.
 
-    A sequence gives full batches, the last one excepted. Any other iterable may be slow, endless or
-    break: it is read in a thread of its own, so that what is done does not wait for what is still
-    to come. A batch is then what has come by the time that it is asked for, and what the iterable
-    raises is raised behind the results of all that came before.
+    Where the work is fast, a sequence gives full batches, the last one excepted. Any other iterable
+    may be slow, endless or break: it is read in a thread of its own, so that what is done does not
+    wait for what is still to come. A batch is then what has come by the time that it is asked for,
+    and what the iterable raises is raised behind the results of all that came before.
+
+    An item may be slow, too, as a pipe is that nobody writes to. Half a second after its first
+    result is there, a batch is what is done before the first item that is not.
 
     At most three batches are under way. Closing the generator drops what nobody works on yet; a
     thread that is stuck, as in reading from a pipe, is not waited for.
@@ -50,9 +55,20 @@ def _in_turn(items: Iterable[T], crew: _Crew[T, R], size: int) -> Iterator[list[
     for item in items:
         waiting.append(crew.submit(item))
         if len(waiting) >= _AHEAD * size:
-            yield [waiting.popleft().result() for _ in range(size)]
+            yield _taken(waiting, _done(list(islice(waiting, size))))
     while waiting:
-        yield [waiting.popleft().result() for _ in range(min(size, len(waiting)))]
+        yield _taken(waiting, _done(list(islice(waiting, size))))
+
+
+def _taken(waiting: deque[Future[R]], count: int) -> list[R]:
+    return [waiting.popleft().result() for _ in range(count)]
+
+
+def _done(batch: Sequence[Future[R]]) -> int:
+    """How many are done in order, of one or more: the first one, and what comes soon after it."""
+    wait(batch[:1])
+    wait(batch, _GRACE)
+    return sum(1 for _ in takewhile(Future.done, batch))
 
 
 def _as_they_come(items: Iterable[T], crew: _Crew[T, R], size: int) -> Iterator[list[R]]:
@@ -157,8 +173,14 @@ class _Feed(Generic[T, R]):
         self.room.release()
 
     def batch(self, size: int) -> list[Future[R]]:
-        """What has come, `size` at most; nothing at the end."""
+        """What has come and is done, in order, `size` at most; nothing at the end."""
         with self.changed:
             self.changed.wait_for(lambda: self.waiting or self.ended)
+            first = list(islice(self.waiting, 1))
+        wait(first)  # meanwhile others come
+        with self.changed:
             self.changed.wait_for(lambda: len(self.waiting) >= size or self.ended, _PATIENCE)
-            return [self.waiting.popleft() for _ in range(min(size, len(self.waiting)))]
+            come = list(islice(self.waiting, size))
+        count = _done(come) if come else 0
+        with self.changed:
+            return [self.waiting.popleft() for _ in range(count)]

@@ -964,21 +964,55 @@ def test_standard_input_comes_as_it_is_there(
     assert "captioner: 2 of 6 failed, see above\n" in err
 
 
-def test_a_sheet_that_must_not_be_drawn_is_an_error_of_its_photo(
+def _one_after_the_other(monkeypatch: pytest.MonkeyPatch, *lines: bytes) -> None:
+    """Standard input that gives each line when the result of the one before was put."""
+    reader, writer = os.pipe()
+    monkeypatch.setattr(sys, "stdin", os.fdopen(reader))
+    rest = list(lines)
+    put = Results.put
+
+    def note(self: Results, *values: Any) -> None:
+        put(self, *values)
+        if rest:
+            os.write(writer, rest.pop(0))
+            if not rest:
+                os.close(writer)
+
+    monkeypatch.setattr(Results, "put", note)
+    os.write(writer, rest.pop(0))
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_a_photo_that_standard_input_names_later_is_not_replaced_by_a_sheet(
+    typed: Callable[..., int], here: Path, overwrite: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _picture(8).save("a/cat.png")
+    before = _untouched(here)
+    names = [b"a/cat.jpg\n", b"a/cat.png\n", b"a/dog.png\n"]
+    _one_after_the_other(monkeypatch, *names)
+    assert typed("caption", "-", "--overlay", ".", *overwrite, "--jsonl", "all.jsonl") == 0
+    after = _untouched(here)
+    assert {name: after[name] for name in before} == before
+    objects = _objects(Path("all.jsonl"))
+    sheets = ["a/cat.jpg.png", "a/cat.png.png", "a/dog.png.png"]
+    assert [values["sheet"] for values in objects] == sheets
+    assert all(values["caption"] for values in objects)
+
+
+def test_a_photo_that_standard_input_names_later_is_not_replaced_by_objects(
     typed: Callable[..., int],
     here: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    lines = b"a/dog.png\na/cat.jpg\n"
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines), "utf-8"))
-    before = Path("a/dog.png").read_bytes()
-    assert typed("caption", "-", "--overlay", ".", "--overwrite", "--jsonl", "all.jsonl") == 1
-    assert Path("a/dog.png").read_bytes() == before
-    assert "captioner: a/dog.png is read by this very command" in capsys.readouterr().err
-    objects = _objects(Path("all.jsonl"))
-    assert [values["sheet"] for values in objects] == [None, "a/cat.png"]
-    assert all(values["caption"] for values in objects)
+    before = _untouched(here)
+    _one_after_the_other(monkeypatch, b"a/cat.jpg\n", b"a/dog.png\n")
+    assert typed("caption", "-", "--jsonl", "a/dog.png", "--overwrite") == 2
+    told = capsys.readouterr().err
+    assert "captioner: a/dog.png is read by this very command" in told
+    assert "what was done so far is in a/dog.png.partial" in told
+    assert {name: _untouched(here)[name] for name in before} == before
+    assert len(_objects(Path("a/dog.png.partial"))) == 2
 
 
 # Processes: signals, closed streams, pipes
@@ -1022,6 +1056,19 @@ def test_a_pipe_that_nobody_writes_to_can_be_left(weights: str, here: Path) -> N
             running.send_signal(signal.SIGTERM)
             assert running.stderr.read() == b"captioner: stopped by SIGTERM\n"
     assert running.returncode == 143
+
+
+@pytest.mark.parametrize("paths", ["b/dog.png pipe a/cat.jpg", "- < names"])
+def test_a_slow_photo_holds_back_no_caption_before_it(weights: str, here: Path, paths: str) -> None:
+    os.mkfifo("pipe")
+    Path("names").write_text("b/dog.png\npipe\na/cat.jpg\n")
+    with _process(weights, f"exec $C {paths}") as running:
+        assert running.stdout is not None
+        assert running.stdout.readline().startswith(b"b/dog.png\t")
+        Path("pipe").write_bytes(Path("a/dog.png").read_bytes())  # not before
+        lines = running.stdout.read().splitlines()
+    assert [line.partition(b"\t")[0] for line in lines] == [b"pipe", b"a/cat.jpg"]
+    assert running.returncode == 0
 
 
 def test_closed_streams_are_as_dev_null(weights: str, here: Path) -> None:

@@ -442,6 +442,27 @@ def test_what_came_since_is_not_replaced(sheets: Sheets) -> None:
     assert place.read_text() == "not ours"
 
 
+@pytest.mark.usefixtures("drawn")
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_may_be_named_later_is_passed_by(sheets: Sheets, overwrite: bool) -> None:
+    Path("s/dog.png").write_text("a photo, say")
+    Path("s/cat.png").touch()  # being written
+    Path("s/cow.png").symlink_to("gone.png")
+    Path("s/bat.png").mkdir()
+    os.mkfifo("s/fox.png")
+    sheets.draw(_caption("owl.jpg"))
+    guard = Guard(overwrite=overwrite, complete=False)
+    for _ in range(2):  # and their own sheets are found again
+        late = Sheets("s", False, guard)
+        for name in ("dog", "cat", "cow", "bat", "fox"):
+            assert str(late.draw(_caption(f"{name}.jpg"))) == f"s/{name}.jpg.png"
+        assert str(late.draw(_caption("owl.jpg"))) == "s/owl.png"
+        guard = Guard(overwrite=overwrite, complete=False)
+    assert Path("s/dog.png").read_text() == "a photo, say"
+    assert not Path("s/cat.png").stat().st_size
+    assert not Path("s/gone.png").exists()
+
+
 def test_a_folder_that_nobody_may_write_to(sheets: Sheets, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outputs.os, "access", lambda *_: False)
     with pytest.raises(ConfigError, match="s: no permission to write there; choose another folder"):

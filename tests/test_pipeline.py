@@ -18,6 +18,14 @@ def square(number: int) -> int:
     return number * number
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits for whatever is on its way, however slow this machine is."""
+    monkeypatch.setattr(pipeline, "_PATIENCE", LIMIT)
+    monkeypatch.setattr(pipeline, "_GRACE", LIMIT)
+
+
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
 @pytest.mark.parametrize("count", [0, 1, 6, 20])
 def test_a_sequence_gives_full_batches_in_order(size: int, count: int) -> None:
@@ -26,11 +34,9 @@ def test_a_sequence_gives_full_batches_in_order(size: int, count: int) -> None:
     assert [len(batch) for batch in batches[:-1]] == [size] * (len(batches) - 1)
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
-def test_an_iterable_that_is_fast_gives_full_batches(
-    size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pipeline, "_PATIENCE", LIMIT)  # however slow this machine is
+def test_an_iterable_that_is_fast_gives_full_batches(size: int) -> None:
     batches = list(in_batches(iter(range(20)), square, size, workers=3))
     assert batches == list(in_batches(range(20), square, size, workers=1))
 
@@ -67,6 +73,42 @@ def test_what_is_done_does_not_wait_for_what_is_still_to_come() -> None:
     assert results == [[0], [1], [4]]
 
 
+@pytest.mark.parametrize("size", [2, 3, 32])
+@pytest.mark.parametrize("sequence", [True, False])
+def test_what_is_done_does_not_wait_for_an_item_that_is_slow(sequence: bool, size: int) -> None:
+    seen = threading.Event()
+
+    def work(number: int) -> int:
+        assert number != 2 or seen.wait(LIMIT)  # done when all before it was seen
+        return number * number
+
+    numbers = range(6)
+    results: list[int] = []
+    for batch in in_batches(numbers if sequence else iter(numbers), work, size, workers=2):
+        assert len(batch) <= size
+        results += batch
+        if results == [0, 1]:
+            seen.set()
+    assert seen.is_set()
+    assert results == [0, 1, 4, 9, 16, 25]
+
+
+def test_a_batch_that_was_not_full_lets_no_more_under_way() -> None:
+    slow, started = threading.Event(), []
+
+    def work(number: int) -> int:
+        started.append(number)
+        assert number != 1 or slow.wait(LIMIT)
+        return number
+
+    batches = in_batches(iter(range(100)), work, 4, workers=3)
+    assert next(batches) == [0]
+    slow.set()
+    assert max(started) < 3 * 4  # the one that was handed over included
+    assert [one for batch in batches for one in batch] == list(range(1, 100))
+
+
+@pytest.mark.usefixtures("patient")
 def test_a_sequence_is_gone_through_in_the_same_thread() -> None:
     batches = in_batches([1, 2], lambda _: threading.current_thread(), 2, workers=1)
     (one, other) = next(batches)

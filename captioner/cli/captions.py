@@ -265,7 +265,7 @@ class _Results(Results):
             read: what is known of the command's inputs.
         """
         weights = (arguments.checkpoint, getattr(arguments, "translator", None))
-        guard = Guard([*weights, *read], arguments.overwrite)
+        guard = Guard([*weights, *read], arguments.overwrite, complete=total is not None)
         super().__init__(arguments.jsonl, "photo", total, guard)
         self.line = line
         self.maps: bool = arguments.maps
