@@ -847,6 +847,20 @@ def test_downloads_are_uploads_to_the_visitor(guarded: Stranger, photo: str) -> 
     assert json.loads(client.get(f"/gradio_api/file={made}").text)["file"] == "a dog.png"
 
 
+@pytest.mark.parametrize(
+    ("given", "believed"),
+    [({}, False), ({"origins": ["captions.example"]}, True), ({"root_path": "/captions"}, True)],
+)
+def test_a_proxy_is_believed_where_one_was_named(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], believed: bool
+) -> None:
+    from captioner.ui import app
+
+    monkeypatch.setattr(server, "create", lambda mount, **settings: settings)
+    made: Any = app.serving(desk.captioner, **given)
+    assert made["behind_proxy"] is believed
+
+
 def test_the_queue_cannot_be_passed_by(guarded: Stranger) -> None:
     body = {"data": ["A dog.", "de", "en"]}
     assert guarded.client.post("/gradio_api/run/translate", json=body).status_code == 404
