@@ -344,7 +344,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 def _behind(path: Path) -> Path:
     """The file that a link leads to."""
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114
 
 
 @contextlib.contextmanager
@@ -390,7 +390,7 @@ def json_lines(
                 raise ConfigError(f"{partial} was moved while it was written; look for it")
         partial.replace(target)
     except BaseException as error:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # whatever it is, the first error counts
             if partial.stat().st_size:
                 error.add_note(f"what was done so far is in {partial}")
             else:
@@ -444,7 +444,7 @@ def _set_aside(partial: Path, flag: str, tell: Callable[[str], object]) -> None:
     Raises:
         ConfigError: it is no such thing.
     """
-    if not partial.is_file():
+    if not os.path.isfile(partial):  # noqa: PTH113  (that of Path may raise)
         raise ConfigError(f"{partial} is no file; choose another {flag}")
     with contextlib.suppress(FileNotFoundError), partial.open("rb") as file:
         if not _lock(file):
@@ -483,7 +483,7 @@ def _lock(file: IO[Any]) -> bool:
 def _is_same(file: IO[Any], path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
+    except OSError:  # gone, or nobody may look
         return False
 
 
