@@ -103,13 +103,17 @@ def _walk(folder: str, problems: list[Found]) -> Iterator[tuple[str, list[str], 
     """`os.walk` without hidden folders and those of systems; `problems` grows."""
 
     def note(error: OSError) -> None:
-        name, reason = str(error.filename), error.strerror or type(error).__name__
-        problem = f"{_shown(name)}: left out, as it cannot be listed ({reason})"
-        problems.append(Found(name, problem=problem))
+        problems.append(_closed(str(error.filename), "listed", error))
 
     for parent, folders, files in os.walk(folder, onerror=note):
         folders[:] = [n for n in folders if not n.startswith(".") and n not in SYSTEM_FOLDERS]
         yield parent, folders, files
+
+
+def _closed(folder: str, how: str, error: OSError) -> Found:
+    reason = error.strerror or type(error).__name__
+    problem = f"{_shown(folder)}: left out, as it cannot be {how} ({reason})"
+    return Found(folder, problem=problem)
 
 
 def _matched(pattern: str) -> Iterator[Found]:
@@ -118,14 +122,43 @@ def _matched(pattern: str) -> Iterator[Found]:
     suffix = Path(pattern).suffix
     takes_all = bool(suffix) and not glob.has_magic(suffix)
     found = sorted(set(_globbed(Path(pattern), problems)))
-    yield from problems
-    for match in found:
-        if not match.is_dir():
+    seen = [match for match in found if _is_seen(match, problems)]
+    yield from dict.fromkeys(problems)
+    for match in seen:
+        if not os.path.isdir(match):  # noqa: PTH112  (that of Path may raise)
             known = match.suffix.lower() in PHOTO_SUFFIXES | UNREAD_SUFFIXES.keys()
             if takes_all or known:
                 yield _looked_at(match, "", any_suffix=takes_all)
         elif "**" not in Path(pattern).parts:  # which has matched the files below the folder, too
             yield from _walked(str(match))
+
+
+def _is_seen(match: Path, problems: list[Found]) -> bool:
+    """Whether it can be told what lies there; a folder may be listed that cannot be searched."""
+    try:
+        os.stat(match)  # noqa: PTH116  (as os.path does)
+    except PermissionError as error:
+        if os.path.islink(match):  # noqa: PTH114  (to what nobody may see; opening says so)
+            return True
+        problems.append(_closed(str(match.parent), "searched", error))
+        return False
+    except (OSError, ValueError):  # opening it says what is wrong
+        pass
+    return True
+
+
+def _note_unlisted(pattern: Path, problems: list[Found]) -> None:
+    """Notes the folders that `glob` passes over in silence, as they cannot be listed."""
+    for place, part in enumerate(pattern.parts):
+        if not glob.has_magic(part):
+            continue
+        for folder in glob.glob(str(Path(*pattern.parts[:place]))):  # noqa: PTH207
+            try:
+                os.scandir(folder).close()
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+            except OSError as error:
+                problems.append(_closed(folder, "listed", error))
 
 
 def _globbed(pattern: Path, problems: list[Found]) -> Iterator[Path]:
@@ -136,6 +169,7 @@ def _globbed(pattern: Path, problems: list[Found]) -> Iterator[Path]:
         return not (SYSTEM_FOLDERS & set(Path(path).parts)) - named
 
     if "**" not in pattern.parts:
+        _note_unlisted(pattern, problems)
         yield from map(Path, filter(wanted, glob.glob(str(pattern))))  # noqa: PTH207
         return
     place = pattern.parts.index("**")

@@ -7,6 +7,7 @@ its first line. Anything else that is there already stays, unless its owner says
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _LONGEST_LINE = 2**26  # bytes; an object with the maps of a hundred captions has a twentieth of it
 _LONGEST_NAME = 200  # bytes; file systems take 255, and a temporary file's name is longer
+_CIRCLE = "is a link that leads back to itself"
 _OBJECTS = tuple(
     frozenset(fields.split())
     for fields in (
@@ -112,12 +114,15 @@ class Guard:
             flag: by which the place was given.
 
         Raises:
-            ConfigError: `path` is a folder, an input, or a file that is not ours.
+            ConfigError: `path` is a folder, an input, a link that leads nowhere but to itself, or a
+                file that is not ours.
         """
         try:
             status = path.stat()
-        except (OSError, ValueError):  # there is nothing, or writing says what is wrong
-            return
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno == errno.ELOOP:
+                raise ConfigError(f"{path} {_CIRCLE}; choose another {flag}") from error
+            return  # there is nothing, or writing says what is wrong
         if stat.S_ISDIR(status.st_mode):
             raise ConfigError(f"{path} is a folder; expected the name of a file for {flag}")
         if not stat.S_ISREG(status.st_mode):  # a pipe, /dev/null
@@ -191,7 +196,11 @@ class Sheets:
         self.taken: set[str] = set()
         self.drawn: dict[str, int] = {}  # sheets by photo
         self.owners: dict[Path, str] = {}
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            _behind(self.folder).mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            what = _CIRCLE if os.path.islink(_behind(self.folder)) else "is a file"  # noqa: PTH114
+            raise ConfigError(f"{folder} {what}; {flag} takes a folder, choose another") from error
         if not os.access(self.folder, os.W_OK):
             raise ConfigError(f"{folder}: no permission to write there; choose another folder")
 
@@ -245,7 +254,7 @@ class Sheets:
             place: what `place` said; without it, it is asked now.
         """
         path = place or self.place(str(caption.file))
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path)
         picture = caption.sheet(grid=self.grid)
         self.guard.check(path, DRAWING, self.flag)  # much may have come there since
         draw(picture, path, Photo=self.owners[path])
@@ -344,7 +353,25 @@ def whole(path: Path) -> Iterator[Path]:
 
 def _behind(path: Path) -> Path:
     """The file that a link leads to."""
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114
+
+
+def _make_folder(path: Path) -> None:
+    """Makes the folder of a file that is to be written, which a link may have elsewhere."""
+    if not is_special(path):
+        _behind(path).parent.mkdir(parents=True, exist_ok=True)
+
+
+def file_path(name: str, flag: str) -> Path:
+    """The path of a file to be written.
+
+    Raises:
+        ConfigError: the name is that of a folder, there or not: `out/`, of which `Path` drops what
+            its owner meant.
+    """
+    if name and os.path.basename(name) in ("", ".", ".."):  # noqa: PTH119
+        raise ConfigError(f"{name} is a folder; expected the name of a file for {flag}")
+    return Path(name)
 
 
 @contextlib.contextmanager
@@ -377,7 +404,7 @@ def json_lines(
         return
     guard = guard or Guard()
     guard.claim(path, OBJECTS, flag)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path)
     target = _behind(path)
     partial = target.with_name(f"{target.name}.partial")
     file = _new(partial, flag, tell)
@@ -390,7 +417,7 @@ def json_lines(
                 raise ConfigError(f"{partial} was moved while it was written; look for it")
         partial.replace(target)
     except BaseException as error:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # whatever it is, the first error counts
             if partial.stat().st_size:
                 error.add_note(f"what was done so far is in {partial}")
             else:
@@ -444,7 +471,7 @@ def _set_aside(partial: Path, flag: str, tell: Callable[[str], object]) -> None:
     Raises:
         ConfigError: it is no such thing.
     """
-    if not partial.is_file():
+    if not os.path.isfile(partial):  # noqa: PTH113  (that of Path may raise)
         raise ConfigError(f"{partial} is no file; choose another {flag}")
     with contextlib.suppress(FileNotFoundError), partial.open("rb") as file:
         if not _lock(file):
@@ -483,12 +510,12 @@ def _lock(file: IO[Any]) -> bool:
 def _is_same(file: IO[Any], path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
+    except OSError:  # gone, or nobody may look
         return False
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file, whole or not at all, in a folder that is made where it lacks."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path)
     with whole(path) as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")

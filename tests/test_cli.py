@@ -643,7 +643,10 @@ def test_a_folder_that_cannot_be_made(
     typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert typed("caption", "b", "--overlay", "a/cat.jpg") == 2
-    assert "a/cat.jpg: File exists" in _one_error(capsys)
+    assert "a/cat.jpg is a file; --overlay takes a folder, choose another" in _one_error(capsys)
+    assert typed("caption", "b", "--jsonl", "new/") == 2
+    assert "new/ is a folder; expected the name of a file for --jsonl" in _one_error(capsys)
+    assert not Path("new").exists()
 
 
 # Interrupted and cut

@@ -132,7 +132,9 @@ def test_links_to_folders_are_not_followed_and_links_to_photos_are(album: Path) 
     assert photos("sub/**/*.gif", "**/e.png") == ["sub/deep/d.gif", "sub/e.png"]
 
 
-@pytest.mark.parametrize("argument", ["sub", "sub/**/*.*", "sub/**"])
+@pytest.mark.parametrize(
+    "argument", ["sub", "sub/**/*.*", "sub/**", "sub/*", "s*/*/*.gif", "sub/*/*"]
+)
 def test_a_folder_that_cannot_be_listed_is_told_and_left_out(
     album: Path, argument: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,11 +146,40 @@ def test_a_folder_that_cannot_be_listed_is_told_and_left_out(
         return real(path)
 
     monkeypatch.setattr(os, "scandir", listing)
-    found = list(find_photos([argument]))
-    assert [item.path for item in found if item.is_photo] == ["sub/c.webp"]
+    found = [item.path for item in find_photos([argument, "b.JPG"]) if item.is_photo]
+    assert found == (["b.JPG"] if argument.endswith(("*/*", "*.gif")) else ["sub/c.webp", "b.JPG"])
     assert set(problems(argument)) == {
         "sub/deep: left out, as it cannot be listed (Permission denied)"
     }
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("sub/*/*.gif", ["sub/free/e.gif"]),
+        ("sub/*/*", ["sub/free/e.gif"]),
+        ("s*/dee[p]/*.*", []),
+        ("sub/**/*.*", ["sub/c.webp", "sub/free/e.gif"]),
+    ],
+)
+def test_a_folder_that_cannot_be_searched_is_told_and_left_out(
+    album: Path, argument: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("deep/x.gif", "free/e.gif"):
+        (album / "sub" / name).parent.mkdir(exist_ok=True)
+        (album / "sub" / name).touch()
+    real = os.stat
+
+    def status(path: Any, **follow: Any) -> Any:
+        if not isinstance(path, int) and "deep/" in os.fspath(path):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, **follow)
+
+    monkeypatch.setattr(os, "stat", status)
+    told = ["sub/deep: left out, as it cannot be searched (Permission denied)"]
+    assert problems(argument) == told
+    found = [item.path for item in find_photos([argument, "b.JPG"]) if item.is_photo]
+    assert found == [*expected, "b.JPG"]
 
 
 def test_what_is_no_file_is_told_and_left_out(album: Path) -> None:

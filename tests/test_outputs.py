@@ -19,6 +19,7 @@ from captioner.outputs import (
     Kind,
     Sheets,
     draw,
+    file_path,
     is_drawing,
     json_lines,
     save_png,
@@ -155,6 +156,53 @@ def test_links_lead_to_the_file_and_devices_stay(tmp_path: Path) -> None:
             write("nothing")
         assert path.is_char_device()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["latest.txt", "null", "real"]
+
+
+@pytest.mark.usefixtures("drawn")
+def test_links_to_what_is_not_there_yet_are_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("lines", "text", "sheets"):
+        Path(name).symlink_to(f"nowhere/{name}/x")
+    with json_lines(Path("lines")) as write:
+        write("one")
+    write_text(Path("text"), "two")
+    sheet = Sheets("sheets", grid=False).draw(_caption("dog.jpg"))
+    assert Path("nowhere/lines/x").read_text() == "one\n"
+    assert Path("nowhere/text/x").read_text() == "two"
+    assert sheet.samefile("nowhere/sheets/x/dog.png")
+    assert all(Path(name).is_symlink() for name in ("lines", "text", "sheets"))
+
+
+def test_links_that_lead_back_to_themselves_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("one").symlink_to("two")
+    Path("two").symlink_to("one")
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError) as refused:
+            json_lines(Path("one"), Guard(overwrite=overwrite)).__enter__()
+        message = "one is a link that leads back to itself; choose another --jsonl"
+        assert str(refused.value) == message
+    with pytest.raises(ConfigError) as refused:
+        Sheets("one", grid=False)
+    assert str(refused.value) == (
+        "one is a link that leads back to itself; --overlay takes a folder, choose another"
+    )
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["one", "two"]
+    assert Path("one").is_symlink()
+
+
+def test_names_of_folders_are_no_names_of_files() -> None:
+    for name in ("out/", "out/.", "..", "./", "a/.."):
+        with pytest.raises(ConfigError) as refused:
+            file_path(name, "--jsonl")
+        assert str(refused.value) == (
+            f"{name} is a folder; expected the name of a file for --jsonl"
+        )
+    assert file_path("a/out.jsonl", "--jsonl") == Path("a/out.jsonl")
 
 
 def test_pictures_and_texts_go_into_a_pipe(tmp_path: Path) -> None:

@@ -6,11 +6,10 @@ import contextlib
 import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
 from captioner.cli.display import one_line, progress_bar
-from captioner.outputs import Guard, json_lines
+from captioner.outputs import Guard, file_path, json_lines
 
 _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1")
 
@@ -28,9 +27,14 @@ class Results:
             unit: what a result is about.
             total: how many there will be, where that is known.
             guard: what must not be replaced.
+
+        Raises:
+            ConfigError: `jsonl` names a folder.
         """
         self.printed = jsonl in _STANDARD_OUTPUT
-        self.jsonl = Path(jsonl) if jsonl is not None and not self.printed else None
+        self.jsonl = None
+        if jsonl is not None and not self.printed:
+            self.jsonl = file_path(jsonl, "--jsonl")
         self.unit, self.total, self.guard = unit, total, guard or Guard()
         self.count = self.failures = 0
         self.left_out = 0  # counted apart, as another thread may find what is left out
