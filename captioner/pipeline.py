@@ -18,7 +18,7 @@ R = TypeVar("R")
 _AHEAD = 3  # batches that are under way, the one that was handed over last included
 _FAREWELL = 2.0  # seconds for threads to end; one that opens a large photo may need as long
 _PATIENCE = 0.05  # seconds that a batch waits for the rest of it, where the source may be slow
-_GRACE = 0.5  # seconds that a result waits for the rest of its batch, where the work may be slow
+_GRACE = 5.0  # seconds that a result waits for the rest of its batch: large photos make it full
 
 
 def in_batches(
