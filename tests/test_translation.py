@@ -978,7 +978,7 @@ def test_a_doubtful_translation_of_a_caption_says_so(
             "caf\udce9",
             r"in the sentence, character 4 is no text \(\\udce9: a byte that is not UTF-8",
         ),
-        (None, "the sentence is a NoneType; expected text"),
+        (None, "the sentence is None; expected text"),
         ("...", "the sentence '...' has no words; write what you see"),
     ],
 )
