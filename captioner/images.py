@@ -928,7 +928,7 @@ def _is_text(head: bytes) -> bool:
 def _damaged(name: str, format_name: str, error: Exception) -> str:
     kind = _unsupported(format_name, error)
     if kind:
-        return f"{name}: this kind of {format_name} is not read ({kind}); convert it to JPEG or PNG"
+        return _unread(name, format_name, kind)
     too_short = isinstance(error.__cause__ or error, (struct.error, IndexError, EOFError))
     truncated = "truncated" in str(error)  # Pillow counts bytes that help nobody
     reason = "it ends too early" if too_short or truncated else _reason(error)
@@ -943,6 +943,10 @@ _UNSUPPORTED = re.compile(
     r"unsupported|not supported|cannot handle|unknown (pixel mode|compression|data organization)",
     re.IGNORECASE,
 )
+
+
+def _unread(name: str, format_name: str, kind: str) -> str:
+    return f"{name}: this kind of {format_name} is not read ({kind}); convert it to JPEG or PNG"
 
 
 def _unsupported(format_name: str, error: Exception) -> str:
@@ -969,7 +973,7 @@ def _check_coding(data: bytes, name: str) -> None:
     while (marker := _MARKER.search(data, start)) and marker[1][0] not in (0xC0, 0xC2, 0xDA):
         if marker[1][0] in _FRAMES:
             kind = _FRAMES[marker[1][0]]
-            raise ImageError(_damaged(name, "JPEG", NotImplementedError(f"unsupported: {kind}")))
+            raise ImageError(_unread(name, "JPEG", kind))
         start = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
 
 

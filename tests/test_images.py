@@ -676,9 +676,9 @@ UNUSUAL = {
     ),
     "lossless JPEG": (
         encoded(smooth(31, 47), "JPEG").replace(b"\xff\xc0", b"\xff\xc3"),
-        "JPEG is not read (unsupported: lossless)",
+        "JPEG is not read (lossless)",
     ),
-    "JPEG-LS": (b"\xff\xd8\xff\xf7\0\x0b" + bytes(50), "JPEG is not read (unsupported: JPEG-LS)"),
+    "JPEG-LS": (b"\xff\xd8\xff\xf7\0\x0b" + bytes(50), "JPEG is not read (JPEG-LS)"),
 }
 
 
