@@ -224,12 +224,30 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True)
+class CopyConfig:
+    """Words of recognised things that go into a caption as they are."""
+
+    things: int = setting(
+        0,
+        "likeliest things on the photo, by the encoder's classifier, whose words can be copied "
+        "into the caption (CopyNet: Gu et al. 2016; LSTM-C: Yao et al. 2017); 0: none",
+    )
+    size: int = setting(64, "size of the vectors by which a thing is compared with what is needed")
+
+    def __post_init__(self) -> None:
+        _positive(self, "size")
+        if not 0 <= self.things <= 100:
+            raise ConfigError(f"copy.things is {self.things}; expected a number from 0 to 100")
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """A whole model: encoder, attention, decoder."""
 
     encoder: EncoderConfig = setting(EncoderConfig, "the photo's encoder")
     attention: AttentionConfig = setting(AttentionConfig, "the attention module")
     decoder: DecoderConfig = setting(DecoderConfig, "the decoder")
+    copy: CopyConfig = setting(CopyConfig, "copying of what is recognised")
 
     def __post_init__(self) -> None:
         _check_sizes(self.attention, self.encoder.feature_size, self.decoder.hidden_size)
@@ -695,6 +713,11 @@ class Recipe:
             raise ConfigError(f"seed is {self.seed}; expected 0 or more")
         if not self.phases:
             raise ConfigError("the recipe has no [[phases]]; write at least one")
+        if self.model.copy.things and not (self.teacher.features or self.init):
+            raise ConfigError(
+                f"model.copy.things is {self.model.copy.things}, but nothing tells the things "
+                "apart; write a [teacher] with features, classifier and words, or set it to 0"
+            )
         stages = self.model.encoder.stages
         for number, phase in enumerate(self.phases):
             if phase.distillation and not self.teacher.features:
@@ -934,6 +957,8 @@ def continued(recipe: Recipe | TranslationRecipe, held: T, name: str) -> T:
     for place, value in wanted.items():
         if value == own[place] or (place not in recipe.given and value == usual[place]):
             continue
+        if place.startswith("copy.") and not own["copy.things"]:
+            continue  # a part that the run adds
         if place not in DROPOUTS:
             raise ConfigError(
                 f"model.{place} is {value!r}, but {name}, which the run starts from, has "

@@ -23,7 +23,7 @@ from captioner import boxes, datasets, losses
 from captioner import checkpoint as checkpoints
 from captioner.batches import Batch, BatchReader, cache_grids, clear_grids
 from captioner.checkpoint import Checkpoint
-from captioner.config import DataConfig, PhaseConfig, Recipe, SearchOptions
+from captioner.config import CopyConfig, DataConfig, PhaseConfig, Recipe, SearchOptions
 from captioner.datasets import Photo
 from captioner.errors import ConfigError, DataError
 from captioner.evaluation import evaluate
@@ -105,11 +105,8 @@ class CaptionTrainer(Trainer):
         if phase.distillation:
             assert self.teacher is not None  # the recipe saw to both
             assert photos is not None
-            with torch.autocast(self.device.type, enabled=False):
-                wanted = self.teacher(photos)
-                found["distillation"] = losses.distillation(
-                    self.model.encoder.recognise(grid), wanted
-                )
+            assert memory.kinds is not None
+            found["distillation"] = losses.distillation(memory.kinds, self._wanted(photos))
             total = total + phase.distillation * found["distillation"]
         if phase.self_critical:
             found |= self._self_critical(batch, memory)
@@ -146,6 +143,13 @@ class CaptionTrainer(Trainer):
         lower = self.recipe.training.encoder_precision == "same"
         with contextlib.nullcontext() if lower else torch.autocast(self.device.type, enabled=False):
             return self.model.encoder.grid(photos)
+
+    def _wanted(self, photos: Tensor) -> Tensor:
+        """The teacher's answers (B, classes), as precise as the CNN's own."""
+        assert self.teacher is not None
+        lower = self.recipe.training.encoder_precision == "same"
+        with contextlib.nullcontext() if lower else torch.autocast(self.device.type, enabled=False):
+            return self.teacher(photos).float()
 
     def _normalised(self, batch: Batch) -> Tensor | None:
         """The batch's pictures as the CNN takes them, or None where it holds cached grids."""
@@ -293,11 +297,22 @@ def start_checkpoint(
     """What training starts from: a new model, or `recipe.init` with its vocabulary extended.
 
     A teacher's classifier becomes the encoder's own, if that has none yet, and the words for its
-    classes join the vocabulary.
+    classes join the vocabulary. Where the recipe wants copying, and there is none, it is added.
     """
     checkpoint = _begun(recipe, training)
-    if teacher is None:
-        return checkpoint
+    if teacher is not None:
+        checkpoint = _taught(checkpoint, recipe, teacher)
+    copy_settings = recipe.model.copy
+    if copy_settings.things and not checkpoint.config.copy.things:
+        checkpoint.model.add_copying(copy_settings)
+        settings = dataclasses.replace(checkpoint.config, copy=copy_settings)
+        checkpoint = dataclasses.replace(checkpoint, config=settings)
+    checkpoints.name_kinds(checkpoint.model, checkpoint.vocabulary, checkpoint.kinds)
+    return checkpoint
+
+
+def _taught(checkpoint: Checkpoint, recipe: Recipe, teacher: Recogniser) -> Checkpoint:
+    """The checkpoint with a classifier as the teacher's, and with words for its classes."""
     model, classifier = checkpoint.model, teacher.classifier
     kinds = read_kinds(recipe.teacher.words, classifier.out_features)
     vocabulary = checkpoint.vocabulary.joined(word for kind in kinds for word in tokenise(kind))
@@ -331,12 +346,15 @@ def _begun(recipe: Recipe, training: Sequence[Photo]) -> Checkpoint:
             "captions; lower data.min_count"
         )
     encoder = recipe.model.encoder
-    model = build_model(recipe.model, len(vocabulary))
+    settings = recipe.model
+    if not encoder.classes:  # copying needs a classifier, which comes from the teacher
+        settings = dataclasses.replace(settings, copy=CopyConfig())
+    model = build_model(settings, len(vocabulary))
     if encoder.weights == "shipped":
         _take_shipped(model, encoder.name)
     else:
         load_pretrained(model.encoder.features, encoder.name, encoder.weights)
-    return Checkpoint(model, recipe.model, vocabulary, Preprocess(encoder.image_size), search)
+    return Checkpoint(model, settings, vocabulary, Preprocess(encoder.image_size), search)
 
 
 def _take_shipped(model: CaptionModel, name: str) -> None:
