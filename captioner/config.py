@@ -555,6 +555,10 @@ class PhaseConfig:
     samples: int = setting(
         5, "self-critical: captions drawn for every photo, each judged by the mean of the others"
     )
+    repetition_penalty: float = setting(
+        0.0,
+        "self-critical: taken off the reward for every content word that a caption says again",
+    )
     distillation: float = setting(
         0.0,
         "weight of the loss that keeps the CNN's classifier true while the CNN learns: its "
@@ -580,6 +584,11 @@ class PhaseConfig:
             raise ConfigError(
                 f"phase {self.name!r}: attention_supervision is {self.attention_supervision} and "
                 f"self_critical {self.self_critical}; expected 0 or more, and a share from 0 to 1"
+            )
+        if not 0 <= self.repetition_penalty < math.inf:
+            raise ConfigError(
+                f"phase {self.name!r}: repetition_penalty is {self.repetition_penalty}; expected 0 "
+                "or more"
             )
         if not 0 < self.supervised_mass <= 1:
             raise ConfigError(
@@ -625,8 +634,15 @@ class TrainingConfig:
     )
     precision: str = setting(
         "auto",
-        "auto: float16 with loss scaling on CUDA, float32 on a CPU; bfloat16: autocast on either",
+        "auto: bfloat16 on CUDA (float16 with loss scaling, where that is all it has), float32 on "
+        "a CPU; bfloat16: autocast on either",
         choices=("auto", "float32", "bfloat16"),
+    )
+    keep_photos: str = setting(
+        "auto",
+        "decode all photos once and keep them as 8-bit numbers where training computes, varied "
+        "there in batches; auto: on a GPU with room for them",
+        choices=("auto", "always", "never"),
     )
     encoder_precision: str = setting(
         "same",
@@ -634,12 +650,15 @@ class TrainingConfig:
         "for large depthwise kernels, as EfficientNet's",
         choices=("same", "float32"),
     )
+    validate_every: int = setting(
+        1, "epochs between two validations; the last epoch of a phase always has one"
+    )
     patience: int = setting(0, "epochs without a better validation CIDEr that end a phase; 0 never")
     workers: int = setting(2, "threads that read photos")
     save_steps: int = setting(200, "steps between two saves of the resume state; 0 only at epochs")
 
     def __post_init__(self) -> None:
-        _positive(self, "batch_size", "workers")
+        _positive(self, "batch_size", "workers", "validate_every")
         _share(self, "label_smoothing", "weight_average")
         if self.doubly_stochastic < 0 or self.gradient_clip < 0 or self.weight_decay < 0:
             raise ConfigError(
@@ -825,14 +844,18 @@ class TranslationTrainingConfig:
     )
     precision: str = setting(
         "auto",
-        "auto: float16 with loss scaling on CUDA, float32 on a CPU; bfloat16: autocast on either",
+        "auto: bfloat16 on CUDA (float16 with loss scaling, where that is all it has), float32 on "
+        "a CPU; bfloat16: autocast on either",
         choices=("auto", "float32", "bfloat16"),
+    )
+    validate_every: int = setting(
+        1, "epochs between two validations; the last epoch of a phase always has one"
     )
     patience: int = setting(0, "epochs without a better validation BLEU that end a phase; 0 never")
     save_steps: int = setting(200, "steps between two saves of the resume state; 0 only at epochs")
 
     def __post_init__(self) -> None:
-        _positive(self, "batch_tokens")
+        _positive(self, "batch_tokens", "validate_every")
         _share(self, "label_smoothing", "weight_average")
         if self.gradient_clip < 0 or self.weight_decay < 0:
             raise ConfigError(

@@ -52,7 +52,8 @@ def memory() -> Memory:
 
 def test_things_are_the_likeliest_words_with_their_classes_taken_together() -> None:
     prepared = copying_of().prepare(memory())
-    assert prepared.things is not None and prepared.thing_log_probs is not None
+    assert prepared.things is not None
+    assert prepared.thing_log_probs is not None
     probs = memory().kinds.double().softmax(-1).numpy()  # type: ignore[union-attr]
     for row in range(B):
         sums: dict[int, float] = {}
@@ -121,9 +122,7 @@ def test_word_by_word_equals_unrolled() -> None:
         step = decoder.step(tokens[:, place], state, own)
         state = step.state
         runs = lengths > place
-        assert torch.allclose(
-            unrolled.padded_logits()[runs, place], step.logits[runs], atol=1e-5
-        )
+        assert torch.allclose(unrolled.padded_logits()[runs, place], step.logits[runs], atol=1e-5)
         assert step.copied is not None
         assert torch.allclose(unrolled.copied.shares[runs, place], step.copied.shares[runs])
         assert torch.equal(unrolled.copied.tokens[runs, place], step.copied.tokens[runs])
@@ -134,9 +133,7 @@ def test_search_and_forcing_tell_the_same_share() -> None:
     options = SearchOptions(beam_size=4, n_best=3, max_length=7)
     found = search(decoder, memory(), options)
     flat = [(owner, one) for owner, several in enumerate(found) for one in several]
-    forced = force(
-        decoder, memory(), [one.tokens for _, one in flat], [owner for owner, _ in flat]
-    )
+    forced = force(decoder, memory(), [one.tokens for _, one in flat], [owner for owner, _ in flat])
     assert any(one.extras["copy_share"].max() > 0.1 for _, one in flat)
     for (_, one), other in zip(flat, forced, strict=True):
         assert one.extras["copy_share"].shape == (len(one.tokens),)

@@ -102,7 +102,8 @@ class Copying(nn.Module):
             memory: K prepared memories.
             owners: which of them each row is about, (M,); left out, the m-th is about the m-th.
         """
-        assert memory.things is not None and memory.thing_log_probs is not None
+        assert memory.things is not None
+        assert memory.thing_log_probs is not None
         things, log_probs = memory.things, memory.thing_log_probs  # (K, S)
         keys = self.key(F.embedding(things, embedding.weight))  # (K, S, d)
         if owners is not None:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from captioner.datasets import Photo
 from captioner.errors import ConfigError, DataError
 from captioner.evaluation import evaluate
 from captioner.images import Preprocess
-from captioner.metrics import CiderScorer, Score
+from captioner.metrics import Score
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import load_pretrained, normalise
 from captioner.nn.model import CaptionModel, build_model
@@ -36,9 +36,11 @@ from captioner.nn.recognition import Recogniser, load_recogniser, read_kinds
 from captioner.prediction import Captioner
 from captioner.text import EOS, Vocabulary, tokenise
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
+from captioner.training.judges import Judge, JudgesBeside
 from captioner.training.loop import Callback, Trainer
 from captioner.training.run import STATE_FILE, claim, run, with_dropouts
-from captioner.training.self_critical import self_critical
+from captioner.training.self_critical import Drawn, draw
+from captioner.training.store import PhotoStore
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,6 +52,8 @@ class CaptionTrainer(Trainer):
     checkpoint: Checkpoint
     reader: BatchReader
     grids: NDArray[np.float16] | None = None  # of a frozen CNN, where a phase caches them
+    store: PhotoStore | None = None  # photos that are decoded already
+    _judge: Judge | None = None
     teacher: Recogniser | None = None  # whom a phase's distillation asks
 
     def enter(self, phase: PhaseConfig) -> None:
@@ -67,6 +71,8 @@ class CaptionTrainer(Trainer):
 
     def batches(self, epoch: int, first_step: int) -> Iterator[Batch]:
         """Photos, varied as the phase says, or cached grids."""
+        if self.store is not None and self.grids is None:
+            return self.reader.read_stored(self.store, epoch, first_step, self.phase.augment)
         return self.reader.read(epoch, first_step, self.phase.augment, self.grids)
 
     def groups(self, phase: PhaseConfig) -> list[tuple[list[nn.Parameter], float]]:
@@ -85,6 +91,7 @@ class CaptionTrainer(Trainer):
         photos = self._normalised(batch)
         grid = batch.photos if photos is None else self._grid(photos)
         memory = self.model.encoder.read(grid)
+        drawn = self.draws(batch, memory) if phase.self_critical else None
         unrolled = self.model.decoder(batch.inputs, batch.lengths, memory, batch.owners)
         found = {
             "cross_entropy": losses.cross_entropy(
@@ -108,20 +115,22 @@ class CaptionTrainer(Trainer):
             assert memory.kinds is not None
             found["distillation"] = losses.distillation(memory.kinds, self._wanted(photos))
             total = total + phase.distillation * found["distillation"]
-        if phase.self_critical:
-            found |= self._self_critical(batch, memory)
+        if drawn is not None:  # judged by now
+            found |= drawn.loss()
             total = total + phase.self_critical * found["self_critical"]
         return {"loss": total, **found}
 
-    def _self_critical(self, batch: Batch, memory: Memory) -> dict[str, Tensor]:
-        """The self-critical loss of captions drawn for a batch, and their mean reward."""
+    def draws(self, batch: Batch, memory: Memory) -> Drawn:
+        """Captions drawn for a batch, which are being judged."""
         photos = batch.numbers.tolist()
 
-        def judge(drawn: Sequence[Sequence[int]], owners: Sequence[int]) -> np.ndarray:
+        def judge(
+            drawn: Sequence[Sequence[int]], owners: Sequence[int]
+        ) -> Callable[[], np.ndarray]:
             said = [self._words(tokens) for tokens in drawn]
-            return self._rewards.score(said, [photos[owner] for owner in owners])
+            return self.judge(said, [photos[owner] for owner in owners])
 
-        return self_critical(
+        return draw(
             self.model.decoder,
             memory,
             judge,
@@ -132,12 +141,23 @@ class CaptionTrainer(Trainer):
             first=self.progress.position.total_steps * self.reader.batch_size,
         )
 
-    @cached_property
-    def _rewards(self) -> CiderScorer:
+    @property
+    def judge(self) -> Judge:
         """CIDEr-D against the training captions, their ends being words."""
-        return CiderScorer(
-            [[self._words([*tokens, EOS]) for tokens in own] for own in self.reader.sentences]
-        )
+        if self._judge is None or self._judge.penalty != self.phase.repetition_penalty:
+            references = [
+                [self._words([*tokens, EOS]) for tokens in own] for own in self.reader.sentences
+            ]
+            kind = Judge if self.device.type == "cpu" else JudgesBeside
+            self.dismiss_judge()
+            self._judge = kind(references, self.phase.repetition_penalty)
+        return self._judge
+
+    def dismiss_judge(self) -> None:
+        """Ends the processes that judge, where there are some."""
+        if self._judge is not None:
+            self._judge.close()
+        self._judge = None
 
     def _grid(self, photos: Tensor) -> Tensor:
         lower = self.recipe.training.encoder_precision == "same"
@@ -244,6 +264,38 @@ class FeatureCache(Callback):
             assert isinstance(trainer, CaptionTrainer)
             trainer.grids = None
             clear_grids(self.folder)
+
+
+class KeptPhotos(Callback):
+    """Decodes all photos once, before the first phase that reads pictures."""
+
+    def __init__(self, show: bool, interrupt: Interrupt) -> None:
+        self.show, self.interrupt = show, interrupt
+
+    def on_phase(self, trainer: Trainer, phase: PhaseConfig) -> None:
+        """Fills `trainer.store` where the recipe says so, or a GPU has room."""
+        assert isinstance(trainer, CaptionTrainer)
+        reader = trainer.reader
+        needed = PhotoStore.bytes_needed(len(reader.photos), reader.preprocess.size)
+        wanted = trainer.recipe.training.keep_photos
+        roomy = trainer.device.type == "cuda" and needed < torch.cuda.mem_get_info()[0] / 3
+        if phase.cache_features or trainer.store is not None:
+            return
+        if wanted == "never" or (wanted == "auto" and not roomy):
+            return
+        with progress_bar(self.show, len(reader.photos), "photos", "photo") as bar:
+
+            def advance(count: int) -> None:
+                bar.update(count)
+                self.interrupt.check()
+
+            trainer.store = PhotoStore.filled(reader, trainer.device, advance)
+
+    def close(self, trainer: Trainer) -> None:
+        """Gives the memory back, and ends the processes that judge."""
+        assert isinstance(trainer, CaptionTrainer)
+        trainer.store = None
+        trainer.dismiss_judge()
 
 
 def read_splits(data: DataConfig, seed: int) -> tuple[list[Photo], list[Photo]]:
@@ -409,6 +461,7 @@ def train(
     interrupt = Interrupt()
     callbacks = [
         FeatureCache(folder / "features", visible, interrupt),
+        KeptPhotos(visible, interrupt),
         CaptionValidation(validation, folder, visible, interrupt),
         Log(folder, visible),
         Save(folder / STATE_FILE),
