@@ -28,6 +28,7 @@ from captioner.datasets import Photo
 from captioner.errors import ConfigError, DataError
 from captioner.evaluation import evaluate
 from captioner.images import Preprocess
+from captioner.judges import Judge, JudgesBeside
 from captioner.metrics import Score
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import load_pretrained, normalise
@@ -36,7 +37,6 @@ from captioner.nn.recognition import Recogniser, load_recogniser, read_kinds
 from captioner.prediction import Captioner
 from captioner.text import EOS, Vocabulary, tokenise
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
-from captioner.training.judges import Judge, JudgesBeside
 from captioner.training.loop import Callback, Trainer
 from captioner.training.run import STATE_FILE, claim, run, with_dropouts
 from captioner.training.self_critical import Drawn, draw
@@ -128,7 +128,8 @@ class CaptionTrainer(Trainer):
             drawn: Sequence[Sequence[int]], owners: Sequence[int]
         ) -> Callable[[], np.ndarray]:
             said = [self._words(tokens) for tokens in drawn]
-            return self.judge(said, [photos[owner] for owner in owners])
+            photo_of = [photos[owner] for owner in owners]
+            return self.judge(said, photo_of, self.phase.repetition_penalty)
 
         return draw(
             self.model.decoder,
@@ -144,13 +145,12 @@ class CaptionTrainer(Trainer):
     @property
     def judge(self) -> Judge:
         """CIDEr-D against the training captions, their ends being words."""
-        if self._judge is None or self._judge.penalty != self.phase.repetition_penalty:
+        if self._judge is None:
             references = [
                 [self._words([*tokens, EOS]) for tokens in own] for own in self.reader.sentences
             ]
             kind = Judge if self.device.type == "cpu" else JudgesBeside
-            self.dismiss_judge()
-            self._judge = kind(references, self.phase.repetition_penalty)
+            self._judge = kind(references)
         return self._judge
 
     def dismiss_judge(self) -> None:
@@ -279,6 +279,8 @@ class KeptPhotos(Callback):
         needed = PhotoStore.bytes_needed(len(reader.photos), reader.preprocess.size)
         wanted = trainer.recipe.training.keep_photos
         roomy = trainer.device.type == "cuda" and needed < torch.cuda.mem_get_info()[0] / 3
+        if any(each.self_critical for each in trainer.recipe.phases):
+            _ = trainer.judge  # its processes, where it has some, are ready by the time
         if phase.cache_features or trainer.store is not None:
             return
         if wanted == "never" or (wanted == "auto" and not roomy):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from captioner.judges import Judge, JudgesBeside
 from captioner.metrics import CiderScorer
-from captioner.training.judges import Judge, JudgesBeside
 
 REFERENCES = [
     [["a", "brown", "dog", "runs"], ["the", "dog", "is", "running"]],
@@ -19,14 +19,14 @@ OWNERS = [0, 1, 0, 2]
 def test_a_judge_takes_off_what_is_said_again() -> None:
     plain = CiderScorer(REFERENCES).score(SAID, OWNERS)
     assert np.array_equal(Judge(REFERENCES)(SAID, OWNERS)(), plain)
-    assert np.allclose(Judge(REFERENCES, 0.5)(SAID, OWNERS)(), plain - [0.5, 0, 0, 0])
+    assert np.allclose(Judge(REFERENCES)(SAID, OWNERS, 0.5)(), plain - [0.5, 0, 0, 0])
 
 
 def test_judges_beside_say_the_same_in_the_same_order() -> None:
-    expected = Judge(REFERENCES, 0.5)(SAID, OWNERS)()
-    beside = JudgesBeside(REFERENCES, 0.5, processes=2)
+    expected = Judge(REFERENCES)(SAID, OWNERS, 0.5)()
+    beside = JudgesBeside(REFERENCES, processes=2)
     try:
-        first, second = beside(SAID, OWNERS), beside(SAID[::-1], OWNERS[::-1])
+        first, second = beside(SAID, OWNERS, 0.5), beside(SAID[::-1], OWNERS[::-1], 0.5)
         assert np.array_equal(second(), expected[::-1])
         assert np.array_equal(first(), expected)
     finally:

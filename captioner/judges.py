@@ -1,13 +1,18 @@
-"""Judges of drawn captions: at once, or in processes of their own while the device computes."""
+"""Judges of drawn captions: at once, or in processes of their own while the device computes.
+
+This module is light on purpose: a judging process imports it, and not torch.
+"""
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
@@ -22,19 +27,24 @@ _scorer: CiderScorer | None = None  # of a judging process
 class Judge:
     """Rewards captions by CIDEr-D, less a penalty for content words that stand twice."""
 
-    def __init__(self, references: Sequence[Sequence[Sequence[str]]], penalty: float = 0.0) -> None:
-        """Counts the n-grams of the references.
+    def __init__(self, references: Sequence[Sequence[Sequence[str]]]) -> None:
+        """Takes the tokens of each photo's captions, whose n-grams are counted when needed."""
+        self._references = references
+        self._scorer: CiderScorer | None = None
+
+    def __call__(
+        self, said: Sequence[Sequence[str]], owners: Sequence[int], penalty: float = 0.0
+    ) -> Rewards:
+        """The rewards of captions, at once.
 
         Args:
-            references: the tokens of each photo's captions.
+            said: their tokens.
+            owners: the photo that each is about.
             penalty: taken off for every content word that is said again.
         """
-        self.penalty = penalty
-        self._scorer = CiderScorer(references)
-
-    def __call__(self, said: Sequence[Sequence[str]], owners: Sequence[int]) -> Rewards:
-        """The rewards of captions about the photos `owners`; they are ready when they are asked."""
-        found = _rewards(self._scorer, said, owners, self.penalty)
+        if self._scorer is None:
+            self._scorer = CiderScorer(self._references)
+        found = _rewards(self._scorer, said, owners, penalty)
         return lambda: found
 
     def close(self) -> None:
@@ -45,24 +55,25 @@ class JudgesBeside(Judge):
     """The same in a few processes, so that judging a step goes on beside computing it."""
 
     def __init__(
-        self,
-        references: Sequence[Sequence[Sequence[str]]],
-        penalty: float = 0.0,
-        processes: int | None = None,
+        self, references: Sequence[Sequence[Sequence[str]]], processes: int | None = None
     ) -> None:
         """Starts the processes, of which each counts the n-grams for itself."""
-        self.penalty = penalty
         self.processes = processes or max(1, min(_MOST, (os.cpu_count() or 2) - 2))
+        self._folder = tempfile.TemporaryDirectory(prefix="captioner-judges-")
+        path = Path(self._folder.name) / "references.json"
+        path.write_text(json.dumps(references), encoding="utf-8")
         # Forked, a process would inherit the device's handles, which work in their own alone.
-        self._pool = ProcessPoolExecutor(
-            self.processes, multiprocessing.get_context("spawn"), _begin, (references,)
-        )
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(self.processes, context, _begin, (str(path),))
+        self._ready = [self._pool.submit(os.getpid) for _ in range(self.processes)]
 
-    def __call__(self, said: Sequence[Sequence[str]], owners: Sequence[int]) -> Rewards:
+    def __call__(
+        self, said: Sequence[Sequence[str]], owners: Sequence[int], penalty: float = 0.0
+    ) -> Rewards:
         """Hands captions out in equal parts; asking for the rewards waits for them."""
         size = -(-len(said) // self.processes)
         parts = [
-            self._pool.submit(_judge, said[at : at + size], owners[at : at + size], self.penalty)
+            self._pool.submit(_judge, said[at : at + size], owners[at : at + size], penalty)
             for at in range(0, len(said), size)
         ]
         return lambda: np.concatenate([part.result() for part in parts])
@@ -70,6 +81,7 @@ class JudgesBeside(Judge):
     def close(self) -> None:
         """Ends the processes."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._folder.cleanup()
 
 
 def _rewards(
@@ -81,11 +93,11 @@ def _rewards(
     return rewards
 
 
-def _begin(references: Any) -> None:
+def _begin(path: str) -> None:
     """In a judging process: Ctrl-C is for the training, which ends its judges itself."""
     global _scorer  # each judging process has its own
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _scorer = CiderScorer(references)
+    _scorer = CiderScorer(json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 def _judge(said: Sequence[Sequence[str]], owners: Sequence[int], penalty: float) -> np.ndarray:
