@@ -27,10 +27,10 @@ from captioner.images import Geometry, ImageSource, Preprocess, open_photo, orig
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import fold_batch_norm, normalise
 from captioner.pipeline import in_batches
-from captioner.search import Hypothesis, force, search
+from captioner.search import Hypothesis, Start, force, search
 from captioner.text import UNK, detokenise, half_character, tokenise
 from captioner.translation import Translation, Translator
-from captioner.words import Word, rounded
+from captioner.words import Word, is_content, rounded
 
 __all__ = ["Caption", "Captioner", "Word", "word_shares"]
 
@@ -329,6 +329,7 @@ class Captioner:
         options = self._checked(batch_size, workers, settings)
         _check_text("prefix", prefix)
         start = self._known_tokens(prefix)
+        first = Start(once=() if options.repeats else self._content)
         if to is not None:
             _check_text("to", to)
         language = None if to is None else self._language_before(to)
@@ -341,7 +342,7 @@ class Captioner:
             found = (
                 []
                 if memory is None
-                else search(self.model.decoder, memory, options, start, numbers)
+                else search(self.model.decoder, memory, options, start, numbers, first)
             )
             results = iter(zip(good, found, strict=True))
             count += len(batch)
@@ -352,6 +353,12 @@ class Captioner:
                 for opened in batch
             ]
             yield from captions if to is None else self._translated(captions, to, language)
+
+    @functools.cached_property
+    def _content(self) -> tuple[int, ...]:
+        """Tokens of the content words."""
+        words = self.vocabulary.ordinary
+        return tuple(self.vocabulary.encode(word for word in words if is_content(word)))
 
     def _language_before(self, to: str) -> str | None:
         """The language that captions are translated from, where the translator can tell.
@@ -493,7 +500,9 @@ class Captioner:
         if found.tokens[place] == UNK:
             return Word(text, None, None, alternatives, known=False)
         log_prob = float(found.log_probs[place])
-        return Word(text, float(np.exp(log_prob)), log_prob, alternatives)
+        shares = found.extras.get("copy_share")
+        copied = None if shares is None else float(shares[place])
+        return Word(text, float(np.exp(log_prob)), log_prob, alternatives, copy_share=copied)
 
 
 def _wrong(sentence: str) -> str | None:
