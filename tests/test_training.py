@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -1330,3 +1331,147 @@ def test_bfloat16_trains(world: Path, photos: list[datasets.Photo]) -> None:
     small_trainer(wanted, photos, recorder).fit()
     assert all(math.isfinite(found["loss"]) for found in recorder.losses)
     assert all(np.isfinite(value).all() for value in recorder.weights[-1].values())
+
+
+# ---- copying what is recognised ------------------------------------------------------------------
+
+COPY = {"things": 2, "size": 7}
+
+
+def test_a_new_model_that_copies_comes_back_from_its_file(
+    world: Path, teacher: dict[str, str], tmp_path: Path, photos: list[datasets.Photo]
+) -> None:
+    wanted = recipe(
+        world, tmp_path / "run", teacher=teacher, model={"copy": COPY}, phases=[{**KEPT}]
+    )
+    path = train(wanted)
+    kept = checkpoints.load(path)
+    assert kept.config.copy.things == 2
+    copying = kept.model.decoder.copying
+    assert copying is not None
+    # "polar bear" is copied by its last word; the two lions are one thing.
+    words = [kept.vocabulary.words[token] for token in copying.words.tolist()]
+    assert sorted(words) == ["bear", "dog", "lion", "tench"]
+    assert [words[group] for group in copying.groups.tolist()] == [
+        kind.rpartition(" ")[2] for kind in KINDS
+    ]
+    found = Captioner(kept)(photos[0].path)
+    assert all(word.copy_share is not None for word in found.words)
+    assert found.to_dict()["words"][0]["copy_share"] >= 0
+
+
+def test_copying_joins_a_checkpoint_that_did_not_copy(
+    world: Path, teacher: dict[str, str], uninterrupted: Path, photos: list[datasets.Photo]
+) -> None:
+    begun = str(uninterrupted / "best.safetensors")
+    wanted = recipe(
+        world, Path("unused"), init=begun, teacher=teacher, model={"copy": COPY}, phases=[KEPT]
+    )
+    network = load_recogniser("mobilenet_v2", wanted.teacher)
+    start = captioning.start_checkpoint(wanted, photos, network)
+    assert start.config.copy == wanted.model.copy
+    assert start.model.decoder.copying is not None
+    with pytest.raises(ConfigError, match=r"copy.things is 2, but encoder.classes is 0"):
+        captioning.start_checkpoint(wanted, photos)
+
+
+def test_copying_needs_something_that_tells_things_apart(world: Path) -> None:
+    with pytest.raises(ConfigError, match=r"model.copy.things is 2, but nothing tells the things"):
+        recipe(world, Path("unused"), model={"copy": COPY})
+
+
+def test_a_file_whose_classes_have_no_words_contradicts_itself(
+    world: Path, teacher: dict[str, str], tmp_path: Path, photos: list[datasets.Photo]
+) -> None:
+    wanted = recipe(world, tmp_path, teacher=teacher, model={"copy": COPY}, phases=[KEPT])
+    network = load_recogniser("mobilenet_v2", wanted.teacher)
+    start = captioning.start_checkpoint(wanted, photos, network)
+    path = tmp_path / "wordless.safetensors"
+    checkpoints.save(dataclasses.replace(start, kinds=()), path)
+    with pytest.raises(CheckpointError, match="0 words for the 5 classes to copy"):
+        checkpoints.load(path)
+
+
+# ---- on a device: photos kept, losses looked at now and then ------------------------------------
+
+
+def test_kept_photos_train_as_those_from_files(
+    world: Path, tmp_path: Path, photos: list[datasets.Photo]
+) -> None:
+    plain = {**TUNED, "augment": {}, "epochs": 1}
+    weights = []
+    for choice in ("never", "always"):
+        training = {"keep_photos": choice}
+        wanted = recipe(world, tmp_path / choice, training=training, phases=[plain])
+        weights.append(checkpoints.load(train(wanted)).model.state_dict())
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name]), name
+
+
+def test_losses_that_are_looked_at_now_and_then_add_up(
+    world: Path, photos: list[datasets.Photo]
+) -> None:
+    sums = []
+    for every in (1, 4):
+        trainer = small_trainer(recipe(world, Path("unused"), phases=[TUNED]), photos)
+        trainer.look_every = every
+        batches = list(trainer.batches(0, 0))
+        for batch in [*batches, *batches]:
+            trainer.step(batch)
+        trainer.look()
+        sums.append(trainer.progress.loss_sum)
+    assert sums[0] == sums[1] > 0
+
+
+def test_a_loss_that_is_no_number_is_told_with_its_own_step(
+    world: Path, photos: list[datasets.Photo]
+) -> None:
+    trainer = small_trainer(recipe(world, Path("unused"), phases=[TUNED]), photos)
+    trainer.look_every = 10
+    batch = next(trainer.batches(0, 0))
+    trainer.step(batch)
+    trainer.progress.position.step = 1
+    with torch.no_grad():
+        trainer.model.decoder.output.bias.fill_(torch.nan)
+    trainer.step(batch)
+    trainer.progress.position.step = 2
+    with pytest.raises(ConfigError, match=r"phase 1, epoch 1, step 2: the loss is nan"):
+        trainer.look()
+
+
+def test_a_phase_is_validated_every_so_many_epochs_and_at_its_end(
+    world: Path, tmp_path: Path
+) -> None:
+    phase = {**TUNED, "epochs": 3}
+    train(recipe(world, tmp_path / "run", training={"validate_every": 2}, phases=[phase]))
+    with (tmp_path / "run" / "log.csv").open() as file:
+        scores = [row["cider"] for row in csv.DictReader(file)]
+    assert [score == "nan" for score in scores] == [True, False, False]
+
+
+# ---- the recipe of the weights that come along ---------------------------------------------------
+
+
+def test_every_phase_of_the_shipped_recipe_runs(world: Path, tmp_path: Path) -> None:
+    """The recipe as it stands, but for its data, its weights' files, and sizes."""
+    torch.manual_seed(23)
+    features = build_features("efficientnet_lite2", 32)
+    save_file({f"features.{k}": v for k, v in features.state_dict().items()}, tmp_path / "cnn.st")
+    last = {"classifier.weight": torch.randn(5, 1280), "classifier.bias": torch.randn(5)}
+    save_file(last, tmp_path / "last.st")
+    (tmp_path / "words.json").write_text(json.dumps(KINDS))
+    path = Path(__file__).parent.parent / "configs" / "caption.toml"
+    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    own = {**source(world), "boxes": str(world / "instances_train.json")}
+    values["data"] |= {"train": [own], "validation": [source(world, "val")], "min_count": 1}
+    values["model"]["encoder"] |= {"weights": str(tmp_path / "cnn.st"), "image_size": SIZE}
+    names = {"features": "cnn.st", "classifier": "last.st", "words": "words.json"}
+    values["teacher"] = {key: str(tmp_path / name) for key, name in names.items()}
+    values["training"] |= {"batch_size": 3, "keep_photos": "always"}
+    values["output"] = str(tmp_path / "run")
+    for phase in values["phases"]:
+        phase["epochs"] = 1
+    kept = checkpoints.load(train(config.from_dict(Recipe, values)))
+    assert kept.config.copy.things == 5
+    with (tmp_path / "run" / "log.csv").open() as file:
+        assert [row["phase"] for row in csv.DictReader(file)] == ["cross-entropy", "self-critical"]
