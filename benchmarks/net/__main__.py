@@ -145,6 +145,7 @@ def _absolute(name: str) -> str:
 
 
 def _about(photos: Sequence[Path], sentences: dict[str, list[str]]) -> dict[str, Any]:
+    code = reach.package()  # before torch, or captioner cannot choose how its threads wait
     import torch
 
     seen = hashlib.sha256()
@@ -153,8 +154,8 @@ def _about(photos: Sequence[Path], sentences: dict[str, list[str]]) -> dict[str,
     said = hashlib.sha256(repr(sentences).encode())
     counts = ", ".join(f"{len(own)} {language}" for language, own in sentences.items())
     return {
-        "code": str(reach.package()),
-        "commit": reach.commit(reach.package().parent),
+        "code": str(code),
+        "commit": reach.commit(code.parent),
         "photos": f"{len(photos)} ({seen.hexdigest()[:12]})",
         "sentences": f"{counts} ({said.hexdigest()[:12]})",
         "torch": torch.__version__,

@@ -107,6 +107,7 @@ name = "fine-tuned"
 epochs = 1
 fine_tune_from = 4
 """
+_MEMORY = "/dev/shm"  # a run saves a few hundred megabytes after each epoch, here after each step
 _DROPOUTS = {"dropout", "word_dropout"}
 
 
@@ -150,7 +151,8 @@ def captions_a_second(photos: Sequence[Path], checkpoint: Path) -> dict[str, flo
 
 
 def _run(recipe: str, photos: Sequence[Path], start: Path, steady: bool) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as name:
+    memory = _MEMORY if Path(_MEMORY).is_dir() else None
+    with tempfile.TemporaryDirectory(dir=memory) as name:
         folder = Path(name)
         surface.world(photos, folder)
         _copy(start, folder / "start.safetensors", steady)

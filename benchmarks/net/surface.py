@@ -22,6 +22,13 @@ COMMANDS = (
 )
 """Known from the first kept code on; what the main help lists besides joins them."""
 
+COMMON = (
+    "A man in a red shirt is standing in front of a building.",
+    "A brown dog is running through the snow.",
+    "A group of people are sitting at a table.",
+)
+"""What captioners say of many photos, so that their scores are not 0."""
+
 GERMAN = (
     "Ein Hund läuft über den Stamm.",
     "Ein Mann springt über den roten Ball.",
@@ -82,9 +89,9 @@ def world(photos: Sequence[Path], folder: Path) -> None:
         shutil.copyfile(photo, folder / "images" / name)
         images.append({"id": number, "file_name": name, "width": 100, "height": 100})
     captions: list[dict[str, Any]] = [
-        {"id": 2 * image["id"] + k, "image_id": image["id"], "caption": SENTENCES[(n + k) % 4]}
+        {"id": 2 * image["id"] + k, "image_id": image["id"], "caption": texts[n % len(texts)]}
         for n, image in enumerate(images)
-        for k in (0, 1)
+        for k, texts in enumerate((SENTENCES[:4], COMMON))
     ]
     things = ("dog", "person", "cat", "sports ball")
     boxes = [
