@@ -17,7 +17,8 @@ from typing import Any
 from . import __doc__ as about
 from . import answers, differences, kept, learning, rates, reach, surface
 
-PARTS = ("captions", "translations", "names", "help", "outputs", "page", "losses", "rates")
+RATES = ("rates", "latencies")
+PARTS = ("captions", "translations", "names", "help", "outputs", "page", "losses", *RATES)
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"}
 _FEW_PHOTOS = 6  # that commands are tried on
 _CHILD = """
@@ -137,6 +138,7 @@ def _makers(
         "page": lambda: surface.page(photos[0], weights, translating, to),
         "losses": lambda: learning.losses(photos, weights, translating, ways),
         "rates": lambda: rates.measured(photos, weights, translating, to, typed.rounds),
+        "latencies": lambda: rates.of_the_page(photos[0], weights, translating, typed.rounds),
     }
 
 
@@ -222,12 +224,13 @@ def _pace(typed: argparse.Namespace) -> int:
             for number in (0, 1) if turn % 2 == 0 else (1, 0):
                 file = Path(folder) / f"{turn} {number}.net"
                 typed.rounds = 1
-                code = _in(typed.programs[number], _retyped(typed, file, ["rates"], False))
+                code = _in(typed.programs[number], _retyped(typed, file, RATES, False))
                 if code:
                     return code
-                for name, rows in kept.read(file).parts["rates"].items():
+                parts = kept.read(file).parts
+                for name, rows in (parts["rates"] | parts["latencies"]).items():
                     found[number].setdefault(name, []).extend(rows)
-    print("| second environment by the first | |\n|---|---|")
+    print("| a second | by the second environment, to the first |\n|---|---|")
     for name in found[0].keys() & found[1].keys():
         print(f"| {name} | {differences.ratio(found[0][name], found[1][name])} |")
     return 0

@@ -145,7 +145,7 @@ def captions_a_second(photos: Sequence[Path], checkpoint: Path) -> dict[str, flo
         return {}
     captions = 2 * len(photos)
     return {
-        f"training captions a second, {row['phase']}": captions / max(float(row["seconds"]), 0.05)
+        f"training captions, {row['phase']}": captions / max(float(row["seconds"]), 0.05)
         for row in found["rows"]
     }
 

@@ -17,6 +17,7 @@ from .answers import SENTENCES
 
 PHOTOS = 64  # of a stream, at most
 _TEXTS = 16  # times the sentences that are explained
+_ALONE = 8  # photos, one by one
 _REQUESTS = 5
 
 
@@ -40,10 +41,10 @@ def yardstick() -> float:
 def measured(
     photos: Sequence[Path], checkpoint: Path, translator: Path, to: str, rounds: int
 ) -> dict[str, list[list[float]]]:
-    """[Rate, yardstick's rate] of each measurement; every rate is so many a second.
+    """[Rate, yardstick's rate] of captions, translations and training; so many a second.
 
     Args:
-        photos: some of them are captioned.
+        photos: some of them are captioned and learned from.
         checkpoint: of a captioner.
         translator: of a translator.
         to: a language that it knows.
@@ -55,62 +56,67 @@ def measured(
     translating = Translator.load(str(translator))
     paths = [str(path) for path in photos[:PHOTOS]]
     texts = [*SENTENCES] * _TEXTS
+    found = _paired(
+        {
+            "photos, as a stream": _rate(lambda: list(captioner.stream(paths)), len(paths)),
+            "photos, one by one": _rate(
+                lambda: [captioner(path) for path in paths[:_ALONE]], len(paths[:_ALONE])
+            ),
+            "sentences": _rate(lambda: list(translating.stream(texts, to=to)), len(texts)),
+        },
+        rounds,
+    )
+    training = {"": lambda: learning.captions_a_second(photos[:PHOTOS], checkpoint)}
+    return found | _paired(training, rounds, warm=False)
+
+
+def of_the_page(
+    photo: Path, checkpoint: Path, translator: Path, rounds: int
+) -> dict[str, list[list[float]]]:
+    """[Rate, yardstick's rate] of requests to the page, one after the other."""
+    import httpx
+    from gradio_client import Client, handle_file
+
     with reach.serving(["--checkpoint", checkpoint, "--translator", translator]) as address:
-        asked = _Asker(address, photos[0])
-        works: dict[str, Callable[[], dict[str, float]]] = {
-            "photos a second, as a stream": lambda: _rate(
-                lambda: list(captioner.stream(paths)), len(paths)
-            ),
-            "photos a second, one by one": lambda: _rate(
-                lambda: [captioner(path) for path in paths[:8]], len(paths[:8])
-            ),
-            "sentences a second": lambda: _rate(
-                lambda: list(translating.stream(texts, to=to)), len(texts)
-            ),
-            "the page's first bytes a second": lambda: _rate(asked.page, _REQUESTS),
-            "the page's captions a second": lambda: _rate(asked.caption, _REQUESTS),
-            "training": lambda: learning.captions_a_second(photos[:PHOTOS], checkpoint),
-        }
-        for name, work in works.items():
-            if name != "training":
-                work()  # the first time, memory is laid out
-        found: dict[str, list[list[float]]] = {}
-        for _ in range(rounds):
-            for name, work in works.items():
-                before = yardstick()
-                rates = work()
-                beside = statistics.mean((before, yardstick()))
-                for own, rate in rates.items():
-                    found.setdefault(own or name, []).append([rate, beside])
-        asked.close()
+        client = Client(address, verbose=False)
+        sent = handle_file(str(photo))
+
+        def page() -> None:
+            for _ in range(_REQUESTS):
+                httpx.get(address, trust_env=False).raise_for_status()
+
+        def caption() -> None:
+            for _ in range(_REQUESTS):
+                client.predict(photo=sent, maps=True, api_name="/caption")
+
+        works = {"the page": _rate(page, _REQUESTS), "/caption": _rate(caption, _REQUESTS)}
+        found = _paired(works, rounds)
+        client.close()
     return found
 
 
-def _rate(work: Callable[[], Any], count: int) -> dict[str, float]:
-    began = time.perf_counter()
-    work()
-    return {"": count / (time.perf_counter() - began)}
+Work = Callable[[], dict[str, float]]  # measures a rate, or several, by name
 
 
-class _Asker:
-    """Asks a page."""
+def _paired(works: dict[str, Work], rounds: int, warm: bool = True) -> dict[str, list[list[float]]]:
+    """The works by turns, each between two looks at the yardstick."""
+    for work in works.values() if warm else ():
+        work()  # the first time, memory is laid out
+    found: dict[str, list[list[float]]] = {}
+    for _ in range(rounds):
+        for name, work in works.items():
+            before = yardstick()
+            rates = work()
+            beside = statistics.mean((before, yardstick()))
+            for own, rate in rates.items():
+                found.setdefault(own or name, []).append([rate, beside])
+    return found
 
-    def __init__(self, address: str, photo: Path) -> None:
-        from gradio_client import Client, handle_file
 
-        self.address = address
-        self.client = Client(address, verbose=False)
-        self.photo = handle_file(str(photo))
+def _rate(work: Callable[[], Any], count: int) -> Work:
+    def measure() -> dict[str, float]:
+        began = time.perf_counter()
+        work()
+        return {"": count / (time.perf_counter() - began)}
 
-    def page(self) -> None:
-        import httpx
-
-        for _ in range(_REQUESTS):
-            httpx.get(self.address, trust_env=False).raise_for_status()
-
-    def caption(self) -> None:
-        for _ in range(_REQUESTS):
-            self.client.predict(photo=self.photo, maps=True, api_name="/caption")
-
-    def close(self) -> None:
-        self.client.close()
+    return measure
