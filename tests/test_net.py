@@ -259,7 +259,7 @@ def test_scores_errors_and_types_that_change_are_told(found: Kept) -> None:
 
     (row,) = changed(found, score)
     assert (row.part, row.what) == ("scores", "evaluate")
-    assert row.found.startswith("±1.0e-02 over ")
+    assert row.found.startswith("equal; ±1.0e-02 over ")
 
     (row,) = changed(
         found, lambda after: after.parts["outputs"]["errors"]["captioner fly"].update(code=1)

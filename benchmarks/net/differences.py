@@ -245,10 +245,11 @@ def _outputs(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Row]:
     for title, numbers in before["scores"].items():
         new = after["scores"].get(title, {})
         lost, gained = _lost(numbers, new)
-        yield _row("scores", title, lost, gained)
+        row = _row("scores", title, lost, gained)
         apart = {name: abs(numbers[name] - new[name]) for name in numbers.keys() & new.keys()}
         worst = max(apart.values(), default=0.0)
-        yield Row("scores", title, f"±{worst:.1e} over {len(apart)} numbers", worst > SCORE)
+        found = f"{row.found}; ±{worst:.1e} over {len(apart)} numbers"
+        yield Row("scores", title, found, row.beyond or worst > SCORE)
     for title, text in (before["tables"] | before["scenes"]).items():
         new_text = (after["tables"] | after["scenes"]).get(title, "")
         found = "equal" if text == new_text else "other lines"
@@ -299,7 +300,7 @@ def _page(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Row]:
             changed.append(f"returns {old['returns']} → {new['returns']}")
         row = _row("page", name, lost, gained)
         yield Row("page", name, row.found, row.beyond, (*row.detail, *changed))
-    yield from _fields("page", before["fields"], after["fields"])
+    yield from _fields("page fields", before["fields"], after["fields"])
     for title in dict.fromkeys((*before["errors"], *after["errors"])):
         said = [kept["errors"].get(title, "answered") for kept in (before, after)]
         if said[0] != said[1]:
