@@ -306,5 +306,23 @@ def test_a_kept_file_is_not_replaced(
 ) -> None:
     size = file.stat().st_size
     assert main(["keep", str(file), *inputs]) == 2
-    assert capsys.readouterr().err == f"net: {file} is there; --overwrite replaces it\n"
+    assert (
+        capsys.readouterr().err
+        == f"net: {file} is there; --overwrite replaces it, --add adds to it\n"
+    )
     assert file.stat().st_size == size
+
+
+def test_parts_are_added_to_those_of_the_same_code(
+    found: Kept, inputs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = dataclasses.replace(found, parts={"names": {}, "help": {"x": "y"}}, looks={})
+    kept.write(own, tmp_path / "own.net")
+    assert main(["keep", str(tmp_path / "own.net"), *inputs, "--add", "--only", "names"]) == 0
+    again = kept.read(tmp_path / "own.net")
+    assert again.parts == {"names": found.parts["names"], "help": {"x": "y"}}
+
+    kept.write(dataclasses.replace(own, about={**own.about, "commit": "0"}), tmp_path / "other.net")
+    assert main(["keep", str(tmp_path / "other.net"), *inputs, "--add", "--only", "names"]) == 2
+    assert "--add takes the same code with the same photos" in capsys.readouterr().err
+    assert kept.read(tmp_path / "other.net").parts == own.parts

@@ -6,12 +6,14 @@ import argparse
 import hashlib
 import platform
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from . import __doc__ as about
@@ -24,7 +26,8 @@ _FEW_PHOTOS = 6  # that commands are tried on
 _CHILD = """
 import sys
 sys.path.append(sys.argv.pop(1))  # behind everything that this Python has
-from benchmarks.net.__main__ import main
+from benchmarks.net.__main__ import _end, main, signal
+signal.signal(signal.SIGTERM, _end)
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -56,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         "--python", metavar="PROGRAM", help="another environment's, whose captioner is looked at"
     )
     keep.add_argument("--overwrite", action="store_true", help="replace FILE")
+    keep.add_argument("--add", action="store_true", help="put the parts beside those in FILE")
     keep.set_defaults(run=_keep)
     compare = commands.add_parser("compare", help="a table of what differs between two files")
     compare.add_argument("before", type=Path)
@@ -92,14 +96,22 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
 
 
 def _keep(typed: argparse.Namespace) -> int:
-    if typed.file.exists() and not typed.overwrite:
-        raise ValueError(f"{typed.file} is there; --overwrite replaces it")
+    if typed.file.exists() and not (typed.overwrite or typed.add):
+        raise ValueError(f"{typed.file} is there; --overwrite replaces it, --add adds to it")
     typed.file.resolve().parent.mkdir(parents=True, exist_ok=True)
     if typed.python:
-        return _in(typed.python, _retyped(typed, typed.file, typed.only, typed.overwrite))
+        return _in(typed.python, _retyped(typed, typed.file, typed.only))
     photos = _photos(typed.photos, typed.count)
     sentences = _sentences(typed.sentences, typed.count)
     found = kept.Kept(about=_about(photos, sentences))
+    if typed.add:
+        there = kept.read(typed.file)
+        if there.about != found.about:
+            raise ValueError(
+                f"{typed.file} was kept of {there.about}, this is {found.about}; --add takes the "
+                "same code with the same photos and sentences"
+            )
+        found = there
     print(f"net: {found.about['code']}, {found.about['commit']}", file=sys.stderr)
     for part, make in _makers(typed, photos, sentences, found).items():
         if part in typed.only:
@@ -224,7 +236,7 @@ def _pace(typed: argparse.Namespace) -> int:
             for number in (0, 1) if turn % 2 == 0 else (1, 0):
                 file = Path(folder) / f"{turn} {number}.net"
                 typed.rounds = 1
-                code = _in(typed.programs[number], _retyped(typed, file, RATES, False))
+                code = _in(typed.programs[number], _retyped(typed, file, RATES))
                 if code:
                     return code
                 parts = kept.read(file).parts
@@ -236,9 +248,7 @@ def _pace(typed: argparse.Namespace) -> int:
     return 0
 
 
-def _retyped(
-    typed: argparse.Namespace, file: Path, only: Sequence[str], overwrite: bool
-) -> list[str]:
+def _retyped(typed: argparse.Namespace, file: Path, only: Sequence[str]) -> list[str]:
     """The arguments of the same `keep`, for another process in another folder."""
     sentences = [
         f"{language}={Path(name).resolve()}" for language, _, name in map(_cut, typed.sentences)
@@ -249,7 +259,7 @@ def _retyped(
         *("--checkpoint", *map(_absolute, typed.checkpoint)),
         *("--translator", _absolute(typed.translator), "--count", str(typed.count)),
         *("--rounds", str(typed.rounds), "--only", *only),
-        *(("--overwrite",) if overwrite else ()),
+        *(f"--{name}" for name in ("overwrite", "add") if getattr(typed, name, False)),
     ]
 
 
@@ -262,8 +272,18 @@ def _in(program: str, arguments: Sequence[str]) -> int:
     root = Path(__file__).resolve().parent.parent.parent
     # -P: the captioner of its environment, not that of the folder where this is typed.
     line = [program, "-P", "-c", _CHILD, str(root), *arguments]
-    return subprocess.run(line, check=False).returncode
+    process = subprocess.Popen(line)
+    try:
+        return process.wait()
+    finally:
+        process.terminate()  # it stops the page that it serves; one that has ended hears nothing
+        process.wait()
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)  # by way of every `finally`
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(main(sys.argv[1:]))
