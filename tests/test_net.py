@@ -139,7 +139,7 @@ def test_each_task_has_ten_losses_twice(found: Kept) -> None:
 
 
 def test_rates_stand_beside_a_yardstick(found: Kept) -> None:
-    assert len(found.parts["rates"]) == 5  # one of each phase of a training
+    assert len(found.parts["rates"]) == 8  # one of each phase of a training
     assert all(len(row) == 2 and min(row) > 0 for r in found.parts["rates"].values() for row in r)
 
 

@@ -15,13 +15,17 @@ from typing import Any
 from . import learning, reach
 from .answers import SENTENCES
 
+Clock = Callable[[], float]
+Work = Callable[[], dict[str, float]]  # measures a rate, or several, by name
+
 PHOTOS = 64  # of a stream, at most
 _TEXTS = 16  # times the sentences that are explained
 _ALONE = 8  # photos, one by one
 _REQUESTS = 5
+_CLOCKS: dict[Clock, str] = {time.perf_counter: "", time.process_time: ", of CPU time"}
 
 
-def yardstick() -> float:
+def yardstick(clock: Clock = time.perf_counter) -> float:
     """How often a second torch does a fixed piece of work, as networks have it."""
     import torch
 
@@ -29,13 +33,13 @@ def yardstick() -> float:
     pixels = torch.randn(8, 32, 56, 56, generator=generator)
     kernels = torch.randn(32, 32, 3, 3, generator=generator)
     matrix = torch.randn(512, 512, generator=generator)
-    began = time.perf_counter()
+    began = clock()
     with torch.inference_mode():
         for _ in range(5):
             torch.conv2d(pixels, kernels)
             for _ in range(20):
                 torch.tanh(matrix @ matrix)
-    return 1 / (time.perf_counter() - began)
+    return 1 / (clock() - began)
 
 
 def measured(
@@ -56,16 +60,19 @@ def measured(
     translating = Translator.load(str(translator))
     paths = [str(path) for path in photos[:PHOTOS]]
     texts = [*SENTENCES] * _TEXTS
-    found = _paired(
-        {
-            "photos, as a stream": _rate(lambda: list(captioner.stream(paths)), len(paths)),
-            "photos, one by one": _rate(
-                lambda: [captioner(path) for path in paths[:_ALONE]], len(paths[:_ALONE])
-            ),
-            "sentences": _rate(lambda: list(translating.stream(texts, to=to)), len(texts)),
-        },
-        rounds,
-    )
+
+    def works(clock: Clock) -> dict[str, Work]:
+        alone = paths[:_ALONE]
+        own = {
+            "photos, as a stream": _rate(lambda: list(captioner.stream(paths)), len(paths), clock),
+            "photos, one by one": _rate(lambda: [captioner(p) for p in alone], len(alone), clock),
+            "sentences": _rate(lambda: list(translating.stream(texts, to=to)), len(texts), clock),
+        }
+        return {f"{name}{_CLOCKS[clock]}": work for name, work in own.items()}
+
+    found = _paired(works(time.perf_counter), rounds)
+    # Where the machine is shared, this process's own time tells more than the clock on the wall.
+    found |= _paired(works(time.process_time), rounds, warm=False, clock=time.process_time)
     training = {"": lambda: learning.captions_a_second(photos[:PHOTOS], checkpoint)}
     return found | _paired(training, rounds, warm=False)
 
@@ -95,28 +102,27 @@ def of_the_page(
     return found
 
 
-Work = Callable[[], dict[str, float]]  # measures a rate, or several, by name
-
-
-def _paired(works: dict[str, Work], rounds: int, warm: bool = True) -> dict[str, list[list[float]]]:
+def _paired(
+    works: dict[str, Work], rounds: int, warm: bool = True, clock: Clock = time.perf_counter
+) -> dict[str, list[list[float]]]:
     """The works by turns, each between two looks at the yardstick."""
     for work in works.values() if warm else ():
         work()  # the first time, memory is laid out
     found: dict[str, list[list[float]]] = {}
     for _ in range(rounds):
         for name, work in works.items():
-            before = yardstick()
+            before = yardstick(clock)
             rates = work()
-            beside = statistics.mean((before, yardstick()))
+            beside = statistics.mean((before, yardstick(clock)))
             for own, rate in rates.items():
                 found.setdefault(own or name, []).append([rate, beside])
     return found
 
 
-def _rate(work: Callable[[], Any], count: int) -> Work:
+def _rate(work: Callable[[], Any], count: int, clock: Clock = time.perf_counter) -> Work:
     def measure() -> dict[str, float]:
-        began = time.perf_counter()
+        began = clock()
         work()
-        return {"": count / (time.perf_counter() - began)}
+        return {"": count / (clock() - began)}
 
     return measure
