@@ -7,12 +7,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.copying import copied_rightly, f1, named, split
 from captioner.config import SearchOptions
 from captioner.nn.attention import SCORE_BUILDERS, Attention, Memory
 from captioner.nn.copying import Copied, Copying
 from captioner.nn.decoder import Decoder
+from captioner.prediction import Caption
 from captioner.search import force, search, word_log_probs
 from captioner.text import BOS
+from captioner.words import Word
 
 V, E, S, D, B, N = 23, 11, 13, 7, 3, 17  # words, embedding, state, features, photos, cells
 CLASSES, THINGS, SIZE = 19, 5, 2
@@ -183,3 +186,37 @@ def test_a_share_is_of_one_word_only() -> None:
     copied = Copied(torch.tensor([[4, 9]]), torch.tensor([[0.25, 0.5]]))
     assert copied.of(torch.tensor([9])).item() == 0.5
     assert copied.of(torch.tensor([5])).item() == 0.0
+
+
+# ---- the benchmark of unseen kinds ---------------------------------------------------------------
+
+
+def test_f1_of_a_kind() -> None:
+    said = [{"bus"}, {"bus"}, set(), {"zebra"}]
+    meant = [{"bus"}, set(), {"bus"}, {"zebra", "bus"}]
+    assert f1(said, meant, "bus") == pytest.approx(2 * 1 / (2 + 3))
+    assert f1(said, meant, "zebra") == 1
+    assert f1(said, meant, "pizza") == 0
+
+
+def test_kinds_are_cut_out_of_training() -> None:
+    texts = {1: "Two buses", 2: "a dog", 3: "A couch.", 4: "a busy cat", 5: "pizzas", 6: "a man"}
+    texts |= {number: "a tree" for number in range(7, 20)}
+    document = {
+        "images": [{"id": number} for number in texts],
+        "annotations": [{"image_id": n, "caption": caption} for n, caption in texts.items()],
+    }
+    training, test = split(document, others=2, seed=1)
+    kept, apart = ({i["id"] for i in part["images"]} for part in (training, test))
+    assert kept | apart == set(texts)
+    assert not kept & apart
+    assert {1, 3, 5} < apart
+    assert len(apart) == 5
+    assert not named(a["caption"] for a in training["annotations"])
+
+
+def test_words_copied_rightly_stand_in_a_reference() -> None:
+    words = (Word("lions", 0.5, -0.7, copy_share=0.9), Word("lie", 0.5, -0.7, copy_share=0.1))
+    other = (Word("rock", 0.5, -0.7, copy_share=0.6),)
+    found = [Caption("", each, 0.0, np.zeros((0, 1, 1))) for each in (words, other)]
+    assert copied_rightly(found, [["A lion lies."], ["A stone."]]) == (1, 2)
