@@ -201,7 +201,7 @@ def test_f1_of_a_kind() -> None:
 
 def test_kinds_are_cut_out_of_training() -> None:
     texts = {1: "Two buses", 2: "a dog", 3: "A couch.", 4: "a busy cat", 5: "pizzas", 6: "a man"}
-    texts |= {number: "a tree" for number in range(7, 20)}
+    texts |= dict.fromkeys(range(7, 20), "a tree")
     document = {
         "images": [{"id": number} for number in texts],
         "annotations": [{"image_id": n, "caption": caption} for n, caption in texts.items()],
