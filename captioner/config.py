@@ -1,3 +1,19 @@
-"""The old name of `captioner.settings`."""
+"""The old name of what is now `options`, `recipes`, `nn.architecture` and `settings`."""
 
-from captioner.settings import *  # noqa: F403
+from __future__ import annotations
+
+import importlib
+import warnings
+from typing import Any
+
+_HOMES = ("settings", "options", "nn.architecture", "recipes.captioning", "recipes.translation")
+
+
+def __getattr__(name: str) -> Any:
+    for home in _HOMES if not name.startswith("_") else ():
+        module = importlib.import_module(f"captioner.{home}")
+        if name in vars(module):
+            about = f"captioner.config is no more; import {name} from captioner.{home}"
+            warnings.warn(about, DeprecationWarning, stacklevel=2)
+            return getattr(module, name)
+    raise AttributeError(f"module 'captioner.config' has no attribute {name!r}")

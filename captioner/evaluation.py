@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image
 
 from captioner import metrics, render
-from captioner.config import SearchOptions
 from captioner.datasets import Photo
 from captioner.errors import DataError, MetricError
 from captioner.metrics import Score
+from captioner.options import SearchOptions
 from captioner.pairs import Pair
 from captioner.prediction import Caption, Captioner
 from captioner.text import tokenise

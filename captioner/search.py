@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from captioner.config import SearchOptions
 from captioner.errors import ConfigError
 from captioner.nn.attention import Memory
 from captioner.nn.decoder import Decoder, Step
+from captioner.options import SearchOptions
 from captioner.text import BOS, EOS, PAD, UNK
 
 _NEVER = (PAD, BOS, UNK)  # tokens that no sentence holds

@@ -26,10 +26,13 @@ from captioner.cli.captions import _word_table
 from captioner.cli.display import one_line, percent
 from captioner.cli.parser import make_parser
 from captioner.cli.results import Results
-from captioner.cli.settings import setting_groups, split_settings
-from captioner.config import Recipe, SearchOptions, TranslationRecipe
+from captioner.cli.settings import split_settings
 from captioner.examples import Example
+from captioner.options import SearchOptions
 from captioner.prediction import Caption, Captioner
+from captioner.recipes.captioning import Recipe
+from captioner.recipes.translation import TranslationRecipe
+from captioner.settings import groups
 from captioner.text import Vocabulary
 from captioner.trials import Trial
 from tests.processes import hear_signals
@@ -232,7 +235,7 @@ def test_train_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> N
         main(["train", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     recipes = (Recipe, TranslationRecipe)
-    places = {p for kind in recipes for _, _, own in setting_groups(kind) for p, _, _ in own}
+    places = {p for kind in recipes for _, _, own in groups(kind) for p, _, _ in own}
     assert len(places) > 80
     for place in places:
         assert f"--{place} " in text

@@ -15,8 +15,8 @@ import pytest
 from captioner import checkpoint as checkpoints
 from captioner import evaluation, metrics
 from captioner.cli import main
-from captioner.config import SearchOptions
 from captioner.evaluation import decoding
+from captioner.options import SearchOptions
 from captioner.translation import Translator
 from captioner.trials import Trial
 

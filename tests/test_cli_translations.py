@@ -19,8 +19,9 @@ from captioner import training
 from captioner.checkpoint import Checkpoint
 from captioner.cli import main
 from captioner.cli.parser import make_parser
-from captioner.cli.settings import help_of, setting_groups
-from captioner.config import TranslationRecipe, override
+from captioner.cli.settings import help_of
+from captioner.recipes.translation import TranslationRecipe
+from captioner.settings import groups, override
 from captioner.translation import Translation, Translator
 
 Phrases = dict[str, tuple[str, ...]]
@@ -642,16 +643,14 @@ def test_recipes_that_cannot_be(
 
 def test_every_setting_of_a_translators_recipe_can_be_typed() -> None:
     kinds = {"bool": "true", "int": "2", "float": "0.5", "str": "", "tuple[int, ...]": "2"}
-    for _, _, settings in setting_groups(TranslationRecipe):
+    for _, _, settings in groups(TranslationRecipe):
         for place, entry, default in settings:
             values: dict[str, Any] = {}
             wanted = entry.metadata["choices"] or [kinds.get(str(entry.type), "en")]
             override(values, place, str(wanted[0]), TranslationRecipe)
             assert list(values) == [place.partition(".")[0]]
             assert help_of(entry, default)
-    places = {
-        place for _, _, settings in setting_groups(TranslationRecipe) for place, *_ in settings
-    }
+    places = {place for _, _, settings in groups(TranslationRecipe) for place, *_ in settings}
     assert places >= {"training.batch_tokens", "data.train.0.languages.0", "phases.0.r_drop"}
 
 

@@ -14,7 +14,6 @@ from PIL import Image
 from captioner import metrics
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
 from captioner.cli.evaluations import _judged_captions
-from captioner.config import SearchOptions
 from captioner.datasets import Photo
 from captioner.errors import ConfigError, DataError, MetricError
 from captioner.evaluation import (
@@ -26,6 +25,7 @@ from captioner.evaluation import (
     search_translation_decoding,
 )
 from captioner.nn.model import build_model
+from captioner.options import SearchOptions
 from captioner.pairs import Pair
 from captioner.prediction import Captioner
 from captioner.translation import Translator

@@ -21,9 +21,9 @@ from PIL import Image
 from captioner import checkpoint as checkpoints
 from captioner import prediction
 from captioner.checkpoint import Checkpoint
-from captioner.config import SearchOptions
 from captioner.errors import CheckpointError, ConfigError, ImageError
 from captioner.nn.encoders import normalise
+from captioner.options import SearchOptions
 from captioner.prediction import Caption, Captioner
 from captioner.search import search
 from captioner.text import detokenise

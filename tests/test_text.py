@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captioner import boxes, datasets
-from captioner.cli.settings import read_recipe
-from captioner.config import PairSource, Source
 from captioner.errors import CaptionerError, CheckpointError, DataError
 from captioner.pairs import read_pairs
+from captioner.recipes.captioning import Source
+from captioner.recipes.files import read_recipe
+from captioner.recipes.translation import PairSource
 from captioner.text import (
     BOS,
     EOS,

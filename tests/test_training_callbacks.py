@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from captioner.cli import recipes
-from captioner.config import PhaseConfig
 from captioner.errors import ConfigError
+from captioner.recipes.captioning import PhaseConfig
 from captioner.training import callbacks, run
 from captioner.training.callbacks import Interrupt, Interrupted, Log
 from captioner.training.loop import Progress, Trainer

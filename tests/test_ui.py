@@ -28,12 +28,13 @@ from PIL import Image
 from captioner import checkpoint as checkpoints
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
 from captioner.cli import main
-from captioner.config import TranslationConfig, from_dict
 from captioner.errors import CaptionerError, ConfigError, ImageError
 from captioner.languages import Languages
+from captioner.nn.architecture import TranslationConfig
 from captioner.nn.model import build_translation_model
 from captioner.prediction import Captioner
 from captioner.render import shared_peak, spread
+from captioner.settings import from_dict
 from captioner.subwords import Subwords
 from captioner.translation import Translator
 from captioner.ui import assets, handlers, pictures, server, uploads

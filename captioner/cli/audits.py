@@ -8,9 +8,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from captioner.cli.display import progress_bar
-from captioner.cli.settings import given, read_recipe
-from captioner.config import DataConfig, Recipe, Source
+from captioner.cli.settings import given
 from captioner.errors import ConfigError
+from captioner.recipes.captioning import DataConfig, Recipe, Source
+from captioner.recipes.files import read_recipe
 
 if TYPE_CHECKING:
     from captioner.audit import Finding

@@ -18,8 +18,8 @@ from captioner.cli.models import load_captioner
 from captioner.cli.results import Results
 from captioner.cli.settings import check_decoding, given
 from captioner.cli.streams import check_text, descriptor, standard_input
-from captioner.config import SearchOptions
 from captioner.errors import CaptionerError, ConfigError
+from captioner.options import SearchOptions
 from captioner.outputs import Guard, Sheets
 from captioner.text import half_character, not_utf8
 

@@ -16,9 +16,11 @@ from captioner.cli.display import progress_bar
 from captioner.cli.models import load_captioner, load_translator
 from captioner.cli.scores import Outcome, best_decoding, keep
 from captioner.cli.settings import check_decoding, given
-from captioner.config import PairSource, SearchOptions, Source
 from captioner.errors import ConfigError
+from captioner.options import SearchOptions
 from captioner.outputs import DRAWING, OBJECTS, Guard, draw, write_text
+from captioner.recipes.captioning import Source
+from captioner.recipes.translation import PairSource
 
 if TYPE_CHECKING:
     from captioner.datasets import Photo

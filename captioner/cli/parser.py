@@ -8,17 +8,12 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from captioner.cli.settings import add_fields, file_name, help_of, metavar, setting_groups, whole
-from captioner.config import (
-    ROWS,
-    WORKERS,
-    DataConfig,
-    Recipe,
-    SearchOptions,
-    Source,
-    TranslationRecipe,
-)
+from captioner.cli.settings import add_fields, file_name, help_of, metavar, whole
 from captioner.errors import ConfigError
+from captioner.options import ROWS, WORKERS, SearchOptions
+from captioner.recipes.captioning import DataConfig, Recipe, Source
+from captioner.recipes.translation import TranslationRecipe
+from captioner.settings import groups
 
 METRICS = ("bleu", "rouge_l", "cider", "meteor")
 BEAM_SIZES, LENGTH_PENALTIES = (1, 3, 5), (0.0, 0.5, 0.7, 1.0)  # what `evaluate --search` tries
@@ -338,7 +333,7 @@ Ctrl-C saves after the current step; the same command with --resume goes on at t
     _add_device(parser)
     shown: set[str] = set()
     for recipe, whose in ((Recipe, ""), (TranslationRecipe, 'with task = "translate", ')):
-        for title, about, settings in setting_groups(recipe):
+        for title, about, settings in groups(recipe):
             own = [setting for setting in settings if setting[0] not in shown]
             if not own:
                 continue

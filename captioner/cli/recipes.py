@@ -7,8 +7,9 @@ from pathlib import Path
 
 from captioner.cli.display import print_scores
 from captioner.cli.models import pick_device
-from captioner.cli.settings import read_recipe
-from captioner.config import Recipe, TranslationRecipe
+from captioner.recipes.captioning import Recipe
+from captioner.recipes.files import read_recipe
+from captioner.recipes.translation import TranslationRecipe
 
 
 def train(arguments: argparse.Namespace) -> int:

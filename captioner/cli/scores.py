@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from captioner import config
+from captioner import settings
 from captioner.cli.display import columns, progress_bar
 from captioner.cli.parser import BEAM_SIZES, LENGTH_PENALTIES
-from captioner.config import SearchOptions
+from captioner.options import SearchOptions
 from captioner.outputs import write_text
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def keep(arguments: argparse.Namespace, outcome: Outcome) -> str:
     record = {
         "checkpoint": arguments.checkpoint or "shipped",
         **outcome.about,
-        "decoding": config.to_dict(outcome.options),
+        "decoding": settings.to_dict(outcome.options),
         "scores": outcome.report.to_dict(),
     }
     text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"

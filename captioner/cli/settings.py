@@ -9,18 +9,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import tomllib
 import typing
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from captioner import config
-from captioner.config import Recipe, TranslationRecipe
-from captioner.errors import ConfigError, DataError, shown
-from captioner.text import decoded
-
-Setting = tuple[str, dataclasses.Field[Any], Any]  # dotted place, field, default
+from captioner.errors import ConfigError, shown
 
 
 def add_fields(parser: Any, cls: type, *, only: Sequence[str] = ()) -> None:
@@ -28,7 +21,7 @@ def add_fields(parser: Any, cls: type, *, only: Sequence[str] = ()) -> None:
 
     Args:
         parser: a parser, or a group of one.
-        cls: with fields made by `config.setting`.
+        cls: with fields made by `settings.setting`.
         only: names of the fields wanted; all, where none is named.
     """
     hints = typing.get_type_hints(cls)
@@ -161,83 +154,3 @@ def split_settings(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str,
             value = following
         settings.append((name.removeprefix("--").replace("-", "_"), value))
     return own, settings
-
-
-def read_recipe(
-    path: str | None, settings: Sequence[tuple[str, str]] = ()
-) -> Recipe | TranslationRecipe:
-    """A recipe from its TOML file and what was typed to replace or to add.
-
-    Args:
-        path: the file; without one, the defaults are the recipe.
-        settings: dotted places with values, as `split_settings` returns them.
-
-    Raises:
-        ConfigError: the file is missing or no TOML, or a setting is unknown or out of range.
-    """
-    values: dict[str, Any] = {}
-    if path is not None:
-        try:
-            values = tomllib.loads(decoded(Path(path).read_bytes(), path))
-        except FileNotFoundError:
-            raise ConfigError(f"{path}: no such file; expected a recipe (.toml)") from None
-        except DataError as error:
-            raise ConfigError(str(error)) from None
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{path}: no TOML: {error}") from None
-    kind = _recipe_of(dict(settings).get("task", values.get("task", "caption")))
-    for place, text in settings:
-        _check_place(place, kind)
-        config.override(values, place, text, kind)
-    if kind is TranslationRecipe:
-        return config.from_dict(TranslationRecipe, values)
-    return config.from_dict(Recipe, values)
-
-
-def _recipe_of(task: Any) -> type[Recipe] | type[TranslationRecipe]:
-    if task not in ("caption", "translate"):
-        raise ConfigError(f"task is {task!r}; expected one of caption, translate")
-    return TranslationRecipe if task == "translate" else Recipe
-
-
-def _check_place(place: str, recipe: type[Recipe] | type[TranslationRecipe]) -> None:
-    """Helps where a setting was typed without its table: `batch_size`."""
-    if "." in place or place in {entry.name for entry in dataclasses.fields(recipe)}:
-        return
-    places = [dotted for _, _, settings in setting_groups(recipe) for dotted, _, _ in settings]
-    alike = [f"--{dotted}" for dotted in places if dotted.rpartition(".")[2] == place]
-    if alike:
-        raise ConfigError(f"{place} is no setting by itself; did you mean {' or '.join(alike)}?")
-
-
-def setting_groups(
-    recipe: type[Recipe] | type[TranslationRecipe] = Recipe,
-) -> Iterator[tuple[str, str, list[Setting]]]:
-    """The recipe's settings by table: heading, what it is about, (dotted place, field, default)."""
-    groups: dict[str, tuple[str, list[Setting]]] = {}
-
-    def walk(cls: Any, values: Any, place: str, table: str, about: str) -> None:
-        hints = typing.get_type_hints(cls)
-        own = groups.setdefault(table, (about, []))[1]
-        for entry in dataclasses.fields(cls):
-            if entry.metadata.get("hidden"):
-                continue
-            kind, dotted = hints[entry.name], f"{place}{entry.name}"
-            default: Any = entry.default if values is None else getattr(values, entry.name)
-            heading, text = f"{table.strip('[]')}.{entry.name}".strip("."), entry.metadata["help"]
-            if dataclasses.is_dataclass(kind):
-                walk(kind, default, f"{dotted}.", heading, text)
-            elif typing.get_origin(kind) is tuple:
-                first, item = default[0] if default else None, typing.get_args(kind)[0]
-                if dataclasses.is_dataclass(item):
-                    walk(item, first, f"{dotted}.0.", f"[{heading}]", text)
-                else:
-                    own.append((f"{dotted}.0", entry, first))
-            else:
-                own.append((dotted, entry, default))
-
-    walk(recipe, recipe(), "", "", "")
-    for table, (about, settings) in groups.items():
-        if settings:
-            many = "; .1., .2., … for more of them" if table.startswith("[") else ""
-            yield (f"[{table}]" if table else "recipe", about + many, settings)

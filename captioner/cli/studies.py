@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from captioner.cli.display import progress_bar
 from captioner.cli.models import load_translator, pick_device
 from captioner.cli.settings import check_decoding, given
-from captioner.config import PairSource, SearchOptions
 from captioner.errors import ConfigError
+from captioner.options import SearchOptions
 from captioner.outputs import DRAWING, OBJECTS, TABLE, Guard, draw, write_text
+from captioner.recipes.translation import PairSource
 
 if TYPE_CHECKING:
     from captioner.alignments import WordPair

@@ -16,8 +16,8 @@ from captioner.cli.models import load_translator
 from captioner.cli.results import Results
 from captioner.cli.settings import check_decoding, given
 from captioner.cli.streams import check_text, descriptor, standard_input
-from captioner.config import SearchOptions
 from captioner.errors import ConfigError
+from captioner.options import SearchOptions
 from captioner.outputs import DRAWING, Guard, draw
 from captioner.text import half_character, has_words, not_utf8
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from captioner.config import AttentionConfig, DecoderConfig, ModelConfig, TranslationConfig
+from captioner.nn.architecture import AttentionConfig, DecoderConfig, ModelConfig, TranslationConfig
 from captioner.nn.attention import SCORE_BUILDERS, Attention, Bottleneck, MultiHead
 from captioner.nn.decoder import Decoder, Unrolled
 from captioner.nn.encoders import ImageEncoder, build_features
