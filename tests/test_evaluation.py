@@ -13,7 +13,7 @@ from PIL import Image
 
 from captioner import metrics
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
-from captioner.cli.evaluations import _judged_captions
+from captioner.cli.evaluate import _judged_captions
 from captioner.datasets import Photo
 from captioner.errors import ConfigError, DataError, MetricError
 from captioner.evaluation import (

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from captioner.cli import recipes
 from captioner.errors import ConfigError
 from captioner.recipes.captioning import PhaseConfig
 from captioner.training import callbacks, run
@@ -84,7 +83,7 @@ def test_the_command_knows_which_signal_it_was(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(training, "train", train)
     typed = SimpleNamespace(recipe=None, settings=[], device="cpu", resume=False)
     with pytest.raises(KeyboardInterrupt, match="stopped and saved") as caught:
-        recipes.train(typed)  # type: ignore[arg-type]
+        train.train(typed)  # type: ignore[arg-type]
     assert caught.value.number == signal.SIGTERM  # type: ignore[attr-defined]
 
 

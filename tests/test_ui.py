@@ -905,7 +905,7 @@ def test_the_command_line_refuses_what_cannot_be(
 
 def _served_with(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> dict[str, Any]:
     """What the page would be served with; nothing is."""
-    from captioner.cli import pages
+    from captioner.cli import ui as pages
     from captioner.ui import app
 
     seen: dict[str, Any] = {}
@@ -917,7 +917,7 @@ def _served_with(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> dict[str, 
 
 
 def test_a_password_is_typed_or_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    from captioner.cli import pages
+    from captioner.cli import ui as pages
 
     assert _served_with(monkeypatch)["auth"] is None
     assert _served_with(monkeypatch, "--auth", "ann:a:b")["auth"] == ("ann", "a:b")
@@ -972,7 +972,7 @@ def test_the_folder_goes_whatever_ends_the_page(
 
 _PAGE = """
 import sys, time
-from captioner.cli import main, pages
+from captioner.cli import main, ui as pages
 from captioner.ui import app, server
 startup = server.uvicorn.Server.startup
 async def started(self, *given, **more):

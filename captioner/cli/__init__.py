@@ -20,33 +20,33 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from captioner.cli import (
-    audits,
-    captions,
-    descriptions,
-    evaluations,
-    pages,
-    recipes,
-    studies,
-    translations,
+    caption,
+    data,
+    describe,
+    evaluate,
+    study_length,
+    train,
+    translate,
+    ui,
 )
 from captioner.cli.display import one_line
+from captioner.cli.flags import split_settings
 from captioner.cli.parser import make_parser
-from captioner.cli.settings import split_settings
 from captioner.errors import CaptionerError
 
 DONE, FAILURES, MISUSE, STOPPED, CLOSED = 0, 1, 2, 130, 141
 
 _COMMANDS = {  # each takes what was typed and returns how many photos or lines failed
-    "caption": captions.caption,
-    "explain": captions.explain,
-    "translate": translations.translate,
-    "demo": captions.demo,
-    "ui": pages.ui,
-    "train": recipes.train,
-    "evaluate": evaluations.evaluate,
-    "describe": descriptions.describe,
-    "data": audits.check,
-    "study": studies.study,
+    "caption": caption.caption,
+    "explain": caption.explain,
+    "translate": translate.translate,
+    "demo": caption.demo,
+    "ui": ui.ui,
+    "train": train.train,
+    "evaluate": evaluate.evaluate,
+    "describe": describe.describe,
+    "data": data.check,
+    "study": study_length.study,
 }
 
 

@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from captioner.cli.settings import add_fields, file_name, help_of, metavar, whole
+from captioner.cli.flags import add_fields, file_name, help_of, metavar, whole
 from captioner.errors import ConfigError
 from captioner.options import ROWS, WORKERS, SearchOptions
 from captioner.recipes.captioning import DataConfig, Recipe, Source

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from captioner.cli.display import progress_bar
+from captioner.cli.flags import check_decoding, given
 from captioner.cli.models import load_translator, pick_device
-from captioner.cli.settings import check_decoding, given
 from captioner.errors import ConfigError
 from captioner.options import SearchOptions
 from captioner.outputs import DRAWING, OBJECTS, TABLE, Guard, draw, write_text

@@ -18,8 +18,8 @@ from captioner import checkpoint as checkpoints
 from captioner import training
 from captioner.checkpoint import Checkpoint
 from captioner.cli import main
+from captioner.cli.flags import help_of
 from captioner.cli.parser import make_parser
-from captioner.cli.settings import help_of
 from captioner.recipes.translation import TranslationRecipe
 from captioner.settings import groups, override
 from captioner.translation import Translation, Translator

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from captioner.cli.display import columns, one_line, percent
+from captioner.cli.flags import check_decoding, given
 from captioner.cli.models import load_captioner
 from captioner.cli.results import Results
-from captioner.cli.settings import check_decoding, given
 from captioner.cli.streams import check_text, descriptor, standard_input
 from captioner.errors import CaptionerError, ConfigError
 from captioner.options import SearchOptions

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from captioner.cli.display import one_line
+from captioner.cli.flags import check_decoding, given
 from captioner.cli.models import load_translator
 from captioner.cli.results import Results
-from captioner.cli.settings import check_decoding, given
 from captioner.cli.streams import check_text, descriptor, standard_input
 from captioner.errors import ConfigError
 from captioner.options import SearchOptions

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captioner.cli.display import progress_bar
+from captioner.cli.flags import check_decoding, given
 from captioner.cli.models import load_captioner, load_translator
 from captioner.cli.scores import Outcome, best_decoding, keep
-from captioner.cli.settings import check_decoding, given
 from captioner.errors import ConfigError
 from captioner.options import SearchOptions
 from captioner.outputs import DRAWING, OBJECTS, Guard, draw, write_text

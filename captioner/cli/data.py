@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from captioner.cli.display import progress_bar
-from captioner.cli.settings import given
+from captioner.cli.flags import given
 from captioner.errors import ConfigError
 from captioner.recipes.captioning import DataConfig, Recipe, Source
 from captioner.recipes.files import read_recipe
