@@ -743,7 +743,7 @@ def test_every_field_of_a_wrong_type_is_one_line(
                     read_or_refused(reader, path)
                 typed = SimpleNamespace(checkpoint=str(path), json=False)
                 with contextlib.suppress(CheckpointError):
-                    describe.describe(typed)
+                    describe.run(typed)
 
 
 PROVENANCE = {
@@ -774,7 +774,7 @@ def test_nothing_in_a_file_reaches_the_terminal_as_an_order(
 
     path = altered(saved, tmp_path / "model.safetensors", change)
     for as_json in (False, True):
-        describe.describe(SimpleNamespace(checkpoint=str(path), json=as_json))
+        describe.run(SimpleNamespace(checkpoint=str(path), json=as_json))
         out = capsys.readouterr().out
         assert all(char.isprintable() or char == "\n" for char in out)
         assert "31m" in out

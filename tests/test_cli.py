@@ -22,11 +22,11 @@ from captioner import checkpoint as checkpoints
 from captioner import cli, evaluation, examples, training
 from captioner.checkpoint import Checkpoint
 from captioner.cli import main
-from captioner.cli.caption import _word_table
 from captioner.cli.display import one_line, percent
-from captioner.cli.flags import split_settings
+from captioner.cli.explain import _word_table
 from captioner.cli.parser import make_parser
 from captioner.cli.results import Results
+from captioner.cli.train import split_settings
 from captioner.examples import Example
 from captioner.options import SearchOptions
 from captioner.prediction import Caption, Captioner

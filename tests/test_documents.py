@@ -21,8 +21,8 @@ from pathlib import Path
 import pytest
 
 from captioner.cli import main
-from captioner.cli.flags import split_settings
 from captioner.cli.parser import make_parser
+from captioner.cli.train import split_settings
 from captioner.errors import ConfigError
 from captioner.examples import EXAMPLES
 from captioner.recipes.files import read_recipe

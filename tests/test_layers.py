@@ -40,19 +40,23 @@ FLOORS = (
     ("training.captioning", "training.translation"),
     ("training",),
     ("studies",),
-    ("cli.display", "cli.models", "cli.flags", "cli.streams"),
-    ("cli.parser", "cli.results"),
-    ("cli.scores",),
+    ("cli.display", "cli.flags", "cli.models", "cli.streams"),
+    ("cli.results", "cli.scores"),
     (
-        "cli.data",
         "cli.caption",
+        "cli.data",
+        "cli.demo",
         "cli.describe",
         "cli.evaluate",
-        "cli.ui",
-        "cli.train",
+        "cli.explain",
+        "cli.study_alignment",
         "cli.study_length",
+        "cli.train",
         "cli.translate",
+        "cli.ui",
     ),
+    ("cli.study",),
+    ("cli.parser",),
     ("cli",),
     ("__main__", "config"),  # the latter is an old name, which nothing here may use
 )
@@ -72,7 +76,10 @@ def _imports(path: Path, *, top_only: bool = False) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import hides the floor"
-            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {name for name in names if name.removeprefix("captioner.") in FLOOR}
+            # `from captioner.cli import flags` asks that module, as `captioner.cli.flags` does.
+            found |= names if names == modules else {node.module or "", *names}
     return found
 
 

@@ -12,10 +12,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from captioner.cli import flags
 from captioner.cli.display import progress_bar
-from captioner.cli.flags import check_decoding, given
 from captioner.cli.models import load_captioner, load_translator
-from captioner.cli.scores import Outcome, best_decoding, keep
+from captioner.cli.scores import (
+    BEAM_SIZES,
+    LENGTH_PENALTIES,
+    Outcome,
+    best_decoding,
+    keep,
+)
 from captioner.errors import ConfigError
 from captioner.options import SearchOptions
 from captioner.outputs import DRAWING, OBJECTS, Guard, draw, write_text
@@ -27,6 +33,8 @@ if TYPE_CHECKING:
     from captioner.evaluation import CaptionReport, TranslationReport
     from captioner.prediction import Captioner
 
+METRICS = ("bleu", "rouge_l", "cider", "meteor")
+
 _FLAGS = {  # by attribute, what is only said of one of the two
     "photo": {
         name: f"--{name}"
@@ -37,7 +45,95 @@ _FLAGS = {  # by attribute, what is only said of one of the two
 _NEEDED = {"photo": ("--captions", "--images"), "pair": tuple(_FLAGS["pair"].values())}
 
 
-def evaluate(arguments: argparse.Namespace) -> int:
+def add(commands: Any) -> None:
+    """The flags."""
+    parser = commands.add_parser(
+        "evaluate",
+        usage="captioner evaluate --captions FILE --images DIR [options]\n"
+        "       captioner evaluate --source FILE --target FILE --from LANGUAGE --to LANGUAGE "
+        "[options]",
+        description="Captions the photos of a split, or translates the sentences of a file, and "
+        "compares with what people\nwrote. Each score comes with its recipe, without which it "
+        "cannot be compared.",
+        epilog="""\
+examples:
+  captioner evaluate --captions captions_test.json --images images --output scores
+  captioner evaluate --checkpoint runs/mine/best.safetensors --captions dataset_flickr8k.json \\
+    --images images --split val --search --save-scores validation
+  captioner evaluate --checkpoint runs/translate/best.safetensors --source val.en \\
+    --target val.de --from en --to de --search --save-scores validation
+
+Choose beam size and length penalty on validation data (--search), then score the test data. A
+checkpoint has one decoding for all it does: that of the scores kept last.
+METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install pycocoevalcap.""",
+    )
+    photos = parser.add_argument_group("captioned photos")
+    flags.add_fields(photos, Source)
+    photos.add_argument(
+        "--metrics",
+        type=_metric_names,
+        metavar="NAMES",
+        help=f"scores, with commas between: {', '.join(METRICS)} (default: bleu,rouge_l,cider)",
+    )
+    photos.add_argument(
+        "--workers", type=flags.THREADS, metavar="N", help="threads that open photos (default: 2)"
+    )
+    pairs = parser.add_argument_group(
+        "sentence pairs",
+        "Scores: BLEU of lower-cased Moses tokens, BLEU and chrF as sacreBLEU computes them.",
+    )
+    flags.add_pair_files(pairs, required=False)
+    parser.add_argument(
+        "--batch-size",
+        type=flags.BATCH_SIZE,
+        metavar="N",
+        help="photos or sentences computed together (default: 32 photos, 64 sentences)",
+    )
+    parser.add_argument(
+        "--limit", type=flags.LIMIT, metavar="N", help="only the first N photos or pairs"
+    )
+    parser.add_argument(
+        "--bootstrap",
+        type=flags.RESAMPLES,
+        default=1000,
+        metavar="N",
+        help="resamples for the 95 %% intervals; 0 leaves them out (default: 1000)",
+    )
+    parser.add_argument(
+        "--output",
+        type=flags.file_name,
+        metavar="DIR",
+        help="folder for scores.json and captions.jsonl or translations.jsonl, each with its own "
+        "score; of photos, extremes.png too: the worst, median and best",
+    )
+    parser.add_argument(
+        "--json",
+        type=flags.file_name,
+        metavar="FILE",
+        help="the scores as JSON; `-` is standard output",
+    )
+    flags.add_overwrite(parser)
+    parser.add_argument(
+        "--search",
+        action="store_true",
+        help=f"first try beam sizes {', '.join(map(str, BEAM_SIZES))} with length penalties "
+        f"{', '.join(map(str, LENGTH_PENALTIES))} and take the best by CIDEr or BLEU; only on "
+        "validation data",
+    )
+    parser.add_argument(
+        "--save-scores",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="write the scores into the checkpoint under this name (default: the split's or the "
+        "file's; of pairs, the direction comes behind it), and make this decoding its own",
+    )
+    flags.add_model(parser)
+    flags.add_decoding(parser, omit=("n_best", "alternatives"))
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Scores a checkpoint on a split or on sentence pairs; returns how many of them failed."""
     kind = _kind(arguments)
     _check(arguments, kind)
@@ -85,7 +181,7 @@ def _kind(arguments: argparse.Namespace) -> str:
 
 
 def _check(arguments: argparse.Namespace, kind: str) -> None:
-    check_decoding(arguments)
+    flags.check_decoding(arguments)
     if arguments.limit is not None and arguments.limit < 1:
         raise ConfigError(f"--limit is {arguments.limit}; expected 1 {kind} or more")
     if arguments.save_scores is not None and not arguments.checkpoint:
@@ -133,12 +229,12 @@ def _captions(arguments: argparse.Namespace) -> Outcome:
     """Scores captions and shows how they did."""
     from captioner import datasets, evaluation
 
-    photos = datasets.read(Source(**given(arguments, Source)))
+    photos = datasets.read(Source(**flags.given(arguments, Source)))
     _check_outputs(arguments, [photo.path for photo in photos], ("captions.jsonl", "extremes.png"))
     photos = photos[: arguments.limit]
     captioner = load_captioner(arguments)
     speed = _typed(arguments, "batch_size", "workers")
-    settings = given(arguments, SearchOptions)
+    settings = flags.given(arguments, SearchOptions)
     if arguments.search:
         search = functools.partial(
             evaluation.search_decoding, captioner, photos, **speed, **settings
@@ -185,7 +281,7 @@ def _translations(arguments: argparse.Namespace) -> Outcome:
     _check_outputs(arguments, [], ("translations.jsonl",))
     translator = load_translator(arguments)
     speed = _typed(arguments, "batch_size")
-    settings = given(arguments, SearchOptions)
+    settings = flags.given(arguments, SearchOptions)
     if arguments.search:
         search = functools.partial(
             evaluation.search_translation_decoding, translator, pairs, **speed, **settings
@@ -286,3 +382,13 @@ def _judged_translations(report: TranslationReport) -> Iterator[str]:
             "error": translation.error,
         }
         yield json.dumps(values, ensure_ascii=False) + "\n"
+
+
+def _metric_names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in METRICS:
+            raise argparse.ArgumentTypeError(
+                f"no score is called {name!r}; expected {', '.join(METRICS)}, with commas between"
+            )
+    return names

@@ -1,7 +1,7 @@
-"""Settings as they are typed: flags and help texts made from `config`, and a recipe put together.
+"""Flags: how those of a settings dataclass are made, and those that several commands share.
 
-A setting is explained once, where `config` defines it, so that the command line and the Python
-interface cannot drift apart.
+A setting is explained once, where its dataclass defines it, so that the command line and the Python
+interface cannot drift apart. Flags that one command alone has stand in that command's module.
 """
 
 from __future__ import annotations
@@ -11,9 +11,14 @@ import dataclasses
 import math
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from captioner.errors import ConfigError, shown
+from captioner.options import ROWS, WORKERS, SearchOptions
+from captioner.recipes.translation import PairSource
+
+if TYPE_CHECKING:
+    from captioner.pairs import Pair
 
 
 def add_fields(parser: Any, cls: type, *, only: Sequence[str] = ()) -> None:
@@ -76,6 +81,11 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return read
 
 
+BATCH_SIZE, THREADS = whole(1, ROWS), whole(1, WORKERS)
+COUNT, LIMIT = whole(1, 10**9), whole(0, 10**9)  # the commands say what a limit of 0 cannot be
+RESAMPLES = whole(0, 1_000_000)
+
+
 def _typed(entry: dataclasses.Field[Any], kind: Any) -> Any:
     """What reads a setting's value; without limits of its own, whatever its type takes."""
     within = entry.metadata["within"]
@@ -133,24 +143,153 @@ def file_name(text: str) -> str:
     return text
 
 
-def split_settings(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Parts `train`'s arguments into its own and the recipe's: (training.batch_size, 16).
+def add_pair_files(parser: Any, *, required: bool) -> None:
+    """What names sentence pairs, for a parser or a group of one."""
+    parser.add_argument("--source", required=required, metavar="FILE", help="a sentence a line")
+    parser.add_argument(
+        "--target", required=required, metavar="FILE", help="their translations, line by line"
+    )
+    parser.add_argument(
+        "--from", dest="source_language", required=required, metavar="LANGUAGE", help="such as en"
+    )
+    parser.add_argument("--to", required=required, metavar="LANGUAGE", help="such as de")
+
+
+def add_pairs(parser: argparse.ArgumentParser) -> None:
+    """What names sentence pairs to be compared, and how many of them."""
+    add_pair_files(parser, required=True)
+    parser.add_argument("--limit", type=LIMIT, metavar="N", help="only the first N pairs")
+    parser.add_argument(
+        "--bootstrap",
+        type=RESAMPLES,
+        default=1000,
+        metavar="N",
+        help="resamples for the 95 %% intervals (default: 1000)",
+    )
+
+
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Where captions go besides standard output."""
+    parser.add_argument(
+        "--jsonl",
+        type=file_name,
+        metavar="FILE",
+        help="write an object a photo, in input order; `-` is standard output. FILE.partial grows "
+        "line by line and takes the name FILE at the end",
+    )
+    parser.add_argument(
+        "--overlay",
+        type=file_name,
+        metavar="DIR",
+        help="draw a sheet a photo: every word over the place that it looked at. The folders of "
+        "the photos are mirrored: holiday/dog.jpg has DIR/holiday/dog.png",
+    )
+    parser.add_argument(
+        "--grid", action="store_true", help="show the real grid cells on the sheets, not smoothed"
+    )
+    add_overwrite(parser)
+
+
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """Whether what is there already may be replaced."""
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace what is there already, even where captioner did not write it; what the "
+        "command reads is never replaced",
+    )
+
+
+def add_languages(parser: argparse.ArgumentParser) -> None:
+    """What captions are translated into, and by what."""
+    parser.add_argument(
+        "--to",
+        metavar="LANGUAGE",
+        help="translate the captions (de, fr, …): printed behind them, with maps of their own",
+    )
+    parser.add_argument(
+        "--translator",
+        type=file_name,
+        metavar="FILE",
+        help="weights that translate with --to (default: those that came along)",
+    )
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The weights, and where to compute."""
+    parser.add_argument(
+        "--checkpoint",
+        type=file_name,
+        metavar="FILE",
+        help="weights to use (default: those that came along)",
+    )
+    add_device(parser)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Where to compute."""
+    parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="DEVICE",
+        help="cpu, cuda, cuda:1, mps, …; auto (default) is a GPU where there is one",
+    )
+
+
+def add_speed(parser: argparse.ArgumentParser) -> None:
+    """How many photos are read and computed at once."""
+    parser.add_argument(
+        "--batch-size",
+        type=BATCH_SIZE,
+        default=32,
+        metavar="N",
+        help="photos computed together (default: 32)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=THREADS,
+        default=2,
+        metavar="N",
+        help="threads that open photos (default: 2)",
+    )
+
+
+def add_decoding(parser: argparse.ArgumentParser, omit: Sequence[str]) -> None:
+    """The fields of `SearchOptions` as flags, but for those named in `omit`."""
+    group = parser.add_argument_group(
+        "decoding", "What has no default here is as the checkpoint has it (captioner describe)."
+    )
+    names = [entry.name for entry in dataclasses.fields(SearchOptions) if entry.name not in omit]
+    add_fields(group, SearchOptions, only=names)
+
+
+def check_languages(arguments: argparse.Namespace) -> None:
+    """Refuses what says how to translate where nothing is translated."""
+    if arguments.translator and not arguments.to:
+        raise ConfigError("--translator belongs to --to; add --to LANGUAGE")
+
+
+def check_grid(arguments: argparse.Namespace) -> None:
+    """Refuses what says how to draw sheets where none are drawn."""
+    if arguments.grid and not arguments.overlay:
+        raise ConfigError("--grid belongs to the sheets of --overlay; add --overlay DIR")
+
+
+def pairs(arguments: argparse.Namespace) -> list[Pair]:
+    """The sentence pairs that `add_pairs` names.
 
     Raises:
-        ConfigError: a setting comes without a value.
+        ConfigError: --limit leaves none.
+        DataError: the files are no pairs.
     """
-    own: list[str] = []
-    settings = []
-    rest = iter(arguments)
-    for argument in rest:
-        name, equals, value = argument.partition("=")
-        if not name.startswith("--") or name in ("--help", "--resume", "--device"):
-            own.append(argument)
-            continue
-        if not equals:
-            following = next(rest, None)
-            if following is None or following.startswith("--"):
-                raise ConfigError(f"{name} needs a value: {name} VALUE; see captioner train --help")
-            value = following
-        settings.append((name.removeprefix("--").replace("-", "_"), value))
-    return own, settings
+    if arguments.limit is not None and arguments.limit < 1:
+        raise ConfigError(f"--limit is {arguments.limit}; expected 1 pair or more")
+    return read_pairs(arguments, arguments.source, arguments.target)[: arguments.limit]
+
+
+def read_pairs(arguments: argparse.Namespace, source: str, target: str) -> list[Pair]:
+    """The pairs of two files, in the languages that were typed."""
+    files = PairSource(source, target, languages=(arguments.source_language, arguments.to))
+    from captioner.pairs import read_pairs
+
+    return read_pairs(files)

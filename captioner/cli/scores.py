@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from captioner import settings
 from captioner.cli.display import columns, progress_bar
-from captioner.cli.parser import BEAM_SIZES, LENGTH_PENALTIES
 from captioner.options import SearchOptions
 from captioner.outputs import write_text
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from captioner.checkpoint import Checkpoint, TranslationCheckpoint
     from captioner.evaluation import Report
     from captioner.trials import Trial
+
+BEAM_SIZES, LENGTH_PENALTIES = (1, 3, 5), (0.0, 0.5, 0.7, 1.0)  # what `--search` tries
 
 _TITLES = {"cider": "CIDEr", "bleu_4": "BLEU-4", "bleu": "BLEU", "chrf": "chrF"}
 
