@@ -11,7 +11,12 @@ from captioner.settings import as_float, as_int, in_range, setting
 
 BEAMS = 100  # as wide as a beam may be
 ROWS = 4096  # sentences that may be looked for at once: photos of a batch times beams or samples
+PHOTOS_AT_ONCE, SENTENCES_AT_ONCE = 32, 64  # computed together, where nobody says how many
+THREADS = 2  # that open photos, where nobody says how many
 WORKERS = 64  # threads that open photos, at most
+
+
+DRAWING = ("top_p", "temperature", "seed")  # options that only matter where words are drawn
 
 
 @dataclass(frozen=True)
@@ -19,27 +24,45 @@ class SearchOptions:
     """How a sentence is looked for."""
 
     beam_size: int = setting(
-        3, "sentences kept alive at every step; 1 is greedy decoding", within=(1, BEAMS)
+        3,
+        "sentences kept alive at every step; 1 is greedy decoding",
+        within=(1, BEAMS),
+        slider=(1, 10, 1),
+        served=20,
     )
     length_penalty: float = setting(
         0.7,
         "exponent a of log p / length^a by which finished sentences are ranked; 0 favours short",
         within=(0, 10),
     )
-    max_length: int = setting(30, "longest sentence", unit="words", within=(1, 1000))
+    max_length: int = setting(
+        30, "longest sentence", unit="words", within=(1, 1000), slider=(3, 40, 1), served=50
+    )
     n_best: int = setting(
         1,
         "sentences returned, best first; a smaller beam grows to as many, and may then find others",
         within=(1, ROWS),
+        slider=(1, 5, 1),
+        served=20,
     )
     sample: bool = setting(False, "draw the words at random instead of searching for the best")
-    top_p: float = setting(0.9, "with --sample: draw from the fewest words that hold this share")
+    top_p: float = setting(
+        0.9,
+        "with --sample: draw from the fewest words that hold this share",
+        slider=(0.05, 1, 0.05),
+    )
     # What float32 holds: below it, dividing by the temperature gives no numbers.
     temperature: float = setting(
-        1.0, "with --sample: below 1 bolder on likely words, above 1 wilder", within=(1e-38, 1e38)
+        1.0,
+        "with --sample: below 1 bolder on likely words, above 1 wilder",
+        within=(1e-38, 1e38),
+        slider=(0.1, 2, 0.1),
     )
     seed: int = setting(
-        0, "seed of the draws; the same seed gives the same sentences", within=(0, 2**63 - 1)
+        0,
+        "seed of the draws; the same seed gives the same sentences",
+        within=(0, 2**63 - 1),
+        slider=(0, 99, 1),
     )
     alternatives: int = setting(
         5, "most probable words reported for every position", within=(0, 100_000)

@@ -28,6 +28,8 @@ def setting(
     choices: Sequence[Any] = (),
     unit: str = "",
     within: tuple[float, float] | None = None,
+    slider: tuple[float, float, float] | None = None,
+    served: int | None = None,
 ) -> Any:
     """A dataclass field with the sentence that explains it and, where they exist, its limits.
 
@@ -37,8 +39,17 @@ def setting(
         choices: the values that may be chosen.
         unit: of a number.
         within: the least and the largest value, for `in_range`.
+        slider: the least and the largest value that a page offers, and the step between two.
+        served: the largest value that a server works with for strangers.
     """
-    metadata = {"help": help, "choices": tuple(choices), "unit": unit, "within": within}
+    metadata = {
+        "help": help,
+        "choices": tuple(choices),
+        "unit": unit,
+        "within": within,
+        "slider": slider,
+        "served": served,
+    }
     if callable(default):
         return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -242,9 +253,14 @@ def _unknown(name: str, known: Sequence[str], where: str) -> str:
     return f"{where + '.' if where else ''}{name} is no setting; {hint}"
 
 
-def text_of(cls: Any, name: str) -> str:
-    """The sentence that explains a setting."""
-    return next(f.metadata["help"] for f in fields(cls) if f.name == name)
+def field_of(cls: Any, name: str) -> dataclasses.Field[Any]:
+    """The field of a setting, whose metadata are what `setting` was told."""
+    return next(entry for entry in fields(cls) if entry.name == name)
+
+
+def is_whole(entry: dataclasses.Field[Any]) -> bool:
+    """Whether a setting is a whole number."""
+    return entry.type in ("int", int)
 
 
 def check_positive(settings: Any, *names: str) -> None:
@@ -269,9 +285,9 @@ def in_range(cls: Any, name: str, value: Any) -> Any:
     Raises:
         ConfigError: it is of another type, or out of range.
     """
-    entry = next(entry for entry in fields(cls) if entry.name == name)
+    entry = field_of(cls, name)
     low, high = entry.metadata["within"]
-    whole = entry.type in ("int", int)
+    whole = is_whole(entry)
     number = as_int(value) if whole else as_float(value)
     if number is None or not low <= number <= high:
         kind = "a whole number" if whole else "a number"

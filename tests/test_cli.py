@@ -1395,6 +1395,7 @@ def test_search_takes_the_best_by_cider(
     typed: Callable[..., int],
     data: Path,
     monkeypatch: pytest.MonkeyPatch,
+    tiny_checkpoint: Checkpoint,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     seen: dict[str, Any] = {}
@@ -1412,12 +1413,13 @@ def test_search_takes_the_best_by_cider(
     flags = ["--search", "--bootstrap", 0, "--max-length", 7, "--workers", 3]
     assert typed("evaluate", *SPLIT, *flags) == 0
     del seen["progress"]
+    own = tiny_checkpoint.search.changed(max_length=7, alternatives=0)
     assert seen == {
         "photos": 7,
         "beam_sizes": (1, 3, 5),
         "length_penalties": (0.0, 0.5, 0.7, 1.0),
         "workers": 3,
-        "max_length": 7,
+        "options": own,
     }
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines[1:4]] == [

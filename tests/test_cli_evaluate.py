@@ -183,6 +183,7 @@ def test_describe_shows_what_a_translator_is(
 
 def test_search_takes_the_best_by_bleu(
     typed: Callable[..., int],
+    tiny_translator: Translator,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -204,7 +205,7 @@ def test_search_takes_the_best_by_bleu(
         "beam_sizes": (1, 3, 5),
         "length_penalties": (0.0, 0.5, 0.7, 1.0),
         "batch_size": 2,
-        "max_length": 31,
+        "options": tiny_translator.options(max_length=31, alternatives=0),
     }
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines[:3]] == [

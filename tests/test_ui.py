@@ -32,6 +32,7 @@ from captioner.errors import CaptionerError, ConfigError, ImageError
 from captioner.languages import Languages
 from captioner.nn.architecture import TranslationConfig
 from captioner.nn.model import build_translation_model
+from captioner.options import SearchOptions
 from captioner.prediction import Captioner
 from captioner.render import shared_peak, spread
 from captioner.settings import from_dict
@@ -123,7 +124,9 @@ def test_a_large_photo_is_sent_small_and_without_its_own_data(tmp_path: Path) ->
 
 
 def test_all_cards_share_one_scale(desk: Desk, photo: str) -> None:
-    ((value, caption),) = desk.write(photo, beam_size=3, n_best=3, compare=True)
+    ((value, caption),) = desk.write(
+        photo, compare=True, options=desk.captioner.options(beam_size=3, n_best=3)
+    )
     assert [card["title"] for card in value["choices"]] == ["beam 3", "2", "3", "greedy"]
     assert value["choices"][0]["caption"] == value["caption"] == caption.text
     maps = [caption.maps, *(other.maps for other in caption.n_best)]
@@ -138,7 +141,7 @@ def test_all_cards_share_one_scale(desk: Desk, photo: str) -> None:
 def test_words_appear_one_by_one_and_end_as_in_one_go(
     desk: Desk, photo: str, how: dict[str, Any]
 ) -> None:
-    *partial, (final, caption) = desk.write(photo, **how)
+    *partial, (final, caption) = desk.write(photo, options=desk.captioner.options(**how))
     at_once = desk.captioner(photo, **how)
     assert caption.text == at_once.text
     assert caption.log_prob == pytest.approx(at_once.log_prob, rel=1e-4)
@@ -153,18 +156,22 @@ def test_words_appear_one_by_one_and_end_as_in_one_go(
 
 
 def test_a_beam_appears_at_once(desk: Desk, photo: str) -> None:
-    ((value, caption),) = desk.write(photo, beam_size=3)
+    ((value, caption),) = desk.write(photo, options=desk.captioner.options(beam_size=3))
     assert caption.text == desk.captioner(photo, beam_size=3).text
     assert "choices" not in value
 
 
 def test_a_chosen_word_stays_and_the_rest_is_written_anew(desk: Desk, photo: str) -> None:
-    *_, (value, _) = desk.write(photo, before=["the", "red", "cat"], beam_size=2)
+    *_, (value, _) = desk.write(
+        photo, before=["the", "red", "cat"], options=desk.captioner.options(beam_size=2)
+    )
     assert [word["text"] for word in value["words"]][:3] == ["the", "red", "cat"]
 
 
 def test_a_chosen_full_stop_ends_the_sentence(desk: Desk, photo: str) -> None:
-    *_, (value, _) = desk.write(photo, before=["the", "red", "cat", "."], beam_size=1)
+    *_, (value, _) = desk.write(
+        photo, before=["the", "red", "cat", "."], options=desk.captioner.options(beam_size=1)
+    )
     assert value["caption"] == "The red cat."
     with pytest.raises(ConfigError, match="needs a word before its full stop"):
         next(desk.write(photo, before=["."]))
@@ -300,15 +307,16 @@ def test_two_desks_share_one_memory(desk: Desk) -> None:
 
 
 def test_controls_become_settings() -> None:
-    made = handlers.settings_of(
-        beam_size=1.0, n_best=3.0, sample=False, top_p=0.5, temperature=1, seed=3.0, max_length=9.0
-    )
-    assert made == {"beam_size": 3, "n_best": 3, "sample": False, "max_length": 9}
-    made = handlers.settings_of(beam_size=1, n_best=3, sample=True, top_p=0.5, seed=3.0)
-    assert made["seed"] == 3
-    assert isinstance(made["seed"], int)
+    own = SearchOptions(length_penalty=0.3, top_p=0.7)
+    given = {"beam_size": 1.0, "n_best": 3.0, "sample": False, "max_length": 9.0}
+    drawn = {"top_p": 0.5, "temperature": 1.5, "seed": 3.0}
+    made = handlers.options_of(own, {**given, **drawn})
+    assert made == dataclasses.replace(own, beam_size=3, n_best=3, max_length=9)
+    made = handlers.options_of(own, {**given, **drawn, "sample": True})
+    assert (made.beam_size, made.top_p, made.temperature, made.seed) == (1, 0.5, 1.5, 3)
+    assert isinstance(made.seed, int)
     with pytest.raises(ConfigError, match="top_p is 7"):
-        handlers.settings_of(sample=True, top_p=7)
+        handlers.options_of(own, {"sample": True, "top_p": 7})
 
 
 def test_a_message_names_no_folder_of_the_server(desk: Desk, tmp_path: Path) -> None:

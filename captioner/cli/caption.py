@@ -14,7 +14,6 @@ from captioner.cli.models import load_captioner
 from captioner.cli.results import CaptionResults, texts_of
 from captioner.cli.streams import standard_input
 from captioner.errors import ConfigError
-from captioner.options import SearchOptions
 
 if TYPE_CHECKING:
     from captioner.folders import Found
@@ -81,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
             workers=arguments.workers,
             prefix=arguments.prefix,
             to=arguments.to,
-            **flags.given(arguments, SearchOptions),
+            options=flags.decoding(arguments, captioner.options()),
         )
         for caption in stream:
             results.add(caption)

@@ -23,7 +23,7 @@ from captioner.cli.scores import (
     keep,
 )
 from captioner.errors import ConfigError
-from captioner.options import SearchOptions
+from captioner.options import PHOTOS_AT_ONCE, SENTENCES_AT_ONCE, THREADS, SearchOptions
 from captioner.outputs import DRAWING, OBJECTS, Guard, draw, write_text
 from captioner.recipes.captioning import Source
 from captioner.recipes.translation import PairSource
@@ -76,7 +76,10 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
         help=f"scores, with commas between: {', '.join(METRICS)} (default: bleu,rouge_l,cider)",
     )
     photos.add_argument(
-        "--workers", type=flags.THREADS, metavar="N", help="threads that open photos (default: 2)"
+        "--workers",
+        type=flags.WORKER_COUNT,
+        metavar="N",
+        help=f"threads that open photos (default: {THREADS})",
     )
     pairs = parser.add_argument_group(
         "sentence pairs",
@@ -87,7 +90,8 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
         "--batch-size",
         type=flags.BATCH_SIZE,
         metavar="N",
-        help="photos or sentences computed together (default: 32 photos, 64 sentences)",
+        help=f"photos or sentences computed together (default: {PHOTOS_AT_ONCE} photos, "
+        f"{SENTENCES_AT_ONCE} sentences)",
     )
     parser.add_argument(
         "--limit", type=flags.LIMIT, metavar="N", help="only the first N photos or pairs"
@@ -234,12 +238,10 @@ def _captions(arguments: argparse.Namespace) -> Outcome:
     photos = photos[: arguments.limit]
     captioner = load_captioner(arguments)
     speed = _typed(arguments, "batch_size", "workers")
-    settings = flags.given(arguments, SearchOptions)
+    options = flags.decoding(arguments, captioner.options(alternatives=0))
     if arguments.search:
-        search = functools.partial(
-            evaluation.search_decoding, captioner, photos, **speed, **settings
-        )
-        settings |= best_decoding(search, len(photos), "photo")
+        search = functools.partial(evaluation.search_decoding, captioner, photos, **speed)
+        options = best_decoding(search, options, len(photos), "photo")
     names = {"names": arguments.metrics} if arguments.metrics else {}
     with progress_bar(len(photos), "photo") as bar:
         report = evaluation.evaluate(
@@ -249,7 +251,7 @@ def _captions(arguments: argparse.Namespace) -> Outcome:
             progress=lambda: bar.update(1),
             **names,
             **speed,
-            **settings,
+            options=options,
         )
     _show(report.scores, report.left_out)
     if arguments.boxes:
@@ -257,7 +259,7 @@ def _captions(arguments: argparse.Namespace) -> Outcome:
     return Outcome(
         checkpoint=captioner.checkpoint,
         report=report,
-        options=captioner.options(**settings, alternatives=SearchOptions.alternatives),
+        options=options.changed(alternatives=SearchOptions.alternatives),
         about={
             "captions": arguments.captions,
             "split": arguments.split or "",
@@ -281,12 +283,12 @@ def _translations(arguments: argparse.Namespace) -> Outcome:
     _check_outputs(arguments, [], ("translations.jsonl",))
     translator = load_translator(arguments)
     speed = _typed(arguments, "batch_size")
-    settings = flags.given(arguments, SearchOptions)
+    options = flags.decoding(arguments, translator.options(alternatives=0))
     if arguments.search:
         search = functools.partial(
-            evaluation.search_translation_decoding, translator, pairs, **speed, **settings
+            evaluation.search_translation_decoding, translator, pairs, **speed
         )
-        settings |= best_decoding(search, len(pairs), "sentence")
+        options = best_decoding(search, options, len(pairs), "sentence")
     with progress_bar(len(pairs), "sentence") as bar:
         report = evaluation.evaluate_translations(
             translator,
@@ -294,7 +296,7 @@ def _translations(arguments: argparse.Namespace) -> Outcome:
             bootstrap=arguments.bootstrap,
             progress=lambda: bar.update(1),
             **speed,
-            **settings,
+            options=options,
         )
     failed = [
         f"{pair.source_text[:40]!r} counts as not translated: {translation.error}"
@@ -305,7 +307,7 @@ def _translations(arguments: argparse.Namespace) -> Outcome:
     return Outcome(
         checkpoint=translator.checkpoint,
         report=report,
-        options=translator.options(**settings, alternatives=SearchOptions.alternatives),
+        options=options.changed(alternatives=SearchOptions.alternatives),
         about={
             "source": arguments.source,
             "target": arguments.target,

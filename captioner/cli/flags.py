@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from captioner.errors import ConfigError, shown
-from captioner.options import ROWS, WORKERS, SearchOptions
+from captioner.options import PHOTOS_AT_ONCE, ROWS, THREADS, WORKERS, SearchOptions
 from captioner.recipes.translation import PairSource
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return read
 
 
-BATCH_SIZE, THREADS = whole(1, ROWS), whole(1, WORKERS)
+BATCH_SIZE, WORKER_COUNT = whole(1, ROWS), whole(1, WORKERS)
 COUNT, LIMIT = whole(1, 10**9), whole(0, 10**9)  # the commands say what a limit of 0 cannot be
 RESAMPLES = whole(0, 1_000_000)
 
@@ -118,6 +118,15 @@ def given(arguments: argparse.Namespace, cls: type) -> dict[str, Any]:
     """What was typed of the fields of `cls`."""
     values = {f.name: getattr(arguments, f.name, None) for f in dataclasses.fields(cls)}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def decoding(arguments: argparse.Namespace, own: SearchOptions) -> SearchOptions:
+    """How to decode: as the checkpoint has it, with what was typed put in.
+
+    Raises:
+        ConfigError: they do not go together.
+    """
+    return own.changed(**given(arguments, SearchOptions))
 
 
 def check_decoding(arguments: argparse.Namespace) -> None:
@@ -241,16 +250,16 @@ def add_speed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size",
         type=BATCH_SIZE,
-        default=32,
+        default=PHOTOS_AT_ONCE,
         metavar="N",
-        help="photos computed together (default: 32)",
+        help=f"photos computed together (default: {PHOTOS_AT_ONCE})",
     )
     parser.add_argument(
         "--workers",
-        type=THREADS,
-        default=2,
+        type=WORKER_COUNT,
+        default=THREADS,
         metavar="N",
-        help="threads that open photos (default: 2)",
+        help=f"threads that open photos (default: {THREADS})",
     )
 
 

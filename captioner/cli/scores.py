@@ -38,12 +38,13 @@ class Outcome:
 
 
 def best_decoding(
-    search: Callable[..., tuple[Trial, ...]], count: int, unit: str
-) -> dict[str, Any]:
-    """Shows how each beam size and length penalty scores; the best by the first score comes back.
+    search: Callable[..., tuple[Trial, ...]], options: SearchOptions, count: int, unit: str
+) -> SearchOptions:
+    """Shows how each beam size and length penalty scores; the best comes back, in the options.
 
     Args:
-        search: with `beam_sizes`, `length_penalties` and `progress` still to be filled in.
+        search: with `beam_sizes`, `length_penalties`, `progress` and `options` to be filled in.
+        options: what else there is to decoding.
         count: how many photos or sentences it goes over, for every beam size.
         unit: what they are.
     """
@@ -52,6 +53,7 @@ def best_decoding(
             beam_sizes=BEAM_SIZES,
             length_penalties=LENGTH_PENALTIES,
             progress=lambda: bar.update(1),
+            options=options,
         )
     names = tuple(trials[0].scores)
     rows = [("beam", "length penalty", *(_TITLES[name] for name in names))]
@@ -59,11 +61,11 @@ def best_decoding(
         penalty = "–" if trial.length_penalty is None else f"{trial.length_penalty:g}"
         rows.append((str(trial.beam_size), penalty, *(f"{trial.scores[n]:.4f}" for n in names)))
     print(columns(rows, right=range(len(rows[0]))))
-    best = max(trials, key=lambda trial: trial.scores[names[0]]).settings()
-    told = ", ".join(f"{name} {value:g}".replace("_", " ") for name, value in best.items())
-    print(f"best by {_TITLES[names[0]]}: {told}")
+    best = max(trials, key=lambda trial: trial.scores[names[0]])
+    ranked = "" if best.length_penalty is None else f", length penalty {best.length_penalty:g}"
+    print(f"best by {_TITLES[names[0]]}: beam size {best.beam_size}{ranked}")
     print(f"chosen on these very {unit}s: for scores to be compared, take others\n", flush=True)
-    return best
+    return best.put_into(options)
 
 
 def keep(arguments: argparse.Namespace, outcome: Outcome) -> str:

@@ -13,7 +13,7 @@ from captioner.cli import flags
 from captioner.cli.display import progress_bar
 from captioner.cli.models import pick_device
 from captioner.errors import ConfigError
-from captioner.options import SearchOptions
+from captioner.options import SENTENCES_AT_ONCE
 from captioner.outputs import DRAWING, OBJECTS, TABLE, Guard, draw, write_text
 
 if TYPE_CHECKING:
@@ -59,7 +59,11 @@ examples:
     )
     flags.add_overwrite(parser)
     parser.add_argument(
-        "--batch-size", type=flags.BATCH_SIZE, default=64, metavar="N", help="default: 64"
+        "--batch-size",
+        type=flags.BATCH_SIZE,
+        default=SENTENCES_AT_ONCE,
+        metavar="N",
+        help=f"default: {SENTENCES_AT_ONCE}",
     )
     flags.add_device(parser)
     flags.add_decoding(parser, omit=("n_best", "alternatives", "max_length"))
@@ -133,7 +137,7 @@ def _translated(
     from captioner.translation import Translator
 
     translator = Translator.load(path, device)
-    settings = {**flags.given(arguments, SearchOptions), "alternatives": 0}
+    options = flags.decoding(arguments, translator.options(alternatives=0))
 
     def translate(sources: Iterable[str]) -> Iterator[Translation]:
         return translator.stream(
@@ -142,12 +146,12 @@ def _translated(
             source_language=arguments.source_language,
             batch_size=arguments.batch_size,
             split=False,  # how sentences fare that were joined is what the study is about
-            **settings,
+            options=options,
         )
 
     with progress_bar(sum(len(section.sources) for section in sections), name) as bar:
         said = studies.translate_sections(translate, sections, lambda: bar.update(1))
-    return said, decoding(translator.options(**settings))
+    return said, decoding(options)
 
 
 def _scores(

@@ -17,7 +17,7 @@ from captioner.cli.models import load_translator
 from captioner.cli.results import Results
 from captioner.cli.streams import check_text, descriptor, standard_input
 from captioner.errors import ConfigError
-from captioner.options import SearchOptions
+from captioner.options import SENTENCES_AT_ONCE
 from captioner.outputs import DRAWING, Guard, draw
 from captioner.text import half_character, has_words, not_utf8
 
@@ -80,9 +80,9 @@ examples:
     parser.add_argument(
         "--batch-size",
         type=flags.BATCH_SIZE,
-        default=64,
+        default=SENTENCES_AT_ONCE,
         metavar="N",
-        help="sentences computed together (default: 64)",
+        help=f"sentences computed together (default: {SENTENCES_AT_ONCE})",
     )
     flags.add_decoding(parser, omit=("max_length",))
     parser.set_defaults(run=run)
@@ -104,12 +104,13 @@ def run(arguments: argparse.Namespace) -> int:
     guard = Guard([descriptor(file), arguments.checkpoint], arguments.overwrite)
     _check_drawing(arguments.alignment, guard)
     with Results(arguments.jsonl, "line", None if lines else len(typed), guard) as results:
-        stream = load_translator(arguments).stream(
+        translator = load_translator(arguments)
+        stream = translator.stream(
             lines or typed,
             to=arguments.to,
             source_language=arguments.source_language,
             batch_size=arguments.batch_size,
-            **flags.given(arguments, SearchOptions),
+            options=flags.decoding(arguments, translator.options()),
         )
         for number, translation in enumerate(stream, 1):
             if lines and number in lines.broken:

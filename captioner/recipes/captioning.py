@@ -9,7 +9,7 @@ from captioner.errors import ConfigError
 from captioner.nn.architecture import STAGES, ModelConfig
 from captioner.options import SearchOptions
 from captioner.recipes import shared
-from captioner.settings import check_positive, check_share, setting, text_of, written_down
+from captioner.settings import check_positive, check_share, field_of, setting, written_down
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,9 @@ class Source:
     def __post_init__(self) -> None:
         for name in ("captions", "images"):
             if not getattr(self, name):
-                raise ConfigError(f"a data source needs `{name}`: {text_of(Source, name)}")
+                raise ConfigError(
+                    f"a data source needs `{name}`: {field_of(Source, name).metadata['help']}"
+                )
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ class CaptionValidation(Validation):
                 self.photos,
                 bootstrap=0,
                 progress=advance,
-                **dataclasses.asdict(trainer.recipe.search),
+                options=trainer.recipe.search,
             )
         for reason in report.left_out:
             if reason not in self.named:

@@ -126,7 +126,7 @@ class TranslationValidation(Validation):
                     [pair.source_text for pair in pairs],
                     to=target,
                     source_language=source,
-                    **dataclasses.asdict(trainer.recipe.search),
+                    options=trainer.recipe.search,
                 )
                 for translation in stream:
                     said.append(translation.text)
