@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import difflib
 import functools
 import io
 import os
@@ -28,7 +29,7 @@ from captioner.nn.encoders import fold_batch_norm, normalise
 from captioner.options import PHOTOS_AT_ONCE, THREADS, SearchOptions, check_workers
 from captioner.pipeline import in_batches
 from captioner.search import Hypothesis, force, search
-from captioner.text import UNK, detokenise, half_character, tokenise
+from captioner.text import UNK, detokenise, half_character, tokenise, unread
 from captioner.translation import Translation, Translator
 from captioner.words import Word, rounded
 
@@ -341,6 +342,7 @@ class Captioner:
         start = self._known_tokens(prefix)
         if to is not None:
             _check_text("to", to)
+            to = self.translator.languages.code(to)
         language = None if to is None else self._language_before(to)
         count = 0
         read = functools.partial(_open, preprocess=self.preprocess)
@@ -447,13 +449,18 @@ class Captioner:
         check_workers(workers)
 
     def _known_tokens(self, prefix: str) -> list[int]:
-        words = tokenise(prefix)
-        unknown = [word for word in words if word not in self.vocabulary]
+        words, known = tokenise(prefix), self.vocabulary.ordinary
+        unknown = [*unread(prefix), *(word for word in words if word not in self.vocabulary)]
         if unknown:
+            near = (difflib.get_close_matches(word, known, n=1) for word in unknown)
+            alike = ", ".join(dict.fromkeys(repr(word) for found in near for word in found))
+            hint = f" (the vocabulary has {alike})" if alike else ""
             raise ConfigError(
                 f"the prefix holds {', '.join(map(repr, unknown))}, which the vocabulary of "
-                f"{len(self.vocabulary.ordinary)} words lacks; choose other words"
+                f"{len(known)} words lacks; choose other words{hint}"
             )
+        if prefix.strip() and not words:
+            raise ConfigError(f"the prefix {prefix!r} has no words; write how the caption begins")
         return self.vocabulary.encode(words)
 
     @torch.inference_mode()

@@ -261,7 +261,7 @@ class Translator:
                 setting is wrong.
         """
         options = self.options(options, **settings)
-        self._check(to, source_language, batch_size, options)
+        to, source_language = self._check(to, source_language, batch_size, options)
         guessed = not source_language
         numbers = itertools.count()
         for several in in_batches(_many(lines), lambda text: text, batch_size * _AHEAD, 1):
@@ -318,7 +318,7 @@ class Translator:
         A pair of as many sentences on both sides is explained sentence by sentence.
         """
         options = self.options(alternatives=alternatives)
-        self._check(to, source_language, batch_size, options)
+        to, source_language = self._check(to, source_language, batch_size, options)
         guessed = not source_language
         for several in in_batches(_many(pairs), lambda pair: pair, batch_size, 1):
             tasks = [self._pair(*pair, to, source_language, split) for pair in several]
@@ -363,10 +363,14 @@ class Translator:
 
     def _check(
         self, to: str, source_language: str | None, batch_size: int, options: SearchOptions
-    ) -> None:
+    ) -> tuple[str, str | None]:
+        """The languages as the checkpoint writes them."""
         devices.check_process(self.device, self._process)
         options.check_batch(batch_size)
+        to = self.languages.code(to)
+        source_language = source_language and self.languages.code(source_language)
         self.languages.check(source_language, to)
+        return to, source_language
 
     def _start(self, to: str) -> Start:
         return Start(self.subwords.start(to), self.subwords.starts)

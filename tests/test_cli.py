@@ -536,15 +536,17 @@ def test_flags_reach_the_search(
     assert typed("caption", "b", *flags.split(), *more.split()) == 0
     assert seen == {
         "photos": ["b/dog.png"],
-        "beam_size": 4,
-        "length_penalty": 0.0,
-        "max_length": 7,
-        "sample": True,
-        "top_p": 0.5,
-        "temperature": 2.0,
-        "seed": 11,
-        "n_best": 3,
-        "alternatives": 5,
+        "options": SearchOptions(
+            beam_size=4,
+            length_penalty=0.0,
+            max_length=7,
+            n_best=3,
+            sample=True,
+            top_p=0.5,
+            temperature=2.0,
+            seed=11,
+            alternatives=5,
+        ),
         "batch_size": 13,
         "workers": 5,
         "prefix": "the",
@@ -986,6 +988,40 @@ def _one_after_the_other(monkeypatch: pytest.MonkeyPatch, *lines: bytes) -> None
 
     monkeypatch.setattr(Results, "put", note)
     os.write(writer, rest.pop(0))
+
+
+def test_explain_reads_standard_input_as_it_comes(
+    typed: Callable[..., int],
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = [
+        b"\xef\xbb\xbfa/cat.jpg\tThe cat jumps.\r\n",
+        b"no tab\n",
+        b"a/dog.png\tA dog.\n",
+        b"gone.jpg\tA dog.",
+    ]
+    _one_after_the_other(monkeypatch, *lines)  # each when the one before has its result
+    options = ["--jsonl", "out.jsonl", "--overlay", "s"]
+    assert typed("explain", "--input", "-", *options) == 1
+    objects = _objects(Path("out.jsonl"))
+    assert [values["file"] for values in objects] == ["a/cat.jpg", None, "a/dog.png", "gone.jpg"]
+    assert [values["sheet"] for values in objects] == ["s/a/cat.png", None, "s/a/dog.png", None]
+    assert objects[1]["error"] == "line 2 is 'no tab'; expected a path, a tab and a sentence"
+    assert "2 of 4 failed" in capsys.readouterr().err
+
+
+def test_explain_needs_a_line_on_standard_input(
+    typed: Callable[..., int],
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert typed("explain", "--input", "-") == 2
+    told = "captioner: -: no line; expected a path, a tab and a sentence\n"
+    assert capsys.readouterr() == ("", told)
 
 
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])

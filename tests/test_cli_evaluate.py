@@ -413,3 +413,23 @@ def test_outputs_replace_nothing_of_anybody_else(
     assert typed(*arguments) == 2
     assert message in capsys.readouterr().err
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("name", ["out/", "..", "out/."])
+def test_json_goes_into_a_file_and_into_no_folder(
+    name: str, typed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed("--json", name) == 2
+    told = f"captioner: {name} is a folder; expected the name of a file for --json\n"
+    assert capsys.readouterr() == ("", told)
+    assert not Path("out").exists()
+
+
+def test_languages_are_read_without_regard_to_case(
+    typed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ["--source", "test.en", "--target", "test.de", "--bootstrap", "0", "--json", "-"]
+    own = ["--checkpoint", "tiny.safetensors", "--device", "cpu"]
+    assert main(["evaluate", *files, "--from", "EN", "--to", "De", *own]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["from"], shown["to"]) == ("en", "de")

@@ -20,6 +20,7 @@ from captioner.checkpoint import Checkpoint
 from captioner.cli import main
 from captioner.cli.flags import help_of
 from captioner.cli.parser import make_parser
+from captioner.options import SearchOptions
 from captioner.recipes.translation import TranslationRecipe
 from captioner.settings import groups, override
 from captioner.translation import Translation, Translator
@@ -117,7 +118,7 @@ def test_what_cannot_be_translated_is_not_drawn(
     assert not Path("map.png").exists()
     assert typed("--to", "de", " ", "--alignment", "map.png") == 2
     out, err = capsys.readouterr()
-    assert "the source has no words, so there is no alignment to draw" in err or "no words" in err
+    assert err == "captioner: ' ' is blank; expected a sentence to translate\n"
     assert not Path("map.png").exists()
 
 
@@ -306,7 +307,9 @@ def test_doubtful_lines_keep_their_output_and_fail_nothing(
     assert capsys.readouterr() == (out, err)
 
 
-def test_flags_reach_the_search(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_reach_the_search(
+    typed: Typed, tiny_translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: dict[str, Any] = {}
 
     def stream(self: Translator, lines: list[str], **settings: Any) -> Iterator[Translation]:
@@ -320,14 +323,17 @@ def test_flags_reach_the_search(typed: Typed, monkeypatch: pytest.MonkeyPatch) -
         "lines": ["A dog."],
         "to": "de",
         "source_language": None,
-        "beam_size": 4,
-        "length_penalty": 0.0,
-        "sample": True,
-        "top_p": 0.5,
-        "temperature": 2.0,
-        "seed": 11,
-        "n_best": 3,
-        "alternatives": 5,
+        "options": SearchOptions(
+            beam_size=4,
+            length_penalty=0.0,
+            max_length=tiny_translator.options().max_length,
+            n_best=3,
+            sample=True,
+            top_p=0.5,
+            temperature=2.0,
+            seed=11,
+            alternatives=5,
+        ),
         "batch_size": 13,
     }
 
@@ -670,3 +676,32 @@ def test_settings_make_a_recipe_of_either_task(
     changed = dataclasses.replace(default.training, batch_tokens=99)
     assert seen == [dataclasses.replace(default, training=changed)]
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("text", [" ", "\t", "\n \n"])
+def test_blanks_are_no_sentence(
+    text: str, typed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed("--to", "de", text) == 2
+    told = f"captioner: {text!r} is blank; expected a sentence to translate\n"
+    assert capsys.readouterr() == ("", told)
+
+
+def test_a_drawing_goes_into_a_file_and_into_no_folder(
+    typed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed("--to", "de", "A dog runs.", "--alignment", "out/") == 2
+    told = "captioner: out/ is a folder; expected the name of a file for --alignment\n"
+    assert capsys.readouterr() == ("", told)
+    assert not Path("out").exists()
+
+
+def test_languages_are_read_without_regard_to_case(
+    typed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = []
+    for to, source in (("de", "en"), ("DE", "En")):
+        assert typed("--to", to, "--from", source, "--jsonl", "-", "A dog runs.") == 0
+        said.append(json.loads(capsys.readouterr().out))
+    assert said[0] == said[1]
+    assert (said[1]["from"], said[1]["to"]) == ("en", "de")

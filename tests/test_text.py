@@ -29,6 +29,7 @@ from captioner.text import (
     sentence_case,
     sentences,
     tokenise,
+    unread,
 )
 
 
@@ -276,3 +277,16 @@ def test_a_recipe_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     file = tmp_path / "recipe.toml"
     file.write_text("seed = 3\n", encoding="utf-8-sig")
     assert read_recipe(str(file), []).seed == 3
+
+
+@pytest.mark.parametrize(
+    ("sentence", "signs"),
+    [
+        ("A man, sitting – on a bench!", []),
+        ("a 😀 dog", ["😀"]),
+        ("a + b\u200b = $", ["+", "=", "$"]),
+        ("\u200b ... –", []),
+    ],
+)
+def test_signs_that_are_no_words(sentence: str, signs: list[str]) -> None:
+    assert unread(sentence) == signs

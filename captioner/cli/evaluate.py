@@ -24,7 +24,7 @@ from captioner.cli.scores import (
 )
 from captioner.errors import ConfigError
 from captioner.options import PHOTOS_AT_ONCE, SENTENCES_AT_ONCE, THREADS, SearchOptions
-from captioner.outputs import DRAWING, OBJECTS, Guard, draw, write_text
+from captioner.outputs import DRAWING, OBJECTS, Guard, draw, file_path, write_text
 from captioner.recipes.captioning import Source
 from captioner.recipes.translation import PairSource
 
@@ -149,7 +149,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json == "-":
         print(text, end="")
     elif arguments.json:
-        write_text(Path(arguments.json), text)
+        write_text(file_path(arguments.json, "--json"), text)
     return outcome.failures
 
 
@@ -186,6 +186,8 @@ def _kind(arguments: argparse.Namespace) -> str:
 
 def _check(arguments: argparse.Namespace, kind: str) -> None:
     flags.check_decoding(arguments)
+    if arguments.json:
+        file_path(arguments.json, "--json")
     if arguments.limit is not None and arguments.limit < 1:
         raise ConfigError(f"--limit is {arguments.limit}; expected 1 {kind} or more")
     if arguments.save_scores is not None and not arguments.checkpoint:

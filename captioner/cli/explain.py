@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import contextlib
 import dataclasses
-import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +14,15 @@ from captioner.cli import flags
 from captioner.cli.display import columns, one_line, percent
 from captioner.cli.models import load_captioner
 from captioner.cli.results import CaptionResults
-from captioner.cli.streams import check_text, descriptor
+from captioner.cli.streams import check_text, descriptor, standard_input
 from captioner.errors import ConfigError
 from captioner.options import SearchOptions
 from captioner.text import half_character, not_utf8
 
 if TYPE_CHECKING:
     from captioner.prediction import Caption
+
+Pair = tuple[str, str]  # a photo's path and a sentence about it
 
 
 def add(commands: Any) -> None:
@@ -55,70 +59,98 @@ examples:
 def run(arguments: argparse.Namespace) -> int:
     """Shows what the model thinks of given sentences; returns how many pairs failed."""
     flags.check_grid(arguments)
-    pairs, broken = _pairs(arguments)
+    pairs = _Pairs(arguments)
+    streamed = arguments.input == "-"
+    known: list[Pair] = [] if streamed else list(pairs)
+    if arguments.input and not streamed and not known:
+        raise _nothing(arguments.input)
     line = _verdict if arguments.input else _word_table
-    read = [descriptor(arguments.input), *(path for path, _ in pairs)]
-    with CaptionResults(arguments, line, len(pairs), read) as results:
-        results.expect_pairs(pairs, broken)
+    read = [descriptor(arguments.input), *(path for path, _ in known)]
+    with CaptionResults(arguments, line, None if streamed else len(known), read) as results:
+        expected: Iterable[Pair] = results.expect_pairs(pairs if streamed else known, pairs.broken)
+        if not streamed:
+            expected = list(expected)
         captioner = load_captioner(arguments)
         results.bar.reset()  # loading the weights says nothing about the time a photo takes
         stream = captioner.stream_explained(
-            pairs,
+            expected,
             batch_size=arguments.batch_size,
             workers=arguments.workers,
             alternatives=arguments.alternatives,
         )
         for number, caption in enumerate(stream, 1):
-            if number in broken:
-                caption = dataclasses.replace(caption, file=None, error=broken[number])
+            if number in pairs.broken:
+                broken = pairs.broken.pop(number)
+                caption = dataclasses.replace(caption, file=None, error=broken)
             _tell_unknown(caption, results)
             results.add(caption)
+        if streamed and not results.count:
+            raise _nothing(arguments.input)
     return results.failed
 
 
-def _pairs(arguments: argparse.Namespace) -> tuple[list[tuple[str, str]], dict[int, str]]:
-    """The photos and sentences, a pair a line, and what is wrong with the lines that hold none."""
-    if bool(arguments.input) == bool(arguments.photo and arguments.sentence):
-        raise ConfigError(
-            "explain takes a photo and a sentence, or many with --input FILE; see captioner "
-            "explain --help"
-        )
-    if not arguments.input:
-        sentence = " ".join(arguments.sentence)
-        if (half := half_character(sentence)) is not None:
-            raise ConfigError(f"{sentence!r}: {half}")
-        return [(arguments.photo, sentence)], {}
-    lines = _lines(arguments.input)
-    if not lines:
-        raise ConfigError(f"{arguments.input}: no line; expected a path, a tab and a sentence")
-    broken = {
-        number: f"line {number} is {line!r}; expected a path, a tab and a sentence"
-        for number, line in enumerate(lines, 1)
-        if "\t" not in line
-    }
-    pairs = []
-    for number, line in enumerate(lines, 1):
-        path, _, text = line.partition("\t")
+def _nothing(file: str) -> ConfigError:
+    return ConfigError(f"{file}: no line; expected a path, a tab and a sentence")
+
+
+class _Pairs:
+    """The photos and sentences that were typed, or of a file's lines, read as they are needed."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        """Reads nothing yet.
+
+        Args:
+            arguments: as typed.
+
+        Raises:
+            ConfigError: they name no pair, or one in two ways.
+        """
+        if bool(arguments.input) == bool(arguments.photo and arguments.sentence):
+            raise ConfigError(
+                "explain takes a photo and a sentence, or many with --input FILE; see captioner "
+                "explain --help"
+            )
+        self.file: str | None = arguments.input
+        self.photo, self.sentence = arguments.photo, " ".join(arguments.sentence)
+        self.broken: dict[int, str] = {}  # lines that hold no pair, with the reason
+        if not self.file and (half := half_character(self.sentence)) is not None:
+            raise ConfigError(f"{self.sentence!r}: {half}")
+
+    def __iter__(self) -> Iterator[Pair]:
+        """The pairs, one a line, also of a line that holds none.
+
+        Raises:
+            ConfigError: the whole file is UTF-16 or UTF-32.
+        """
+        if self.file is None:
+            yield self.photo, self.sentence
+            return
+        with contextlib.ExitStack() as stack:
+            lines = (
+                standard_input()
+                if self.file == "-"
+                else stack.enter_context(Path(self.file).open("rb"))
+            )
+            for number, line in enumerate(lines, 1):
+                if number == 1:
+                    check_text(line, self.file)
+                    line = line.removeprefix(codecs.BOM_UTF8)
+                yield self._pair(number, line.removesuffix(b"\n").removesuffix(b"\r"))
+
+    def _pair(self, number: int, line: bytes) -> Pair:
+        """A path, which need not be UTF-8, and a sentence, which must."""
+        text = line.decode("utf-8", errors="surrogateescape")
+        path, tab, sentence = text.partition("\t")
+        if not tab:
+            self.broken[number] = (
+                f"line {number} is {text!r}; expected a path, a tab and a sentence"
+            )
         try:
-            text.encode("utf-8", "surrogateescape").decode("utf-8")
+            sentence.encode("utf-8", "surrogateescape").decode("utf-8")
         except UnicodeDecodeError as error:
-            broken[number] = f"line {number}: the sentence is {not_utf8(error)}"
-            text = ""  # nothing else is scored in its place
-        pairs.append((path, text))
-    return pairs, broken
-
-
-def _lines(file: str) -> list[str]:
-    """The lines of a text file or, for `-`, of standard input; a path need not be UTF-8.
-
-    Raises:
-        ConfigError: the whole file is UTF-16 or UTF-32.
-    """
-    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    check_text(data.partition(b"\n")[0], "standard input" if file == "-" else file)
-    text = data.decode("utf-8-sig", errors="surrogateescape")
-    lines = text.replace("\r\n", "\n").split("\n")
-    return lines if lines[-1] else lines[:-1]
+            self.broken[number] = f"line {number}: the sentence is {not_utf8(error)}"
+            sentence = ""  # nothing else is scored in its place
+        return path, sentence
 
 
 def _word_table(caption: Caption) -> str:

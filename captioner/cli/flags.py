@@ -159,9 +159,16 @@ def add_pair_files(parser: Any, *, required: bool) -> None:
         "--target", required=required, metavar="FILE", help="their translations, line by line"
     )
     parser.add_argument(
-        "--from", dest="source_language", required=required, metavar="LANGUAGE", help="such as en"
+        "--from",
+        dest="source_language",
+        type=str.lower,  # as the checkpoint reads it, and so that scores have one name
+        required=required,
+        metavar="LANGUAGE",
+        help="such as en",
     )
-    parser.add_argument("--to", required=required, metavar="LANGUAGE", help="such as de")
+    parser.add_argument(
+        "--to", type=str.lower, required=required, metavar="LANGUAGE", help="such as de"
+    )
 
 
 def add_pairs(parser: argparse.ArgumentParser) -> None:

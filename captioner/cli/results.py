@@ -8,7 +8,7 @@ import functools
 import json
 import sys
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -155,13 +155,17 @@ class CaptionResults(Results):
                 self._expect(item.path, item.root, now=isinstance(items, list))
                 yield item.path
 
-    def expect_pairs(self, pairs: Sequence[tuple[str, str]], broken: Container[int]) -> None:
-        """The same for pairs of photos and sentences, but for the lines that hold none."""
-        for number, (path, _) in enumerate(pairs, 1):
+    def expect_pairs(
+        self, pairs: Iterable[tuple[str, str]], broken: Container[int]
+    ) -> Iterator[tuple[str, str]]:
+        """The same for pairs of photos and sentences; the lines that hold none have no sheet."""
+        for number, pair in enumerate(pairs, 1):
             if number in broken:
                 self.places.append(None)
             else:
-                self._expect(path, "", now=True)
+                self.guard.reads(pair[0])
+                self._expect(pair[0], "", now=isinstance(pairs, list))
+            yield pair
 
     def _expect(self, path: str, root: str, now: bool) -> None:
         if self.sheets is None:

@@ -18,7 +18,7 @@ from captioner.cli.results import Results
 from captioner.cli.streams import check_text, descriptor, standard_input
 from captioner.errors import ConfigError
 from captioner.options import SENTENCES_AT_ONCE
-from captioner.outputs import DRAWING, Guard, draw
+from captioner.outputs import DRAWING, Guard, draw, file_path
 from captioner.text import half_character, has_words, not_utf8
 
 if TYPE_CHECKING:
@@ -157,7 +157,9 @@ def _check_input(arguments: argparse.Namespace, typed: Sequence[str], file: str 
     for text in typed if not file else ():
         if (half := half_character(text)) is not None:
             raise ConfigError(f"{text!r}: {half}")
-        if text.strip() and not has_words(text):
+        if not text.strip():
+            raise ConfigError(f"{text!r} is blank; expected a sentence to translate")
+        if not has_words(text):
             raise ConfigError(f"{text!r} has no words to translate; write a sentence")
 
 
@@ -171,7 +173,7 @@ def _check_drawing(name: str | None, guard: Guard) -> None:
     """Refuses a place for the heat map where it must not go."""
     if name is None:
         return
-    path = Path(name)
+    path = file_path(name, "--alignment")
     if path.suffix.lower() not in ("", ".png"):
         raise ConfigError(
             f"--alignment {name}: the heat map is a PNG file; call it {path.with_suffix('.png')}"
