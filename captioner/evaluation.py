@@ -17,7 +17,7 @@ from captioner import metrics, render
 from captioner.datasets import Photo
 from captioner.errors import DataError, MetricError
 from captioner.metrics import Score
-from captioner.options import PHOTOS_AT_ONCE, SENTENCES_AT_ONCE, THREADS, SearchOptions
+from captioner.options import PHOTOS_AT_ONCE, RESAMPLES, SENTENCES_AT_ONCE, THREADS, SearchOptions
 from captioner.pairs import Pair
 from captioner.prediction import Caption, Captioner
 from captioner.text import tokenise
@@ -64,7 +64,7 @@ def evaluate(
     photos: Sequence[Photo],
     *,
     names: Sequence[str] = ("bleu", "rouge_l", "cider"),
-    bootstrap: int = 1000,
+    bootstrap: int = RESAMPLES,
     batch_size: int = PHOTOS_AT_ONCE,
     workers: int = THREADS,
     progress: Callable[[], object] = lambda: None,
@@ -212,7 +212,7 @@ def evaluate_translations(
     translator: Translator,
     pairs: Sequence[Pair],
     *,
-    bootstrap: int = 1000,
+    bootstrap: int = RESAMPLES,
     batch_size: int = SENTENCES_AT_ONCE,
     progress: Callable[[], object] = lambda: None,
     options: SearchOptions | None = None,

@@ -13,9 +13,8 @@ BEAMS = 100  # as wide as a beam may be
 ROWS = 4096  # sentences that may be looked for at once: photos of a batch times beams or samples
 PHOTOS_AT_ONCE, SENTENCES_AT_ONCE = 32, 64  # computed together, where nobody says how many
 THREADS = 2  # that open photos, where nobody says how many
+RESAMPLES = 1000  # of which a 95 % interval is made, where nobody says how many
 WORKERS = 64  # threads that open photos, at most
-
-
 DRAWING = ("top_p", "temperature", "seed")  # options that only matter where words are drawn
 
 

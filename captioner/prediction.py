@@ -281,7 +281,9 @@ class Captioner:
 
     caption = __call__
 
-    def explain(self, photo: ImageSource, sentence: str, alternatives: int = 5) -> Caption:
+    def explain(
+        self, photo: ImageSource, sentence: str, alternatives: int = SearchOptions.alternatives
+    ) -> Caption:
         """What the model thinks of *your* sentence: how likely each word is and where it looks.
 
         Words that the vocabulary lacks keep their place and their map, but have no probability.
@@ -407,7 +409,7 @@ class Captioner:
         *,
         batch_size: int = PHOTOS_AT_ONCE,
         workers: int = THREADS,
-        alternatives: int = 5,
+        alternatives: int = SearchOptions.alternatives,
     ) -> Iterator[Caption]:
         """`explain` for any number of (photo, sentence) pairs, in their order.
 

@@ -314,7 +314,7 @@ def force(
     memory: Memory,
     sentences: Sequence[Sequence[int]],
     owners: Sequence[int] | None = None,
-    alternatives: int = 5,
+    alternatives: int = SearchOptions.alternatives,
     start: Start = _PLAIN,
 ) -> list[Hypothesis]:
     """Hypotheses of given sentences (teacher forcing): what the model would have thought of them.

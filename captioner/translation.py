@@ -310,7 +310,7 @@ class Translator:
         to: str,
         source_language: str | None = None,
         batch_size: int = SENTENCES_AT_ONCE,
-        alternatives: int = 5,
+        alternatives: int = SearchOptions.alternatives,
         split: bool = True,
     ) -> Iterator[Translation]:
         """`explain` for any number of (text, translation) pairs, in their order.

@@ -306,6 +306,17 @@ def test_two_desks_share_one_memory(desk: Desk) -> None:
     assert Desk(desk.captioner).captioner.model.encoder is encoder
 
 
+def test_sliders_are_made_from_the_options(page: Any) -> None:
+    sliders = {b.setting: b for b in page.blocks.blocks.values() if hasattr(b, "setting")}
+    offered = {entry.name: entry for entry in dataclasses.fields(SearchOptions)}
+    offered = {name: entry for name, entry in offered.items() if entry.metadata["slider"]}
+    assert sliders.keys() == offered.keys()
+    for name, slider in sliders.items():
+        made = (slider.minimum, slider.maximum, slider.step)
+        assert made == offered[name].metadata["slider"]
+        assert slider.value == getattr(page.desk.captioner.options(), name)
+
+
 def test_controls_become_settings() -> None:
     own = SearchOptions(length_penalty=0.3, top_p=0.7)
     given = {"beam_size": 1.0, "n_best": 3.0, "sample": False, "max_length": 9.0}

@@ -23,7 +23,7 @@ from captioner.cli.scores import (
     keep,
 )
 from captioner.errors import ConfigError
-from captioner.options import PHOTOS_AT_ONCE, SENTENCES_AT_ONCE, THREADS, SearchOptions
+from captioner.options import PHOTOS_AT_ONCE, RESAMPLES, SENTENCES_AT_ONCE, THREADS, SearchOptions
 from captioner.outputs import DRAWING, OBJECTS, Guard, draw, file_path, write_text
 from captioner.recipes.captioning import Source
 from captioner.recipes.translation import PairSource
@@ -98,10 +98,10 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
     )
     parser.add_argument(
         "--bootstrap",
-        type=flags.RESAMPLES,
-        default=1000,
+        type=flags.RESAMPLE_COUNT,
+        default=RESAMPLES,
         metavar="N",
-        help="resamples for the 95 %% intervals; 0 leaves them out (default: 1000)",
+        help=f"resamples for the 95 %% intervals; 0 leaves them out (default: {RESAMPLES})",
     )
     parser.add_argument(
         "--output",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from captioner.errors import ConfigError, shown
-from captioner.options import PHOTOS_AT_ONCE, ROWS, THREADS, WORKERS, SearchOptions
+from captioner.options import PHOTOS_AT_ONCE, RESAMPLES, ROWS, THREADS, WORKERS, SearchOptions
 from captioner.recipes.translation import PairSource
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def number(low: float, high: float) -> Callable[[str], float]:
 
 BATCH_SIZE, WORKER_COUNT = whole(1, ROWS), whole(1, WORKERS)
 COUNT, LIMIT = whole(1, 10**9), whole(0, 10**9)  # the commands say what a limit of 0 cannot be
-RESAMPLES = whole(0, 1_000_000)
+RESAMPLE_COUNT = whole(0, 1_000_000)
 
 
 def _typed(entry: dataclasses.Field[Any], kind: Any) -> Any:
@@ -177,10 +177,10 @@ def add_pairs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=LIMIT, metavar="N", help="only the first N pairs")
     parser.add_argument(
         "--bootstrap",
-        type=RESAMPLES,
-        default=1000,
+        type=RESAMPLE_COUNT,
+        default=RESAMPLES,
         metavar="N",
-        help="resamples for the 95 %% intervals (default: 1000)",
+        help=f"resamples for the 95 %% intervals (default: {RESAMPLES})",
     )
 
 
