@@ -13,11 +13,12 @@ import logging
 import math
 import re
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -28,7 +29,14 @@ from torch.nn.utils.rnn import pad_sequence
 from captioner.boxes import Box, Things, covered, naming
 from captioner.datasets import Photo
 from captioner.errors import DataError, ImageError
-from captioner.images import Preprocess, View, augment, augmented_view, open_photo
+from captioner.images import (
+    Preprocess,
+    View,
+    augment,
+    augmented_view,
+    drawn,
+    open_photo,
+)
 from captioner.nn.encoders import ImageEncoder, fold_batch_norm, normalise
 from captioner.recipes.captioning import AugmentConfig
 from captioner.text import BOS, EOS, Vocabulary, tokenise
@@ -37,6 +45,19 @@ _GRIDS = re.compile(r"[0-9a-f]{24}(\.npy|\.partial\.npy|\.count)")  # what `cach
 _LOG = logging.getLogger(__name__)
 _TRIES = 100  # photos in a row that cannot be read, from which on none is expected to be
 _SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
+
+
+Change = tuple[View, tuple[float, float, float]]  # what is shown; brightness, contrast, saturation
+
+
+class Store(Protocol):
+    """Pictures that are decoded already."""
+
+    missing: frozenset[int]  # photos that cannot be read
+
+    def batch(self, numbers: Tensor, changes: Sequence[Change] | None) -> Tensor:
+        """Photos `numbers` (B,), changed: uint8 (B, 3, S, S)."""
+        ...
 
 
 _Grids = np.memmap[Any, np.dtype[np.float16]]
@@ -56,9 +77,9 @@ class Batch:
     regions: Tensor  # (M, N) the share of each grid cell that lies in its boxes
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on `device`; the lengths stay, as packing wants them on the CPU."""
+        """The batch on `device`; lengths and numbers stay, as packing and judging want them so."""
         moved = {f.name: getattr(self, f.name).to(device) for f in fields(self)}
-        return replace(self, **{**moved, "lengths": self.lengths})
+        return replace(self, **{**moved, "lengths": self.lengths, "numbers": self.numbers})
 
 
 class BatchReader:
@@ -171,6 +192,56 @@ class BatchReader:
                     for future in futures:
                         future.cancel()
 
+    def read_stored(
+        self, store: Store, epoch: int, first_step: int = 0, changes: AugmentConfig | None = None
+    ) -> Iterator[Batch]:
+        """The batches of an epoch, as `read` gives them, with pictures from a store.
+
+        Args:
+            store: of this reader's photos.
+            epoch: decides the order and the augmentation, together with the seed.
+            first_step: steps to skip.
+            changes: augmentation of the pictures.
+
+        Raises:
+            DataError: none of the photos can be read.
+        """
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.photos))
+        starts = range(first_step * self.batch_size, len(order), self.batch_size)
+        batches = [order[start : start + self.batch_size].tolist() for start in starts]
+        standing_in = [number for number in order.tolist() if number not in store.missing][:1]
+        if not standing_in:
+            raise DataError(_none_readable(len(order), self.photos[order[0]]))
+
+        def prepared(numbers: list[int]) -> tuple[Batch, list[Change] | None]:
+            kept = [number for number in numbers if number not in store.missing] or standing_in
+            batch = self._texts(kept, epoch, changes)
+            if changes is None or not changes.active:
+                return batch, None
+            own = [drawn(changes, self._rng(epoch, n), self._may_flip(n)) for n in kept]
+            return batch, own
+
+        with ThreadPoolExecutor(1) as pool:
+            waiting: deque[Future[tuple[Batch, list[Change] | None]]] = deque()
+            try:
+                for ahead in range(len(batches) + 2):
+                    if ahead < len(batches):
+                        waiting.append(pool.submit(prepared, batches[ahead]))
+                    if ahead >= 2:
+                        batch, own = waiting.popleft().result()
+                        yield replace(batch, photos=store.batch(batch.numbers, own))
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def pixels(self, number: int) -> NDArray[np.uint8] | ImageError:
+        """Photo `number` as the network takes it, uint8 (3, S, S), or why there is none."""
+        pixels = _pixels(self.photos[number], self.preprocess)
+        if isinstance(pixels, ImageError) and number not in self._skipped:
+            _LOG.warning("left out: %s", pixels)
+            self._skipped.add(number)
+        return pixels
+
     def _picture(
         self, number: int, epoch: int, changes: AugmentConfig | None
     ) -> NDArray[np.uint8] | ImageError:
@@ -209,11 +280,7 @@ class BatchReader:
         for place in range(min(_TRIES, len(order))):
             if kept := self._readable(order[place : place + 1], [picture(order[place])]):
                 return kept
-        raise DataError(
-            f"none of {min(_TRIES, len(order))} photos can be read, first "
-            f"{self.photos[order[0]].path}; is the images folder right? "
-            "`captioner data check` tells what is wrong"
-        )
+        raise DataError(_none_readable(min(_TRIES, len(order)), self.photos[order[0]]))
 
     def _batch(
         self,
@@ -221,16 +288,21 @@ class BatchReader:
         epoch: int,
         changes: AugmentConfig | None,
     ) -> Batch:
-        sentences = [sentence for number, _ in kept for sentence in self.sentences[number]]
-        counts = torch.tensor([len(self.sentences[number]) for number, _ in kept])
-        mentions, regions = self._regions([number for number, _ in kept], epoch, changes)
+        texts = self._texts([number for number, _ in kept], epoch, changes)
+        return replace(texts, photos=torch.from_numpy(np.stack([picture for _, picture in kept])))
+
+    def _texts(self, numbers: Sequence[int], epoch: int, changes: AugmentConfig | None) -> Batch:
+        """A batch without its pictures."""
+        sentences = [sentence for number in numbers for sentence in self.sentences[number]]
+        counts = torch.tensor([len(self.sentences[number]) for number in numbers])
+        mentions, regions = self._regions(numbers, epoch, changes)
         return Batch(
-            photos=torch.from_numpy(np.stack([picture for _, picture in kept])),
+            photos=torch.empty(0, dtype=torch.uint8),
             inputs=_padded([[BOS, *sentence] for sentence in sentences]),
             targets=_padded([[*sentence, EOS] for sentence in sentences]),
             lengths=torch.tensor([len(sentence) + 1 for sentence in sentences]),
-            owners=torch.arange(len(kept)).repeat_interleave(counts),
-            numbers=torch.tensor([number for number, _ in kept]),
+            owners=torch.arange(len(numbers)).repeat_interleave(counts),
+            numbers=torch.tensor(numbers),
             mentions=mentions,
             regions=regions,
         )
@@ -258,6 +330,13 @@ class BatchReader:
             torch.tensor(mentions, dtype=torch.long).reshape(-1, 2),
             torch.from_numpy(np.array(regions, np.float32).reshape(-1, cells)),
         )
+
+
+def _none_readable(tried: int, first: Photo) -> str:
+    return (
+        f"none of {tried} photos can be read, first {first.path}; is the images folder right? "
+        "`captioner data check` tells what is wrong"
+    )
 
 
 def _pixels(photo: Photo, preprocess: Preprocess) -> NDArray[np.uint8] | ImageError:

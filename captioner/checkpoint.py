@@ -37,7 +37,7 @@ from captioner.nn.model import (
 from captioner.options import SearchOptions
 from captioner.settings import from_dict, to_dict
 from captioner.subwords import Subwords
-from captioner.text import SPECIALS, Vocabulary, is_harmless
+from captioner.text import SPECIALS, Vocabulary, is_harmless, tokenise
 
 FORMAT = 1
 CAPTION, TRANSLATE = "caption", "translate"  # tasks
@@ -251,6 +251,8 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Ch
         with torch.device("meta"):
             model = build_model(settings, len(vocabulary))
         _fill(model, tensors)
+        kinds = _kinds(header.get("kinds", []), settings.encoder.classes)
+        name_kinds(model, vocabulary, kinds)
         return Checkpoint(
             model=model.to(device).eval(),
             config=settings,
@@ -258,7 +260,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Ch
             preprocess=Preprocess.from_dict(header["preprocess"]),
             search=from_dict(SearchOptions, header["search"]),
             provenance=header["provenance"],
-            kinds=_kinds(header.get("kinds", []), settings.encoder.classes),
+            kinds=kinds,
         )
 
 
@@ -338,6 +340,20 @@ def _kinds(words: Any, classes: int) -> tuple[str, ...]:
     if words and len(words) != classes:
         raise CheckpointError(f"{len(words)} kinds for a classifier of {classes} classes")
     return tuple(_harmless(words))
+
+
+def name_kinds(model: CaptionModel, vocabulary: Vocabulary, kinds: Sequence[str]) -> None:
+    """Tells a model that copies the words of its classes: of several words, the last.
+
+    Raises:
+        CheckpointError: there are no words for the classes.
+    """
+    copying = model.decoder.copying
+    if copying is None:
+        return
+    if len(kinds) != len(copying.groups):
+        raise CheckpointError(f"{len(kinds)} words for the {len(copying.groups)} classes to copy")
+    copying.name_classes([vocabulary.encode(["", *tokenise(kind)])[-1] for kind in kinds])
 
 
 def _fill(model: nn.Module, tensors: dict[str, Tensor]) -> None:

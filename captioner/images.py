@@ -377,6 +377,20 @@ def augmented_view(
     return _view(settings, rng.random(8), flip_allowed)
 
 
+def drawn(
+    settings: AugmentConfig, rng: np.random.Generator, flip_allowed: bool = True
+) -> tuple[View, tuple[float, float, float]]:
+    """What `augment` changes with a generator in the same state.
+
+    Returns:
+        The view, and the factors of brightness, contrast and saturation, which are 1 for none.
+    """
+    draws = rng.random(8)
+    brightness, contrast, saturation = 1 + settings.jitter * (2 * draws[5:] - 1)
+    view = _view(settings, draws, flip_allowed)
+    return view, (float(brightness), float(contrast), float(saturation))
+
+
 def _view(settings: AugmentConfig, draws: NDArray[np.float64], flip_allowed: bool) -> View:
     box = _crop_box(settings.crop, draws[:4]) if settings.crop < 1 else (0.0, 0.0, 1.0, 1.0)
     return View(*box, mirrored=settings.flip and flip_allowed and bool(draws[4] < 0.5))

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
 _ROWS = 256  # whose vocabulary of a few thousand words fits into a CPU's last cache
@@ -22,9 +23,10 @@ def cross_entropy(logits: PackedSequence, targets: Tensor, label_smoothing: floa
         targets: padded, (K, T); what lies beyond a sentence's end is not read.
         label_smoothing: share of the target spread evenly over the vocabulary.
     """
-    each: Tensor = _CrossEntropy.apply(
-        logits.data, pack_like(logits, targets), label_smoothing, None
-    )
+    words = pack_like(logits, targets)
+    if logits.data.is_cuda:  # a few rows at a time keep a CPU's cache busy, and a GPU idle
+        return F.cross_entropy(logits.data.float(), words, label_smoothing=label_smoothing)
+    each: Tensor = _CrossEntropy.apply(logits.data, words, label_smoothing, None)
     return each
 
 
@@ -104,10 +106,14 @@ def pack_like(packed: PackedSequence, padded: Tensor) -> Tensor:
     """The entries of `padded` (K, T) in the order of `packed`'s, (M,)."""
     order = packed.sorted_indices
     rows = padded if order is None else padded[order]
-    by_step = rows.t()  # (T, K): packed data runs step by step, the longest sentences first
-    sizes = packed.batch_sizes.to(padded.device)
-    places = torch.arange(by_step.shape[1], device=sizes.device).unsqueeze(0)  # (1, K)
-    return by_step[: len(sizes)][places < sizes.unsqueeze(1)]
+    # Packed data runs step by step, the longest sentences first. Where each lies is known on the
+    # CPU, where the sizes are: a mask would make the host wait for a GPU to count it.
+    sizes = packed.batch_sizes
+    steps = torch.arange(len(sizes)).repeat_interleave(sizes)  # (M,)
+    starts = (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+    places = torch.arange(int(sizes.sum())) - starts
+    flat = (places * padded.shape[1] + steps).to(padded.device)
+    return rows.flatten()[flat]
 
 
 def self_critical(logits: PackedSequence, targets: Tensor, advantages: Tensor) -> Tensor:
@@ -120,8 +126,11 @@ def self_critical(logits: PackedSequence, targets: Tensor, advantages: Tensor) -
     """
     words = pack_like(logits, targets)
     weights = pack_like(logits, advantages.unsqueeze(1).expand_as(targets))
-    each: Tensor = _CrossEntropy.apply(logits.data, words, 0.0, weights)
-    return each
+    if logits.data.is_cuda:
+        each = F.cross_entropy(logits.data.float(), words, reduction="none")
+        return (weights * each).mean()
+    own: Tensor = _CrossEntropy.apply(logits.data, words, 0.0, weights)
+    return own
 
 
 def leave_one_out(rewards: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from captioner.errors import ConfigError
 from captioner.nn.attention import Memory
+from captioner.nn.copying import Copied
 from captioner.nn.decoder import Decoder, Step
 from captioner.options import SearchOptions
 from captioner.text import BOS, EOS, PAD, UNK
@@ -259,6 +260,9 @@ class _Trace:
         chosen = flat[rows, choice.tokens]
         best_tokens, best_probs = _most_probable(flat, self.alternatives, self.never)
         extras = {name: value[rows].float() for name, value in step.attended.extras.items()}
+        if step.copied is not None:
+            copied = Copied(step.copied.tokens[rows], step.copied.shares[rows])
+            extras["copy_share"] = copied.of(choice.tokens)
         self.steps.append(
             {
                 "token": choice.tokens,
@@ -350,6 +354,8 @@ def force(
         "alternative_probs": best_probs,
         **{name: value.float() for name, value in unrolled.extras.items()},
     }
+    if unrolled.copied is not None:
+        columns["copy_share"] = unrolled.copied.of(target)
     arrays = {name: value.cpu().numpy() for name, value in columns.items()}
     return [
         _hypothesis({name: value[row, :length] for name, value in arrays.items()})

@@ -176,12 +176,30 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True)
+class CopyConfig:
+    """Words of recognised things that go into a caption as they are."""
+
+    things: int = setting(
+        0,
+        "likeliest things on the photo, by the encoder's classifier, whose words can be copied "
+        "into the caption (CopyNet: Gu et al. 2016; LSTM-C: Yao et al. 2017); 0: none",
+    )
+    size: int = setting(64, "size of the vectors by which a thing is compared with what is needed")
+
+    def __post_init__(self) -> None:
+        check_positive(self, "size")
+        if not 0 <= self.things <= 100:
+            raise ConfigError(f"copy.things is {self.things}; expected a number from 0 to 100")
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """A whole model: encoder, attention, decoder."""
 
     encoder: EncoderConfig = setting(EncoderConfig, "the photo's encoder")
     attention: AttentionConfig = setting(AttentionConfig, "the attention module")
     decoder: DecoderConfig = setting(DecoderConfig, "the decoder")
+    copy: CopyConfig = setting(CopyConfig, "copying of what is recognised")
 
     def __post_init__(self) -> None:
         _check_sizes(self.attention, self.encoder.feature_size, self.decoder.hidden_size)

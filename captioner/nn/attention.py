@@ -25,6 +25,18 @@ def rows(values: Tensor, indices: Tensor | slice) -> Tensor:
     return values.index_select(0, indices)
 
 
+_BY_MEMORY = (
+    "values",
+    "mask",
+    "keys",
+    "contents",
+    "summary",
+    "kinds",
+    "things",
+    "thing_log_probs",
+)
+
+
 @dataclass(frozen=True)
 class Memory:
     """What a decoder looks at: N positions of D features, in a row or on a grid."""
@@ -35,6 +47,9 @@ class Memory:
     keys: Tensor | None = None  # (B, N, ·) or (B, H, N, ·) what the score compares, and
     contents: Tensor | None = None  # (B, H, N, D / H) what heads sum up; both written by `prepare`
     summary: Tensor | None = None  # (B, D) all positions in one vector, where the encoder sums up
+    kinds: Tensor | None = None  # (B, C) logits of kinds of things, where the encoder tells them
+    things: Tensor | None = None  # (B, S) words of the likeliest things, which can be copied, and
+    thing_log_probs: Tensor | None = None  # (B, S) how likely; both written by `Copying.prepare`
 
     def __len__(self) -> int:
         return len(self.values)
@@ -43,7 +58,7 @@ class Memory:
         """The memories at `indices` (K,), which may repeat: one for every query."""
         parts: dict[str, Any] = {
             name: rows(part, indices)
-            for name in ("values", "mask", "keys", "contents", "summary")
+            for name in _BY_MEMORY
             if (part := getattr(self, name)) is not None
         }
         return replace(self, **parts)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from captioner.nn.attention import Attended, Attention, Bottleneck, Memory, MultiHead, rows
+from captioner.nn.copying import Copied, Copying
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Step:
     logits: Tensor  # (K, V) of the next word
     attended: Attended  # what this step looked at
     state: State
+    copied: Copied | None = None  # (K, S), where the decoder copies
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Unrolled:
     logits: PackedSequence  # (M, V): no step is spent on padding
     weights: Tensor  # (K, T, H, N), 0 beyond a sentence's end
     extras: Mapping[str, Tensor]  # the attention's by-products, (K, T, …) each
+    copied: Copied | None = None  # (K, T, S), where the decoder copies
 
     def padded_logits(self) -> Tensor:
         """Logits (K, T, V), 0 beyond a sentence's end."""
@@ -74,6 +77,7 @@ class Decoder(nn.Module):
         tie_embeddings: bool = True,
         dropout: float = 0.0,
         word_dropout: float = 0.0,
+        copying: Copying | None = None,
     ) -> None:
         """Takes finished parts.
 
@@ -90,6 +94,7 @@ class Decoder(nn.Module):
             tie_embeddings: the output layer shares the embedding matrix.
             dropout: share dropped of embeddings and of the deep output.
             word_dropout: share of the previous words hidden whole (Gal & Ghahramani 2016, §4.2).
+            copying: puts words of recognised things beside the vocabulary.
         """
         super().__init__()
         state_size, width = cell.hidden_size, embedding.embedding_dim
@@ -107,10 +112,13 @@ class Decoder(nn.Module):
             self.output.weight = embedding.weight
         self.dropout = nn.Dropout(dropout)
         self.word_dropout = nn.Dropout1d(word_dropout)
+        self.copying = copying
 
     def start(self, memory: Memory) -> tuple[Memory, State]:
         """The memory made ready for the attention, and the state before the first word."""
         memory, first = self.attention.prepare(memory), self.attention.first(memory)
+        if self.copying is not None:
+            memory = self.copying.prepare(memory)
         hidden = torch.tanh(self.initial_hidden(first))
         cell = torch.tanh(self.initial_cell(first)) if self.initial_cell is not None else None
         return memory, State(hidden, cell, first if self.input_feeding else None)
@@ -120,7 +128,9 @@ class Decoder(nn.Module):
         embedded = self._embed(tokens)
         inputs = self._read_words(embedded)
         attended, state = self._advance(inputs, self._context_weight(inputs), state, memory)
-        return Step(self._read_out(embedded, state.hidden, attended.context), attended, state)
+        deep = self._deep(embedded, state.hidden, attended.context)
+        logits, copied = self._read_out(deep, memory)
+        return Step(logits, attended, state, copied)
 
     def forward(
         self, tokens: Tensor, lengths: Tensor, memory: Memory, owners: Tensor | None = None
@@ -139,6 +149,7 @@ class Decoder(nn.Module):
         memory, state = self.start(memory)
         own = order if owners is None else owners[order]
         memory, state = memory.select(own), state.select(own)
+        whole = memory
         embedded = self._embed(packed.data)  # (M, E)
         hidden: list[Tensor] = []
         steps: list[Attended] = []
@@ -151,14 +162,18 @@ class Decoder(nn.Module):
             hidden.append(state.hidden)
             steps.append(attended)
         contexts = torch.cat([step.context for step in steps])
-        logits = self._read_out(embedded, torch.cat(hidden), contexts)  # (M, V)
+        deep = self._deep(embedded, torch.cat(hidden), contexts)  # (M, E)
+        running = torch.cat([torch.arange(n) for n in packed.batch_sizes.tolist()])
+        logits, copied = self._read_out(deep, whole, running.to(deep.device))  # (M, V)
 
         def padded(parts: list[Tensor]) -> Tensor:
             return pad_packed_sequence(packed._replace(data=torch.cat(parts)), batch_first=True)[0]
 
         weights = padded([step.weights for step in steps])
         extras = {name: padded([step.extras[name] for step in steps]) for name in steps[0].extras}
-        return Unrolled(packed._replace(data=logits), weights, extras)
+        if copied is not None:
+            copied = Copied(padded([copied.tokens]), padded([copied.shares]))
+        return Unrolled(packed._replace(data=logits), weights, extras, copied)
 
     def _embed(self, tokens: Tensor) -> Tensor:
         return self.dropout(self.word_dropout(self.embedding(tokens)))
@@ -209,6 +224,17 @@ class Decoder(nn.Module):
             attended.context * gate, attended.weights, {**attended.extras, "gate": gate}
         )
 
-    def _read_out(self, embedded: Tensor, hidden: Tensor, context: Tensor) -> Tensor:
-        deep = torch.tanh(embedded + self.from_hidden(hidden) + self.from_context(context))
-        return self.output(self.dropout(deep))
+    def _deep(self, embedded: Tensor, hidden: Tensor, context: Tensor) -> Tensor:
+        """The deep output, before its dropout: (M, E)."""
+        return torch.tanh(embedded + self.from_hidden(hidden) + self.from_context(context))
+
+    def _read_out(
+        self, deep: Tensor, memory: Memory, owners: Tensor | None = None
+    ) -> tuple[Tensor, Copied | None]:
+        """Logits (M, V), what is copied taken in; `owners` (M,) tells the memory of each row."""
+        deep = self.dropout(deep)
+        logits = self.output(deep)
+        if self.copying is None:
+            return logits, None
+        both: tuple[Tensor, Copied] = self.copying(logits, deep, self.embedding, memory, owners)
+        return both

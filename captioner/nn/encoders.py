@@ -235,7 +235,8 @@ class ImageEncoder(nn.Module):
             )
             places = enlarged.permute(0, 2, 3, 1) + self.lateral(fine)  # (B, 2h, 2w, D)
         values = self.dropout(self.normalise(places.flatten(1, 2)).relu())  # (B, N, D)
-        return Memory(values, grid=(places.shape[1], places.shape[2]))
+        kinds = None if self.classifier is None else self.recognise(grid)
+        return Memory(values, grid=(places.shape[1], places.shape[2]), kinds=kinds)
 
     def recognise(self, grid: Tensor) -> Tensor:
         """Logits (B, classes) of the kinds of things on feature maps (B, h, w, C).
@@ -244,7 +245,10 @@ class ImageEncoder(nn.Module):
         """
         assert self.classifier is not None
         coarse = grid[..., : self.classifier.in_features]
-        each: Tensor = self.classifier(coarse.to(self.classifier.weight.dtype).mean((1, 2)))
+        # A thousand kinds lie close together: what half the bits would round away tells them apart.
+        with torch.autocast(grid.device.type, enabled=False):
+            mean = coarse.to(self.classifier.weight.dtype).mean((1, 2))
+            each: Tensor = self.classifier(mean)
         return each
 
     def forward(self, photos: Tensor) -> Memory:

@@ -5,8 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from captioner.nn.architecture import AttentionConfig, DecoderConfig, ModelConfig, TranslationConfig
+from captioner.errors import ConfigError
+from captioner.nn.architecture import (
+    AttentionConfig,
+    CopyConfig,
+    DecoderConfig,
+    ModelConfig,
+    TranslationConfig,
+)
 from captioner.nn.attention import SCORE_BUILDERS, Attention, Bottleneck, MultiHead
+from captioner.nn.copying import Copying
 from captioner.nn.decoder import Decoder, Unrolled
 from captioner.nn.encoders import ImageEncoder, build_features
 from captioner.nn.sentences import SentenceEncoder
@@ -46,6 +54,20 @@ class CaptionModel(nn.Module):
             new_output.weight.copy_(_grown(output.weight, added))
         self.decoder.embedding, self.decoder.output = embedding, new_output
 
+    def add_copying(self, settings: CopyConfig) -> None:
+        """Lets the decoder copy the words of what the encoder recognises.
+
+        Raises:
+            ConfigError: the encoder has no classifier.
+        """
+        if self.encoder.classifier is None:
+            raise ConfigError(
+                f"copy.things is {settings.things}, but encoder.classes is 0: nothing tells the "
+                "things apart that could be copied; train with a [teacher], or set things = 0"
+            )
+        width, classes = self.decoder.embedding.embedding_dim, self.encoder.classifier.out_features
+        self.decoder.copying = Copying(width, settings.size, settings.things, classes)
+
 
 def _grown(old: Tensor, added: int) -> Tensor:
     return torch.cat([old, old.mean(0, keepdim=True).expand(added, *old.shape[1:])])
@@ -71,7 +93,7 @@ def build_model(config: ModelConfig, vocabulary_size: int) -> CaptionModel:
     encoder = config.encoder
     stride = 32 if encoder.lateral else encoder.stride  # the fourth stage brings the finer grid
     features = build_features(encoder.name, stride, encoder.stages)
-    return CaptionModel(
+    model = CaptionModel(
         ImageEncoder(
             features,
             encoder.name,
@@ -83,6 +105,9 @@ def build_model(config: ModelConfig, vocabulary_size: int) -> CaptionModel:
         ),
         _decoder(config.decoder, config.attention, encoder.feature_size, vocabulary_size),
     )
+    if config.copy.things:
+        model.add_copying(config.copy)
+    return model
 
 
 def build_translation_model(config: TranslationConfig, vocabulary_size: int) -> TranslationModel:

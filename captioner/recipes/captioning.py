@@ -125,6 +125,10 @@ class PhaseConfig:
     samples: int = setting(
         5, "self-critical: captions drawn for every photo, each judged by the mean of the others"
     )
+    repetition_penalty: float = setting(
+        0.0,
+        "self-critical: taken off the reward for every content word that a caption says again",
+    )
     distillation: float = setting(
         0.0,
         "weight of the loss that keeps the CNN's classifier true while the CNN learns: its "
@@ -148,6 +152,11 @@ class PhaseConfig:
             raise ConfigError(
                 f"phase {self.name!r}: attention_supervision is {self.attention_supervision} and "
                 f"self_critical {self.self_critical}; expected 0 or more, and a share from 0 to 1"
+            )
+        if not 0 <= self.repetition_penalty < math.inf:
+            raise ConfigError(
+                f"phase {self.name!r}: repetition_penalty is {self.repetition_penalty}; expected 0 "
+                "or more"
             )
         if not 0 < self.supervised_mass <= 1:
             raise ConfigError(
@@ -189,18 +198,25 @@ class TrainingConfig:
     gradient_clip: float = shared.gradient_clip(5.0)
     weight_average: float = shared.weight_average()
     precision: str = shared.precision()
+    keep_photos: str = setting(
+        "auto",
+        "decode all photos once and keep them as 8-bit numbers where training computes, varied "
+        "there in batches; auto: on a GPU with room for them",
+        choices=("auto", "always", "never"),
+    )
     encoder_precision: str = setting(
         "same",
         "float32 keeps the CNN at it while the rest computes in less: a CPU's bfloat16 is slower "
         "for large depthwise kernels, as EfficientNet's",
         choices=("same", "float32"),
     )
+    validate_every: int = shared.validate_every()
     patience: int = shared.patience("CIDEr")
     workers: int = setting(2, "threads that read photos")
     save_steps: int = shared.save_steps()
 
     def __post_init__(self) -> None:
-        check_positive(self, "batch_size", "workers")
+        check_positive(self, "batch_size", "workers", "validate_every")
         check_share(self, "label_smoothing", "weight_average")
         if self.doubly_stochastic < 0 or self.gradient_clip < 0 or self.weight_decay < 0:
             raise ConfigError(
@@ -264,6 +280,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         shared.check_recipe(self.seed, self.phases)
+        if self.model.copy.things and not (self.teacher.features or self.init):
+            raise ConfigError(
+                f"model.copy.things is {self.model.copy.things}, but nothing tells the things "
+                "apart; write a [teacher] with features, classifier and words, or set it to 0"
+            )
         stages = self.model.encoder.stages
         for number, phase in enumerate(self.phases):
             if phase.distillation and not self.teacher.features:

@@ -88,6 +88,8 @@ def continued(recipe: Recipe | TranslationRecipe, held: T, name: str) -> T:
     for place, value in wanted.items():
         if value == own[place] or (place not in recipe.given and value == usual[place]):
             continue
+        if place.startswith("copy.") and not own["copy.things"]:
+            continue  # a part that the run adds
         if place not in DROPOUTS:
             raise ConfigError(
                 f"model.{place} is {value!r}, but {name}, which the run starts from, has "

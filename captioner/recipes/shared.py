@@ -70,9 +70,15 @@ def precision() -> Any:
     """Of all phases."""
     return setting(
         "auto",
-        "auto: float16 with loss scaling on CUDA, float32 on a CPU; bfloat16: autocast on either",
+        "auto: bfloat16 on CUDA (float16 with loss scaling, where that is all it has), float32 on "
+        "a CPU; bfloat16: autocast on either",
         choices=("auto", "float32", "bfloat16"),
     )
+
+
+def validate_every() -> Any:
+    """Of all phases."""
+    return setting(1, "epochs between two validations; the last epoch of a phase always has one")
 
 
 def patience(score: str) -> Any:

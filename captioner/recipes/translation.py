@@ -145,11 +145,12 @@ class TranslationTrainingConfig:
     gradient_clip: float = shared.gradient_clip(1.0)
     weight_average: float = shared.weight_average()
     precision: str = shared.precision()
+    validate_every: int = shared.validate_every()
     patience: int = shared.patience("BLEU")
     save_steps: int = shared.save_steps()
 
     def __post_init__(self) -> None:
-        check_positive(self, "batch_tokens")
+        check_positive(self, "batch_tokens", "validate_every")
         check_share(self, "label_smoothing", "weight_average")
         if self.gradient_clip < 0 or self.weight_decay < 0:
             raise ConfigError(

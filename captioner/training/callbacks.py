@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime
+import math
 import os
 import platform
 import signal
@@ -72,6 +73,9 @@ class Log(Callback):
     def on_step(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
         """Writes the step's losses and learning rates."""
         number = trainer.progress.position.total_steps
+        if number % trainer.look_every:
+            self.bar.update(1)
+            return
         rate = trainer.optimizer.param_groups[0]["lr"]
         with writing(self.folder):
             for name, value in losses.items():
@@ -100,7 +104,11 @@ class Log(Callback):
     def on_epoch(self, trainer: Trainer, entry: dict[str, Any]) -> None:
         """Writes the epoch's line everywhere."""
         entry["seconds"] = round(trainer.progress.seconds, 1)
-        scores = {k: v for k, v in entry.items() if k not in ("phase", "epoch", "step", "seconds")}
+        scores = {
+            name: value
+            for name, value in entry.items()
+            if name not in ("phase", "epoch", "step", "seconds") and not math.isnan(value)
+        }
         with writing(self.folder):
             for name, value in scores.items():
                 self.writer.add_scalar(f"epoch/{name}", value, entry["step"])
@@ -237,7 +245,14 @@ class Validation(Callback):
         raise NotImplementedError
 
     def on_epoch(self, trainer: Trainer, entry: dict[str, Any]) -> None:
-        """Adds the scores to `entry`; writes `best.safetensors` and `last.safetensors`."""
+        """Adds the scores to `entry`; writes `best.safetensors` and `last.safetensors`.
+
+        In between two validations nothing is scored or written: the scores are nan.
+        """
+        done = trainer.progress.position.epoch + 1
+        if done % trainer.recipe.training.validate_every and done < trainer.phase.epochs:
+            entry |= dict.fromkeys(self.logged, math.nan)
+            return
         scores = self.scores(trainer)
         entry |= {name: scores[name].value for name in self.logged}
         chosen = entry[self.logged[0]]

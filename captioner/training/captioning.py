@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,9 @@ from captioner.datasets import Photo
 from captioner.errors import ConfigError, DataError
 from captioner.evaluation import evaluate
 from captioner.images import Preprocess
-from captioner.metrics import CiderScorer, Score
+from captioner.judges import Judge, JudgesBeside
+from captioner.metrics import Score
+from captioner.nn.architecture import CopyConfig
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import load_pretrained, normalise
 from captioner.nn.model import CaptionModel, build_model
@@ -39,7 +41,8 @@ from captioner.text import EOS, Vocabulary, tokenise
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
 from captioner.training.loop import Callback, Trainer
 from captioner.training.run import STATE_FILE, claim, run, with_dropouts
-from captioner.training.self_critical import self_critical
+from captioner.training.self_critical import Drawn, draw
+from captioner.training.store import PhotoStore
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,6 +54,8 @@ class CaptionTrainer(Trainer):
     checkpoint: Checkpoint
     reader: BatchReader
     grids: NDArray[np.float16] | None = None  # of a frozen CNN, where a phase caches them
+    store: PhotoStore | None = None  # photos that are decoded already
+    _judge: Judge | None = None
     teacher: Recogniser | None = None  # whom a phase's distillation asks
 
     def enter(self, phase: PhaseConfig) -> None:
@@ -68,6 +73,8 @@ class CaptionTrainer(Trainer):
 
     def batches(self, epoch: int, first_step: int) -> Iterator[Batch]:
         """Photos, varied as the phase says, or cached grids."""
+        if self.store is not None and self.grids is None:
+            return self.reader.read_stored(self.store, epoch, first_step, self.phase.augment)
         return self.reader.read(epoch, first_step, self.phase.augment, self.grids)
 
     def groups(self, phase: PhaseConfig) -> list[tuple[list[nn.Parameter], float]]:
@@ -86,6 +93,7 @@ class CaptionTrainer(Trainer):
         photos = self._normalised(batch)
         grid = batch.photos if photos is None else self._grid(photos)
         memory = self.model.encoder.read(grid)
+        drawn = self.draws(batch, memory) if phase.self_critical else None
         unrolled = self.model.decoder(batch.inputs, batch.lengths, memory, batch.owners)
         found = {
             "cross_entropy": losses.cross_entropy(
@@ -106,26 +114,26 @@ class CaptionTrainer(Trainer):
         if phase.distillation:
             assert self.teacher is not None  # the recipe saw to both
             assert photos is not None
-            with torch.autocast(self.device.type, enabled=False):
-                wanted = self.teacher(photos)
-                found["distillation"] = losses.distillation(
-                    self.model.encoder.recognise(grid), wanted
-                )
+            assert memory.kinds is not None
+            found["distillation"] = losses.distillation(memory.kinds, self._wanted(photos))
             total = total + phase.distillation * found["distillation"]
-        if phase.self_critical:
-            found |= self._self_critical(batch, memory)
+        if drawn is not None:  # judged by now
+            found |= drawn.loss()
             total = total + phase.self_critical * found["self_critical"]
         return {"loss": total, **found}
 
-    def _self_critical(self, batch: Batch, memory: Memory) -> dict[str, Tensor]:
-        """The self-critical loss of captions drawn for a batch, and their mean reward."""
+    def draws(self, batch: Batch, memory: Memory) -> Drawn:
+        """Captions drawn for a batch, which are being judged."""
         photos = batch.numbers.tolist()
 
-        def judge(drawn: Sequence[Sequence[int]], owners: Sequence[int]) -> np.ndarray:
+        def judge(
+            drawn: Sequence[Sequence[int]], owners: Sequence[int]
+        ) -> Callable[[], np.ndarray]:
             said = [self._words(tokens) for tokens in drawn]
-            return self._rewards.score(said, [photos[owner] for owner in owners])
+            photo_of = [photos[owner] for owner in owners]
+            return self.judge(said, photo_of, self.phase.repetition_penalty)
 
-        return self_critical(
+        return draw(
             self.model.decoder,
             memory,
             judge,
@@ -136,17 +144,34 @@ class CaptionTrainer(Trainer):
             first=self.progress.position.total_steps * self.reader.batch_size,
         )
 
-    @cached_property
-    def _rewards(self) -> CiderScorer:
+    @property
+    def judge(self) -> Judge:
         """CIDEr-D against the training captions, their ends being words."""
-        return CiderScorer(
-            [[self._words([*tokens, EOS]) for tokens in own] for own in self.reader.sentences]
-        )
+        if self._judge is None:
+            references = [
+                [self._words([*tokens, EOS]) for tokens in own] for own in self.reader.sentences
+            ]
+            kind = Judge if self.device.type == "cpu" else JudgesBeside
+            self._judge = kind(references)
+        return self._judge
+
+    def dismiss_judge(self) -> None:
+        """Ends the processes that judge, where there are some."""
+        if self._judge is not None:
+            self._judge.close()
+        self._judge = None
 
     def _grid(self, photos: Tensor) -> Tensor:
         lower = self.recipe.training.encoder_precision == "same"
         with contextlib.nullcontext() if lower else torch.autocast(self.device.type, enabled=False):
             return self.model.encoder.grid(photos)
+
+    def _wanted(self, photos: Tensor) -> Tensor:
+        """The teacher's answers (B, classes), as precise as the CNN's own."""
+        assert self.teacher is not None
+        lower = self.recipe.training.encoder_precision == "same"
+        with contextlib.nullcontext() if lower else torch.autocast(self.device.type, enabled=False):
+            return self.teacher(photos).float()
 
     def _normalised(self, batch: Batch) -> Tensor | None:
         """The batch's pictures as the CNN takes them, or None where it holds cached grids."""
@@ -243,6 +268,40 @@ class FeatureCache(Callback):
             clear_grids(self.folder)
 
 
+class KeptPhotos(Callback):
+    """Decodes all photos once, before the first phase that reads pictures."""
+
+    def __init__(self, show: bool, interrupt: Interrupt) -> None:
+        self.show, self.interrupt = show, interrupt
+
+    def on_phase(self, trainer: Trainer, phase: PhaseConfig) -> None:
+        """Fills `trainer.store` where the recipe says so, or a GPU has room."""
+        assert isinstance(trainer, CaptionTrainer)
+        reader = trainer.reader
+        needed = PhotoStore.bytes_needed(len(reader.photos), reader.preprocess.size)
+        wanted = trainer.recipe.training.keep_photos
+        roomy = trainer.device.type == "cuda" and needed < torch.cuda.mem_get_info()[0] / 3
+        if any(each.self_critical for each in trainer.recipe.phases):
+            _ = trainer.judge  # its processes, where it has some, are ready by the time
+        if phase.cache_features or trainer.store is not None:
+            return
+        if wanted == "never" or (wanted == "auto" and not roomy):
+            return
+        with progress_bar(self.show, len(reader.photos), "photos", "photo") as bar:
+
+            def advance(count: int) -> None:
+                bar.update(count)
+                self.interrupt.check()
+
+            trainer.store = PhotoStore.filled(reader, trainer.device, advance)
+
+    def close(self, trainer: Trainer) -> None:
+        """Gives the memory back, and ends the processes that judge."""
+        assert isinstance(trainer, CaptionTrainer)
+        trainer.store = None
+        trainer.dismiss_judge()
+
+
 def read_splits(data: DataConfig, seed: int) -> tuple[list[Photo], list[Photo]]:
     """The training and the validation photos of a recipe.
 
@@ -294,11 +353,22 @@ def start_checkpoint(
     """What training starts from: a new model, or `recipe.init` with its vocabulary extended.
 
     A teacher's classifier becomes the encoder's own, if that has none yet, and the words for its
-    classes join the vocabulary.
+    classes join the vocabulary. Where the recipe wants copying, and there is none, it is added.
     """
     checkpoint = _begun(recipe, training)
-    if teacher is None:
-        return checkpoint
+    if teacher is not None:
+        checkpoint = _taught(checkpoint, recipe, teacher)
+    copy_settings = recipe.model.copy
+    if copy_settings.things and not checkpoint.config.copy.things:
+        checkpoint.model.add_copying(copy_settings)
+        settings = dataclasses.replace(checkpoint.config, copy=copy_settings)
+        checkpoint = dataclasses.replace(checkpoint, config=settings)
+    checkpoints.name_kinds(checkpoint.model, checkpoint.vocabulary, checkpoint.kinds)
+    return checkpoint
+
+
+def _taught(checkpoint: Checkpoint, recipe: Recipe, teacher: Recogniser) -> Checkpoint:
+    """The checkpoint with a classifier as the teacher's, and with words for its classes."""
     model, classifier = checkpoint.model, teacher.classifier
     kinds = read_kinds(recipe.teacher.words, classifier.out_features)
     vocabulary = checkpoint.vocabulary.joined(word for kind in kinds for word in tokenise(kind))
@@ -332,12 +402,15 @@ def _begun(recipe: Recipe, training: Sequence[Photo]) -> Checkpoint:
             "captions; lower data.min_count"
         )
     encoder = recipe.model.encoder
-    model = build_model(recipe.model, len(vocabulary))
+    settings = recipe.model
+    if not encoder.classes:  # copying needs a classifier, which comes from the teacher
+        settings = dataclasses.replace(settings, copy=CopyConfig())
+    model = build_model(settings, len(vocabulary))
     if encoder.weights == "shipped":
         _take_shipped(model, encoder.name)
     else:
         load_pretrained(model.encoder.features, encoder.name, encoder.weights)
-    return Checkpoint(model, recipe.model, vocabulary, Preprocess(encoder.image_size), search)
+    return Checkpoint(model, settings, vocabulary, Preprocess(encoder.image_size), search)
 
 
 def _take_shipped(model: CaptionModel, name: str) -> None:
@@ -392,6 +465,7 @@ def train(
     interrupt = Interrupt()
     callbacks = [
         FeatureCache(folder / "features", visible, interrupt),
+        KeptPhotos(visible, interrupt),
         CaptionValidation(validation, folder, visible, interrupt),
         Log(folder, visible),
         Save(folder / STATE_FILE),

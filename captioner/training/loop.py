@@ -21,6 +21,7 @@ from captioner.errors import ConfigError
 from captioner.recipes.captioning import PhaseConfig
 
 _PATIENCE = 100  # steps in a row whose gradients may overflow; finding a scale takes about 16
+_GPU_STEPS = 20  # between two looks at the losses: each one makes the host wait for the device
 
 
 @dataclass
@@ -89,7 +90,12 @@ class Trainer:
         self.average = AveragedModel(
             self.model, multi_avg_fn=self._average_weights, use_buffers=True
         )
+        # Counted on the host, or every step would wait for the device to tell how many there were.
+        self.average.n_averaged = self.average.n_averaged.cpu()
         self.skipped = 0  # steps in a row that were not taken, since their gradients overflowed
+        waits = self.device.type == "cpu" or self.precision == torch.float16
+        self.look_every = 1 if waits else _GPU_STEPS  # steps
+        self._unseen: list[tuple[tuple[int, int, int], Tensor, Tensor]] = []  # place, loss, norm
         self.enter(recipe.phases[0])
 
     def batches(self, epoch: int, first_step: int) -> Iterator[Any]:
@@ -145,11 +151,11 @@ class Trainer:
         epoch_number = sum(p.epochs for p in self.recipe.phases[: position.phase]) + position.epoch
         for batch in self.batches(epoch_number, position.step):
             found = self.step(batch.to(self.device))
-            progress.loss_sum += float(found["loss"])
             progress.seconds = time.perf_counter() - began
             position.step += 1
             position.total_steps += 1
             self._each("on_step", found)
+        self.look()
         entry = {
             "phase": phase.name or f"phase {position.phase + 1}",
             "epoch": position.epoch + 1,
@@ -166,7 +172,7 @@ class Trainer:
         """One gradient step on a batch.
 
         Raises:
-            ConfigError: the loss or its gradient is not finite, or no loss scale makes it so.
+            ConfigError: what `look` finds, at every step or at every so many.
         """
         position = self.progress.position
         # Dropout depends on the place in the run, not on what was drawn before: resuming is exact.
@@ -183,12 +189,29 @@ class Trainer:
         self.scaler.unscale_(self.optimizer)
         limit = self.recipe.training.gradient_clip or math.inf
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        self._check_finite(float(found["loss"].detach()), float(norm))
+        place = (position.phase, position.epoch, position.step)
+        self._unseen.append((place, found["loss"].detach(), norm.detach()))
+        if len(self._unseen) >= self.look_every:
+            self.look()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         self.average.update_parameters(self.model)
         return {**{k: v.detach() for k, v in found.items()}, "gradient_norm": norm.detach()}
+
+    def look(self) -> None:
+        """Adds up the losses of the steps since the last look.
+
+        Raises:
+            ConfigError: a loss or its gradient is not finite, or no loss scale makes it so.
+        """
+        unseen, self._unseen = self._unseen, []
+        if not unseen:
+            return
+        numbers = torch.stack([torch.stack((loss, norm)).float() for _, loss, norm in unseen])
+        for (place, _, _), (loss, norm) in zip(unseen, numbers.tolist(), strict=True):
+            self._check_finite(place, loss, norm)
+            self.progress.loss_sum += loss
 
     def averaged(self, **provenance: Any) -> Any:
         """The checkpoint with the moving average of the weights."""
@@ -203,7 +226,8 @@ class Trainer:
         count: Tensor | int,
     ) -> None:
         # A short memory at first, or the random start would weigh on the average for epochs.
-        decay = min(self.recipe.training.weight_average, (1 + int(count)) / (10 + int(count)))
+        done = int(self.average.n_averaged)  # what `count` says, which lies on the device
+        decay = min(self.recipe.training.weight_average, (1 + done) / (10 + done))
         if averages[0].is_floating_point():  # each call brings tensors of one type
             torch._foreach_lerp_(list(averages), list(values), 1 - decay)
 
@@ -213,16 +237,16 @@ class Trainer:
         stale = bool(patience) and self.progress.stale_epochs >= patience
         return stale or self.progress.position.epoch >= self.phase.epochs
 
-    def _check_finite(self, loss: float, norm: float) -> None:
+    def _check_finite(self, place: tuple[int, int, int], loss: float, norm: float) -> None:
         # Loss scaling finds its scale by gradients that overflow; such steps are not taken. It
         # halves the scale each time: gradients that stay infinite at any scale are no overflow.
         self.skipped = 0 if math.isfinite(norm) else self.skipped + 1
         searching = self.scaler.is_enabled() and self.skipped < _PATIENCE
         if math.isfinite(loss) and (searching or math.isfinite(norm)):
             return
-        position = self.progress.position
+        phase, epoch, step = place
         raise ConfigError(
-            f"phase {position.phase + 1}, epoch {position.epoch + 1}, step {position.step + 1}: "
+            f"phase {phase + 1}, epoch {epoch + 1}, step {step + 1}: "
             f"the loss is {loss:g} and its gradient's norm {norm:g}, so training cannot go on; "
             f"lower the phase's learning rates and start anew (what was saved before stays in "
             f"{self.recipe.output})"
@@ -234,8 +258,12 @@ class Trainer:
 
 
 def _precision(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto" and device.type == "cuda":
+        # Float16 has to be scaled, which makes the host wait at every step; older GPUs know no
+        # other.
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
     if name == "auto":
-        return torch.float16 if device.type == "cuda" else torch.float32
+        return torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
+from torch.nn.utils.rnn import PackedSequence, pad_sequence
 
 from captioner import losses
 from captioner.nn.attention import Memory
@@ -20,10 +21,29 @@ from captioner.options import SearchOptions
 from captioner.search import Start, sayable, search
 from captioner.text import EOS
 
-Judge = Callable[[Sequence[Sequence[int]], Sequence[int]], np.ndarray]
+# Takes drawn sentences and their memories, gives what waits for their rewards (K,).
+Judge = Callable[[Sequence[Sequence[int]], Sequence[int]], Callable[[], np.ndarray]]
 
 
-def self_critical(
+@dataclass(frozen=True)
+class Drawn:
+    """Sentences that are being judged, and the logits that they were drawn from."""
+
+    logits: PackedSequence  # (M, V), among the words that can be said, at the draws' temperature
+    targets: Tensor  # (K, T)
+    samples: int  # sentences of each memory
+    rewards: Callable[[], np.ndarray]  # waits for them, (K,)
+
+    def loss(self) -> dict[str, Tensor]:
+        """The self-critical loss and the mean reward, once the judgement is there."""
+        rewards = torch.from_numpy(self.rewards()).float()
+        advantages = losses.leave_one_out(rewards.view(-1, self.samples)).flatten()
+        device = self.targets.device
+        each = losses.self_critical(self.logits, self.targets, advantages.to(device))
+        return {"self_critical": each, "reward": rewards.mean()}
+
+
+def draw(
     decoder: Decoder,
     memory: Memory,
     judge: Judge,
@@ -34,8 +54,8 @@ def self_critical(
     first: int,
     temperature: float = 1.0,
     start: Start = Start(),  # noqa: B008  (frozen)
-) -> dict[str, Tensor]:
-    """The self-critical loss of sentences drawn about a batch, and their mean reward.
+) -> Drawn:
+    """Draws sentences about a batch, hands them to the judge, and reads them once more to learn.
 
     The gradient of the expected reward is that of the probabilities which the draws were made
     with: the drawing and the scoring are done by one network, without the decoder's dropout, among
@@ -46,7 +66,8 @@ def self_critical(
         memory: B memories, fresh from an encoder.
         judge: rewards (K,) of K drawn sentences, each up to its end token, which counts as a word
             (n-grams alone would not miss it, and sentences would break off); one that was cut at
-            `max_length` has none. Its second argument says which memory each is about.
+            `max_length` has none. Its second argument says which memory each is about. What it
+            returns is called when the loss is, so that judging can go on beside computing.
         samples: sentences drawn of each memory, at least 2.
         max_length: words after which a sentence that still goes on is cut.
         seed: of the draws, together with the memory's number.
@@ -71,8 +92,7 @@ def self_critical(
             [*sentence.tokens, EOS][:max_length] for sentences in found for sentence in sentences
         ]
         owners = torch.arange(len(memory)).repeat_interleave(samples)
-        rewards = torch.from_numpy(judge(drawn, owners.tolist()))
-        advantages = losses.leave_one_out(rewards.float().view(-1, samples)).flatten()
+        rewards = judge(drawn, owners.tolist())
         device = memory.values.device
         owners = owners.to(device)
         targets = pad_sequence([torch.tensor(one) for one in drawn], batch_first=True).to(device)
@@ -81,8 +101,7 @@ def self_critical(
         lengths = torch.tensor([len(one) for one in drawn])
         logits = decoder(inputs, lengths, memory, owners).logits
     drawn_from = sayable(logits.data, start.never) / temperature
-    loss = losses.self_critical(logits._replace(data=drawn_from), targets, advantages.to(device))
-    return {"self_critical": loss, "reward": rewards.mean()}
+    return Drawn(logits._replace(data=drawn_from), targets, samples, rewards)
 
 
 @contextlib.contextmanager

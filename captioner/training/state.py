@@ -23,6 +23,7 @@ _FREE = ("output", "licence", "training.workers", "training.save_steps")  # no w
 
 def save_state(trainer: Trainer, path: Path) -> None:
     """Writes everything that going on needs: weights, their average, moments, place, history."""
+    trainer.look()
     tensors = {f"model.{k}": v for k, v in trainer.model.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in trainer.average.state_dict().items()}
     names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}

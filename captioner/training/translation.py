@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -32,7 +32,7 @@ from captioner.subwords import Subwords
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
 from captioner.training.loop import Trainer
 from captioner.training.run import STATE_FILE, claim, run, with_dropouts
-from captioner.training.self_critical import self_critical
+from captioner.training.self_critical import draw
 from captioner.translation import Translator
 
 
@@ -77,10 +77,13 @@ class TranslationTrainer(Trainer):
             for target, length in zip(batch.targets.tolist(), batch.lengths.tolist(), strict=True)
         ]
 
-        def judge(drawn: Sequence[Sequence[int]], owners: Sequence[int]) -> np.ndarray:
-            return metrics.gleu(drawn, [wanted[owner] for owner in owners])
+        def judge(
+            drawn: Sequence[Sequence[int]], owners: Sequence[int]
+        ) -> Callable[[], np.ndarray]:
+            rewards = metrics.gleu(drawn, [wanted[owner] for owner in owners])
+            return lambda: rewards
 
-        return self_critical(
+        drawn = draw(
             self.model.decoder,
             memory,
             judge,
@@ -92,6 +95,7 @@ class TranslationTrainer(Trainer):
             temperature=phase.temperature,
             start=Start(batch.inputs[:, 0].tolist(), self.checkpoint.subwords.starts),
         )
+        return drawn.loss()
 
     @cached_property
     def data_digest(self) -> str:

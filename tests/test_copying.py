@@ -1,0 +1,185 @@
+"""Copying: words of recognised things beside the vocabulary, in one softmax."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from captioner.nn.attention import SCORE_BUILDERS, Attention, Memory
+from captioner.nn.copying import Copied, Copying
+from captioner.nn.decoder import Decoder
+from captioner.options import SearchOptions
+from captioner.search import force, search, word_log_probs
+from captioner.text import BOS
+
+V, E, S, D, B, N = 23, 11, 13, 7, 3, 17  # words, embedding, state, features, photos, cells
+CLASSES, THINGS, SIZE = 19, 5, 2
+WORDS = [5 + (7 * number) % 11 for number in range(CLASSES)]  # some classes share their word
+
+
+def copying_of(things: int = THINGS) -> Copying:
+    torch.manual_seed(7)
+    copying = Copying(E, SIZE, things, CLASSES)
+    copying.name_classes(WORDS)
+    with torch.no_grad():
+        for parameter in copying.parameters():
+            parameter.add_(torch.randn_like(parameter))
+        copying.query.bias[-1] += 3
+    return copying
+
+
+def decoder_of(copying: Copying | None) -> Decoder:
+    torch.manual_seed(3)
+    decoder = Decoder(
+        Attention(SCORE_BUILDERS["general"](S, D, 1)),
+        nn.Embedding(V, E),
+        nn.LSTMCell(E + D, S),
+        context_size=D,
+        query="after",
+        input_feeding=True,
+        copying=copying,
+    )
+    return decoder.eval()
+
+
+def memory() -> Memory:
+    generator = torch.Generator().manual_seed(5)
+    values = torch.randn(B, N, D, generator=generator)
+    return Memory(values, kinds=3 * torch.randn(B, CLASSES, generator=generator))
+
+
+def test_things_are_the_likeliest_words_with_their_classes_taken_together() -> None:
+    prepared = copying_of().prepare(memory())
+    assert prepared.things is not None
+    assert prepared.thing_log_probs is not None
+    probs = memory().kinds.double().softmax(-1).numpy()  # type: ignore[union-attr]
+    for row in range(B):
+        sums: dict[int, float] = {}
+        for word, prob in zip(WORDS, probs[row], strict=True):
+            sums[word] = sums.get(word, 0.0) + prob
+        best = sorted(sums, key=lambda word: -sums[word])[:THINGS]
+        assert prepared.things[row].tolist() == best
+        expected = np.log([sums[word] for word in best])
+        assert np.allclose(prepared.thing_log_probs[row], expected, atol=1e-5)
+
+
+@torch.no_grad()
+def test_one_softmax_takes_in_vocabulary_and_things() -> None:
+    copying, embedding = copying_of(), nn.Embedding(V, E)
+    prepared = copying.prepare(memory())
+    logits, deep = torch.randn(B, V), torch.randn(B, E)
+    mixed, copied = copying(logits, deep, embedding, prepared)
+    # The equations, one thing at a time.
+    query, key = copying.query, copying.key.weight
+    for row in range(B):
+        asked = query.weight @ deep[row] + query.bias
+        scores = {
+            int(word): float(
+                asked[:SIZE] @ (key @ embedding.weight[word]) / SIZE**0.5
+                + asked[SIZE] * log_prob
+                + asked[SIZE + 1]
+            )
+            for word, log_prob in zip(
+                prepared.things[row],  # type: ignore[index]
+                prepared.thing_log_probs[row],  # type: ignore[index]
+                strict=True,
+            )
+        }
+        mass = logits[row].double().exp()
+        total = mass.sum() + sum(np.exp(score) for score in scores.values())
+        probs = mixed[row].double().softmax(-1)
+        assert probs.sum() == pytest.approx(1)
+        for word in range(V):
+            own = (mass[word] + np.exp(scores.get(word, -np.inf))) / total
+            assert float(probs[word]) == pytest.approx(float(own), rel=1e-5)
+            share = float(copied.of(torch.full((B,), word))[row])
+            expected = np.exp(scores[word]) / (total * own) if word in scores else 0.0
+            assert share == pytest.approx(float(expected), rel=1e-4, abs=1e-7)
+
+
+def test_the_classifier_learns_nothing_from_captions() -> None:
+    own = memory()
+    kinds = own.kinds.requires_grad_(True)  # type: ignore[union-attr]
+    decoder = decoder_of(copying_of())
+    unrolled = decoder(torch.tensor([[BOS, 6, 9]] * B), torch.tensor([3, 2, 3]), own)
+    unrolled.logits.data.logsumexp(-1).sum().backward()
+    assert kinds.grad is None
+    assert decoder.copying is not None
+    assert float(decoder.copying.query.weight.grad.abs().sum()) > 0  # type: ignore[union-attr]
+
+
+def test_word_by_word_equals_unrolled() -> None:
+    decoder = decoder_of(copying_of())
+    owners = torch.tensor([2, 0, 0, 1])
+    tokens, lengths = torch.randint(4, V, (4, 6)), torch.tensor([3, 6, 1, 5])
+    unrolled = decoder(tokens, lengths, memory(), owners)
+    assert unrolled.copied is not None
+    own, state = decoder.start(memory())
+    own, state = own.select(owners), state.select(owners)
+    for place in range(6):
+        step = decoder.step(tokens[:, place], state, own)
+        state = step.state
+        runs = lengths > place
+        assert torch.allclose(unrolled.padded_logits()[runs, place], step.logits[runs], atol=1e-5)
+        assert step.copied is not None
+        assert torch.allclose(unrolled.copied.shares[runs, place], step.copied.shares[runs])
+        assert torch.equal(unrolled.copied.tokens[runs, place], step.copied.tokens[runs])
+
+
+def test_search_and_forcing_tell_the_same_share() -> None:
+    decoder = decoder_of(copying_of())
+    options = SearchOptions(beam_size=4, n_best=3, max_length=7)
+    found = search(decoder, memory(), options)
+    flat = [(owner, one) for owner, several in enumerate(found) for one in several]
+    forced = force(decoder, memory(), [one.tokens for _, one in flat], [owner for owner, _ in flat])
+    assert any(one.extras["copy_share"].max() > 0.1 for _, one in flat)
+    for (_, one), other in zip(flat, forced, strict=True):
+        assert one.extras["copy_share"].shape == (len(one.tokens),)
+        assert np.allclose(one.extras["copy_share"], other.extras["copy_share"], atol=1e-5)
+        assert np.allclose(one.log_probs, other.log_probs, atol=1e-4)
+
+
+def test_a_word_that_nothing_else_says_is_copied() -> None:
+    copying = copying_of()
+    decoder = decoder_of(copying)
+    word = WORDS[4]
+    with torch.no_grad():
+        decoder.output.bias[word] = -50  # the vocabulary never says it
+        copying.query.weight.zero_()
+        copying.query.bias.copy_(torch.tensor([0.0] * SIZE + [1.0, 40.0]))
+    kinds = torch.full((1, CLASSES), -20.0)
+    kinds[0, 4] = 20.0
+    seen = Memory(torch.randn(1, N, D), kinds=kinds)
+    found = search(decoder, seen, SearchOptions(beam_size=1, max_length=2))[0][0]
+    assert found.tokens[0] == word
+    assert found.extras["copy_share"][0] == pytest.approx(1)
+
+
+def test_without_copying_there_is_no_share() -> None:
+    decoder = decoder_of(None)
+    found = search(decoder, memory(), SearchOptions(beam_size=2, max_length=3))[0][0]
+    assert "copy_share" not in found.extras
+
+
+def test_classes_need_their_words() -> None:
+    with pytest.raises(ValueError, match="3 words for 19 classes"):
+        Copying(E, SIZE, THINGS, CLASSES).name_classes([5, 6, 7])
+
+
+def test_the_mixture_of_low_precision_logits_keeps_their_precision() -> None:
+    copying = copying_of()
+    prepared = copying.prepare(memory())
+    logits, deep = torch.randn(B, V), torch.randn(B, E)
+    mixed, copied = copying(logits.bfloat16(), deep, nn.Embedding(V, E), prepared)
+    assert mixed.dtype == torch.bfloat16
+    assert copied.shares.dtype == torch.float32
+    whole: Tensor = copying(logits, deep, nn.Embedding(V, E), prepared)[0]
+    assert word_log_probs(mixed).isfinite().sum() == word_log_probs(whole).isfinite().sum()
+
+
+def test_a_share_is_of_one_word_only() -> None:
+    copied = Copied(torch.tensor([[4, 9]]), torch.tensor([[0.25, 0.5]]))
+    assert copied.of(torch.tensor([9])).item() == 0.5
+    assert copied.of(torch.tensor([5])).item() == 0.0
