@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import json
-import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +19,17 @@ from captioner.cli.scores import (
     Outcome,
     best_decoding,
     keep,
+    write_captions,
+    write_translations,
 )
 from captioner.errors import ConfigError
 from captioner.options import PHOTOS_AT_ONCE, RESAMPLES, SENTENCES_AT_ONCE, THREADS, SearchOptions
-from captioner.outputs import DRAWING, OBJECTS, Guard, draw, file_path, write_text
+from captioner.outputs import DRAWING, OBJECTS, Guard, file_path, write_text
 from captioner.recipes.captioning import Source
 from captioner.recipes.translation import PairSource
 
 if TYPE_CHECKING:
     from captioner.datasets import Photo
-    from captioner.evaluation import CaptionReport, TranslationReport
     from captioner.prediction import Captioner
 
 METRICS = ("bleu", "rouge_l", "cider", "meteor")
@@ -270,7 +269,7 @@ def _captions(arguments: argparse.Namespace) -> Outcome:
         },
         name=arguments.save_scores or arguments.split or Path(arguments.captions).stem,
         failures=len(report.left_out),
-        write=functools.partial(_write_captions, report),
+        write=functools.partial(write_captions, report),
     )
 
 
@@ -320,7 +319,7 @@ def _translations(arguments: argparse.Namespace) -> Outcome:
         },
         name=_direction_name(arguments.save_scores or Path(arguments.source).stem, direction),
         failures=len(failed),
-        write=functools.partial(_write_translations, report),
+        write=functools.partial(write_translations, report),
     )
 
 
@@ -350,42 +349,6 @@ def _print_grounding(
             captioner, photos, things, kinds_of, bootstrap=bootstrap, progress=bar.update
         )
     print(f"\n{found}")
-
-
-def _write_captions(report: CaptionReport, folder: Path) -> tuple[str, ...]:
-    from captioner.evaluation import draw_extremes
-
-    write_text(folder / "captions.jsonl", "".join(_judged_captions(report)))
-    draw(draw_extremes(report), folder / "extremes.png")
-    return "captions.jsonl", "extremes.png"
-
-
-def _judged_captions(report: CaptionReport) -> Iterator[str]:
-    """A line of JSON a photo: its caption, its own CIDEr (if it is not the only one), the texts."""
-    judged = zip(report.captions, report.photo_cider.tolist(), report.photos, strict=True)
-    for caption, cider, photo in judged:
-        own = None if math.isnan(cider) else round(cider, 4)  # JSON knows no nan
-        values = {**caption.to_dict(), "cider": own, "references": photo.captions}
-        yield json.dumps(values, ensure_ascii=False) + "\n"
-
-
-def _write_translations(report: TranslationReport, folder: Path) -> tuple[str, ...]:
-    write_text(folder / "translations.jsonl", "".join(_judged_translations(report)))
-    return ("translations.jsonl",)
-
-
-def _judged_translations(report: TranslationReport) -> Iterator[str]:
-    """A line of JSON a pair: both sentences, the translation, and its own chrF."""
-    judged = zip(report.pairs, report.translations, report.sentence_chrf.tolist(), strict=True)
-    for pair, translation, chrf in judged:
-        values = {
-            "source": pair.source_text,
-            "reference": pair.target_text,
-            "translation": translation.text,
-            "chrf": round(chrf, 4),
-            "error": translation.error,
-        }
-        yield json.dumps(values, ensure_ascii=False) + "\n"
 
 
 def _metric_names(text: str) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from captioner import settings
 from captioner.cli.display import columns, progress_bar
 from captioner.options import SearchOptions
-from captioner.outputs import write_text
+from captioner.outputs import draw, write_text
 
 if TYPE_CHECKING:
     from captioner.checkpoint import Checkpoint, TranslationCheckpoint
-    from captioner.evaluation import Report
+    from captioner.evaluation import CaptionReport, Report, TranslationReport
     from captioner.trials import Trial
 
 BEAM_SIZES, LENGTH_PENALTIES = (1, 3, 5), (0.0, 0.5, 0.7, 1.0)  # what `--search` tries
@@ -92,3 +93,41 @@ def _save(path: str, outcome: Outcome) -> None:
     scores = outcome.report.to_dict()
     checkpoint.save_scores(path, outcome.checkpoint, outcome.name, scores, outcome.options)
     print(f"{path}: scores kept as {outcome.name!r}; its own decoding is the one scored here")
+
+
+def write_captions(report: CaptionReport, folder: Path) -> tuple[str, ...]:
+    """Writes the captions, each with its own score, and a sheet of the worst and the best."""
+    from captioner.evaluation import draw_extremes
+
+    write_text(folder / "captions.jsonl", "".join(judged_captions(report)))
+    draw(draw_extremes(report), folder / "extremes.png")
+    return "captions.jsonl", "extremes.png"
+
+
+def judged_captions(report: CaptionReport) -> Iterator[str]:
+    """A line of JSON a photo: its caption, its own CIDEr (if it is not the only one), the texts."""
+    judged = zip(report.captions, report.photo_cider.tolist(), report.photos, strict=True)
+    for caption, cider, photo in judged:
+        own = None if math.isnan(cider) else round(cider, 4)  # JSON knows no nan
+        values = {**caption.to_dict(), "cider": own, "references": photo.captions}
+        yield json.dumps(values, ensure_ascii=False) + "\n"
+
+
+def write_translations(report: TranslationReport, folder: Path) -> tuple[str, ...]:
+    """Writes the translations, each with its own score."""
+    write_text(folder / "translations.jsonl", "".join(judged_translations(report)))
+    return ("translations.jsonl",)
+
+
+def judged_translations(report: TranslationReport) -> Iterator[str]:
+    """A line of JSON a pair: both sentences, the translation, and its own chrF."""
+    judged = zip(report.pairs, report.translations, report.sentence_chrf.tolist(), strict=True)
+    for pair, translation, chrf in judged:
+        values = {
+            "source": pair.source_text,
+            "reference": pair.target_text,
+            "translation": translation.text,
+            "chrf": round(chrf, 4),
+            "error": translation.error,
+        }
+        yield json.dumps(values, ensure_ascii=False) + "\n"
