@@ -83,7 +83,7 @@ def test_the_command_knows_which_signal_it_was(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(training, "train", train)
     typed = SimpleNamespace(recipe=None, settings=[], device="cpu", resume=False)
     with pytest.raises(KeyboardInterrupt, match="stopped and saved") as caught:
-        train.run(typed)  # type: ignore[arg-type]
+        run(typed)  # type: ignore[arg-type]
     assert caught.value.number == signal.SIGTERM  # type: ignore[attr-defined]
 
 
