@@ -24,6 +24,7 @@ import numpy as np
 from captioner.errors import MetricError
 from captioner.options import RESAMPLES
 from captioner.text import tokenise
+from captioner.words import is_content
 
 Tokens = Sequence[str]
 Ngram = tuple[str, ...]
@@ -302,19 +303,6 @@ def chrf(candidates: Sequence[str], references: Sequence[str]) -> tuple[float, n
     return float(_chrf_values(counts.sum(axis=0))), _chrf_values(counts)
 
 
-# Articles, pronouns, prepositions, conjunctions, auxiliaries, numbers: no things, deeds or looks.
-_FUNCTION_WORDS = (
-    "a about above across against all along an and another any are around as at be been "
-    "behind being below beside between both but by do does down each five for four from "
-    "has have having he her here herself him himself his in inside into is it its itself "
-    "like many more near next no not of off on one onto or other others out outside over "
-    "several she side six so some than that the their them themselves then there these "
-    "they this those three through to toward towards two under up very was were what "
-    "which while who with without"
-)
-FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
-
-
 def repeated_words(tokens: Tokens) -> list[str]:
     """The content words of a caption that it has said before, in their order.
 
@@ -323,7 +311,7 @@ def repeated_words(tokens: Tokens) -> list[str]:
     said: set[str] = set()
     again = []
     for token in tokens:
-        if token.isalpha() and token not in FUNCTION_WORDS:
+        if is_content(token):
             if token in said:
                 again.append(token)
             said.add(token)

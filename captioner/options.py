@@ -44,6 +44,11 @@ class SearchOptions:
         slider=(1, 5, 1),
         served=20,
     )
+    repeats: bool = setting(
+        True,
+        "captions may say a content word twice, as in `a brown and brown dog`; articles, "
+        "prepositions and the like may always return",
+    )
     sample: bool = setting(False, "draw the words at random instead of searching for the best")
     top_p: float = setting(
         0.9,
@@ -76,8 +81,10 @@ class SearchOptions:
         if top_p is None or not 0 < top_p <= 1:
             raise ConfigError(f"top_p is {shown(self.top_p)}; expected a share above 0, at most 1")
         object.__setattr__(self, "top_p", top_p)
-        if not isinstance(self.sample, bool):
-            raise ConfigError(f"sample is {shown(self.sample)}; expected true or false")
+        for name in ("sample", "repeats"):
+            if not isinstance(getattr(self, name), bool):
+                came = shown(getattr(self, name))
+                raise ConfigError(f"{name} is {came}; expected true or false")
         if self.n_best > self.beam_size and not self.sample:
             if self.n_best > BEAMS:
                 raise ConfigError(

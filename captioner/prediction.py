@@ -28,10 +28,10 @@ from captioner.nn.attention import Memory
 from captioner.nn.encoders import fold_batch_norm, normalise
 from captioner.options import PHOTOS_AT_ONCE, THREADS, SearchOptions, check_workers
 from captioner.pipeline import in_batches
-from captioner.search import Hypothesis, force, search
+from captioner.search import Hypothesis, Start, force, search
 from captioner.text import UNK, detokenise, half_character, tokenise, unread
 from captioner.translation import Translation, Translator
-from captioner.words import Word, rounded
+from captioner.words import Word, is_content, rounded
 
 __all__ = ["Caption", "Captioner", "Word", "word_shares"]
 
@@ -342,6 +342,7 @@ class Captioner:
         self._check(batch_size, workers, options)
         _check_text("prefix", prefix)
         start = self._known_tokens(prefix)
+        first = Start(once=() if options.repeats else self._content)
         if to is not None:
             _check_text("to", to)
             to = self.translator.languages.code(to)
@@ -355,7 +356,7 @@ class Captioner:
             found = (
                 []
                 if memory is None
-                else search(self.model.decoder, memory, options, start, numbers)
+                else search(self.model.decoder, memory, options, start, numbers, first)
             )
             results = iter(zip(good, found, strict=True))
             count += len(batch)
@@ -366,6 +367,12 @@ class Captioner:
                 for opened in batch
             ]
             yield from captions if to is None else self._translated(captions, to, language)
+
+    @functools.cached_property
+    def _content(self) -> tuple[int, ...]:
+        """Tokens of the content words."""
+        words = self.vocabulary.ordinary
+        return tuple(self.vocabulary.encode(word for word in words if is_content(word)))
 
     def _language_before(self, to: str) -> str | None:
         """The language that captions are translated from, where the translator can tell.
@@ -511,7 +518,9 @@ class Captioner:
         if found.tokens[place] == UNK:
             return Word(text, None, None, alternatives, known=False)
         log_prob = float(found.log_probs[place])
-        return Word(text, float(np.exp(log_prob)), log_prob, alternatives)
+        shares = found.extras.get("copy_share")
+        copied = None if shares is None else float(shares[place])
+        return Word(text, float(np.exp(log_prob)), log_prob, alternatives, copy_share=copied)
 
 
 def _wrong(sentence: str) -> str | None:

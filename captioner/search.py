@@ -32,6 +32,7 @@ class Start:
 
     tokens: int | Sequence[int] = BOS  # for all memories, or for each one its own
     never: Sequence[int] = ()  # further tokens that no sentence holds: all that can stand there
+    once: Sequence[int] = ()  # tokens that a sentence holds once at most, a prefix apart
 
     def column(self, memories: int, device: torch.device) -> Tensor:
         """The first tokens, (B,)."""
@@ -222,6 +223,7 @@ def _run(
     memory, state = memory.select(rows), state.select(rows)
     tokens = start.column(batch, totals.device)[rows]
     trace = _Trace(first_rows, options.alternatives, start.never)
+    said = _Said(start.once, batch, beams, totals.device) if start.once else None
     # One step more than words: at the last, whatever still runs must end.
     forced = (*prefix, *[None] * (options.max_length - len(prefix)), EOS)
     for number, only in enumerate(forced):
@@ -231,15 +233,39 @@ def _run(
         if only is not None:
             allowed = torch.full_like(log_probs, -torch.inf)
             allowed[..., only] = log_probs[..., only]
+        elif said is not None:
+            allowed = said.without(log_probs)
         choice = rule.choose(totals, allowed, number)
         ended = (choice.tokens == EOS) & choice.totals.isfinite()
         trace.add(choice, ended, log_probs, step)
         totals = choice.totals.masked_fill(ended, -torch.inf)
         if not bool(totals.isfinite().any()):
             break
+        if said is not None:
+            said.add(choice)
         state = step.state.select((first_rows + choice.parents).flatten())
         tokens = choice.tokens.flatten()
     return trace
+
+
+class _Said:
+    """Which words each hypothesis holds already, of those that may stand once."""
+
+    def __init__(self, once: Sequence[int], batch: int, beams: int, device: torch.device) -> None:
+        columns = torch.tensor(sorted(set(once)), device=device)
+        self.columns = columns  # (O,)
+        self.held = torch.zeros(batch, beams, len(columns), dtype=torch.bool, device=device)
+
+    def without(self, log_probs: Tensor) -> Tensor:
+        """Log probabilities (B, K, V), −∞ where a word would be said again."""
+        own = log_probs[..., self.columns].masked_fill(self.held, -torch.inf)
+        return log_probs.index_copy(-1, self.columns, own)
+
+    def add(self, choice: _Choice) -> None:
+        """Follows the hypotheses to their children."""
+        parents = choice.parents.unsqueeze(-1).expand_as(self.held)
+        new = choice.tokens.unsqueeze(-1) == self.columns
+        self.held = self.held.gather(1, parents) | new
 
 
 class _Trace:

@@ -209,6 +209,37 @@ def test_a_beam_as_wide_as_all_sentences_finds_them_all(penalty: float) -> None:
         assert [one.tokens for one in best[0]] == expected[:3]
 
 
+def test_words_that_may_stand_once_are_not_said_again() -> None:
+    """With a beam as wide as all sentences, what is left out is just what repeats such a word."""
+    script, once = Scripted(words=7), (4, 6)
+    allowed = [
+        sentence
+        for sentence in every_sentence(words=7, max_length=3)
+        if all(sentence.count(word) <= 1 for word in once)
+    ]
+    options = options_of(beam_size=45, n_best=45, max_length=3, length_penalty=0.7)
+    for photo in (3, 8):
+        (found,) = run(script, photos_of(photo), options, start=Start(once=once))
+        scores = {s: log_prob_of(script, photo, s) / (len(s) + 1) ** 0.7 for s in allowed}
+        expected = sorted(allowed, key=lambda sentence: -scores[sentence])
+        assert [one.tokens for one in found] == expected
+        # Their probabilities are the model's own: nothing is shared out anew.
+        np.testing.assert_allclose(
+            [one.score(0.7) for one in found], [scores[s] for s in expected], atol=1e-4
+        )
+
+
+def test_a_prefix_may_say_a_word_twice_that_may_stand_once() -> None:
+    script = Scripted(words=6)
+    options = options_of(beam_size=9, n_best=9, max_length=4)
+    (found,) = run(script, photos_of(3), options, (4, 4), start=Start(once=(4, 5)))
+    assert found
+    for one in found:
+        assert one.tokens[:2] == (4, 4)
+        assert 4 not in one.tokens[2:]
+        assert one.tokens.count(5) <= 1
+
+
 def test_the_probabilities_of_all_sentences_sum_to_1_short_of_those_that_are_cut() -> None:
     script = Scripted(words=6)
     options = options_of(beam_size=15, n_best=15, max_length=3)

@@ -26,6 +26,7 @@ def standing(epochs: int = 2, steps: int = 200) -> Any:
     return SimpleNamespace(
         progress=Progress(),
         reader=range(steps),
+        look_every=1,
         phase=PhaseConfig(name="tuned", epochs=epochs),
         optimizer=SimpleNamespace(param_groups=[{"lr": 5e-4}]),
     )

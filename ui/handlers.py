@@ -129,6 +129,7 @@ def _word(word: Word) -> View:
         "prob": None if word.prob is None else _rounded(word.prob),
         "alternatives": [[text, _rounded(prob)] for text, prob in word.alternatives],
         "known": word.known,
+        "copied": word.copied,
     }
 
 

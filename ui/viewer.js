@@ -25,6 +25,7 @@ const TEXTS = {
     looked: "looked at {spread} of the photo, most at the {place}",
     spread: "how spread out its map is",
     unknown: "not in the model's vocabulary, so it has no probability",
+    copied: "copied from what it recognised",
     end: "(end)",
     here: "Who looked here:",
     nobody: "no word looked here in particular",
@@ -61,6 +62,7 @@ const TEXTS = {
     looked: "사진의 {spread}를 보았고, 가장 많이 본 곳은 {place}",
     spread: "지도가 얼마나 퍼져 있는지",
     unknown: "모델의 어휘에 없는 단어라서 확률이 없습니다",
+    copied: "알아본 사물의 이름을 그대로 옮긴 단어",
     end: "(끝)",
     here: "여기를 본 단어:",
     nobody: "여기를 특별히 본 단어가 없습니다",
@@ -357,6 +359,7 @@ function spoken(name, word, index) {
   if (word.known === false) parts.push(SAY.unknown);
   else if (name === "moved") parts.push(percent(word.prob) + " → " + percent(word.after));
   else if (word.prob !== undefined) parts.push(percent(word.prob));
+  if (word.copied) parts.push(SAY.copied);
   const where = look(name, index);
   if (where) parts.push(where);
   return parts.join(", ");
@@ -506,6 +509,7 @@ function tell() {
     part.detail.append(make("b", "", word.text));
     if (word.known === false) part.detail.append(make("span", "", SAY.unknown));
     else if (word.prob !== undefined) part.detail.append(make("span", "", percent(word.prob, 1)));
+    if (word.copied) part.detail.append(make("span", "", SAY.copied));
     part.detail.append(make("span", "", look(shown.row, shown.index)));
     if (pinned && same(shown, pinned)) tellOthers(word);
   }

@@ -163,6 +163,8 @@ def _word_table(caption: Caption) -> str:
         text, prob = others[0] if others else ("", 0.0)
         other = f"{'(end)' if text == '.' else text} {percent(prob)}" if text else "–"
         chance = "unknown" if word.prob is None else percent(word.prob)
+        if word.copied:
+            chance = f"copied, {chance}"
         rows.append((one_line(word.text), chance, one_line(other), percent(share)))
     end = f"log probability of the sentence, its end included: {caption.log_prob:.2f}"
     return f"{columns(rows, right=(1, 3))}\n{end}"
