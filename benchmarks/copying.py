@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from captioner import datasets
-from captioner.config import Source
 from captioner.metrics import meteor
 from captioner.prediction import Caption, Captioner
+from captioner.recipes.captioning import Source
 from captioner.text import tokenise
 
 KINDS = ("bottle", "bus", "couch", "microwave", "pizza", "racket", "zebra")

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from captioner.checkpoint import describe as describe_checkpoint
     from captioner.checkpoint import load as load_checkpoint
     from captioner.checkpoint import save as save_checkpoint
-    from captioner.config import ModelConfig, Recipe, SearchOptions, Source
     from captioner.errors import (
         CaptionerError,
         CheckpointError,
@@ -36,7 +35,10 @@ if TYPE_CHECKING:
         MetricError,
     )
     from captioner.evaluation import evaluate, evaluate_translations
+    from captioner.nn.architecture import ModelConfig
+    from captioner.options import SearchOptions
     from captioner.prediction import Caption, Captioner
+    from captioner.recipes.captioning import Recipe, Source
     from captioner.training import train
     from captioner.translation import Translation, Translator
     from captioner.words import Word
@@ -71,10 +73,12 @@ __all__ = [
 
 _HOMES = {
     "checkpoint": ("Checkpoint", "describe_checkpoint", "load_checkpoint", "save_checkpoint"),
-    "config": ("ModelConfig", "Recipe", "SearchOptions", "Source"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "evaluation": ("evaluate", "evaluate_translations"),
+    "nn.architecture": ("ModelConfig",),
+    "options": ("SearchOptions",),
     "prediction": ("Caption", "Captioner"),
+    "recipes.captioning": ("Recipe", "Source"),
     "training": ("train",),
     "translation": ("Translation", "Translator"),
     "words": ("Word",),

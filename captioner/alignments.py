@@ -14,6 +14,7 @@ import numpy as np
 
 from captioner.errors import MetricError
 from captioner.metrics import Score, resample
+from captioner.options import RESAMPLES
 
 Link = tuple[int, int]  # place of a target word, place of the source word that it stands for
 WordPair = tuple[Sequence[str], Sequence[str]]  # words of a source sentence and of its translation
@@ -67,7 +68,7 @@ def measure(
     *,
     end_mass: Sequence[np.ndarray] | None = None,
     shifts: Sequence[int] = (-1, 1),
-    bootstrap: int = 1000,
+    bootstrap: int = RESAMPLES,
     seed: int = 0,
 ) -> AlignmentReport:
     """Compares where words look with silver links.

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
-from captioner.config import DataConfig
 from captioner.datasets import Photo
 from captioner.errors import DataError, ImageError
 from captioner.images import open_photo, original_size, shown_name, was_turned
+from captioner.recipes.captioning import DataConfig
 from captioner.text import Vocabulary, tokenise
 
 SEVERITIES = ("error", "warning", "info")

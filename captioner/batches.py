@@ -27,7 +27,6 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from captioner.boxes import Box, Things, covered, naming
-from captioner.config import AugmentConfig
 from captioner.datasets import Photo
 from captioner.errors import DataError, ImageError
 from captioner.images import (
@@ -39,6 +38,7 @@ from captioner.images import (
     open_photo,
 )
 from captioner.nn.encoders import ImageEncoder, fold_batch_norm, normalise
+from captioner.recipes.captioning import AugmentConfig
 from captioner.text import BOS, EOS, Vocabulary, tokenise
 
 _GRIDS = re.compile(r"[0-9a-f]{24}(\.npy|\.partial\.npy|\.count)")  # what `cache_grids` writes

@@ -22,11 +22,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from captioner import config, devices
-from captioner.config import ModelConfig, SearchOptions, TranslationConfig
+from captioner import devices
 from captioner.errors import CaptionerError, CheckpointError, shown
 from captioner.images import Preprocess
 from captioner.languages import Languages
+from captioner.nn.architecture import ModelConfig, TranslationConfig
 from captioner.nn.model import (
     CaptionModel,
     TranslationModel,
@@ -34,6 +34,8 @@ from captioner.nn.model import (
     build_translation_model,
     tied,
 )
+from captioner.options import SearchOptions
+from captioner.settings import from_dict, to_dict
 from captioner.subwords import Subwords
 from captioner.text import SPECIALS, Vocabulary, is_harmless, tokenise
 
@@ -112,8 +114,8 @@ def save(
     header = {
         "format": FORMAT,
         **_own_header(checkpoint),
-        "config": config.to_dict(checkpoint.config),
-        "search": config.to_dict(checkpoint.search),
+        "config": to_dict(checkpoint.config),
+        "search": to_dict(checkpoint.search),
         "provenance": dict(checkpoint.provenance),
     }
     write_tensors(tensors, _metadata(header), path)
@@ -176,7 +178,7 @@ def save_scores(
     del header["parameters"]  # counted in reading
     kept = {**provenance.get("scores", {}), name: dict(scores)}
     header["provenance"] = {**provenance, "scores": kept}
-    header["search"] = config.to_dict(search)
+    header["search"] = to_dict(search)
     write_tensors(tensors, _metadata(header), path)
 
 
@@ -244,7 +246,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Ch
     device = devices.pick(device)
     header, tensors = _read(checked_path(path), with_tensors=True, task=CAPTION)
     with _consistent(path):
-        settings = config.from_dict(ModelConfig, header["config"])
+        settings = from_dict(ModelConfig, header["config"])
         vocabulary = _vocabulary(header["vocabulary"])
         with torch.device("meta"):
             model = build_model(settings, len(vocabulary))
@@ -256,7 +258,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Ch
             config=settings,
             vocabulary=vocabulary,
             preprocess=Preprocess.from_dict(header["preprocess"]),
-            search=config.from_dict(SearchOptions, header["search"]),
+            search=from_dict(SearchOptions, header["search"]),
             provenance=header["provenance"],
             kinds=kinds,
         )
@@ -273,7 +275,7 @@ def load_translation(
     device = devices.pick(device)
     header, tensors = _read(checked_path(path), with_tensors=True, task=TRANSLATE)
     with _consistent(path):
-        settings = config.from_dict(TranslationConfig, header["config"])
+        settings = from_dict(TranslationConfig, header["config"])
         subwords = _subwords(header["subwords"])
         if settings.encoder.layers > len(tensors):  # or building so many would take for ever
             raise CheckpointError(f"there are no {settings.encoder.layers} layers")
@@ -285,7 +287,7 @@ def load_translation(
             config=settings,
             subwords=subwords,
             languages=Languages.from_dict(header["languages"], len(subwords)),
-            search=config.from_dict(SearchOptions, header["search"]),
+            search=from_dict(SearchOptions, header["search"]),
             provenance=header["provenance"],
         )
 
@@ -381,13 +383,13 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = checked_path(path)
     header, _ = _read(path, with_tensors=False)
     with _consistent(path):
-        config.from_dict(SearchOptions, header["search"])
+        from_dict(SearchOptions, header["search"])
         if header["task"] == CAPTION:
-            config.from_dict(ModelConfig, header["config"])
+            from_dict(ModelConfig, header["config"])
             _vocabulary(header["vocabulary"])
             Preprocess.from_dict(header["preprocess"])
         else:
-            config.from_dict(TranslationConfig, header["config"])
+            from_dict(TranslationConfig, header["config"])
             subwords = _subwords(header["subwords"])
             Languages.from_dict(header["languages"], len(subwords))
     return {"file": str(path), "bytes": path.stat().st_size, **header}

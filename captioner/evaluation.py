@@ -5,7 +5,6 @@ By free decoding: no model is told what people wrote.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ import numpy as np
 from PIL import Image
 
 from captioner import metrics, render
-from captioner.config import SearchOptions
 from captioner.datasets import Photo
 from captioner.errors import DataError, MetricError
 from captioner.metrics import Score
+from captioner.options import PHOTOS_AT_ONCE, RESAMPLES, SENTENCES_AT_ONCE, THREADS, SearchOptions
 from captioner.pairs import Pair
 from captioner.prediction import Caption, Captioner
 from captioner.text import tokenise
@@ -65,10 +64,11 @@ def evaluate(
     photos: Sequence[Photo],
     *,
     names: Sequence[str] = ("bleu", "rouge_l", "cider"),
-    bootstrap: int = 1000,
-    batch_size: int = 32,
-    workers: int = 2,
+    bootstrap: int = RESAMPLES,
+    batch_size: int = PHOTOS_AT_ONCE,
+    workers: int = THREADS,
     progress: Callable[[], object] = lambda: None,
+    options: SearchOptions | None = None,
     **settings: Any,
 ) -> CaptionReport:
     """Captions the photos and compares with what people wrote, raw.
@@ -81,17 +81,16 @@ def evaluate(
         batch_size: photos captioned together.
         workers: threads that open photos.
         progress: called after every photo.
-        settings: fields of `SearchOptions`; the rest comes from the checkpoint.
+        options: how to decode; left out, as the checkpoint has it, without alternatives.
+        settings: fields of `SearchOptions` that are put into the options.
 
     Raises:
         DataError: none of the photos can be read.
     """
-    options = captioner.options(**{"alternatives": 0, **settings})
+    options = (options or captioner.options(alternatives=0)).changed(**settings)
     paths = [photo.path for photo in photos]
     kept, captions, left_out = [], [], []
-    stream = captioner.stream(
-        paths, batch_size=batch_size, workers=workers, **dataclasses.asdict(options)
-    )
+    stream = captioner.stream(paths, batch_size=batch_size, workers=workers, options=options)
     for photo, caption in zip(photos, stream, strict=True):
         if caption.error is None:
             kept.append(photo)
@@ -119,8 +118,10 @@ def search_decoding(
     *,
     beam_sizes: Sequence[int],
     length_penalties: Sequence[float],
+    batch_size: int = PHOTOS_AT_ONCE,
+    workers: int = THREADS,
     progress: Callable[[], object] = lambda: None,
-    **settings: Any,
+    options: SearchOptions | None = None,
 ) -> tuple[Trial, ...]:
     """CIDEr and BLEU-4 of every beam size with every length penalty.
 
@@ -129,8 +130,10 @@ def search_decoding(
         photos: with their reference captions; not those that the final scores are for.
         beam_sizes: to try; 1 is tried once, as it has nothing to rank.
         length_penalties: to try.
+        batch_size: photos captioned together.
+        workers: threads that open photos.
         progress: called after every photo of every beam size.
-        settings: `batch_size` and `workers`, and other fields of `SearchOptions`.
+        options: what else there is to decoding; left out, as the checkpoint has it.
 
     Returns:
         The trials, beam size by beam size; photos that cannot be read are left out.
@@ -140,9 +143,13 @@ def search_decoding(
     """
 
     def find(beam_size: int) -> list[tuple[Photo, list[Sentence]]]:
-        own = {**settings, "beam_size": beam_size, "n_best": beam_size, "alternatives": 0}
         found, left_out = [], []
-        stream = captioner.stream([photo.path for photo in photos], **own)
+        stream = captioner.stream(
+            [photo.path for photo in photos],
+            batch_size=batch_size,
+            workers=workers,
+            options=_whole_beam(captioner.options(options), beam_size),
+        )
         for photo, caption in zip(photos, stream, strict=True):
             if caption.error is None:
                 every = (caption, *caption.n_best)
@@ -165,6 +172,11 @@ def search_decoding(
         return {name: scores[name].value for name in ("cider", "bleu_4")}
 
     return try_decodings(find, score, beam_sizes=beam_sizes, length_penalties=length_penalties)
+
+
+def _whole_beam(options: SearchOptions, beam_size: int) -> SearchOptions:
+    """The options with a beam of which every sentence is returned, for penalties to rank."""
+    return options.changed(beam_size=beam_size, n_best=beam_size, alternatives=0)
 
 
 def _check_any(readable: Sequence[Any], left_out: Sequence[str]) -> None:
@@ -200,9 +212,10 @@ def evaluate_translations(
     translator: Translator,
     pairs: Sequence[Pair],
     *,
-    bootstrap: int = 1000,
-    batch_size: int = 64,
+    bootstrap: int = RESAMPLES,
+    batch_size: int = SENTENCES_AT_ONCE,
     progress: Callable[[], object] = lambda: None,
+    options: SearchOptions | None = None,
     **settings: Any,
 ) -> TranslationReport:
     """Translates the sources and compares with what people wrote, raw.
@@ -215,20 +228,21 @@ def evaluate_translations(
         bootstrap: resamples for the intervals; 0 leaves them out.
         batch_size: sentences translated together.
         progress: called after every sentence.
-        settings: fields of `SearchOptions`; the rest comes from the checkpoint.
+        options: how to decode; left out, as the checkpoint has it, without alternatives.
+        settings: fields of `SearchOptions` that are put into the options.
 
     Raises:
         ConfigError: the checkpoint does not translate so.
         DataError: there is no pair, or the pairs are of several directions.
     """
     source, target = _direction(pairs)
-    options = translator.options(**{"alternatives": 0, **settings})
+    options = (options or translator.options(alternatives=0)).changed(**settings)
     stream = translator.stream(
         [pair.source_text for pair in pairs],
         to=target,
         source_language=source,
         batch_size=batch_size,
-        **dataclasses.asdict(options),
+        options=options,
     )
     translations = []
     for translation in stream:
@@ -249,8 +263,9 @@ def search_translation_decoding(
     *,
     beam_sizes: Sequence[int],
     length_penalties: Sequence[float],
+    batch_size: int = SENTENCES_AT_ONCE,
     progress: Callable[[], object] = lambda: None,
-    **settings: Any,
+    options: SearchOptions | None = None,
 ) -> tuple[Trial, ...]:
     """BLEU, of lower-cased Moses tokens, and chrF of every beam size with every length penalty.
 
@@ -259,8 +274,9 @@ def search_translation_decoding(
         pairs: of one direction; not those that the final scores are for.
         beam_sizes: to try; 1 is tried once, as it has nothing to rank.
         length_penalties: to try.
+        batch_size: sentences translated together.
         progress: called after every sentence of every beam size.
-        settings: `batch_size`, and other fields of `SearchOptions`.
+        options: what else there is to decoding; left out, as the checkpoint has it.
 
     Returns:
         The trials, beam size by beam size.
@@ -273,9 +289,13 @@ def search_translation_decoding(
     source, target = _direction(pairs)
 
     def find(beam_size: int) -> list[tuple[Pair, list[Sentence]]]:
-        own = {**settings, "beam_size": beam_size, "n_best": beam_size, "alternatives": 0}
-        texts = [pair.source_text for pair in pairs]
-        stream = translator.stream(texts, to=target, source_language=source, **own)
+        stream = translator.stream(
+            [pair.source_text for pair in pairs],
+            to=target,
+            source_language=source,
+            batch_size=batch_size,
+            options=_whole_beam(translator.options(options), beam_size),
+        )
         found = []
         for pair, translation in zip(pairs, stream, strict=True):
             every = (translation, *translation.n_best)

@@ -147,18 +147,22 @@ def _is_seen(match: Path, problems: list[Found]) -> bool:
     return True
 
 
-def _note_unlisted(pattern: Path, problems: list[Found]) -> None:
-    """Notes the folders that `glob` passes over in silence, as they cannot be listed."""
+def _note_closed(pattern: Path, problems: list[Found]) -> None:
+    """Notes the folders that `glob` passes over in silence, as they cannot be listed or searched.
+
+    A part that is a name is looked for in every folder that the parts before it match; one that is
+    a pattern takes their lists.
+    """
     for place, part in enumerate(pattern.parts):
-        if not glob.has_magic(part):
-            continue
+        listed = glob.has_magic(part)
         for folder in glob.glob(str(Path(*pattern.parts[:place]))):  # noqa: PTH207
             try:
-                os.scandir(folder).close()
-            except (FileNotFoundError, NotADirectoryError):
-                pass
+                os.scandir(folder).close() if listed else os.lstat(Path(folder, part))
+            except PermissionError as error:
+                problems.append(_closed(folder, "listed" if listed else "searched", error))
             except OSError as error:
-                problems.append(_closed(folder, "listed", error))
+                if listed and not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+                    problems.append(_closed(folder, "listed", error))
 
 
 def _globbed(pattern: Path, problems: list[Found]) -> Iterator[Path]:
@@ -169,7 +173,7 @@ def _globbed(pattern: Path, problems: list[Found]) -> Iterator[Path]:
         return not (SYSTEM_FOLDERS & set(Path(path).parts)) - named
 
     if "**" not in pattern.parts:
-        _note_unlisted(pattern, problems)
+        _note_closed(pattern, problems)
         yield from map(Path, filter(wanted, glob.glob(str(pattern))))  # noqa: PTH207
         return
     place = pattern.parts.index("**")

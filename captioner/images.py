@@ -40,8 +40,8 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401
 )
 
-from captioner.config import AugmentConfig
 from captioner.errors import ConfigError, ImageError
+from captioner.recipes.captioning import AugmentConfig
 
 MAX_PIXELS = 64_000_000
 """The largest picture that is decoded, in pixels (width × height).

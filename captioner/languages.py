@@ -67,6 +67,14 @@ class Languages:
         """Languages that are translated into."""
         return tuple(dict.fromkeys(target for _, target in self.directions))
 
+    def code(self, name: str) -> str:
+        """A language's code as this checkpoint writes it, whatever the case: `DE` is `de`.
+
+        What it does not know comes back as it is.
+        """
+        known = {code.casefold(): code for code in (*self.names, *self.sources, *self.targets)}
+        return known.get(name.casefold(), name) if isinstance(name, str) else name
+
     def check(self, source: str | None, target: str) -> None:
         """Refuses what was never trained.
 

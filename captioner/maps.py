@@ -28,6 +28,7 @@ from captioner.datasets import Photo
 from captioner.errors import DataError, ImageError
 from captioner.images import open_photo
 from captioner.nn.encoders import normalise
+from captioner.options import RESAMPLES
 from captioner.prediction import Captioner
 from captioner.text import BOS, tokenise
 
@@ -109,7 +110,7 @@ def measure(
     things: Mapping[str, Things],
     kinds_of: Callable[[str], Sequence[str]],
     *,
-    bootstrap: int = 1000,
+    bootstrap: int = RESAMPLES,
     progress: Callable[[int], object] = lambda photos: None,
 ) -> Grounding:
     """Measures the maps of all words that name something with a box, in the reference captions.

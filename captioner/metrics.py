@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from captioner.errors import MetricError
+from captioner.options import RESAMPLES
 from captioner.text import tokenise
 from captioner.words import is_content
 
@@ -64,7 +65,7 @@ def score(
     references: Sequence[Sequence[str]],
     *,
     names: Sequence[str] = ("bleu", "rouge_l", "cider"),
-    bootstrap: int = 1000,
+    bootstrap: int = RESAMPLES,
     seed: int = 0,
     decoding: str = "",
 ) -> dict[str, Score]:
@@ -111,7 +112,7 @@ def score_translations(
     language: str,
     *,
     names: Sequence[str] = ("bleu", "sacrebleu", "chrf"),
-    bootstrap: int = 1000,
+    bootstrap: int = RESAMPLES,
     seed: int = 0,
     decoding: str = "",
 ) -> dict[str, Score]:

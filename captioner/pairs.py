@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from captioner.config import PairSource
 from captioner.errors import ConfigError, DataError
+from captioner.recipes.translation import PairSource
 from captioner.subwords import Subwords, clean
 from captioner.text import EOS, PAD, decoded
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import difflib
 import functools
 import io
 import os
@@ -20,15 +21,15 @@ from PIL import Image
 
 from captioner import checkpoint as checkpoints
 from captioner import devices, render
-from captioner.config import SearchOptions, check_workers
 from captioner.errors import CaptionerError, ConfigError, ImageError, shown
 from captioner.folders import is_pipe
 from captioner.images import Geometry, ImageSource, Preprocess, open_photo, original_size
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import fold_batch_norm, normalise
+from captioner.options import PHOTOS_AT_ONCE, THREADS, SearchOptions, check_workers
 from captioner.pipeline import in_batches
 from captioner.search import Hypothesis, Start, force, search
-from captioner.text import UNK, detokenise, half_character, tokenise
+from captioner.text import UNK, detokenise, half_character, tokenise, unread
 from captioner.translation import Translation, Translator
 from captioner.words import Word, is_content, rounded
 
@@ -231,13 +232,13 @@ class Captioner:
         path = checkpoints.default_path() if path is None else path
         return cls(checkpoints.load(path), device, translator)
 
-    def options(self, **settings: Any) -> SearchOptions:
-        """The checkpoint's own decoding options with `settings` (fields of `SearchOptions`) put in.
+    def options(self, own: SearchOptions | None = None, /, **settings: Any) -> SearchOptions:
+        """`own`, or the checkpoint's options, with `settings` (fields of `SearchOptions`) put in.
 
         Raises:
             ConfigError: a field is unknown or out of range.
         """
-        return self.checkpoint.search.changed(**settings)
+        return (self.checkpoint.search if own is None else own).changed(**settings)
 
     @property
     def translator(self) -> Translator:
@@ -251,7 +252,13 @@ class Captioner:
         return self._translator
 
     def __call__(
-        self, photo: ImageSource, *, prefix: str = "", to: str | None = None, **settings: Any
+        self,
+        photo: ImageSource,
+        *,
+        prefix: str = "",
+        to: str | None = None,
+        options: SearchOptions | None = None,
+        **settings: Any,
     ) -> Caption:
         """Captions one photo.
 
@@ -259,7 +266,8 @@ class Captioner:
             photo: path, PIL image, array, bytes or binary file.
             prefix: words that the caption must start with.
             to: language to translate the caption into, such as `de`.
-            settings: fields of `SearchOptions`; what is left out comes from the checkpoint.
+            options: how to decode; left out, as the checkpoint has it.
+            settings: fields of `SearchOptions` that are put into the options.
 
         Raises:
             ImageError: it is no readable photo.
@@ -269,11 +277,13 @@ class Captioner:
         """
         _check_photo(photo)
         alone = {"batch_size": 1, "workers": 1, **settings}
-        return self._raised(self.stream([photo], prefix=prefix, to=to, **alone))
+        return self._raised(self.stream([photo], prefix=prefix, to=to, options=options, **alone))
 
     caption = __call__
 
-    def explain(self, photo: ImageSource, sentence: str, alternatives: int = 5) -> Caption:
+    def explain(
+        self, photo: ImageSource, sentence: str, alternatives: int = SearchOptions.alternatives
+    ) -> Caption:
         """What the model thinks of *your* sentence: how likely each word is and where it looks.
 
         Words that the vocabulary lacks keep their place and their map, but have no probability.
@@ -299,10 +309,11 @@ class Captioner:
         self,
         photos: Iterable[ImageSource],
         *,
-        batch_size: int = 32,
-        workers: int = 2,
+        batch_size: int = PHOTOS_AT_ONCE,
+        workers: int = THREADS,
         prefix: str = "",
         to: str | None = None,
+        options: SearchOptions | None = None,
         **settings: Any,
     ) -> Iterator[Caption]:
         """Captions any number of photos in their order, in bounded memory.
@@ -319,19 +330,22 @@ class Captioner:
             workers: threads that open photos.
             prefix: words that every caption must start with.
             to: language to translate the captions into.
-            settings: fields of `SearchOptions`.
+            options: how to decode; left out, as the checkpoint has it.
+            settings: fields of `SearchOptions` that are put into the options.
 
         Raises:
             ConfigError: `photos` is a single photo or nothing that holds photos, or a setting is
                 wrong.
         """
         photos = _check_photos(photos)
-        options = self._checked(batch_size, workers, settings)
+        options = self.options(options, **settings)
+        self._check(batch_size, workers, options)
         _check_text("prefix", prefix)
         start = self._known_tokens(prefix)
         first = Start(once=() if options.repeats else self._content)
         if to is not None:
             _check_text("to", to)
+            to = self.translator.languages.code(to)
         language = None if to is None else self._language_before(to)
         count = 0
         read = functools.partial(_open, preprocess=self.preprocess)
@@ -400,9 +414,9 @@ class Captioner:
         self,
         pairs: Iterable[tuple[ImageSource, str]],
         *,
-        batch_size: int = 32,
-        workers: int = 2,
-        alternatives: int = 5,
+        batch_size: int = PHOTOS_AT_ONCE,
+        workers: int = THREADS,
+        alternatives: int = SearchOptions.alternatives,
     ) -> Iterator[Caption]:
         """`explain` for any number of (photo, sentence) pairs, in their order.
 
@@ -412,7 +426,8 @@ class Captioner:
         Raises:
             ConfigError: `pairs` holds something else than pairs, or a setting is wrong.
         """
-        self._checked(batch_size, workers, {"beam_size": 1, "alternatives": alternatives})
+        options = self.options(beam_size=1, alternatives=alternatives)
+        self._check(batch_size, workers, options)
 
         def read(pair: tuple[ImageSource, str]) -> tuple[_Opened, list[str]]:
             photo, sentence = pair
@@ -436,22 +451,25 @@ class Captioner:
                 else:
                     yield self._caption(memory, opened, [next(found)], words)
 
-    def _checked(self, batch_size: int, workers: int, settings: dict[str, Any]) -> SearchOptions:
-        """The decoding options, once all that a stream is asked for can be done in this process."""
+    def _check(self, batch_size: int, workers: int, options: SearchOptions) -> None:
+        """Refuses what cannot be done, or not in this process."""
         devices.check_process(self.device, self._process)
-        options = self.options(**settings)
         options.check_batch(batch_size)
         check_workers(workers)
-        return options
 
     def _known_tokens(self, prefix: str) -> list[int]:
-        words = tokenise(prefix)
-        unknown = [word for word in words if word not in self.vocabulary]
+        words, known = tokenise(prefix), self.vocabulary.ordinary
+        unknown = [*unread(prefix), *(word for word in words if word not in self.vocabulary)]
         if unknown:
+            near = (difflib.get_close_matches(word, known, n=1) for word in unknown)
+            alike = ", ".join(dict.fromkeys(repr(word) for found in near for word in found))
+            hint = f" (the vocabulary has {alike})" if alike else ""
             raise ConfigError(
                 f"the prefix holds {', '.join(map(repr, unknown))}, which the vocabulary of "
-                f"{len(self.vocabulary.ordinary)} words lacks; choose other words"
+                f"{len(known)} words lacks; choose other words{hint}"
             )
+        if prefix.strip() and not words:
+            raise ConfigError(f"the prefix {prefix!r} has no words; write how the caption begins")
         return self.vocabulary.encode(words)
 
     @torch.inference_mode()

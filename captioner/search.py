@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from captioner.config import SearchOptions
 from captioner.errors import ConfigError
 from captioner.nn.attention import Memory
 from captioner.nn.copying import Copied
 from captioner.nn.decoder import Decoder, Step
+from captioner.options import SearchOptions
 from captioner.text import BOS, EOS, PAD, UNK
 
 _NEVER = (PAD, BOS, UNK)  # tokens that no sentence holds
@@ -344,7 +344,7 @@ def force(
     memory: Memory,
     sentences: Sequence[Sequence[int]],
     owners: Sequence[int] | None = None,
-    alternatives: int = 5,
+    alternatives: int = SearchOptions.alternatives,
     start: Start = _PLAIN,
 ) -> list[Hypothesis]:
     """Hypotheses of given sentences (teacher forcing): what the model would have thought of them.

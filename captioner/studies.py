@@ -16,6 +16,7 @@ from PIL import Image
 
 from captioner import metrics, render
 from captioner.errors import DataError, MetricError
+from captioner.options import RESAMPLES
 
 if TYPE_CHECKING:
     from captioner.translation import Translation
@@ -198,7 +199,7 @@ def study_lengths(
     language: str,
     *,
     comparisons: Sequence[tuple[str, str]] | None = None,
-    bootstrap: int = 1000,
+    bootstrap: int = RESAMPLES,
     seed: int = 0,
 ) -> LengthStudy:
     """Scores what systems said of sentences of various lengths.

@@ -69,6 +69,19 @@ def tokenise(sentence: str) -> list[str]:
     return [part for word in _tokenizer().tokenize(plain) for part in _CUT.split(word)]
 
 
+def unread(sentence: str) -> list[str]:
+    """What stands in a sentence like a word, and of which `tokenise` leaves nothing: emoji, signs.
+
+    Punctuation is left out on purpose, and what nobody sees.
+    """
+    parts = "".join(filter(_seen, sentence)).split()
+    return [part for part in parts if not tokenise(part) and any(map(_is_sign, part))]
+
+
+def _is_sign(character: str) -> bool:
+    return unicodedata.category(character)[0] not in "PZCM"
+
+
 def detokenise(words: Sequence[str]) -> str:
     """The sentence as people write it: clitics joined, a capital first, a full stop last.
 

@@ -24,9 +24,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from captioner import checkpoint as checkpoints
 from captioner import devices, render
-from captioner.config import SearchOptions
 from captioner.errors import CaptionerError, ConfigError, shown
 from captioner.nn.attention import Memory
+from captioner.options import SENTENCES_AT_ONCE, SearchOptions
 from captioner.pipeline import in_batches
 from captioner.search import Hypothesis, Start, force, search
 from captioner.subwords import Pieces, clean
@@ -163,16 +163,22 @@ class Translator:
         path = checkpoints.default_path(checkpoints.TRANSLATE) if path is None else path
         return cls(checkpoints.load_translation(path), device)
 
-    def options(self, **settings: Any) -> SearchOptions:
-        """The checkpoint's own decoding options with `settings` (fields of `SearchOptions`) put in.
+    def options(self, own: SearchOptions | None = None, /, **settings: Any) -> SearchOptions:
+        """`own`, or the checkpoint's options, with `settings` (fields of `SearchOptions`) put in.
 
         Raises:
             ConfigError: a field is unknown or out of range.
         """
-        return self.checkpoint.search.changed(**settings)
+        return (self.checkpoint.search if own is None else own).changed(**settings)
 
     def __call__(
-        self, text: str, *, to: str, source_language: str | None = None, **settings: Any
+        self,
+        text: str,
+        *,
+        to: str,
+        source_language: str | None = None,
+        options: SearchOptions | None = None,
+        **settings: Any,
     ) -> Translation:
         """Translates one text, sentence by sentence.
 
@@ -180,7 +186,8 @@ class Translator:
             text: one sentence or several; an empty one gives an empty translation.
             to: language, such as `de`.
             source_language: of the text; left out, it is guessed.
-            settings: fields of `SearchOptions`; what is left out comes from the checkpoint.
+            options: how to decode; left out, as the checkpoint has it.
+            settings: fields of `SearchOptions` that are put into the options.
 
         Returns:
             The translation; its `warning` says where it should not be relied on.
@@ -189,7 +196,9 @@ class Translator:
             ConfigError: the checkpoint does not translate so, the text is no string, has no words,
                 cannot be read or has a sentence that is too long, or a setting is wrong.
         """
-        lines = self.stream([text], to=to, source_language=source_language, **settings)
+        lines = self.stream(
+            [text], to=to, source_language=source_language, options=options, **settings
+        )
         translation = self._raised(lines)
         if clean(text) and not has_words(text):
             raise ConfigError(f"{_short(text)} has no words to translate; write a sentence")
@@ -221,8 +230,9 @@ class Translator:
         *,
         to: str,
         source_language: str | None = None,
-        batch_size: int = 64,
+        batch_size: int = SENTENCES_AT_ONCE,
         split: bool = True,
+        options: SearchOptions | None = None,
         **settings: Any,
     ) -> Iterator[Translation]:
         """Translates any number of texts in their order, in bounded memory.
@@ -243,14 +253,15 @@ class Translator:
             split: translate a text of several sentences sentence by sentence (see
                 `captioner.text.sentences`); otherwise each text is one sentence to the model, which
                 tends to leave out all but one.
-            settings: fields of `SearchOptions`.
+            options: how to decode; left out, as the checkpoint has it.
+            settings: fields of `SearchOptions` that are put into the options.
 
         Raises:
             ConfigError: the checkpoint does not translate so, `lines` is a single text, or a
                 setting is wrong.
         """
-        options = self.options(**settings)
-        self._check(to, source_language, batch_size, options)
+        options = self.options(options, **settings)
+        to, source_language = self._check(to, source_language, batch_size, options)
         guessed = not source_language
         numbers = itertools.count()
         for several in in_batches(_many(lines), lambda text: text, batch_size * _AHEAD, 1):
@@ -298,8 +309,8 @@ class Translator:
         *,
         to: str,
         source_language: str | None = None,
-        batch_size: int = 64,
-        alternatives: int = 5,
+        batch_size: int = SENTENCES_AT_ONCE,
+        alternatives: int = SearchOptions.alternatives,
         split: bool = True,
     ) -> Iterator[Translation]:
         """`explain` for any number of (text, translation) pairs, in their order.
@@ -307,7 +318,7 @@ class Translator:
         A pair of as many sentences on both sides is explained sentence by sentence.
         """
         options = self.options(alternatives=alternatives)
-        self._check(to, source_language, batch_size, options)
+        to, source_language = self._check(to, source_language, batch_size, options)
         guessed = not source_language
         for several in in_batches(_many(pairs), lambda pair: pair, batch_size, 1):
             tasks = [self._pair(*pair, to, source_language, split) for pair in several]
@@ -352,10 +363,14 @@ class Translator:
 
     def _check(
         self, to: str, source_language: str | None, batch_size: int, options: SearchOptions
-    ) -> None:
+    ) -> tuple[str, str | None]:
+        """The languages as the checkpoint writes them."""
         devices.check_process(self.device, self._process)
         options.check_batch(batch_size)
+        to = self.languages.code(to)
+        source_language = source_language and self.languages.code(source_language)
         self.languages.check(source_language, to)
+        return to, source_language
 
     def _start(self, to: str) -> Start:
         return Start(self.subwords.start(to), self.subwords.starts)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
+
+from captioner.options import SearchOptions
 
 T = TypeVar("T")
 
@@ -25,10 +27,9 @@ class Trial:
     length_penalty: float | None  # None for a beam of 1, which has nothing to rank
     scores: Mapping[str, float]  # the first one chooses
 
-    def settings(self) -> dict[str, Any]:
-        """The fields of `SearchOptions` that ask for this decoding."""
-        settings = {"beam_size": self.beam_size, "length_penalty": self.length_penalty}
-        return {name: value for name, value in settings.items() if value is not None}
+    def put_into(self, options: SearchOptions) -> SearchOptions:
+        """The options with this decoding; without a length penalty of its own, with theirs."""
+        return options.changed(beam_size=self.beam_size, length_penalty=self.length_penalty)
 
 
 def try_decodings(

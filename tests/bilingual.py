@@ -10,9 +10,11 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pack_sequence, pad_sequence
 
 from captioner import checkpoint
-from captioner.config import SearchOptions, TranslationConfig, from_dict
 from captioner.languages import Languages
+from captioner.nn.architecture import TranslationConfig
 from captioner.nn.model import TranslationModel, build_translation_model
+from captioner.options import SearchOptions
+from captioner.settings import from_dict
 from captioner.subwords import Pieces, Subwords
 from captioner.text import EOS
 

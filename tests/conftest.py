@@ -1,9 +1,11 @@
-"""What many tests share: a tiny captioner, a tiny translator, a picture, Ctrl-C and a browser."""
+"""What many tests share: tiny models and their files, photos, commands, Ctrl-C and a browser."""
 
 from __future__ import annotations
 
+import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -15,18 +17,23 @@ from PIL import Image
 from benchmarks.page import FLAGS, chromium
 from captioner import checkpoint as checkpoints
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
-from captioner.config import ModelConfig, SearchOptions, TranslationRecipe, from_dict
+from captioner.cli import main
 from captioner.images import Preprocess
 from captioner.languages import Languages
+from captioner.nn.architecture import ModelConfig
 from captioner.nn.model import build_model, build_translation_model
+from captioner.options import SearchOptions
 from captioner.pairs import Pair, PairReader
 from captioner.prediction import Captioner
+from captioner.recipes.translation import TranslationRecipe
+from captioner.settings import from_dict
 from captioner.subwords import Subwords
 from captioner.text import Vocabulary
 from captioner.training.callbacks import Interrupt, Save
 from captioner.training.loop import Trainer
 from captioner.training.translation import TranslationTrainer
 from captioner.translation import Translator
+from tests.commands import noisy_picture
 
 # A busy machine is no error: no test fails on a clock.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -199,3 +206,48 @@ def browser() -> Iterator[Any]:
         opened = running.chromium.launch(executable_path=path, args=FLAGS)
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def weights(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    checkpoints.save(tiny_checkpoint, path, torch.float32)  # exactly the tiny captioner
+    return str(path)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with three photos in two folders, two of the same name."""
+    for number, name in enumerate(("b/dog.png", "a/dog.png", "a/cat.jpg")):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        noisy_picture(number).save(path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def typed(weights: str) -> Callable[..., int]:
+    """Runs a command with the tiny weights on the CPU."""
+
+    def run(command: str, *arguments: object) -> int:
+        own = ["--checkpoint", weights, "--device", "cpu"]
+        return main([command, *map(str, arguments), *own])
+
+    return run
+
+
+@pytest.fixture
+def data(here: Path) -> Path:
+    """Seven photos with five captions each, in the COCO format."""
+    texts = ["A dog runs.", "The red dog jumps over a log.", "A man.", "The cat", "A ball!"]
+    images, annotations = [], []
+    (here / "images").mkdir()
+    for number in range(7):
+        noisy_picture(20 + number).save(here / "images" / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png"})
+        rotated = [texts[(number + k) % 5] for k in range(5)]
+        annotations += [{"image_id": number, "caption": text} for text in rotated]
+    document = {"images": images, "annotations": annotations}
+    (here / "captions_val.json").write_text(json.dumps(document))
+    return here

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from captioner import config
+from captioner.nn import architecture
 from captioner.nn.attention import (
     SCORE_BUILDERS,
     Additive,
@@ -68,7 +68,7 @@ def double(tensor: Tensor) -> np.ndarray:
 
 
 def test_the_scores_are_those_of_the_settings() -> None:
-    assert SCORES == config.SCORES
+    assert SCORES == architecture.SCORES
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -13,11 +13,11 @@ from PIL import Image
 
 from captioner import batches
 from captioner.batches import Batch, BatchReader, cache_grids, fingerprint
-from captioner.config import AugmentConfig
 from captioner.datasets import Photo
 from captioner.errors import DataError
 from captioner.images import Preprocess, open_photo
 from captioner.nn.encoders import ImageEncoder, build_features, normalise
+from captioner.recipes.captioning import AugmentConfig
 from captioner.text import BOS, EOS, PAD, UNK, Vocabulary, tokenise
 
 SIDE = 32  # of the model's square

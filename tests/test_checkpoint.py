@@ -19,15 +19,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from captioner import checkpoint as checkpoints
-from captioner import config
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
-from captioner.cli import descriptions
-from captioner.config import ModelConfig, SearchOptions, TranslationConfig
+from captioner.cli import describe
 from captioner.errors import CheckpointError
 from captioner.images import Preprocess
 from captioner.languages import Languages
+from captioner.nn.architecture import ModelConfig, TranslationConfig
 from captioner.nn.model import build_model, build_translation_model
+from captioner.options import SearchOptions
 from captioner.prediction import Captioner
+from captioner.settings import from_dict, to_dict
 from captioner.subwords import Subwords
 from captioner.text import Vocabulary
 from captioner.translation import Translator
@@ -41,7 +42,7 @@ SMALL = {
 
 
 def made(**decoder: Any) -> Checkpoint:
-    settings = config.from_dict(ModelConfig, {**SMALL, "decoder": {**SMALL["decoder"], **decoder}})
+    settings = from_dict(ModelConfig, {**SMALL, "decoder": {**SMALL["decoder"], **decoder}})
     torch.manual_seed(5)
     model = build_model(settings, len(WORDS) + 4)
     for module in model.modules():  # statistics that float16 would spoil
@@ -257,7 +258,7 @@ def test_scores_are_kept_and_nothing_else_changes(
     checkpoints.save_scores(path, checkpoints.load(path), "test", second, search)
     after, weights = checkpoints.describe(path), load_file(path)
     kept = {"licence": "ours", "scores": {"validation": first, "test": second}}
-    expected = {**header, "search": config.to_dict(search), "provenance": kept}
+    expected = {**header, "search": to_dict(search), "provenance": kept}
     assert {**after, "bytes": 0} == {**expected, "bytes": 0}
     assert weights.keys() == stored.keys()
     for name, tensor in stored.items():
@@ -480,7 +481,7 @@ def translating(source: bool = True, output: bool = True) -> TranslationCheckpoi
         "encoder": {"hidden_size": 11, "tie_embeddings": source},
         "decoder": {"hidden_size": 23, "embedding_size": 17, "tie_embeddings": output},
     }
-    settings = config.from_dict(TranslationConfig, values)
+    settings = from_dict(TranslationConfig, values)
     subwords = Subwords.train([*ENGLISH, *GERMAN], 61, ["en", "de"], byte_fallback=False)
     read = {
         name: [subwords.encode(text).ids for text in texts]
@@ -742,7 +743,7 @@ def test_every_field_of_a_wrong_type_is_one_line(
                     read_or_refused(reader, path)
                 typed = SimpleNamespace(checkpoint=str(path), json=False)
                 with contextlib.suppress(CheckpointError):
-                    descriptions.describe(typed)
+                    describe.run(typed)
 
 
 PROVENANCE = {
@@ -773,7 +774,7 @@ def test_nothing_in_a_file_reaches_the_terminal_as_an_order(
 
     path = altered(saved, tmp_path / "model.safetensors", change)
     for as_json in (False, True):
-        descriptions.describe(SimpleNamespace(checkpoint=str(path), json=as_json))
+        describe.run(SimpleNamespace(checkpoint=str(path), json=as_json))
         out = capsys.readouterr().out
         assert all(char.isprintable() or char == "\n" for char in out)
         assert "31m" in out

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.copying import copied_rightly, f1, named, split
-from captioner.config import SearchOptions
 from captioner.nn.attention import SCORE_BUILDERS, Attention, Memory
 from captioner.nn.copying import Copied, Copying
 from captioner.nn.decoder import Decoder
+from captioner.options import SearchOptions
 from captioner.prediction import Caption
 from captioner.search import force, search, word_log_probs
 from captioner.text import BOS

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from captioner.config import Source
 from captioner.datasets import (
     Photo,
     photo_id,
@@ -24,6 +23,7 @@ from captioner.datasets import (
     split_off,
 )
 from captioner.errors import ConfigError, DataError
+from captioner.recipes.captioning import Source
 
 Captions = Mapping[str, Sequence[str]]
 

@@ -22,9 +22,10 @@ import pytest
 
 from captioner.cli import main
 from captioner.cli.parser import make_parser
-from captioner.cli.settings import read_recipe, split_settings
+from captioner.cli.train import split_settings
 from captioner.errors import ConfigError
 from captioner.examples import EXAMPLES
+from captioner.recipes.files import read_recipe
 from captioner.ui import imports
 
 ROOT = Path(__file__).parent.parent

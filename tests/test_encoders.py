@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torchvision.ops.misc import SqueezeExcitation
 from torchvision.ops.stochastic_depth import StochasticDepth
 
-from captioner import config
 from captioner.errors import CheckpointError
+from captioner.nn import architecture
+from captioner.nn.architecture import STAGES
 from captioner.nn.encoders import (
     BACKBONES,
     ImageEncoder,
@@ -114,7 +115,7 @@ def children_from(features: nn.Sequential, first: int) -> set[str]:
 
 
 def test_the_backbones_are_those_of_the_settings() -> None:
-    assert NAMES == config.BACKBONES
+    assert NAMES == architecture.BACKBONES
 
 
 @pytest.mark.parametrize("stride", [32, 16])
@@ -139,8 +140,8 @@ def starts_of(name: str) -> list[int]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_stages_begin_where_the_resolution_halves(name: str) -> None:
-    assert len(halvings_of(name)) == config.STAGES
-    assert len(set(sides_of(name, 32))) == config.STAGES + 1  # nothing else changes it
+    assert len(halvings_of(name)) == STAGES
+    assert len(set(sides_of(name, 32))) == STAGES + 1  # nothing else changes it
     assert list(BACKBONES[name].stages) == starts_of(name)
 
 

@@ -13,8 +13,7 @@ from PIL import Image
 
 from captioner import metrics
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
-from captioner.cli.evaluations import _judged_captions
-from captioner.config import SearchOptions
+from captioner.cli.scores import judged_captions
 from captioner.datasets import Photo
 from captioner.errors import ConfigError, DataError, MetricError
 from captioner.evaluation import (
@@ -26,6 +25,7 @@ from captioner.evaluation import (
     search_translation_decoding,
 )
 from captioner.nn.model import build_model
+from captioner.options import SearchOptions
 from captioner.pairs import Pair
 from captioner.prediction import Captioner
 from captioner.translation import Translator
@@ -81,7 +81,7 @@ def test_one_photo_has_no_cider_of_its_own(
     report = evaluate(tiny_captioner, photos[:1], bootstrap=5)
     assert "of one photo always 0" in report.to_dict()["cider"]["recipe"]
     assert np.isnan(report.photo_cider).tolist() == [True]
-    (line,) = _judged_captions(report)
+    (line,) = judged_captions(report)
     assert json.loads(line)["cider"] is None
     assert draw_extremes(report).width > 0
     for several in (photos[:1], [Photo("x", tmp_path / "gone.png", ("A dog.",)), photos[0]]):
@@ -119,7 +119,9 @@ def test_one_search_ranks_as_a_search_for_each_penalty_would(
     written = [photo.captions for photo in photos]
     all_said = set()
     for trial in trials:
-        stream = undecided.stream((photo.path for photo in photos), **trial.settings())
+        stream = undecided.stream(
+            (photo.path for photo in photos), options=trial.put_into(undecided.options())
+        )
         said = [caption.text for caption in stream]
         expected = metrics.score(said, written, names=("bleu", "cider"), bootstrap=0)
         assert trial.scores == {name: expected[name].value for name in ("cider", "bleu_4")}
@@ -250,7 +252,7 @@ def test_one_search_ranks_translations_as_many_would(
         length_penalties=(0.0, 0.7, 2.0),
         progress=lambda: seen.append(1),
         batch_size=5,
-        max_length=17,
+        options=wavering.options(max_length=17),
     )
     tried = [(1, None), *((beam, penalty) for beam in (3, 5) for penalty in (0.0, 0.7, 2.0))]
     assert [(trial.beam_size, trial.length_penalty) for trial in trials] == tried
@@ -258,8 +260,8 @@ def test_one_search_ranks_translations_as_many_would(
     all_said = set()
     for trial in trials:
         sources = [*(pair.source_text for pair in pairs), "ЖЖЖ"]
-        settings = {**trial.settings(), "max_length": 17}
-        stream = wavering.stream(sources, to="de", source_language="en", **settings)
+        options = trial.put_into(wavering.options(max_length=17))
+        stream = wavering.stream(sources, to="de", source_language="en", options=options)
         said = [translation.text for translation in stream]
         expected = metrics.score_translations(said, written, "de", bootstrap=0)
         assert trial.scores["bleu"] == expected["bleu"].value > 0

@@ -262,7 +262,10 @@ def test_many_photos_come_one_batch_after_the_other(
     for file in files:
         picture.save(file)
     files[2].write_text("not a photo")
-    states = list(caption_many(tiny_captioner, list(map(str, files)), batch_size=2, beam_size=1))
+    options = tiny_captioner.options(beam_size=1)
+    states = list(
+        caption_many(tiny_captioner, list(map(str, files)), batch_size=2, options=options)
+    )
     assert [state.done for state in states] == [0, 2, 4, 5]
     assert [state.finished for state in states] == [False, False, False, True]
     last: Progress = states[-1]

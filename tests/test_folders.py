@@ -255,3 +255,25 @@ def test_is_pipe(album: Path) -> None:
     os.mkfifo("pipe")
     assert folders.is_pipe("pipe")
     assert not any(map(folders.is_pipe, ("a.png", "sub", "gone", "null\0", "/dev/null")))
+
+
+@pytest.mark.parametrize("argument", ["sub/*/c.gif", "sub/**/c.gif", "[s]ub/*/c.gif"])
+def test_a_name_in_a_folder_that_cannot_be_searched_is_told(
+    album: Path, argument: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the pattern ends in is no pattern, and `glob` takes it for not there."""
+    for name in ("deep/c.gif", "free/c.gif"):
+        (album / "sub" / name).parent.mkdir(exist_ok=True)
+        (album / "sub" / name).touch()
+    real = os.lstat
+
+    def status(path: Any, **more: Any) -> Any:
+        if "deep/c" in os.fspath(path):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, **more)
+
+    monkeypatch.setattr(os, "lstat", status)
+    (told,) = problems(argument)
+    assert told.endswith("deep: left out, as it cannot be searched (Permission denied)")
+    found = [item.path for item in find_photos([argument]) if item.is_photo]
+    assert [Path(path).parts[-2:] for path in found] == [("free", "c.gif")]

@@ -26,7 +26,6 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageFile
 
 from captioner import images
-from captioner.config import AugmentConfig
 from captioner.errors import ConfigError, ImageError
 from captioner.images import (
     MAX_PIXELS,
@@ -40,6 +39,7 @@ from captioner.images import (
     open_photo,
     original_size,
 )
+from captioner.recipes.captioning import AugmentConfig
 
 checked = settings(deadline=None, derandomize=True, max_examples=60)
 

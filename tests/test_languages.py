@@ -245,3 +245,14 @@ def test_counts_of_other_subwords() -> None:
 def test_values_that_are_none(values: Any) -> None:
     with pytest.raises(CheckpointError, match="the languages are damaged: "):
         Languages.from_dict(values, V)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("DE", "de"), ("de", "de"), ("Ko", "ko"), ("xx", "xx"), ("", "")]
+)
+def test_a_code_is_read_without_regard_to_case(name: str, code: str) -> None:
+    assert languages_of().code(name) == code
+
+
+def test_a_checkpoint_may_write_capitals() -> None:
+    assert languages_of((("en", "zh-TW"),)).code("zh-tw") == "zh-TW"

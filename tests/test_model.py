@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from captioner.config import SCORES, ModelConfig, TranslationConfig, from_dict
 from captioner.errors import ConfigError
+from captioner.nn.architecture import SCORES, ModelConfig, TranslationConfig
 from captioner.nn.attention import Additive, Bottleneck, Cosine, Dot, General
 from captioner.nn.encoders import build_features
 from captioner.nn.model import (
@@ -19,6 +19,7 @@ from captioner.nn.model import (
     build_translation_model,
     tied,
 )
+from captioner.settings import from_dict
 from captioner.text import PAD
 
 V, D, S, E, SIZE = 29, 13, 17, 11, 7

@@ -11,9 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captioner.config import PairSource, from_dict, to_dict
 from captioner.errors import ConfigError, DataError
 from captioner.pairs import Pair, PairBatch, PairReader, read_pairs, split_by_source
+from captioner.recipes.translation import PairSource
+from captioner.settings import from_dict, to_dict
 from captioner.subwords import Subwords
 from captioner.text import EOS, PAD
 

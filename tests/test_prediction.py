@@ -21,9 +21,9 @@ from PIL import Image
 from captioner import checkpoint as checkpoints
 from captioner import prediction
 from captioner.checkpoint import Checkpoint
-from captioner.config import SearchOptions
 from captioner.errors import CheckpointError, ConfigError, ImageError
 from captioner.nn.encoders import normalise
+from captioner.options import SearchOptions
 from captioner.prediction import Caption, Captioner
 from captioner.search import search
 from captioner.text import detokenise
@@ -577,3 +577,40 @@ def test_maps_lie_on_the_turned_photos_of_telephones(
     assert caption.photo().size == (size[1] // shrunk, size[0] // shrunk)
     assert caption.overlay(0).size == caption.photo().size
     assert caption.sheet().width > 0
+
+
+@pytest.mark.parametrize(
+    ("prefix", "message"),
+    [
+        ("😀", "the prefix holds '😀', which the vocabulary of 12 words lacks; choose other words"),
+        ("a dog 👍🏽", "the prefix holds '👍🏽', which the vocabulary of 12 words lacks"),
+        (
+            "a dogg",
+            "the prefix holds 'dogg', which the vocabulary of 12 words lacks; choose other words "
+            "(the vocabulary has 'dog')",
+        ),
+        ("...", "the prefix '...' has no words; write how the caption begins"),
+        ("\u200b", "the prefix '\\u200b' has no words; write how the caption begins"),
+    ],
+)
+def test_a_prefix_is_said_or_refused(
+    tiny_captioner: Captioner, picture: Image.Image, prefix: str, message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        tiny_captioner(picture, prefix=prefix)
+    assert str(caught.value).startswith(message)
+
+
+def test_options_travel_whole(tiny_captioner: Captioner, picture: Image.Image) -> None:
+    own = tiny_captioner.checkpoint.search
+    assert tiny_captioner.options() == own
+    whole = SearchOptions(beam_size=2, length_penalty=0.2, max_length=5, n_best=2, alternatives=1)
+    assert tiny_captioner.options(whole, max_length=4).max_length == 4
+    keywords = dataclasses.asdict(whole)
+    by_options = tiny_captioner(picture, options=whole)
+    by_keywords = tiny_captioner(picture, **keywords)
+    assert by_options.to_dict(maps=True) == by_keywords.to_dict(maps=True)
+    assert len(by_options.n_best) == 1
+    shorter = tiny_captioner(picture, options=whole, max_length=1)
+    assert len(shorter.words) == 1
+    assert len(shorter.n_best) == 1

@@ -10,10 +10,10 @@ import torchvision
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from captioner.config import TeacherConfig
 from captioner.errors import CheckpointError, DataError
 from captioner.nn.efficientnet_lite import efficientnet_lite2
 from captioner.nn.recognition import load_recogniser, read_kinds
+from captioner.recipes.captioning import TeacherConfig
 
 CLASSES = 1000
 

@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from captioner.config import SearchOptions
 from captioner.errors import ConfigError
 from captioner.nn.attention import SCORE_BUILDERS, Attended, Attention, Memory
 from captioner.nn.decoder import Decoder, State, Step
+from captioner.options import SearchOptions
 from captioner.search import Hypothesis, Start, force, search, uniform_draws, word_log_probs
 from captioner.text import BOS, EOS, PAD, UNK
 

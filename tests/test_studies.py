@@ -215,9 +215,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from captioner import checkpoint
-    from captioner.config import SearchOptions, TranslationConfig, from_dict
     from captioner.languages import Languages
+    from captioner.nn.architecture import TranslationConfig
     from captioner.nn.model import build_translation_model
+    from captioner.options import SearchOptions
+    from captioner.settings import from_dict
     from captioner.subwords import Subwords
 
     folder = tmp_path_factory.mktemp("study")

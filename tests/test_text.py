@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captioner import boxes, datasets
-from captioner.cli.settings import read_recipe
-from captioner.config import PairSource, Source
 from captioner.errors import CaptionerError, CheckpointError, DataError
 from captioner.pairs import read_pairs
+from captioner.recipes.captioning import Source
+from captioner.recipes.files import read_recipe
+from captioner.recipes.translation import PairSource
 from captioner.text import (
     BOS,
     EOS,
@@ -28,6 +29,7 @@ from captioner.text import (
     sentence_case,
     sentences,
     tokenise,
+    unread,
 )
 
 
@@ -275,3 +277,16 @@ def test_a_recipe_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     file = tmp_path / "recipe.toml"
     file.write_text("seed = 3\n", encoding="utf-8-sig")
     assert read_recipe(str(file), []).seed == 3
+
+
+@pytest.mark.parametrize(
+    ("sentence", "signs"),
+    [
+        ("A man, sitting – on a bench!", []),
+        ("a 😀 dog", ["😀"]),
+        ("a + b\u200b = $", ["+", "=", "$"]),
+        ("\u200b ... –", []),
+    ],
+)
+def test_signs_that_are_no_words(sentence: str, signs: list[str]) -> None:
+    assert unread(sentence) == signs

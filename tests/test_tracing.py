@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from captioner.config import ModelConfig, from_dict
 from captioner.errors import ConfigError
+from captioner.nn.architecture import ModelConfig
 from captioner.nn.attention import Bottleneck, Memory
 from captioner.nn.decoder import Decoder
 from captioner.nn.model import build_model
 from captioner.search import Start, force
+from captioner.settings import from_dict
 from captioner.tracing import trace
 
 WORDS, CELLS, FEATURES, HIDDEN = 23, 7, 11, 13

@@ -24,14 +24,17 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from captioner import boxes, config, datasets, losses, scenes
+from captioner import boxes, datasets, losses, scenes, settings
 from captioner import checkpoint as checkpoints
-from captioner.config import PhaseConfig, Recipe, SearchOptions
 from captioner.errors import CheckpointError, ConfigError, DataError
 from captioner.metrics import CiderScorer, Score
+from captioner.nn.architecture import DecoderConfig, ModelConfig
 from captioner.nn.encoders import build_features
 from captioner.nn.recognition import Recogniser, load_recogniser
+from captioner.options import SearchOptions
 from captioner.prediction import Captioner
+from captioner.recipes.captioning import PhaseConfig, Recipe
+from captioner.recipes.files import continued
 from captioner.search import search
 from captioner.text import EOS, tokenise
 from captioner.training import Interrupted, captioning, loop, state, train
@@ -96,7 +99,7 @@ def recipe(world: Path, output: Path, **changes: Any) -> Recipe:
     for name, value in changes.items():
         old = values.get(name)
         values[name] = {**old, **value} if isinstance(old, dict) else value
-    return config.from_dict(Recipe, values)
+    return settings.from_dict(Recipe, values)
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +210,7 @@ def test_a_checkpoint_learns_new_words_and_keeps_the_old_ones(
     assert after.config == dataclasses.replace(before.config, decoder=changed)
     assert after.model.decoder.word_dropout.p == 0.01
     made = after.provenance["recipe"]["model"]  # of what was run, not of the recipe's defaults
-    assert made == config.to_dict(after.config)
+    assert made == settings.to_dict(after.config)
     assert after.provenance["started_from"]["checkpoint"] == "best.safetensors"
     assert "scores" in after.provenance["started_from"]
     said = [c.text for c in Captioner(after).stream(photo.path for photo in photos)]
@@ -246,7 +249,7 @@ def test_only_dropouts_of_a_checkpoint_can_be_changed(
     def started(model: dict[str, Any]) -> checkpoints.Checkpoint:
         source = {"captions": "x", "images": "x"}
         values = {"init": str(begun), "data": {"train": [source]}, "model": model}
-        return captioning.start_checkpoint(config.from_dict(Recipe, values), photos)
+        return captioning.start_checkpoint(settings.from_dict(Recipe, values), photos)
 
     assert started({}).config == before.config  # no default is held against it
     same = {"decoder": {"hidden_size": 64}, "encoder": {"image_size": SIZE, "dropout": 0.0}}
@@ -275,8 +278,8 @@ def test_only_dropouts_of_a_checkpoint_can_be_changed(
 
 def test_settings_made_in_python_count_where_they_differ_from_the_defaults(begun: Path) -> None:
     held = checkpoints.load(begun).config
-    model = config.ModelConfig(decoder=config.DecoderConfig(dropout=0.25))
-    found = config.continued(Recipe(init=str(begun), model=model), held, "best")
+    model = ModelConfig(decoder=DecoderConfig(dropout=0.25))
+    found = continued(Recipe(init=str(begun), model=model), held, "best")
     assert found == dataclasses.replace(
         held, decoder=dataclasses.replace(held.decoder, dropout=0.25)
     )
@@ -288,7 +291,7 @@ def test_stages_that_the_checkpoint_lacks_cannot_be_fine_tuned(world: Path, tmp_
     wanted = dataclasses.replace(
         recipe(world, tmp_path / "run", phases=[{**TUNED, "fine_tune_from": 5}]),
         init=str(tmp_path / "four.safetensors"),
-        model=config.ModelConfig(),
+        model=ModelConfig(),
         given=(),
     )
     with pytest.raises(
@@ -393,7 +396,10 @@ def test_a_second_ctrl_c_stops_at_once_and_loses_little(
 
 CHILD = """
 import json, sys
-from captioner import config, training
+from captioner import settings, training
+from captioner.nn.architecture import DecoderConfig, ModelConfig
+from captioner.recipes.captioning import Recipe
+from captioner.recipes.files import continued
 from captioner.training import captioning
 
 def evaluate(*arguments, inner=captioning.evaluate, **settings):
@@ -403,7 +409,7 @@ def evaluate(*arguments, inner=captioning.evaluate, **settings):
 
 captioning.evaluate = evaluate
 try:
-    training.train(config.from_dict(config.Recipe, json.loads(sys.argv[1])))
+    training.train(settings.from_dict(Recipe, json.loads(sys.argv[1])))
 except training.Interrupted as message:
     print(message, flush=True)
     sys.exit(130)
@@ -414,7 +420,7 @@ def test_ctrl_c_in_a_process_of_its_own(world: Path, uninterrupted: Path, tmp_pa
     wanted = recipe(world, tmp_path / "run")
     threads = str(torch.get_num_threads())
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, json.dumps(config.to_dict(wanted))],
+        [sys.executable, "-c", CHILD, json.dumps(settings.to_dict(wanted))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -1471,7 +1477,7 @@ def test_every_phase_of_the_shipped_recipe_runs(world: Path, tmp_path: Path) -> 
     values["output"] = str(tmp_path / "run")
     for phase in values["phases"]:
         phase["epochs"] = 1
-    kept = checkpoints.load(train(config.from_dict(Recipe, values)))
+    kept = checkpoints.load(train(settings.from_dict(Recipe, values)))
     assert kept.config.copy.things == 5
     with (tmp_path / "run" / "log.csv").open() as file:
         assert [row["phase"] for row in csv.DictReader(file)] == ["cross-entropy", "self-critical"]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from captioner.cli import recipes
-from captioner.config import PhaseConfig
+from captioner.cli import train as command
 from captioner.errors import ConfigError
+from captioner.recipes.captioning import PhaseConfig
 from captioner.training import callbacks, run
 from captioner.training.callbacks import Interrupt, Interrupted, Log
 from captioner.training.loop import Progress, Trainer
@@ -85,7 +85,7 @@ def test_the_command_knows_which_signal_it_was(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(training, "train", train)
     typed = SimpleNamespace(recipe=None, settings=[], device="cpu", resume=False)
     with pytest.raises(KeyboardInterrupt, match="stopped and saved") as caught:
-        recipes.train(typed)  # type: ignore[arg-type]
+        command.run(typed)  # type: ignore[arg-type]
     assert caught.value.number == signal.SIGTERM  # type: ignore[attr-defined]
 
 

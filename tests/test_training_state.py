@@ -120,11 +120,12 @@ def test_a_run_on_a_gpu_goes_on(keyboard: Any, world: Path, tmp_path: Path) -> N
 REAL_SIZE = """
 import hashlib, sys
 import torch
-from captioner import config, datasets
+from captioner import datasets, settings
+from captioner.recipes.captioning import Recipe
 from captioner.training import captioning
 
 source = {"captions": sys.argv[1], "images": sys.argv[2]}
-wanted = config.from_dict(config.Recipe, {
+wanted = settings.from_dict(Recipe, {
     "data": {"train": [source], "min_count": 1},
     "model": {"encoder": {"weights": "random"}},
     "training": {"batch_size": 6},

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from captioner.batches import BatchReader
-from captioner.config import AugmentConfig
 from captioner.datasets import Photo
 from captioner.errors import DataError
 from captioner.images import Preprocess, View
+from captioner.recipes.captioning import AugmentConfig
 from captioner.text import Vocabulary
 from captioner.training.store import PhotoStore, vary
 

@@ -17,13 +17,14 @@ from test_training import Recorder, equal_runs, log, logged, logged_steps
 from torch.nn import functional as F
 
 from captioner import checkpoint as checkpoints
-from captioner import config, metrics
+from captioner import metrics, settings
 from captioner.checkpoint import TranslationCheckpoint
-from captioner.config import TranslationRecipe
 from captioner.errors import CheckpointError, ConfigError, DataError, MetricError
 from captioner.languages import Languages
 from captioner.metrics import Score
+from captioner.options import SearchOptions
 from captioner.pairs import Pair, PairReader, read_pairs
+from captioner.recipes.translation import TranslationRecipe
 from captioner.search import Start, search
 from captioner.text import EOS
 from captioner.training import Interrupted, state, train, translation
@@ -92,7 +93,7 @@ def recipe(corpus: Path, output: Path, **changes: Any) -> TranslationRecipe:
     for name, value in changes.items():
         old = values.get(name)
         values[name] = {**old, **value} if isinstance(old, dict) else value
-    return config.from_dict(TranslationRecipe, values)
+    return settings.from_dict(TranslationRecipe, values)
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +182,7 @@ def test_a_checkpoint_learns_a_direction_and_keeps_the_old_ones(
     before, after = map(checkpoints.load_translation, (translation_weights, train(wanted)))
     changed = dataclasses.replace(before.config.decoder, dropout=0.01)
     assert after.config == dataclasses.replace(before.config, decoder=changed)
-    assert after.provenance["recipe"]["model"] == config.to_dict(after.config)
+    assert after.provenance["recipe"]["model"] == settings.to_dict(after.config)
     assert after.subwords == before.subwords
     assert after.languages.directions == (("en", "de"), ("en", "fr"), ("fr", "en"), ("de", "en"))
     assert after.languages.names == before.languages.names
@@ -370,7 +371,7 @@ def test_the_self_critical_loss_by_hand(corpus: Path, tmp_path: Path) -> None:
     trainer.model.eval()
     with torch.no_grad():
         memory = trainer.model.encoder(batch.sources, batch.source_lengths)
-    options = config.SearchOptions(
+    options = SearchOptions(
         sample=True,
         top_p=1.0,
         temperature=0.8,

@@ -19,12 +19,14 @@ from PIL import Image
 
 from captioner import checkpoint as checkpoints
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
-from captioner.config import SearchOptions, TranslationConfig, from_dict
 from captioner.errors import CheckpointError, ConfigError, ImageError
 from captioner.languages import Languages
+from captioner.nn.architecture import TranslationConfig
 from captioner.nn.model import build_translation_model
+from captioner.options import SearchOptions
 from captioner.prediction import Caption, Captioner, word_shares
 from captioner.search import Hypothesis
+from captioner.settings import from_dict
 from captioner.subwords import Pieces, Subwords, clean
 from captioner.text import BOS, EOS, PAD, UNK
 from captioner.translation import MAX_WORDS, Translation, Translator

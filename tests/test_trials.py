@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from captioner.options import SearchOptions
 from captioner.trials import Sentence, Trial, try_decodings
 
 FOUND = {  # by beam size: log p of each sentence, and its length
@@ -41,5 +42,6 @@ def test_a_penalty_ranks_what_one_search_found(penalty: float, first: str) -> No
 
 
 def test_a_trial_asks_for_its_decoding() -> None:
-    assert Trial(3, 0.0, {}).settings() == {"beam_size": 3, "length_penalty": 0.0}
-    assert Trial(1, None, {}).settings() == {"beam_size": 1}
+    own = SearchOptions(beam_size=5, length_penalty=0.4, max_length=17)
+    assert Trial(3, 0.0, {}).put_into(own) == SearchOptions(3, 0.0, max_length=17)
+    assert Trial(1, None, {}).put_into(own) == SearchOptions(1, 0.4, max_length=17)

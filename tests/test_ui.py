@@ -28,12 +28,14 @@ from PIL import Image
 from captioner import checkpoint as checkpoints
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
 from captioner.cli import main
-from captioner.config import TranslationConfig, from_dict
 from captioner.errors import CaptionerError, ConfigError, ImageError
 from captioner.languages import Languages
+from captioner.nn.architecture import TranslationConfig
 from captioner.nn.model import build_translation_model
+from captioner.options import SearchOptions
 from captioner.prediction import Captioner
 from captioner.render import shared_peak, spread
+from captioner.settings import from_dict
 from captioner.subwords import Subwords
 from captioner.translation import Translator
 from captioner.ui import assets, handlers, pictures, server, uploads
@@ -122,7 +124,9 @@ def test_a_large_photo_is_sent_small_and_without_its_own_data(tmp_path: Path) ->
 
 
 def test_all_cards_share_one_scale(desk: Desk, photo: str) -> None:
-    ((value, caption),) = desk.write(photo, beam_size=3, n_best=3, compare=True)
+    ((value, caption),) = desk.write(
+        photo, compare=True, options=desk.captioner.options(beam_size=3, n_best=3)
+    )
     assert [card["title"] for card in value["choices"]] == ["beam 3", "2", "3", "greedy"]
     assert value["choices"][0]["caption"] == value["caption"] == caption.text
     maps = [caption.maps, *(other.maps for other in caption.n_best)]
@@ -137,7 +141,7 @@ def test_all_cards_share_one_scale(desk: Desk, photo: str) -> None:
 def test_words_appear_one_by_one_and_end_as_in_one_go(
     desk: Desk, photo: str, how: dict[str, Any]
 ) -> None:
-    *partial, (final, caption) = desk.write(photo, **how)
+    *partial, (final, caption) = desk.write(photo, options=desk.captioner.options(**how))
     at_once = desk.captioner(photo, **how)
     assert caption.text == at_once.text
     assert caption.log_prob == pytest.approx(at_once.log_prob, rel=1e-4)
@@ -152,18 +156,22 @@ def test_words_appear_one_by_one_and_end_as_in_one_go(
 
 
 def test_a_beam_appears_at_once(desk: Desk, photo: str) -> None:
-    ((value, caption),) = desk.write(photo, beam_size=3)
+    ((value, caption),) = desk.write(photo, options=desk.captioner.options(beam_size=3))
     assert caption.text == desk.captioner(photo, beam_size=3).text
     assert "choices" not in value
 
 
 def test_a_chosen_word_stays_and_the_rest_is_written_anew(desk: Desk, photo: str) -> None:
-    *_, (value, _) = desk.write(photo, before=["the", "red", "cat"], beam_size=2)
+    *_, (value, _) = desk.write(
+        photo, before=["the", "red", "cat"], options=desk.captioner.options(beam_size=2)
+    )
     assert [word["text"] for word in value["words"]][:3] == ["the", "red", "cat"]
 
 
 def test_a_chosen_full_stop_ends_the_sentence(desk: Desk, photo: str) -> None:
-    *_, (value, _) = desk.write(photo, before=["the", "red", "cat", "."], beam_size=1)
+    *_, (value, _) = desk.write(
+        photo, before=["the", "red", "cat", "."], options=desk.captioner.options(beam_size=1)
+    )
     assert value["caption"] == "The red cat."
     with pytest.raises(ConfigError, match="needs a word before its full stop"):
         next(desk.write(photo, before=["."]))
@@ -298,16 +306,28 @@ def test_two_desks_share_one_memory(desk: Desk) -> None:
     assert Desk(desk.captioner).captioner.model.encoder is encoder
 
 
+def test_sliders_are_made_from_the_options(page: Any) -> None:
+    sliders = {b.setting: b for b in page.blocks.blocks.values() if hasattr(b, "setting")}
+    offered = {entry.name: entry for entry in dataclasses.fields(SearchOptions)}
+    offered = {name: entry for name, entry in offered.items() if entry.metadata["slider"]}
+    assert sliders.keys() == offered.keys()
+    for name, slider in sliders.items():
+        made = (slider.minimum, slider.maximum, slider.step)
+        assert made == offered[name].metadata["slider"]
+        assert slider.value == getattr(page.desk.captioner.options(), name)
+
+
 def test_controls_become_settings() -> None:
-    made = handlers.settings_of(
-        beam_size=1.0, n_best=3.0, sample=False, top_p=0.5, temperature=1, seed=3.0, max_length=9.0
-    )
-    assert made == {"beam_size": 3, "n_best": 3, "sample": False, "max_length": 9}
-    made = handlers.settings_of(beam_size=1, n_best=3, sample=True, top_p=0.5, seed=3.0)
-    assert made["seed"] == 3
-    assert isinstance(made["seed"], int)
+    own = SearchOptions(length_penalty=0.3, top_p=0.7)
+    given = {"beam_size": 1.0, "n_best": 3.0, "sample": False, "max_length": 9.0}
+    drawn = {"top_p": 0.5, "temperature": 1.5, "seed": 3.0}
+    made = handlers.options_of(own, {**given, **drawn})
+    assert made == dataclasses.replace(own, beam_size=3, n_best=3, max_length=9)
+    made = handlers.options_of(own, {**given, **drawn, "sample": True})
+    assert (made.beam_size, made.top_p, made.temperature, made.seed) == (1, 0.5, 1.5, 3)
+    assert isinstance(made.seed, int)
     with pytest.raises(ConfigError, match="top_p is 7"):
-        handlers.settings_of(sample=True, top_p=7)
+        handlers.options_of(own, {"sample": True, "top_p": 7})
 
 
 def test_a_message_names_no_folder_of_the_server(desk: Desk, tmp_path: Path) -> None:
@@ -904,7 +924,7 @@ def test_the_command_line_refuses_what_cannot_be(
 
 def _served_with(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> dict[str, Any]:
     """What the page would be served with; nothing is."""
-    from captioner.cli import pages
+    from captioner.cli import ui as pages
     from captioner.ui import app
 
     seen: dict[str, Any] = {}
@@ -916,7 +936,7 @@ def _served_with(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> dict[str, 
 
 
 def test_a_password_is_typed_or_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    from captioner.cli import pages
+    from captioner.cli import ui as pages
 
     assert _served_with(monkeypatch)["auth"] is None
     assert _served_with(monkeypatch, "--auth", "ann:a:b")["auth"] == ("ann", "a:b")
@@ -971,7 +991,7 @@ def test_the_folder_goes_whatever_ends_the_page(
 
 _PAGE = """
 import sys, time
-from captioner.cli import main, pages
+from captioner.cli import main, ui as pages
 from captioner.ui import app, server
 startup = server.uvicorn.Server.startup
 async def started(self, *given, **more):

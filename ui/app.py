@@ -26,10 +26,11 @@ import gradio as gr
 from fastapi import FastAPI
 
 from captioner.checkpoint import CAPTION, TRANSLATE
-from captioner.config import SearchOptions
 from captioner.errors import CaptionerError, ConfigError, ImageError
 from captioner.images import open_photo
+from captioner.options import DRAWING, SearchOptions
 from captioner.prediction import Caption, Captioner
+from captioner.settings import field_of
 from captioner.ui import (
     LARGEST_FILE,
     assets,
@@ -45,8 +46,8 @@ from captioner.ui.handlers import (
     LONGEST,
     Desk,
     View,
+    options_of,
     public_message,
-    settings_of,
     view,
 )
 
@@ -57,7 +58,6 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUIET: dict[str, Any] = {**PRIVATE, "show_progress": "hidden"}
 ASKING: dict[str, Any] = {**QUIET, "concurrency_id": MODEL, "concurrency_limit": 2}
 LONGEST_CODE = 40  # characters of a language's code
-DRAWING = ("top_p", "temperature", "seed")  # settings that only matter where words are drawn
 LANGUAGES = {"en": "English", "de": "Deutsch", "fr": "Français", "cs": "Čeština"}
 
 I18N = gr.I18n(**{language: dict(words) for language, words in assets.strings().items()})
@@ -373,10 +373,10 @@ class Page:
         """The example's path, and a token that differs from the one before."""
         return self.examples.path(event._data.get("index")), token_hex(8)
 
-    def _settings(self, controls: Any) -> dict[str, Any]:
+    def _options(self, controls: Any) -> SearchOptions:
         chosen = dict(zip(self.controls, controls, strict=True))
         del chosen["compare"]
-        return settings_of(**chosen)
+        return options_of(self.desk.captioner.options(), chosen)
 
     def _compared(self, controls: Any) -> bool:
         return bool(dict(zip(self.controls, controls, strict=True))["compare"])
@@ -410,9 +410,9 @@ class Page:
         if photo is None:
             yield self.desk.shown(None), None
             return
-        settings = self._settings(controls)
+        options = self._options(controls)
         try:
-            answers = self.desk.write(photo, compare=self._compared(controls), **settings)
+            answers = self.desk.write(photo, compare=self._compared(controls), options=options)
             yield from self._said_in(to, answers)
         except ImageError:  # the caption of the photo before must not stand beside it
             yield self.desk.shown(None), None
@@ -425,7 +425,7 @@ class Page:
             return
         before, word = event._data.get("before", []), event._data.get("word", "")
         words = [*before, word] if isinstance(before, list) else before
-        answers = self.desk.write(photo, before=words, **self._settings(controls))
+        answers = self.desk.write(photo, before=words, options=self._options(controls))
         yield from self._said_in(to, answers)
 
     def _said_in(
@@ -563,7 +563,7 @@ class Page:
 
     def _repainted(self, photo: str, said: Caption | None, strokes: Any, controls: Any) -> Any:
         value, caption = self.desk.paint(
-            photo, _about(photo, said), strokes, **self._settings(controls)
+            photo, _about(photo, said), strokes, self._options(controls)
         )
         return value, (photo, caption.text)
 
@@ -774,48 +774,28 @@ def _table(progress: batches.Progress) -> View:
 def _controls(options: SearchOptions) -> dict[str, Any]:
     """The page's controls for decoding, by the name of the setting each belongs to."""
     return {
-        "beam_size": Slider(
-            "beam_size",
-            minimum=1,
-            maximum=10,
-            value=options.beam_size,
-            step=1,
-            label=I18N("beam_size"),
-            info=I18N("beam_size_info"),
-        ),
-        "n_best": Slider("n_best", minimum=1, maximum=5, value=1, step=1, label=I18N("n_best")),
+        "beam_size": _slider("beam_size", options, info=I18N("beam_size_info")),
+        "n_best": _slider("n_best", options),
         "compare": gr.Checkbox(False, label=I18N("compare")),
-        "max_length": Slider(
-            "max_length",
-            minimum=3,
-            maximum=40,
-            value=options.max_length,
-            step=1,
-            label=I18N("max_length"),
-        ),
-        "sample": gr.Checkbox(False, label=I18N("sample")),
-        "top_p": Slider(
-            "top_p",
-            minimum=0.05,
-            maximum=1,
-            value=options.top_p,
-            step=0.05,
-            label=I18N("top_p"),
-            visible=False,
-        ),
-        "temperature": Slider(
-            "temperature",
-            minimum=0.1,
-            maximum=2,
-            value=1,
-            step=0.1,
-            label=I18N("temperature"),
-            visible=False,
-        ),
-        "seed": Slider(
-            "seed", minimum=0, maximum=99, value=0, step=1, label=I18N("seed"), visible=False
-        ),
+        "max_length": _slider("max_length", options),
+        "sample": gr.Checkbox(options.sample, label=I18N("sample")),
+        **{name: _slider(name, options, visible=options.sample) for name in DRAWING},
     }
+
+
+def _slider(name: str, options: SearchOptions, **more: Any) -> Slider:
+    """A setting's slider, from the option's own least to its largest, and to what stands now."""
+    low, high, step = field_of(SearchOptions, name).metadata["slider"]
+    value = getattr(options, name)
+    return Slider(
+        name,
+        minimum=min(low, value),
+        maximum=max(high, value),
+        value=value,
+        step=step,
+        label=I18N(name),
+        **more,
+    )
 
 
 def _plain(key: str) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from captioner.errors import CaptionerError, ConfigError
 from captioner.images import open_photo
+from captioner.options import SearchOptions
 from captioner.prediction import Caption, Captioner
 from captioner.ui.exports import certainty, public
 from captioner.ui.handlers import data_url
@@ -53,7 +53,7 @@ def caption_many(
     files: Sequence[str],
     *,
     batch_size: int = 8,
-    **settings: Any,
+    options: SearchOptions | None = None,
 ) -> Iterator[Progress]:
     """Captions photos in their order, a batch at a time, and tells after each batch.
 
@@ -61,7 +61,7 @@ def caption_many(
         captioner: may be shared with other visitors; nothing of this call stays in it.
         files: the photos' paths.
         batch_size: photos captioned together.
-        settings: fields of `SearchOptions`.
+        options: how to decode; left out, as the checkpoint has it.
 
     Yields:
         The state at the start (nothing done) and after every batch. A photo that cannot be read is
@@ -74,7 +74,7 @@ def caption_many(
         raise ConfigError(f"{len(files)} photos were given; expected 1 to {MOST_PHOTOS} at once")
     rows: list[Row] = []
     captions: list[Caption] = []
-    stream = captioner.stream(files, batch_size=batch_size, workers=1, **settings)
+    stream = captioner.stream(files, batch_size=batch_size, workers=1, options=options)
     yield Progress(0, len(files), (), ())
     for caption in stream:
         captions.append(public(caption))

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from captioner.errors import ConfigError, ImageError
+from captioner.options import SearchOptions
 from captioner.prediction import Caption, Captioner
+from captioner.settings import field_of
 from captioner.translation import Translation
 from captioner.ui.exports import public
 
@@ -54,15 +56,12 @@ class Endpoints:
             ImageError: it is no photo.
             ConfigError: a setting is out of range, or there are no weights for translation.
         """
-        settings: dict[str, Any] = {
-            "beam_size": _whole(beam_size, "beam_size", 20),
-            "n_best": _whole(n_best, "n_best", 20),
-            "max_length": _whole(max_length, "max_length", 50),
-        }
+        asked = {"beam_size": beam_size, "n_best": n_best, "max_length": max_length}
+        options = self.captioner.options(**{k: _served(k, v) for k, v in asked.items()})
         if to and self.translator is None:
             raise ConfigError(_UNTRANSLATED)
         photos = [_given(photo)]
-        caption = next(self.captioner.stream(photos, workers=1, to=to or None, **settings))
+        caption = next(self.captioner.stream(photos, workers=1, to=to or None, options=options))
         return self._values(caption, maps)
 
     def caption_batch(
@@ -140,10 +139,11 @@ def _missing() -> str:
     return "no photo was given; upload one and send its path"
 
 
-def _whole(value: float | None, name: str, most: int) -> int | None:
+def _served(name: str, value: float | None) -> int | None:
     """A number from JSON as a whole one; the limits keep one request from holding up all others."""
     if value is None:
         return None
+    most = field_of(SearchOptions, name).metadata["served"]
     if value not in range(1, most + 1):
         raise ConfigError(f"{name} is {value!r}; expected a whole number from 1 to {most}")
     return int(value)

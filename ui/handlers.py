@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from captioner import render
-from captioner.config import SearchOptions
 from captioner.errors import CaptionerError, CheckpointError, ConfigError
 from captioner.images import Geometry, open_photo
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import ImageEncoder, normalise
+from captioner.options import DRAWING, SearchOptions
 from captioner.prediction import Caption, Captioner, Word, word_shares
 from captioner.search import Start
+from captioner.settings import field_of, is_whole
 from captioner.subwords import SPACE, UNREADABLE
 from captioner.text import EOS, SPECIALS, sentences
 from captioner.tracing import Trace, trace
@@ -276,7 +277,12 @@ class Desk:
         return {**value, "grid": list(self.grid)}
 
     def write(
-        self, photo: str, *, before: Sequence[str] = (), compare: bool = False, **settings: Any
+        self,
+        photo: str,
+        *,
+        before: Sequence[str] = (),
+        compare: bool = False,
+        options: SearchOptions | None = None,
     ) -> Iterator[tuple[View, Caption]]:
         """Captions a photo; greedy and sampled sentences grow word by word.
 
@@ -284,7 +290,7 @@ class Desk:
             photo: path.
             before: words that the caption must start with; `.` as the last of them ends it there.
             compare: put greedy decoding's sentence beside that of the beam.
-            settings: fields of `SearchOptions`.
+            options: how to decode; left out, as the checkpoint has it.
 
         Yields:
             the viewer's value and the caption; the last is the finished one.
@@ -293,39 +299,31 @@ class Desk:
             ConfigError: `before` is no list of a few short words, or a setting is wrong.
         """
         _check_before(before)
-        settings = self._ending(before, settings)
+        options = _ending(before, self.captioner.options(options))
         words = [word for word in before if word != "."]
-        options = self.captioner.options(**settings)
         shown = open_photo(photo, side=LONGEST)
         if (options.beam_size == 1 or options.sample) and len(words) < options.max_length:
-            for caption in self._growing(photo, words, settings, options.max_length):
+            for caption in self._growing(photo, words, options):
                 yield view(caption, shown, busy=True), caption
         prefix = " ".join(words)
-        caption = self.captioner(photo, prefix=prefix, **settings)
+        caption = self.captioner(photo, prefix=prefix, options=options)
         others, title = _ranked(caption), "1"
         if compare and not options.sample and options.beam_size > 1:
             title = f"beam {options.beam_size}"
-            greedy = self.captioner(photo, prefix=prefix, **{**settings, **_GREEDY})
+            plain = dataclasses.replace(options, beam_size=1, n_best=1)
+            greedy = self.captioner(photo, prefix=prefix, options=plain)
             others.append(("greedy", greedy))
         yield view(caption, shown, others=others, title=title), caption
 
-    def _ending(self, before: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings; after a chosen full stop, no word may follow."""
-        if not before or before[-1] != ".":
-            return dict(settings)
-        if len(before) < 2:
-            raise ConfigError("a sentence needs a word before its full stop; choose a word")
-        return {**settings, "max_length": len(before) - 1}
-
     def _growing(
-        self, photo: str, words: Sequence[str], settings: Mapping[str, Any], most: int
+        self, photo: str, words: Sequence[str], options: SearchOptions
     ) -> Iterator[Caption]:
         """The sentence after each word: the same draws and the same words as in one go."""
         small = open_photo(photo, side=self.captioner.preprocess.size)
         said = list(words)
-        while len(said) < most:
-            one_more = {**settings, "max_length": len(said) + 1, "n_best": 1}
-            caption = self.captioner(small, prefix=" ".join(said), **one_more)
+        while len(said) < options.max_length:
+            one_more = dataclasses.replace(options, max_length=len(said) + 1, n_best=1)
+            caption = self.captioner(small, prefix=" ".join(said), options=one_more)
             texts = [word.text for word in caption.words]
             if len(texts) <= len(said) or texts[: len(said)] != said:
                 return
@@ -344,7 +342,11 @@ class Desk:
         return {**value, "fixed": True}, caption
 
     def paint(
-        self, photo: str, said: Caption | None, strokes: object, **settings: Any
+        self,
+        photo: str,
+        said: Caption | None,
+        strokes: object,
+        options: SearchOptions | None = None,
     ) -> tuple[View, Caption]:
         """Captions a photo again with a part painted over, and asks what the old words are worth.
 
@@ -352,21 +354,21 @@ class Desk:
             photo: path.
             said: the caption of the whole photo; left out, the photo is captioned first.
             strokes: what the browser sent, see `Painting`.
-            settings: fields of `SearchOptions`.
+            options: how to decode; left out, as the checkpoint has it.
 
         Returns:
             the viewer's value, whose `moved` holds the old words with their probability before and
             after, and the old caption.
         """
         painting = Painting.from_json(strokes)
-        said = self.captioner(photo, **settings) if said is None else said
+        said = self.captioner(photo, options=options) if said is None else said
         shown = open_photo(photo, side=LONGEST)
         grid = (said.maps.shape[1], said.maps.shape[2])
         if not painting:
             value = {**view(said, shown), "fixed": True}
             return {**value, "paint": True, "fill": list(mean_colour(shown))}, said
         painted = painting.over(open_photo(photo, side=self.captioner.preprocess.size), grid)
-        now = self.captioner(painted, **settings)
+        now = self.captioner(painted, options=options)
         after = self.captioner.explain(painted, " ".join(word.text for word in said.words))
         peak = _peak([now, said])
         value = {**view(now, shown), **_sentence(now, peak), "peak": peak, "fixed": True}
@@ -501,7 +503,13 @@ def _check_before(before: object) -> None:
             )
 
 
-_GREEDY = {"beam_size": 1, "n_best": 1}
+def _ending(before: Sequence[str], options: SearchOptions) -> SearchOptions:
+    """The options; after a chosen full stop, no word may follow."""
+    if not before or before[-1] != ".":
+        return options
+    if len(before) < 2:
+        raise ConfigError("a sentence needs a word before its full stop; choose a word")
+    return dataclasses.replace(options, max_length=len(before) - 1)
 
 
 def _ranked(caption: Caption) -> list[tuple[str, Caption]]:
@@ -614,23 +622,23 @@ def _list(values: NDArray[np.floating[Any]]) -> list[float]:
     return [_rounded(float(value)) for value in values]
 
 
-def settings_of(**controls: Any) -> dict[str, Any]:
-    """Decoding settings from the page's controls, numbers made whole where they must be.
+def options_of(own: SearchOptions, controls: Mapping[str, Any]) -> SearchOptions:
+    """The checkpoint's own options with what the page's controls say put in.
+
+    Numbers are made whole where they must be, and what only matters where words are drawn is left
+    as it is where none are.
 
     Raises:
         ConfigError: a setting is out of range.
     """
-    whole = ("beam_size", "max_length", "n_best", "seed")
-    settings: dict[str, Any] = {
-        name: int(value) if name in whole and value is not None else value
+    settings = {
+        name: int(value) if value is not None and is_whole(field_of(SearchOptions, name)) else value
         for name, value in controls.items()
+        if controls.get("sample") or name not in DRAWING
     }
     if not settings.get("sample"):
-        for name in ("top_p", "temperature", "seed"):
-            settings.pop(name, None)
         settings["beam_size"] = max(settings.get("beam_size", 1), settings.get("n_best", 1))
-    SearchOptions(**{k: v for k, v in settings.items() if v is not None})
-    return settings
+    return own.changed(**settings)
 
 
 def public_message(error: CaptionerError, *paths: str | None) -> str:

@@ -1,7 +1,8 @@
 """The `captioner` command: parse, call the public function, show what it returned.
 
-`parser` is everything that can be typed; the other modules run it, each a kind of command. Only
-light modules are imported here, so that `captioner --help` answers at once; a command imports
+A module a command, called as it is typed: `add` makes its flags, `run` takes what was typed and
+returns how many photos or lines failed. `parser` puts them together, `flags` holds what they share.
+Only light modules are imported here, so that `captioner --help` answers at once; a command imports
 what it needs when it runs. Exit codes: 0 done, 1 some photos or lines failed (or data have errors),
 2 wrong use or nothing usable, 130 stopped by Ctrl-C, 141 the reader of the output went away, 143
 ended by SIGTERM (129 by SIGHUP), which is treated as Ctrl-C.
@@ -19,35 +20,12 @@ import warnings
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
-from captioner.cli import (
-    audits,
-    captions,
-    descriptions,
-    evaluations,
-    pages,
-    recipes,
-    studies,
-    translations,
-)
 from captioner.cli.display import one_line
 from captioner.cli.parser import make_parser
-from captioner.cli.settings import split_settings
+from captioner.cli.train import split_settings
 from captioner.errors import CaptionerError
 
 DONE, FAILURES, MISUSE, STOPPED, CLOSED = 0, 1, 2, 130, 141
-
-_COMMANDS = {  # each takes what was typed and returns how many photos or lines failed
-    "caption": captions.caption,
-    "explain": captions.explain,
-    "translate": translations.translate,
-    "demo": captions.demo,
-    "ui": pages.ui,
-    "train": recipes.train,
-    "evaluate": evaluations.evaluate,
-    "describe": descriptions.describe,
-    "data": audits.check,
-    "study": studies.study,
-}
 
 
 class Terminated(KeyboardInterrupt):
@@ -172,7 +150,7 @@ def _run(arguments: Sequence[str]) -> int:
         parser.print_help(sys.stderr)
         return MISUSE
     parsed.settings, parsed.typed = settings, ["captioner", *arguments]
-    return FAILURES if _COMMANDS[parsed.command](parsed) else DONE
+    return FAILURES if parsed.run(parsed) else DONE
 
 
 def _told(error: BaseException, message: str, code: int) -> int:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import functools
 import json
 import sys
-from collections.abc import Mapping
-from typing import Any, Self
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from captioner.cli.display import one_line, progress_bar
-from captioner.outputs import Guard, file_path, json_lines
+from captioner.errors import CaptionerError
+from captioner.outputs import Guard, Sheets, file_path, json_lines
+
+if TYPE_CHECKING:
+    from captioner.folders import Found
+    from captioner.prediction import Caption
 
 _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1")
 
@@ -93,3 +102,104 @@ class Results:
     def tell(self, text: str) -> None:
         """Says something on standard error."""
         self.bar.write(f"captioner: {one_line(text)}", file=sys.stderr)
+
+
+class CaptionResults(Results):
+    """Captions as lines, objects and sheets."""
+
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        line: Callable[[Caption], str],
+        total: int | None,
+        read: Iterable[str | int | None],
+    ) -> None:
+        """Opens nothing yet.
+
+        Args:
+            arguments: as typed.
+            line: what is printed of a caption.
+            total: how many there will be, where that is known.
+            read: what is known of the command's inputs.
+        """
+        weights = (arguments.checkpoint, getattr(arguments, "translator", None))
+        guard = Guard([*weights, *read], arguments.overwrite, complete=total is not None)
+        super().__init__(arguments.jsonl, "photo", total, guard)
+        self.line = line
+        self.maps: bool = arguments.maps
+        self.overlay, self.grid = arguments.overlay, arguments.grid
+        self.places: deque[Callable[[], Path] | None] = deque()  # of sheets, a caption each
+        self.drawn = 0  # sheets that lie among the photos
+
+    def __enter__(self) -> Self:
+        self.sheets = Sheets(self.overlay, self.grid, self.guard) if self.overlay else None
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        if self.drawn and error[0] is None:
+            self.tell(f"sheets that captioner drew are left out ({self.drawn})")
+        super().__exit__(*error)
+
+    def expect(self, items: Iterable[Found]) -> Iterator[str]:
+        """The photos among the items; the others are told, and no output will replace a photo.
+
+        Where all items are there already, so are the places of their sheets, or an error.
+        """
+        for item in items:
+            if item.problem is not None:
+                self.leave_out(item.problem)
+            elif item.drawn:
+                self.drawn += 1
+            else:
+                self.guard.reads(item.path)
+                self._expect(item.path, item.root, now=isinstance(items, list))
+                yield item.path
+
+    def expect_pairs(
+        self, pairs: Iterable[tuple[str, str]], broken: Container[int]
+    ) -> Iterator[tuple[str, str]]:
+        """The same for pairs of photos and sentences; the lines that hold none have no sheet."""
+        for number, pair in enumerate(pairs, 1):
+            if number in broken:
+                self.places.append(None)
+            else:
+                self.guard.reads(pair[0])
+                self._expect(pair[0], "", now=isinstance(pairs, list))
+            yield pair
+
+    def _expect(self, path: str, root: str, now: bool) -> None:
+        if self.sheets is None:
+            return
+        find = functools.partial(self.sheets.place, path, root)
+        found = find() if now else None
+        self.places.append(find if found is None else lambda: found)
+
+    def add(self, caption: Caption) -> None:
+        """Puts one caption wherever it was asked for."""
+        values, error = caption.to_dict(maps=self.maps), caption.error
+        if self.sheets is not None:
+            sheet, problem = self._drawn(caption, self.sheets)
+            error = error or problem
+            stated = values.pop("error")  # which stays the last
+            values |= {"sheet": sheet, "error": stated}
+        line = self.line(caption) if caption.error is None else None
+        self.put(values, line, error)
+
+    def _drawn(self, caption: Caption, sheets: Sheets) -> tuple[str | None, str | None]:
+        """The sheet, or why there is none, whatever it is: the other photos go on."""
+        place = self.places.popleft() if self.places else None
+        if caption.error is not None:
+            return None, None
+        try:
+            return str(sheets.draw(caption, place() if place else None)), None
+        except CaptionerError as error:  # gone since it was captioned, or nowhere to draw it
+            return None, str(error)
+        except Exception as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            named = f"{type(error).__name__}: {reason}".rstrip(": ")
+            return None, f"{caption.file}: the sheet cannot be drawn ({named})"
+
+
+def texts_of(caption: Caption) -> list[str]:
+    """The caption; before a translated one, the model's own."""
+    return [caption.text] if caption.original is None else [caption.original.text, caption.text]

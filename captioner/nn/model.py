@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from captioner.config import (
+from captioner.errors import ConfigError
+from captioner.nn.architecture import (
     AttentionConfig,
     CopyConfig,
     DecoderConfig,
     ModelConfig,
     TranslationConfig,
 )
-from captioner.errors import ConfigError
 from captioner.nn.attention import SCORE_BUILDERS, Attention, Bottleneck, MultiHead
 from captioner.nn.copying import Copying
 from captioner.nn.decoder import Decoder, Unrolled

@@ -11,9 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from captioner.config import TeacherConfig
 from captioner.errors import CheckpointError, DataError
 from captioner.nn.encoders import BACKBONES, build_features, fold_batch_norm, load_pretrained
+from captioner.recipes.captioning import TeacherConfig
 
 
 class Recogniser(nn.Module):

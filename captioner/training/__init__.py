@@ -15,7 +15,8 @@ batches, their losses and their scores are.
 from pathlib import Path
 
 from captioner import devices
-from captioner.config import Recipe, TranslationRecipe
+from captioner.recipes.captioning import Recipe
+from captioner.recipes.translation import TranslationRecipe
 from captioner.training import captioning, translation
 from captioner.training.callbacks import Interrupted
 

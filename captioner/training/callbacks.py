@@ -22,10 +22,10 @@ import torchvision
 from torch import Tensor
 
 from captioner import checkpoint as checkpoints
-from captioner import config
-from captioner.config import PhaseConfig
+from captioner import settings
 from captioner.errors import ConfigError
 from captioner.metrics import Score
+from captioner.recipes.captioning import PhaseConfig
 from captioner.training.loop import Callback, Trainer
 from captioner.training.state import save_state
 
@@ -268,7 +268,7 @@ class Validation(Callback):
         recipe = trainer.recipe
         return {
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "recipe": _portable(config.to_dict(recipe)),
+            "recipe": _portable(settings.to_dict(recipe)),
             "licence": recipe.licence,
             **self.provenance(trainer),
             "phase": trainer.phase.name,

@@ -23,18 +23,20 @@ from captioner import boxes, datasets, losses
 from captioner import checkpoint as checkpoints
 from captioner.batches import Batch, BatchReader, cache_grids, clear_grids
 from captioner.checkpoint import Checkpoint
-from captioner.config import CopyConfig, DataConfig, PhaseConfig, Recipe, SearchOptions
 from captioner.datasets import Photo
 from captioner.errors import ConfigError, DataError
 from captioner.evaluation import evaluate
 from captioner.images import Preprocess
 from captioner.judges import Judge, JudgesBeside
 from captioner.metrics import Score
+from captioner.nn.architecture import CopyConfig
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import load_pretrained, normalise
 from captioner.nn.model import CaptionModel, build_model
 from captioner.nn.recognition import Recogniser, load_recogniser, read_kinds
+from captioner.options import SearchOptions
 from captioner.prediction import Captioner
+from captioner.recipes.captioning import DataConfig, PhaseConfig, Recipe
 from captioner.text import EOS, Vocabulary, tokenise
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
 from captioner.training.loop import Callback, Trainer
@@ -215,7 +217,7 @@ class CaptionValidation(Validation):
                 self.photos,
                 bootstrap=0,
                 progress=advance,
-                **dataclasses.asdict(trainer.recipe.search),
+                options=trainer.recipe.search,
             )
         for reason in report.left_out:
             if reason not in self.named:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from captioner.config import PhaseConfig
 from captioner.errors import ConfigError
+from captioner.recipes.captioning import PhaseConfig
 
 _PATIENCE = 100  # steps in a row whose gradients may overflow; finding a scale takes about 16
 _GPU_STEPS = 20  # between two looks at the losses: each one makes the host wait for the device

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from captioner import config
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
-from captioner.config import Recipe, TranslationRecipe
 from captioner.errors import CheckpointError, ConfigError
+from captioner.recipes.captioning import Recipe
+from captioner.recipes.files import continued
+from captioner.recipes.translation import TranslationRecipe
 from captioner.training.callbacks import Interrupt, Interrupted
 from captioner.training.loop import Trainer
 from captioner.training.state import load_state, save_state
@@ -57,7 +58,7 @@ def with_dropouts(
     Raises:
         ConfigError: the recipe asks for another model than the checkpoint holds.
     """
-    settings: Any = config.continued(recipe, old.config, name)
+    settings: Any = continued(recipe, old.config, name)
     if settings == old.config:
         return old
     model = build(settings, words)

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_sequence
 
 from captioner import losses
-from captioner.config import SearchOptions
 from captioner.nn.attention import Memory
 from captioner.nn.decoder import Decoder
+from captioner.options import SearchOptions
 from captioner.search import Start, sayable, search
 from captioner.text import EOS
 

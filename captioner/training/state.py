@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from captioner import checkpoint as checkpoints
-from captioner import config
+from captioner import settings
 from captioner.errors import CheckpointError
 from captioner.training.loop import Position, Progress, Trainer
 
@@ -36,7 +36,7 @@ def save_state(trainer: Trainer, path: Path) -> None:
     }
     metadata = {
         "format": json.dumps(_STATE),
-        "recipe": json.dumps(config.to_dict(trainer.recipe)),
+        "recipe": json.dumps(settings.to_dict(trainer.recipe)),
         "progress": json.dumps(dataclasses.asdict(trainer.progress)),
         "scaler": json.dumps(trainer.scaler.state_dict()),
         "data": json.dumps(trainer.data_digest),
@@ -120,10 +120,10 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _check_same(saved: Mapping[str, Any], given: Any, path: Path) -> None:
     """A run goes on under its own recipe, to which phases may have been added at the end."""
     # Read and written again, since settings that did not exist then have their defaults now.
-    old = config.to_dict(config.from_dict(type(given), saved))
-    new = config.to_dict(given)
+    old = settings.to_dict(settings.from_dict(type(given), saved))
+    new = settings.to_dict(given)
     new["phases"] = new["phases"][: max(1, len(old["phases"]))]
-    before, now = config.flat(old), config.flat(new)
+    before, now = settings.flat(old), settings.flat(new)
     changed = [k for k in {**before, **now} if before.get(k) != now.get(k) and k not in _FREE]
     if changed:
         name = changed[0]

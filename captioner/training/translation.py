@@ -19,13 +19,14 @@ from torch import Tensor
 from captioner import checkpoint as checkpoints
 from captioner import losses, metrics
 from captioner.checkpoint import TranslationCheckpoint
-from captioner.config import SearchOptions, TranslationPhaseConfig, TranslationRecipe
 from captioner.errors import ConfigError, MetricError
 from captioner.languages import Direction, Languages
 from captioner.metrics import Score
 from captioner.nn.attention import Memory
 from captioner.nn.model import TranslationModel, build_translation_model
+from captioner.options import SearchOptions
 from captioner.pairs import Pair, PairBatch, PairReader, drawn_count, read_pairs
+from captioner.recipes.translation import TranslationPhaseConfig, TranslationRecipe
 from captioner.search import Start
 from captioner.subwords import Subwords
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
@@ -129,7 +130,7 @@ class TranslationValidation(Validation):
                     [pair.source_text for pair in pairs],
                     to=target,
                     source_language=source,
-                    **dataclasses.asdict(trainer.recipe.search),
+                    options=trainer.recipe.search,
                 )
                 for translation in stream:
                     said.append(translation.text)

@@ -5,25 +5,34 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import json
-import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from captioner.cli import flags
 from captioner.cli.display import progress_bar
 from captioner.cli.models import load_captioner, load_translator
-from captioner.cli.scores import Outcome, best_decoding, keep
-from captioner.cli.settings import check_decoding, given
-from captioner.config import PairSource, SearchOptions, Source
+from captioner.cli.scores import (
+    BEAM_SIZES,
+    LENGTH_PENALTIES,
+    Outcome,
+    best_decoding,
+    keep,
+    write_captions,
+    write_translations,
+)
 from captioner.errors import ConfigError
-from captioner.outputs import DRAWING, OBJECTS, Guard, draw, write_text
+from captioner.options import PHOTOS_AT_ONCE, RESAMPLES, SENTENCES_AT_ONCE, THREADS, SearchOptions
+from captioner.outputs import DRAWING, OBJECTS, Guard, file_path, write_text
+from captioner.recipes.captioning import Source
+from captioner.recipes.translation import PairSource
 
 if TYPE_CHECKING:
     from captioner.datasets import Photo
-    from captioner.evaluation import CaptionReport, TranslationReport
     from captioner.prediction import Captioner
+
+METRICS = ("bleu", "rouge_l", "cider", "meteor")
 
 _FLAGS = {  # by attribute, what is only said of one of the two
     "photo": {
@@ -35,7 +44,99 @@ _FLAGS = {  # by attribute, what is only said of one of the two
 _NEEDED = {"photo": ("--captions", "--images"), "pair": tuple(_FLAGS["pair"].values())}
 
 
-def evaluate(arguments: argparse.Namespace) -> int:
+def add(commands: Any) -> None:
+    """The flags."""
+    parser = commands.add_parser(
+        "evaluate",
+        usage="captioner evaluate --captions FILE --images DIR [options]\n"
+        "       captioner evaluate --source FILE --target FILE --from LANGUAGE --to LANGUAGE "
+        "[options]",
+        description="Captions the photos of a split, or translates the sentences of a file, and "
+        "compares with what people\nwrote. Each score comes with its recipe, without which it "
+        "cannot be compared.",
+        epilog="""\
+examples:
+  captioner evaluate --captions captions_test.json --images images --output scores
+  captioner evaluate --checkpoint runs/mine/best.safetensors --captions dataset_flickr8k.json \\
+    --images images --split val --search --save-scores validation
+  captioner evaluate --checkpoint runs/translate/best.safetensors --source val.en \\
+    --target val.de --from en --to de --search --save-scores validation
+
+Choose beam size and length penalty on validation data (--search), then score the test data. A
+checkpoint has one decoding for all it does: that of the scores kept last.
+METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install pycocoevalcap.""",
+    )
+    photos = parser.add_argument_group("captioned photos")
+    flags.add_fields(photos, Source)
+    photos.add_argument(
+        "--metrics",
+        type=_metric_names,
+        metavar="NAMES",
+        help=f"scores, with commas between: {', '.join(METRICS)} (default: bleu,rouge_l,cider)",
+    )
+    photos.add_argument(
+        "--workers",
+        type=flags.WORKER_COUNT,
+        metavar="N",
+        help=f"threads that open photos (default: {THREADS})",
+    )
+    pairs = parser.add_argument_group(
+        "sentence pairs",
+        "Scores: BLEU of lower-cased Moses tokens, BLEU and chrF as sacreBLEU computes them.",
+    )
+    flags.add_pair_files(pairs, required=False)
+    parser.add_argument(
+        "--batch-size",
+        type=flags.BATCH_SIZE,
+        metavar="N",
+        help=f"photos or sentences computed together (default: {PHOTOS_AT_ONCE} photos, "
+        f"{SENTENCES_AT_ONCE} sentences)",
+    )
+    parser.add_argument(
+        "--limit", type=flags.LIMIT, metavar="N", help="only the first N photos or pairs"
+    )
+    parser.add_argument(
+        "--bootstrap",
+        type=flags.RESAMPLE_COUNT,
+        default=RESAMPLES,
+        metavar="N",
+        help=f"resamples for the 95 %% intervals; 0 leaves them out (default: {RESAMPLES})",
+    )
+    parser.add_argument(
+        "--output",
+        type=flags.file_name,
+        metavar="DIR",
+        help="folder for scores.json and captions.jsonl or translations.jsonl, each with its own "
+        "score; of photos, extremes.png too: the worst, median and best",
+    )
+    parser.add_argument(
+        "--json",
+        type=flags.file_name,
+        metavar="FILE",
+        help="the scores as JSON; `-` is standard output",
+    )
+    flags.add_overwrite(parser)
+    parser.add_argument(
+        "--search",
+        action="store_true",
+        help=f"first try beam sizes {', '.join(map(str, BEAM_SIZES))} with length penalties "
+        f"{', '.join(map(str, LENGTH_PENALTIES))} and take the best by CIDEr or BLEU; only on "
+        "validation data",
+    )
+    parser.add_argument(
+        "--save-scores",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="write the scores into the checkpoint under this name (default: the split's or the "
+        "file's; of pairs, the direction comes behind it), and make this decoding its own",
+    )
+    flags.add_model(parser)
+    flags.add_decoding(parser, omit=("n_best", "alternatives"))
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Scores a checkpoint on a split or on sentence pairs; returns how many of them failed."""
     kind = _kind(arguments)
     _check(arguments, kind)
@@ -47,7 +148,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.json == "-":
         print(text, end="")
     elif arguments.json:
-        write_text(Path(arguments.json), text)
+        write_text(file_path(arguments.json, "--json"), text)
     return outcome.failures
 
 
@@ -83,7 +184,9 @@ def _kind(arguments: argparse.Namespace) -> str:
 
 
 def _check(arguments: argparse.Namespace, kind: str) -> None:
-    check_decoding(arguments)
+    flags.check_decoding(arguments)
+    if arguments.json:
+        file_path(arguments.json, "--json")
     if arguments.limit is not None and arguments.limit < 1:
         raise ConfigError(f"--limit is {arguments.limit}; expected 1 {kind} or more")
     if arguments.save_scores is not None and not arguments.checkpoint:
@@ -131,17 +234,15 @@ def _captions(arguments: argparse.Namespace) -> Outcome:
     """Scores captions and shows how they did."""
     from captioner import datasets, evaluation
 
-    photos = datasets.read(Source(**given(arguments, Source)))
+    photos = datasets.read(Source(**flags.given(arguments, Source)))
     _check_outputs(arguments, [photo.path for photo in photos], ("captions.jsonl", "extremes.png"))
     photos = photos[: arguments.limit]
     captioner = load_captioner(arguments)
     speed = _typed(arguments, "batch_size", "workers")
-    settings = given(arguments, SearchOptions)
+    options = flags.decoding(arguments, captioner.options(alternatives=0))
     if arguments.search:
-        search = functools.partial(
-            evaluation.search_decoding, captioner, photos, **speed, **settings
-        )
-        settings |= best_decoding(search, len(photos), "photo")
+        search = functools.partial(evaluation.search_decoding, captioner, photos, **speed)
+        options = best_decoding(search, options, len(photos), "photo")
     names = {"names": arguments.metrics} if arguments.metrics else {}
     with progress_bar(len(photos), "photo") as bar:
         report = evaluation.evaluate(
@@ -151,7 +252,7 @@ def _captions(arguments: argparse.Namespace) -> Outcome:
             progress=lambda: bar.update(1),
             **names,
             **speed,
-            **settings,
+            options=options,
         )
     _show(report.scores, report.left_out)
     if arguments.boxes:
@@ -159,7 +260,7 @@ def _captions(arguments: argparse.Namespace) -> Outcome:
     return Outcome(
         checkpoint=captioner.checkpoint,
         report=report,
-        options=captioner.options(**settings, alternatives=SearchOptions.alternatives),
+        options=options.changed(alternatives=SearchOptions.alternatives),
         about={
             "captions": arguments.captions,
             "split": arguments.split or "",
@@ -168,7 +269,7 @@ def _captions(arguments: argparse.Namespace) -> Outcome:
         },
         name=arguments.save_scores or arguments.split or Path(arguments.captions).stem,
         failures=len(report.left_out),
-        write=functools.partial(_write_captions, report),
+        write=functools.partial(write_captions, report),
     )
 
 
@@ -183,12 +284,12 @@ def _translations(arguments: argparse.Namespace) -> Outcome:
     _check_outputs(arguments, [], ("translations.jsonl",))
     translator = load_translator(arguments)
     speed = _typed(arguments, "batch_size")
-    settings = given(arguments, SearchOptions)
+    options = flags.decoding(arguments, translator.options(alternatives=0))
     if arguments.search:
         search = functools.partial(
-            evaluation.search_translation_decoding, translator, pairs, **speed, **settings
+            evaluation.search_translation_decoding, translator, pairs, **speed
         )
-        settings |= best_decoding(search, len(pairs), "sentence")
+        options = best_decoding(search, options, len(pairs), "sentence")
     with progress_bar(len(pairs), "sentence") as bar:
         report = evaluation.evaluate_translations(
             translator,
@@ -196,7 +297,7 @@ def _translations(arguments: argparse.Namespace) -> Outcome:
             bootstrap=arguments.bootstrap,
             progress=lambda: bar.update(1),
             **speed,
-            **settings,
+            options=options,
         )
     failed = [
         f"{pair.source_text[:40]!r} counts as not translated: {translation.error}"
@@ -207,7 +308,7 @@ def _translations(arguments: argparse.Namespace) -> Outcome:
     return Outcome(
         checkpoint=translator.checkpoint,
         report=report,
-        options=translator.options(**settings, alternatives=SearchOptions.alternatives),
+        options=options.changed(alternatives=SearchOptions.alternatives),
         about={
             "source": arguments.source,
             "target": arguments.target,
@@ -218,7 +319,7 @@ def _translations(arguments: argparse.Namespace) -> Outcome:
         },
         name=_direction_name(arguments.save_scores or Path(arguments.source).stem, direction),
         failures=len(failed),
-        write=functools.partial(_write_translations, report),
+        write=functools.partial(write_translations, report),
     )
 
 
@@ -250,37 +351,11 @@ def _print_grounding(
     print(f"\n{found}")
 
 
-def _write_captions(report: CaptionReport, folder: Path) -> tuple[str, ...]:
-    from captioner.evaluation import draw_extremes
-
-    write_text(folder / "captions.jsonl", "".join(_judged_captions(report)))
-    draw(draw_extremes(report), folder / "extremes.png")
-    return "captions.jsonl", "extremes.png"
-
-
-def _judged_captions(report: CaptionReport) -> Iterator[str]:
-    """A line of JSON a photo: its caption, its own CIDEr (if it is not the only one), the texts."""
-    judged = zip(report.captions, report.photo_cider.tolist(), report.photos, strict=True)
-    for caption, cider, photo in judged:
-        own = None if math.isnan(cider) else round(cider, 4)  # JSON knows no nan
-        values = {**caption.to_dict(), "cider": own, "references": photo.captions}
-        yield json.dumps(values, ensure_ascii=False) + "\n"
-
-
-def _write_translations(report: TranslationReport, folder: Path) -> tuple[str, ...]:
-    write_text(folder / "translations.jsonl", "".join(_judged_translations(report)))
-    return ("translations.jsonl",)
-
-
-def _judged_translations(report: TranslationReport) -> Iterator[str]:
-    """A line of JSON a pair: both sentences, the translation, and its own chrF."""
-    judged = zip(report.pairs, report.translations, report.sentence_chrf.tolist(), strict=True)
-    for pair, translation, chrf in judged:
-        values = {
-            "source": pair.source_text,
-            "reference": pair.target_text,
-            "translation": translation.text,
-            "chrf": round(chrf, 4),
-            "error": translation.error,
-        }
-        yield json.dumps(values, ensure_ascii=False) + "\n"
+def _metric_names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in METRICS:
+            raise argparse.ArgumentTypeError(
+                f"no score is called {name!r}; expected {', '.join(METRICS)}, with commas between"
+            )
+    return names

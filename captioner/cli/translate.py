@@ -9,16 +9,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from captioner.cli import flags
 from captioner.cli.display import one_line
 from captioner.cli.models import load_translator
 from captioner.cli.results import Results
-from captioner.cli.settings import check_decoding, given
 from captioner.cli.streams import check_text, descriptor, standard_input
-from captioner.config import SearchOptions
 from captioner.errors import ConfigError
-from captioner.outputs import DRAWING, Guard, draw
+from captioner.options import SENTENCES_AT_ONCE
+from captioner.outputs import DRAWING, Guard, draw, file_path
 from captioner.text import half_character, has_words, not_utf8
 
 if TYPE_CHECKING:
@@ -27,13 +27,74 @@ if TYPE_CHECKING:
 _STOPS = tuple(".!?…。！？।")  # with which a sentence ends
 
 
-def translate(arguments: argparse.Namespace) -> int:
+def add(commands: Any) -> None:
+    """The flags."""
+    parser = commands.add_parser(
+        "translate",
+        usage="captioner translate --to LANGUAGE TEXT… [options]\n"
+        "       captioner translate --to LANGUAGE --input FILE [options]",
+        description="Translates a text, or the lines of a file, sentence by sentence: one line in, "
+        "one line out, in\norder. A line that cannot be translated is told on standard error and "
+        "leaves an empty line; the\nexit code is then 1. An answer that looks like another "
+        "language is told as well, and printed; the\nexit code is 1 for a typed text, 0 for the "
+        "lines of a file.\n\n"
+        "A row of bare words is one text: captioner translate --to de A dog runs. Where every "
+        "argument has a\nspace inside or ends in a full stop or the like, each is a text, with a "
+        "line of its own.",
+        epilog="""\
+examples:
+  captioner translate --to de "A brown dog runs through the snow."
+  captioner translate --to de "A dog runs." "Two men sit on a bench."
+  captioner translate --from fr --to en "Je suis étudiant." --alignment heatmap.png
+  captioner translate --to cs --input english.txt --jsonl czech.jsonl > czech.txt
+  captioner caption photo.jpg --jsonl - | jq -r .caption | captioner translate --to fr -""",
+    )
+    parser.add_argument(
+        "sentence", nargs="*", metavar="TEXT", help="what to translate; `-` is standard input"
+    )
+    parser.add_argument("--to", required=True, metavar="LANGUAGE", help="such as de, fr, cs, en")
+    parser.add_argument(
+        "--from",
+        dest="source_language",
+        metavar="LANGUAGE",
+        help="of the sentences; left out, it is guessed for each and told",
+    )
+    parser.add_argument(
+        "--input", type=flags.file_name, metavar="FILE", help="many: a text on every line"
+    )
+    parser.add_argument(
+        "--jsonl",
+        type=flags.file_name,
+        metavar="FILE",
+        help="write an object a line, with words and alignment; `-` is standard output. "
+        "FILE.partial grows line by line and takes the name FILE at the end",
+    )
+    parser.add_argument(
+        "--alignment",
+        type=flags.file_name,
+        metavar="FILE.png",
+        help="draw the heat map of one sentence: which word looked at which",
+    )
+    flags.add_overwrite(parser)
+    flags.add_model(parser)
+    parser.add_argument(
+        "--batch-size",
+        type=flags.BATCH_SIZE,
+        default=SENTENCES_AT_ONCE,
+        metavar="N",
+        help=f"sentences computed together (default: {SENTENCES_AT_ONCE})",
+    )
+    flags.add_decoding(parser, omit=("max_length",))
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Translates texts or the lines of a file; returns how many failed.
 
     A doubtful answer to what was typed counts as failed; a file's lines are many, and the doubtful
     ones among them are told and marked, and fail nothing.
     """
-    check_decoding(arguments)
+    flags.check_decoding(arguments)
     typed = _texts(arguments.sentence)
     file = "-" if typed == ["-"] else arguments.input
     _check_input(arguments, typed, file)
@@ -43,12 +104,13 @@ def translate(arguments: argparse.Namespace) -> int:
     guard = Guard([descriptor(file), arguments.checkpoint], arguments.overwrite)
     _check_drawing(arguments.alignment, guard)
     with Results(arguments.jsonl, "line", None if lines else len(typed), guard) as results:
-        stream = load_translator(arguments).stream(
+        translator = load_translator(arguments)
+        stream = translator.stream(
             lines or typed,
             to=arguments.to,
             source_language=arguments.source_language,
             batch_size=arguments.batch_size,
-            **given(arguments, SearchOptions),
+            options=flags.decoding(arguments, translator.options()),
         )
         for number, translation in enumerate(stream, 1):
             if lines and number in lines.broken:
@@ -95,7 +157,9 @@ def _check_input(arguments: argparse.Namespace, typed: Sequence[str], file: str 
     for text in typed if not file else ():
         if (half := half_character(text)) is not None:
             raise ConfigError(f"{text!r}: {half}")
-        if text.strip() and not has_words(text):
+        if not text.strip():
+            raise ConfigError(f"{text!r} is blank; expected a sentence to translate")
+        if not has_words(text):
             raise ConfigError(f"{text!r} has no words to translate; write a sentence")
 
 
@@ -109,7 +173,7 @@ def _check_drawing(name: str | None, guard: Guard) -> None:
     """Refuses a place for the heat map where it must not go."""
     if name is None:
         return
-    path = Path(name)
+    path = file_path(name, "--alignment")
     if path.suffix.lower() not in ("", ".png"):
         raise ConfigError(
             f"--alignment {name}: the heat map is a PNG file; call it {path.with_suffix('.png')}"

@@ -5,18 +5,63 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from captioner.cli import flags
 from captioner.cli.display import progress_bar
-from captioner.cli.settings import given, read_recipe
-from captioner.config import DataConfig, Recipe, Source
 from captioner.errors import ConfigError
+from captioner.recipes.captioning import DataConfig, Recipe, Source
+from captioner.recipes.files import read_recipe
 
 if TYPE_CHECKING:
     from captioner.audit import Finding
 
 
-def check(arguments: argparse.Namespace) -> int:
+def add(commands: Any) -> None:
+    """The flags."""
+    data = commands.add_parser("data", usage="captioner data check …", description="Looks at data.")
+    topics = data.add_subparsers(
+        dest="topic", prog="captioner data", required=True, metavar="check"
+    )
+    parser = topics.add_parser(
+        "check",
+        usage="captioner data check NAME=CAPTIONS:IMAGES[:SPLIT] … | --config CONFIG.toml\n"
+        "       captioner data check --captions FILE --images DIR [--format F] [--split S]",
+        description="Opens every photo, reads every caption and compares the splits; says what is "
+        "wrong and what to do.\nThe exit code is 1 where something has to be mended.",
+        epilog="""\
+examples:
+  captioner data check --config configs/caption.toml
+  captioner data check --captions captions_train.json --images images
+  captioner data check train=captions_train.json:images test=captions_test.json:images
+  captioner data check train=dataset_coco.json:coco:train+restval val=dataset_coco.json:coco:val""",
+    )
+    parser.add_argument(
+        "splits",
+        nargs="*",
+        metavar="NAME=CAPTIONS:IMAGES[:SPLIT]",
+        help="a split: its name, its captions file, its folder of photos, its name in the file",
+    )
+    parser.add_argument("--config", metavar="CONFIG.toml", help="the data of a training recipe")
+    flags.add_fields(parser, Source)
+    parser.add_argument(
+        "--min-count",
+        type=flags.COUNT,
+        metavar="N",
+        help="words met fewer times in the training captions count as unknown (default: the "
+        f"recipe's, or {DataConfig.min_count})",
+    )
+    parser.add_argument(
+        "--limit",
+        type=flags.LIMIT,
+        default=10,
+        metavar="N",
+        help="findings of one kind that are told apart in a split (default: 10)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Looks at photos and captions of splits; returns how many findings are errors."""
     from captioner import audit, datasets
 
@@ -39,7 +84,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 def _named_sources(arguments: argparse.Namespace) -> tuple[dict[str, tuple[Source, ...]], int]:
     """What to look at, by name of the split, and the count below which words are unknown."""
-    single = given(arguments, Source)
+    single = flags.given(arguments, Source)
     if sum(map(bool, (arguments.splits, arguments.config, single))) != 1:
         raise ConfigError(
             "name the data in one of three ways: --config CONFIG.toml, --captions FILE --images "

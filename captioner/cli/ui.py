@@ -9,7 +9,9 @@ import re
 import sys
 import webbrowser
 from threading import Timer
+from typing import Any
 
+from captioner.cli import flags
 from captioner.cli.models import load_captioner
 from captioner.errors import ConfigError
 
@@ -17,7 +19,71 @@ PASSWORD = "CAPTIONER_PASSWORD"
 """The variable that holds the password of --auth, where that gives a name alone."""
 
 
-def ui(arguments: argparse.Namespace) -> int:
+def add(commands: Any) -> None:
+    """The flags."""
+    parser = commands.add_parser(
+        "ui",
+        usage="captioner ui [options]",
+        description="Serves the web page: drop a photo, touch a word of its caption, and see where "
+        "it looked.\nNothing leaves this machine, and only this machine reaches the page unless "
+        "--host says otherwise.",
+        epilog="""\
+examples:
+  captioner ui --open
+  captioner ui --checkpoint runs/mine/best.safetensors --port 8000
+  captioner ui --host 0.0.0.0 --auth ann              (asks for ann's password)
+  captioner ui --allow-host captions.example --root-path /captions   (behind a proxy)""",
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address to listen on; 0.0.0.0 is every network (default: 127.0.0.1, this machine)",
+    )
+    parser.add_argument(
+        "--port",
+        type=flags.whole(0, 65535),  # 0: any that is free
+        default=7860,
+        metavar="N",
+        help="port to listen on (default: 7860)",
+    )
+    parser.add_argument(
+        "--auth",
+        metavar="NAME",
+        help="what visitors must give before they see the page, with a password that is in "
+        "CAPTIONER_PASSWORD or asked for; NAME:PASSWORD shows it to whoever lists processes",
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="what a reverse proxy calls the page, such as captions.example or example.org:8443 "
+        "(may be repeated)",
+    )
+    parser.add_argument(
+        "--root-path",
+        default="",
+        metavar="PATH",
+        help="where a reverse proxy shows the page, such as /captions (default: at the top)",
+    )
+    parser.add_argument(
+        "--embed",
+        metavar="SITE",
+        help="a web site that may show the page in a frame, such as https://huggingface.co",
+    )
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    parser.add_argument(
+        "--translator",
+        type=flags.file_name,
+        metavar="FILE",
+        help="weights that translate (default: as they came along)",
+    )
+    flags.add_model(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Serves the page until it is interrupted or told to end; returns 0."""
     ancestors, root_path = _ancestors(arguments.embed), _root_path(arguments.root_path)
     names = [_name(name) for name in arguments.allow_host]

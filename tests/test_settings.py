@@ -2,36 +2,29 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
+import importlib
 import math
-from pathlib import Path
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from captioner import config
-from captioner.cli.settings import read_recipe
-from captioner.config import (
-    ModelConfig,
-    PhaseConfig,
-    Recipe,
-    SearchOptions,
-    TranslationPhaseConfig,
-    TranslationRecipe,
-    from_dict,
-    to_dict,
-)
+from captioner import options, settings
 from captioner.errors import ConfigError
-from captioner.nn import encoders
-from captioner.nn.attention import SCORE_BUILDERS
+from captioner.nn import architecture
+from captioner.nn.architecture import ModelConfig
+from captioner.options import SearchOptions
+from captioner.recipes import captioning, translation
+from captioner.recipes.captioning import PhaseConfig, Recipe
+from captioner.recipes.translation import TranslationPhaseConfig, TranslationRecipe
+from captioner.settings import from_dict
 
-TRANSLATORS = ("korean", "length", "translate", "translate-critical", "translate-on")
-RECIPES = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
 SETTINGS = [
     entry
-    for cls in vars(config).values()
+    for module in (options, architecture, captioning, translation)
+    for cls in vars(module).values()
     if dataclasses.is_dataclass(cls)
     for entry in dataclasses.fields(cls)
 ]
@@ -41,22 +34,6 @@ def test_every_setting_explains_itself() -> None:
     assert len(SETTINGS) > 50
     for entry in SETTINGS:
         assert entry.metadata["help"], entry.name
-
-
-def test_choices_are_what_the_networks_know() -> None:
-    assert set(config.BACKBONES) == set(encoders.BACKBONES)
-    assert set(config.SCORES) == set(SCORE_BUILDERS)
-
-
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_recipes_are_valid_and_survive_json(path: Path) -> None:
-    recipe = read_recipe(str(path))
-    assert isinstance(recipe, TranslationRecipe if path.stem in TRANSLATORS else Recipe)
-    assert from_dict(type(recipe), json.loads(json.dumps(to_dict(recipe)))) == recipe
-
-
-def test_defaults_survive_json() -> None:
-    assert from_dict(Recipe, json.loads(json.dumps(to_dict(Recipe())))) == Recipe()
 
 
 @pytest.mark.parametrize(
@@ -178,10 +155,6 @@ def test_wrong_settings_are_told(cls: type, values: dict[str, Any], message: str
         from_dict(cls, values)
 
 
-def test_n_best_samples_need_no_beam() -> None:
-    assert SearchOptions(sample=True, n_best=9).n_best == 9
-
-
 @pytest.mark.parametrize(
     ("path", "text", "value"),
     [
@@ -197,7 +170,7 @@ def test_n_best_samples_need_no_beam() -> None:
 )
 def test_override_sets_one_place(path: str, text: str, value: object) -> None:
     values: dict[str, Any] = {"phases": [{"epochs": 9}]}
-    config.override(values, path, text)
+    settings.override(values, path, text, Recipe)
     node: Any = values
     for step in path.split("."):
         node = node[int(step) if step.isdigit() else step]
@@ -220,7 +193,7 @@ def test_override_sets_one_place(path: str, text: str, value: object) -> None:
 )
 def test_override_refuses(path: str, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        config.override({}, path, text)
+        settings.override({}, path, text, Recipe)
 
 
 @given(
@@ -244,19 +217,21 @@ def test_nothing_but_a_config_error(values: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("attention", "message"),
+    ("name", "home"),
     [
-        (
-            {"heads": 2},
-            "heads is 2, and heads compare by scaled_dot, but attention.score",
-        ),
-        (
-            {"heads": 3, "score": "scaled_dot"},
-            "heads is 3, which do not share encoder.feature",
-        ),
-        ({"input_feeding": True}, "input_feeding brings the previous context into the next step"),
+        ("SearchOptions", "options"),
+        ("Recipe", "recipes.captioning"),
+        ("PairSource", "recipes.translation"),
+        ("ModelConfig", "nn.architecture"),
+        ("from_dict", "settings"),
     ],
 )
-def test_attention_settings_that_do_not_fit(attention: dict[str, object], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        from_dict(ModelConfig, {"attention": attention})
+def test_the_old_module_says_what_replaced_it(name: str, home: str) -> None:
+    from captioner import config
+
+    told = f"captioner.config is no more; import {name} from captioner.{home}"
+    with pytest.warns(DeprecationWarning, match=f"^{re.escape(told)}$"):
+        found = getattr(config, name)
+    assert found is getattr(importlib.import_module(f"captioner.{home}"), name)
+    with pytest.raises(AttributeError, match=r"'captioner\.config' has no attribute 'Painter'"):
+        config.Painter  # noqa: B018

@@ -12,7 +12,23 @@ from captioner.cli.display import one_line, score_lines
 from captioner.errors import CheckpointError
 
 
-def describe(arguments: argparse.Namespace) -> int:
+def add(commands: Any) -> None:
+    """The flags."""
+    parser = commands.add_parser(
+        "describe",
+        usage="captioner describe [CHECKPOINT] [--json]",
+        description="Shows what is in a checkpoint, where it comes from and how it scored.",
+    )
+    parser.add_argument(
+        "checkpoint", nargs="?", metavar="CHECKPOINT", help="default: the one that came along"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="everything as JSON, the vocabulary too"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Shows a checkpoint in words, or its header as JSON; returns 0."""
     from captioner import checkpoint
 

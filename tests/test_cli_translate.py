@@ -18,9 +18,11 @@ from captioner import checkpoint as checkpoints
 from captioner import training
 from captioner.checkpoint import Checkpoint
 from captioner.cli import main
+from captioner.cli.flags import help_of
 from captioner.cli.parser import make_parser
-from captioner.cli.settings import help_of, setting_groups
-from captioner.config import TranslationRecipe, override
+from captioner.options import SearchOptions
+from captioner.recipes.translation import TranslationRecipe
+from captioner.settings import groups, override
 from captioner.translation import Translation, Translator
 
 Phrases = dict[str, tuple[str, ...]]
@@ -116,7 +118,7 @@ def test_what_cannot_be_translated_is_not_drawn(
     assert not Path("map.png").exists()
     assert typed("--to", "de", " ", "--alignment", "map.png") == 2
     out, err = capsys.readouterr()
-    assert "the source has no words, so there is no alignment to draw" in err or "no words" in err
+    assert err == "captioner: ' ' is blank; expected a sentence to translate\n"
     assert not Path("map.png").exists()
 
 
@@ -305,7 +307,9 @@ def test_doubtful_lines_keep_their_output_and_fail_nothing(
     assert capsys.readouterr() == (out, err)
 
 
-def test_flags_reach_the_search(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_reach_the_search(
+    typed: Typed, tiny_translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: dict[str, Any] = {}
 
     def stream(self: Translator, lines: list[str], **settings: Any) -> Iterator[Translation]:
@@ -319,14 +323,17 @@ def test_flags_reach_the_search(typed: Typed, monkeypatch: pytest.MonkeyPatch) -
         "lines": ["A dog."],
         "to": "de",
         "source_language": None,
-        "beam_size": 4,
-        "length_penalty": 0.0,
-        "sample": True,
-        "top_p": 0.5,
-        "temperature": 2.0,
-        "seed": 11,
-        "n_best": 3,
-        "alternatives": 5,
+        "options": SearchOptions(
+            beam_size=4,
+            length_penalty=0.0,
+            max_length=tiny_translator.options().max_length,
+            n_best=3,
+            sample=True,
+            top_p=0.5,
+            temperature=2.0,
+            seed=11,
+            alternatives=5,
+        ),
         "batch_size": 13,
     }
 
@@ -642,16 +649,14 @@ def test_recipes_that_cannot_be(
 
 def test_every_setting_of_a_translators_recipe_can_be_typed() -> None:
     kinds = {"bool": "true", "int": "2", "float": "0.5", "str": "", "tuple[int, ...]": "2"}
-    for _, _, settings in setting_groups(TranslationRecipe):
+    for _, _, settings in groups(TranslationRecipe):
         for place, entry, default in settings:
             values: dict[str, Any] = {}
             wanted = entry.metadata["choices"] or [kinds.get(str(entry.type), "en")]
             override(values, place, str(wanted[0]), TranslationRecipe)
             assert list(values) == [place.partition(".")[0]]
             assert help_of(entry, default)
-    places = {
-        place for _, _, settings in setting_groups(TranslationRecipe) for place, *_ in settings
-    }
+    places = {place for _, _, settings in groups(TranslationRecipe) for place, *_ in settings}
     assert places >= {"training.batch_tokens", "data.train.0.languages.0", "phases.0.r_drop"}
 
 
@@ -671,3 +676,32 @@ def test_settings_make_a_recipe_of_either_task(
     changed = dataclasses.replace(default.training, batch_tokens=99)
     assert seen == [dataclasses.replace(default, training=changed)]
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("text", [" ", "\t", "\n \n"])
+def test_blanks_are_no_sentence(
+    text: str, typed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed("--to", "de", text) == 2
+    told = f"captioner: {text!r} is blank; expected a sentence to translate\n"
+    assert capsys.readouterr() == ("", told)
+
+
+def test_a_drawing_goes_into_a_file_and_into_no_folder(
+    typed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed("--to", "de", "A dog runs.", "--alignment", "out/") == 2
+    told = "captioner: out/ is a folder; expected the name of a file for --alignment\n"
+    assert capsys.readouterr() == ("", told)
+    assert not Path("out").exists()
+
+
+def test_languages_are_read_without_regard_to_case(
+    typed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = []
+    for to, source in (("de", "en"), ("DE", "En")):
+        assert typed("--to", to, "--from", source, "--jsonl", "-", "A dog runs.") == 0
+        said.append(json.loads(capsys.readouterr().out))
+    assert said[0] == said[1]
+    assert (said[1]["from"], said[1]["to"]) == ("en", "de")

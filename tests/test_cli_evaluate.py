@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -11,14 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from captioner import checkpoint as checkpoints
 from captioner import evaluation, metrics
+from captioner.checkpoint import Checkpoint
 from captioner.cli import main
-from captioner.config import SearchOptions
 from captioner.evaluation import decoding
+from captioner.options import SearchOptions
+from captioner.prediction import Captioner
 from captioner.translation import Translator
 from captioner.trials import Trial
+from tests.commands import (
+    names_in,
+    read_objects,
+)
 
 pytest.importorskip("sacremoses")
 pytest.importorskip("sacrebleu")
@@ -42,7 +50,7 @@ def here(
 
 
 @pytest.fixture
-def typed(here: Path, translation_weights: str) -> Callable[..., int]:
+def of_pairs(here: Path, translation_weights: str) -> Callable[..., int]:
     """Runs `evaluate` with the tiny translator; its file is `tiny.safetensors`."""
     shutil.copy(translation_weights, "tiny.safetensors")
 
@@ -59,10 +67,10 @@ def _rows(path: str) -> list[dict[str, Any]]:
 
 
 def test_scores_are_those_of_the_translations(
-    typed: Callable[..., int], tiny_translator: Translator, capsys: pytest.CaptureFixture[str]
+    of_pairs: Callable[..., int], tiny_translator: Translator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = ["--bootstrap", 7, "--output", "out", "--beam-size", 2, "--json", "scores.json"]
-    assert typed(*flags) == 0
+    assert of_pairs(*flags) == 0
     stream = tiny_translator.stream(OWN_WORDS, to="de", source_language="en", beam_size=2)
     said = [translation.text for translation in stream]
     recipe = decoding(tiny_translator.options(beam_size=2))
@@ -100,9 +108,9 @@ def test_scores_are_those_of_the_translations(
 
 
 def test_only_the_first_pairs(
-    typed: Callable[..., int], tiny_translator: Translator, capsys: pytest.CaptureFixture[str]
+    of_pairs: Callable[..., int], tiny_translator: Translator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert typed("--limit", 5, "--bootstrap", 0, split="val") == 0
+    assert of_pairs("--limit", 5, "--bootstrap", 0, split="val") == 0
     out = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in out] == [[name, "1.0000"] for name in NAMES]
     own = decoding(tiny_translator.options())
@@ -110,10 +118,10 @@ def test_only_the_first_pairs(
 
 
 def test_what_fails_is_told_and_counts_as_empty(
-    typed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    of_pairs: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("test.en").write_text("\n".join([OWN_WORDS[0], "ЖЖЖ", OWN_WORDS[2]]), encoding="utf-8")
-    assert typed("--bootstrap", 0, "--json", "-", "--output", "out") == 1
+    assert of_pairs("--bootstrap", 0, "--json", "-", "--output", "out") == 1
     out, err = capsys.readouterr()
     record = json.loads(out)
     (failed,) = record["failed"]
@@ -129,15 +137,15 @@ def test_what_fails_is_told_and_counts_as_empty(
 
 
 def test_scores_of_several_directions_add_up(
-    typed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    of_pairs: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = checkpoints.describe("tiny.safetensors")
     first = ["--beam-size", 2, "--length-penalty", 1, "--bootstrap", 0]
-    assert typed(*first, "--save-scores", "validation", split="val") == 0
+    assert of_pairs(*first, "--save-scores", "validation", split="val") == 0
     told = "tiny.safetensors: scores kept as 'validation en-de'; its own decoding is the one scored"
     assert told in capsys.readouterr().out
-    assert typed("--bootstrap", 0, "--save-scores", split="val", to="fr") == 0
-    assert typed("--bootstrap", 0, "--limit", 2, "--save-scores", "my en-de") == 0
+    assert of_pairs("--bootstrap", 0, "--save-scores", split="val", to="fr") == 0
+    assert of_pairs("--bootstrap", 0, "--limit", 2, "--save-scores", "my en-de") == 0
     header = checkpoints.describe("tiny.safetensors")
     kept = header["provenance"]["scores"]
     assert list(kept) == ["validation en-de", "val en-fr", "my en-de"]
@@ -158,7 +166,7 @@ def test_scores_of_several_directions_add_up(
 
 
 def test_describe_shows_what_a_translator_is(
-    typed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    of_pairs: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     score = {"name": "bleu", "value": 0.25, "interval": None, "recipe": "in training"}
     judged = checkpoints.load_translation("tiny.safetensors")
@@ -182,7 +190,8 @@ def test_describe_shows_what_a_translator_is(
 
 
 def test_search_takes_the_best_by_bleu(
-    typed: Callable[..., int],
+    of_pairs: Callable[..., int],
+    tiny_translator: Translator,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -197,14 +206,14 @@ def test_search_takes_the_best_by_bleu(
         return trials
 
     monkeypatch.setattr(evaluation, "search_translation_decoding", search)
-    assert typed("--search", "--bootstrap", 0, "--max-length", 31, "--batch-size", 2) == 0
+    assert of_pairs("--search", "--bootstrap", 0, "--max-length", 31, "--batch-size", 2) == 0
     del seen["progress"]
     assert seen == {
         "pairs": 3,
         "beam_sizes": (1, 3, 5),
         "length_penalties": (0.0, 0.5, 0.7, 1.0),
         "batch_size": 2,
-        "max_length": 31,
+        "options": tiny_translator.options(max_length=31, alternatives=0),
     }
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines[:3]] == [
@@ -219,9 +228,9 @@ def test_search_takes_the_best_by_bleu(
 
 
 def test_a_search_from_end_to_end(
-    typed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    of_pairs: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert typed("--search", "--bootstrap", 0, "--save-scores", "validation") == 0
+    assert of_pairs("--search", "--bootstrap", 0, "--save-scores", "validation") == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + 1 + 2 * 4 + 3 + 3 + 1
     values = {row.split()[2] for row in lines[1:10]}
@@ -236,20 +245,20 @@ class _Terminal(StringIO):
 
 
 def test_a_terminal_gets_a_progress_bar(
-    typed: Callable[..., int],
+    of_pairs: Callable[..., int],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     terminal = _Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    assert typed("--bootstrap", 0) == 0
+    assert of_pairs("--bootstrap", 0) == 0
     assert "0/3" in terminal.getvalue()
     assert "sentence" in terminal.getvalue()
     assert capsys.readouterr().out.count("\n") == 3
 
 
 def test_ctrl_c_leaves_nothing_half_written(
-    typed: Callable[..., int],
+    of_pairs: Callable[..., int],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -262,7 +271,7 @@ def test_ctrl_c_leaves_nothing_half_written(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Translator, "stream", stopped)
-    assert typed("--output", "out", "--save-scores", "--json", "scores.json") == 130
+    assert of_pairs("--output", "out", "--save-scores", "--json", "scores.json") == 130
     assert capsys.readouterr().err == "captioner: stopped\n"
     assert Path("tiny.safetensors").read_bytes() == before
     assert sorted(Path().iterdir()) == files
@@ -349,10 +358,10 @@ def test_misuse_is_told_in_one_line(
 def test_a_translator_says_what_it_cannot_do(
     more: list[object],
     message: str,
-    typed: Callable[..., int],
+    of_pairs: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert typed(*more) == 2  # what is typed last counts
+    assert of_pairs(*more) == 2  # what is of_pairs last counts
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(f"captioner: {message}")
@@ -371,7 +380,7 @@ def test_a_captioner_is_no_translator(
 
 
 def test_without_a_checkpoint_the_shipped_translator_is_scored(
-    typed: Callable[..., int],
+    of_pairs: Callable[..., int],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -400,7 +409,7 @@ def test_without_a_checkpoint_the_shipped_translator_is_scored(
     ],
 )
 def test_outputs_replace_nothing_of_anybody_else(
-    typed: Callable[..., int],
+    of_pairs: Callable[..., int],
     arguments: list[str],
     message: str,
     capsys: pytest.CaptureFixture[str],
@@ -409,6 +418,149 @@ def test_outputs_replace_nothing_of_anybody_else(
     for name in ("notes", "out/translations.jsonl"):
         Path(name).write_text("mine")
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
-    assert typed(*arguments) == 2
+    assert of_pairs(*arguments) == 2
     assert message in capsys.readouterr().err
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("name", ["out/", "..", "out/."])
+def test_json_goes_into_a_file_and_into_no_folder(
+    name: str, of_pairs: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert of_pairs("--json", name) == 2
+    told = f"captioner: {name} is a folder; expected the name of a file for --json\n"
+    assert capsys.readouterr() == ("", told)
+    assert not Path("out").exists()
+
+
+def test_languages_are_read_without_regard_to_case(
+    of_pairs: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ["--source", "test.en", "--target", "test.de", "--bootstrap", "0", "--json", "-"]
+    own = ["--checkpoint", "tiny.safetensors", "--device", "cpu"]
+    assert main(["evaluate", *files, "--from", "EN", "--to", "De", *own]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["from"], shown["to"]) == ("en", "de")
+
+
+# Captioned photos
+
+
+SPLIT = ("--captions", "captions_val.json", "--images", "images")
+
+
+def test_evaluate(
+    typed: Callable[..., int],
+    data: Path,
+    weights: str,
+    tiny_captioner: Captioner,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert typed("evaluate", *SPLIT, "--bootstrap", 7, "--output", "out", "--beam-size", 2) == 0
+    out = capsys.readouterr().out.splitlines()
+    names = ["bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider"]
+    assert [line.split()[0] for line in out[:6]] == names
+    assert all("beam 2, length penalty 0.7" in line and "N 7" in line for line in out[:6])
+    assert names_in("out") == ["captions.jsonl", "extremes.png", "scores.json"]
+    record = json.loads(Path("out/scores.json").read_text())
+    assert list(record["scores"]) == names
+    assert record["photos"] == 7
+    assert record["decoding"]["beam_size"] == 2
+    rows = read_objects(Path("out/captions.jsonl"))
+    assert [row["file"] for row in rows] == [f"images/{number}.png" for number in range(7)]
+    assert rows[0]["caption"] == tiny_captioner("images/0.png", beam_size=2).text
+    assert len(rows[0]["references"]) == 5
+    mean = sum(row["cider"] for row in rows) / 7
+    assert record["scores"]["cider"]["value"] == pytest.approx(mean, abs=1e-3)
+    assert Image.open("out/extremes.png").width > 700
+
+
+def test_evaluate_as_json(
+    typed: Callable[..., int], data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("images/2.png").write_text("no picture")
+    flags = ["--metrics", "bleu,cider", "--bootstrap", 0, "--limit", 5]
+    assert typed("evaluate", *SPLIT, *flags, "--json", "-") == 1
+    out, err = capsys.readouterr()
+    record = json.loads(out)
+    assert record["photos"] == 4
+    assert "images/2.png" in record["left_out"][0]
+    assert "images/2.png" in err
+    assert set(record["scores"]) == {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider"}
+    assert typed("evaluate", *SPLIT, *flags, "--json", "out/scores.json") == 1
+    assert json.loads(Path("out/scores.json").read_text()) == record
+
+
+def test_search_takes_the_best_by_cider(
+    typed: Callable[..., int],
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_checkpoint: Checkpoint,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seen: dict[str, Any] = {}
+    trials = (
+        Trial(1, None, {"cider": 0.25, "bleu_4": 0.5}),
+        Trial(3, 0.0, {"cider": 0.75, "bleu_4": 0.125}),
+        Trial(3, 1.0, {"cider": 0.5, "bleu_4": 0.0625}),
+    )
+
+    def search(captioner: Captioner, photos: list[Any], **settings: Any) -> tuple[Trial, ...]:
+        seen.update(settings, photos=len(photos))
+        return trials
+
+    monkeypatch.setattr(evaluation, "search_decoding", search)
+    flags = ["--search", "--bootstrap", 0, "--max-length", 7, "--workers", 3]
+    assert typed("evaluate", *SPLIT, *flags) == 0
+    del seen["progress"]
+    own = tiny_checkpoint.search.changed(max_length=7, alternatives=0)
+    assert seen == {
+        "photos": 7,
+        "beam_sizes": (1, 3, 5),
+        "length_penalties": (0.0, 0.5, 0.7, 1.0),
+        "workers": 3,
+        "options": own,
+    }
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[1:4]] == [
+        ["1", "–", "0.2500", "0.5000"],
+        ["3", "0", "0.7500", "0.1250"],
+        ["3", "1", "0.5000", "0.0625"],
+    ]
+    assert lines[4] == "best by CIDEr: beam size 3, length penalty 0"
+    assert "chosen on these very photos" in lines[5]
+    assert len(lines[7:]) == 6
+    assert all(line.endswith("beam 3, length penalty 0)") for line in lines[7:])
+
+
+def test_scores_are_kept_in_the_checkpoint(
+    data: Path,
+    weights: str,
+    tiny_checkpoint: Checkpoint,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "mine.safetensors"
+    first = {"cider": {"name": "cider", "value": 0.5, "interval": None, "recipe": "in training"}}
+    provenance = {"licence": "for tests", "scores": {"validation": first}}
+    search = dataclasses.replace(tiny_checkpoint.search, alternatives=0)
+    old = dataclasses.replace(tiny_checkpoint, provenance=provenance, search=search)
+    checkpoints.save(old, path)
+    own = ["--checkpoint", str(path), "--device", "cpu", "--bootstrap", "0"]
+    flags = ["--beam-size", "2", "--length-penalty", "1", "--save-scores"]
+    assert main(["evaluate", *SPLIT, *own, *flags]) == 0
+    assert main(["evaluate", *SPLIT, *own, "--save-scores", "test photos"]) == 0
+    header = checkpoints.describe(path)
+    assert list(header["provenance"]["scores"]) == ["validation", "captions_val", "test photos"]
+    assert header["provenance"]["scores"]["validation"] == first
+    kept = header["provenance"]["scores"]["captions_val"]
+    assert "beam 2, length penalty 1" in kept["cider"]["recipe"]
+    assert kept == header["provenance"]["scores"]["test photos"]  # beam 2 is its own now
+    assert header["provenance"]["licence"] == "for tests"
+    assert header["search"]["beam_size"] == 2
+    assert header["search"]["alternatives"] == SearchOptions.alternatives
+    capsys.readouterr()
+    assert main(["describe", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "scores on validation:\n  cider 0.5000 (in training)" in out
+    assert "scores on test photos:\n  bleu_1 " in out

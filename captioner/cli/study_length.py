@@ -7,36 +7,77 @@ import json
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from captioner.cli import flags
 from captioner.cli.display import progress_bar
-from captioner.cli.models import load_translator, pick_device
-from captioner.cli.settings import check_decoding, given
-from captioner.config import PairSource, SearchOptions
+from captioner.cli.models import pick_device
 from captioner.errors import ConfigError
+from captioner.options import SENTENCES_AT_ONCE
 from captioner.outputs import DRAWING, OBJECTS, TABLE, Guard, draw, write_text
 
 if TYPE_CHECKING:
-    from captioner.alignments import WordPair
     from captioner.metrics import Score
-    from captioner.pairs import Pair
     from captioner.studies import LengthStudy, Section
     from captioner.translation import Translation
 
 
-def study(arguments: argparse.Namespace) -> int:
-    """Runs the study that was named; returns 0."""
-    return length(arguments) if arguments.topic == "length" else alignment(arguments)
+def add(topics: Any) -> None:
+    """The flags."""
+    parser = topics.add_parser(
+        "length",
+        usage="captioner study length NAME=CHECKPOINT … --source FILE --target FILE\n"
+        "       --from LANGUAGE --to LANGUAGE [options]",
+        description="Scores translations by length of the source, then of sentences joined two "
+        "and three at a time:\na table with intervals and a figure. A name with brackets, such as "
+        "'attention (short)', is drawn like\nthe name before them, dashed.",
+        epilog="""\
+examples:
+  captioner study length attention=runs/attention/best.safetensors \\
+    "last state=runs/bottleneck/best.safetensors" --source val.en --target val.de \\
+    --from en --to de --output docs/length""",
+    )
+    parser.add_argument(
+        "systems", nargs="+", metavar="NAME=CHECKPOINT", help="checkpoints and what to call them"
+    )
+    flags.add_pairs(parser)
+    parser.add_argument(
+        "--compare",
+        action="append",
+        default=[],
+        metavar="NAME=NAME",
+        help="systems whose difference is wanted, with an interval; may be given several times "
+        "(default: the first with each of the others)",
+    )
+    parser.add_argument(
+        "--output",
+        type=flags.file_name,
+        default="length-study",
+        metavar="DIR",
+        help="folder for length.md, length.png, length.json and outputs.jsonl (default: "
+        "./length-study)",
+    )
+    flags.add_overwrite(parser)
+    parser.add_argument(
+        "--batch-size",
+        type=flags.BATCH_SIZE,
+        default=SENTENCES_AT_ONCE,
+        metavar="N",
+        help=f"default: {SENTENCES_AT_ONCE}",
+    )
+    flags.add_device(parser)
+    flags.add_decoding(parser, omit=("n_best", "alternatives", "max_length"))
+    parser.set_defaults(run=run)
 
 
-def length(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Compares translation checkpoints by length of the source; returns 0."""
-    check_decoding(arguments)
+    flags.check_decoding(arguments)
     if arguments.bootstrap < 1:
         raise ConfigError(f"--bootstrap is {arguments.bootstrap}; the intervals need at least 1")
     systems = _systems(arguments.systems)
     comparisons = [_compared(text, systems) for text in arguments.compare] or None
-    pairs = _pairs(arguments)
+    pairs = flags.pairs(arguments)
     _check_outputs(arguments, systems.values())
     from captioner import studies
 
@@ -86,19 +127,6 @@ def _compared(text: str, systems: dict[str, str]) -> tuple[str, str]:
     return first, second
 
 
-def _pairs(arguments: argparse.Namespace) -> list[Pair]:
-    if arguments.limit is not None and arguments.limit < 1:
-        raise ConfigError(f"--limit is {arguments.limit}; expected 1 pair or more")
-    return _read(arguments, arguments.source, arguments.target)[: arguments.limit]
-
-
-def _read(arguments: argparse.Namespace, source: str, target: str) -> list[Pair]:
-    files = PairSource(source, target, languages=(arguments.source_language, arguments.to))
-    from captioner.pairs import read_pairs
-
-    return read_pairs(files)
-
-
 def _translated(
     arguments: argparse.Namespace, name: str, path: str, sections: Sequence[Section]
 ) -> tuple[tuple[tuple[str, ...], ...], str]:
@@ -109,7 +137,7 @@ def _translated(
     from captioner.translation import Translator
 
     translator = Translator.load(path, device)
-    settings = {**given(arguments, SearchOptions), "alternatives": 0}
+    options = flags.decoding(arguments, translator.options(alternatives=0))
 
     def translate(sources: Iterable[str]) -> Iterator[Translation]:
         return translator.stream(
@@ -118,12 +146,12 @@ def _translated(
             source_language=arguments.source_language,
             batch_size=arguments.batch_size,
             split=False,  # how sentences fare that were joined is what the study is about
-            **settings,
+            options=options,
         )
 
     with progress_bar(sum(len(section.sources) for section in sections), name) as bar:
         said = studies.translate_sections(translate, sections, lambda: bar.update(1))
-    return said, decoding(translator.options(**settings))
+    return said, decoding(options)
 
 
 def _scores(
@@ -171,38 +199,3 @@ def _write_outputs(
             own = dict(zip(outputs, texts, strict=True))
             lines.append(json.dumps({**values, "outputs": own}, ensure_ascii=False) + "\n")
     write_text(folder / "outputs.jsonl", "".join(lines))
-
-
-def alignment(arguments: argparse.Namespace) -> int:
-    """Compares where a checkpoint looks, writing the reference, with silver links; returns 0."""
-    pairs = _pairs(arguments)
-    support = _read(arguments, *arguments.support) if arguments.support else []
-    from captioner import alignments
-
-    translator = load_translator(arguments)
-    texts = [(pair.source_text, pair.target_text) for pair in pairs]
-    languages = {"to": arguments.to, "source_language": arguments.source_language}
-    explained = list(translator.stream_explained(texts, alternatives=0, split=False, **languages))
-    found = [each for each in explained if each.error is None]
-
-    def words(text: str) -> tuple[str, ...]:
-        return translator.subwords.encode(text).words
-
-    others: list[WordPair] = [
-        (words(pair.source_text), words(pair.target_text))
-        for pair in support[: arguments.support_pairs]
-    ]
-    own = [(each.source_words, [word.text for word in each.words]) for each in found]
-    silver = alignments.align(own, support=others, iterations=arguments.iterations)
-    report = alignments.measure(
-        [each.alignment for each in found],
-        silver,
-        end_mass=[each.end_mass for each in found],
-        bootstrap=arguments.bootstrap,
-    )
-    print(report.table())
-    print(
-        f"\nsilver links: IBM Model 2, {arguments.iterations} iterations over {len(own)} pairs and "
-        f"{len(others)} in support; the reference was given, word by word"
-    )
-    return 0

@@ -1,0 +1,113 @@
+"""`captioner train`: a recipe in, a run's folder out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from captioner.cli import flags
+from captioner.cli.display import print_scores
+from captioner.cli.models import pick_device
+from captioner.errors import ConfigError
+from captioner.recipes.captioning import Recipe
+from captioner.recipes.files import read_recipe
+from captioner.recipes.translation import TranslationRecipe
+from captioner.settings import groups
+
+
+def add(commands: Any) -> None:
+    """The flags."""
+    parser = commands.add_parser(
+        "train",
+        usage="captioner train CONFIG.toml [--KEY VALUE …] [--resume] [--device DEVICE]",
+        description="Trains a model as a recipe says. The recipe is a TOML file; every setting "
+        "below stands in it\nunder its name, or is typed here to replace what the file says. A "
+        'translator\'s recipe has task =\n"translate" and shares most settings; those of its own '
+        "stand at the end.",
+        epilog="""\
+examples:
+  captioner train configs/caption.toml
+  captioner train configs/caption.toml --output runs/small --training.batch_size 16
+  captioner train configs/caption.toml --init shipped --phases.0.epochs=3
+  captioner train configs/caption.toml --resume
+  captioner train configs/translate.toml
+
+Ctrl-C saves after the current step; the same command with --resume goes on at that very step.""",
+    )
+    parser.add_argument("recipe", nargs="?", metavar="CONFIG.toml", help="the recipe")
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    flags.add_device(parser)
+    shown: set[str] = set()
+    for recipe, whose in ((Recipe, ""), (TranslationRecipe, 'with task = "translate", ')):
+        for title, about, every in groups(recipe):
+            own = [setting for setting in every if setting[0] not in shown]
+            if not own:
+                continue
+            group = parser.add_argument_group(f"{whose}{title}", about)
+            for place, entry, default in own:
+                shown.add(place)
+                help_text = flags.help_of(entry, default)
+                group.add_argument(f"--{place}", metavar=flags.metavar(entry), help=help_text)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Trains as a recipe says; returns 0.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM, with what was saved and how to go on; its attribute
+            `number` is that of the signal.
+    """
+    recipe = read_recipe(arguments.recipe, arguments.settings)
+    device = pick_device(arguments.device)
+    from captioner import checkpoint, training
+
+    folder = Path(recipe.output)
+    print(f"training on {device}; everything goes to {folder}/: best.safetensors, log.csv, …")
+    print(f"watch it: tensorboard --logdir {folder}", flush=True)
+    try:
+        best = training.train(recipe, resume=arguments.resume, device=device)
+    except training.Interrupted as stop:
+        stopped = KeyboardInterrupt(str(stop))
+        stopped.number = stop.number  # type: ignore[attr-defined]
+        raise stopped from stop
+    print(f"\nbest checkpoint: {best}")
+    print_scores(checkpoint.describe(best)["provenance"])
+    print(f"\nwhat to do with it:\n{_uses(recipe, best)}\n  captioner describe {best}")
+    return 0
+
+
+def _uses(recipe: Recipe | TranslationRecipe, best: Path) -> str:
+    """Commands that use the new weights."""
+    if isinstance(recipe, TranslationRecipe):
+        language = (recipe.data.validation or recipe.data.train)[0].languages[1]
+        return f"  captioner translate --checkpoint {best} --to {language} SENTENCE"
+    source = (recipe.data.validation or recipe.data.train)[0]
+    return f"""\
+  captioner caption --checkpoint {best} --overlay sheets PHOTO…
+  captioner evaluate --checkpoint {best} --captions {source.captions} --images {source.images}"""
+
+
+def split_settings(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Parts `train`'s arguments into its own and the recipe's: (training.batch_size, 16).
+
+    Raises:
+        ConfigError: a setting comes without a value.
+    """
+    own: list[str] = []
+    settings = []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if not name.startswith("--") or name in ("--help", "--resume", "--device"):
+            own.append(argument)
+            continue
+        if not equals:
+            following = next(rest, None)
+            if following is None or following.startswith("--"):
+                raise ConfigError(f"{name} needs a value: {name} VALUE; see captioner train --help")
+            value = following
+        settings.append((name.removeprefix("--").replace("-", "_"), value))
+    return own, settings

@@ -1,0 +1,148 @@
+"""What every task's recipe holds alike: settings explained once, and the checks that go with them.
+
+Each function makes a field, so that a recipe names the setting where its readers look for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from captioner.errors import ConfigError
+from captioner.settings import setting
+
+
+class Phase(Protocol):
+    """What is checked alike of one stretch of training, whatever is learned."""
+
+    @property
+    def name(self) -> str:
+        """What the logs call it."""
+
+    @property
+    def samples(self) -> int:
+        """Sentences that the self-critical loss draws."""
+
+
+def phase_name() -> Any:
+    """Of a phase."""
+    return setting("", "what the logs call this phase")
+
+
+def schedule() -> Any:
+    """Of a phase."""
+    return setting("cosine", "learning rate after the warm-up", choices=("cosine", "constant"))
+
+
+def final_rate() -> Any:
+    """Of a phase."""
+    return setting(0.02, "share of the peak rate that the cosine ends at")
+
+
+def warmup(share: float) -> Any:
+    """Of a phase."""
+    return setting(share, "share of the phase in which the learning rate climbs")
+
+
+def label_smoothing(over: str) -> Any:
+    """Of all phases."""
+    return setting(0.1, f"share of the target spread over all {over}")
+
+
+def weight_decay() -> Any:
+    """Of all phases."""
+    return setting(0.01, "AdamW's weight decay on matrices")
+
+
+def gradient_clip(norm: float) -> Any:
+    """Of all phases."""
+    return setting(norm, "largest norm of the gradient; 0 is no limit")
+
+
+def weight_average() -> Any:
+    """Of all phases."""
+    return setting(
+        0.999,
+        "decay of the moving average of the weights, which is what is scored and saved; 0 off",
+    )
+
+
+def precision() -> Any:
+    """Of all phases."""
+    return setting(
+        "auto",
+        "auto: bfloat16 on CUDA (float16 with loss scaling, where that is all it has), float32 on "
+        "a CPU; bfloat16: autocast on either",
+        choices=("auto", "float32", "bfloat16"),
+    )
+
+
+def validate_every() -> Any:
+    """Of all phases."""
+    return setting(1, "epochs between two validations; the last epoch of a phase always has one")
+
+
+def patience(score: str) -> Any:
+    """Of all phases."""
+    return setting(0, f"epochs without a better validation {score} that end a phase; 0 never")
+
+
+def save_steps() -> Any:
+    """Of all phases."""
+    return setting(200, "steps between two saves of the resume state; 0 only at epochs")
+
+
+def output(folder: str) -> Any:
+    """Of a recipe."""
+    return setting(folder, "folder for checkpoints, logs and the resume state")
+
+
+def seed(items: str) -> Any:
+    """Of a recipe."""
+    return setting(
+        1,
+        f"seed of the initial weights, the order of the {items} and dropout: the same recipe gives "
+        "the same weights on a CPU with as many threads (OMP_NUM_THREADS=1 is what is tested)",
+    )
+
+
+def model(config: type) -> Any:
+    """Of a recipe."""
+    return setting(
+        config,
+        "the model; with `init` that of the checkpoint, of which only dropouts can be changed",
+    )
+
+
+def licence() -> Any:
+    """Of a recipe."""
+    return setting("", "terms of the training data, written into the checkpoint")
+
+
+def task(name: str) -> Any:
+    """Of a recipe."""
+    return setting(name, "what is learned", choices=(name,))
+
+
+def check_samples(phase: Phase) -> None:
+    """Refuses fewer drawn sentences than can be compared with one another.
+
+    Raises:
+        ConfigError: there are fewer than two.
+    """
+    if phase.samples < 2:
+        raise ConfigError(
+            f"phase {phase.name!r}: samples is {phase.samples}; expected at least 2, since each "
+            "is judged by the mean of the others"
+        )
+
+
+def check_recipe(seed: int, phases: tuple[Any, ...]) -> None:
+    """Refuses what no recipe can be.
+
+    Raises:
+        ConfigError: the seed is below 0, or there is no phase.
+    """
+    if seed < 0:
+        raise ConfigError(f"seed is {seed}; expected 0 or more")
+    if not phases:
+        raise ConfigError("the recipe has no [[phases]]; write at least one")

@@ -1,0 +1,410 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from captioner.cli import main
+from captioner.cli.results import Results
+from captioner.options import SearchOptions
+from captioner.prediction import Caption, Captioner
+from tests.commands import (
+    contents_of,
+    names_in,
+    noisy_picture,
+    one_after_the_other,
+    one_error,
+    read_objects,
+)
+
+
+def test_a_line_a_photo_in_order(
+    typed: Callable[..., int],
+    tiny_captioner: Captioner,
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert typed("caption", "b", "a", "a/ca*.jpg") == 0
+    out, err = capsys.readouterr()
+    paths = ["b/dog.png", "a/cat.jpg", "a/dog.png", "a/cat.jpg"]
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert [path for path, _ in lines] == paths
+    assert [text for _, text in lines] == [tiny_captioner(path).text for path in paths]
+    assert err == ""  # no bar in a pipe
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_a_progress_bar(
+    typed: Callable[..., int],
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert typed("caption", "a", "--batch-size", 1) == 0
+    assert "0/2" in terminal.getvalue()
+    assert "photo" in terminal.getvalue()
+    assert capsys.readouterr().out.count("\n") == 2
+
+
+def test_objects_hold_the_contract(
+    typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed("caption", "a", "b", "--jsonl", "out/all.jsonl", "--maps", "--n-best", 2) == 0
+    lines = capsys.readouterr().out.splitlines()
+    objects = read_objects(here / "out" / "all.jsonl")
+    assert [values["file"] for values in objects] == ["a/cat.jpg", "a/dog.png", "b/dog.png"]
+    for line, values in zip(lines, objects, strict=True):
+        names = ["file", "caption", "words", "log_prob", "grid", "maps", "n_best", "error"]
+        assert list(values) == names
+        others = [other["caption"] for other in values["n_best"]]
+        assert line.split("\t") == [values["file"], values["caption"], *others]
+        assert values["grid"] == [2, 2]
+        assert values["error"] is None
+        assert len(values["maps"]) == len(values["words"])
+        for word in values["words"]:
+            assert set(word) == {"word", "prob", "alternatives"}
+            assert len(word["alternatives"]) == 5
+    assert names_in("out") == ["all.jsonl"]
+
+
+def test_maps_only_on_request(typed: Callable[..., int], here: Path) -> None:
+    assert typed("caption", "b", "--jsonl", "all.jsonl", "--alternatives", 2) == 0
+    (values,) = read_objects(Path("all.jsonl"))
+    assert list(values) == ["file", "caption", "words", "log_prob", "grid", "error"]
+    assert all(len(word["alternatives"]) == 2 for word in values["words"])
+
+
+def test_objects_on_standard_output_take_the_place_of_lines(
+    typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("a/bad.jpg").write_text("no picture")
+    assert typed("caption", "a", "--jsonl", "-") == 1
+    out, err = capsys.readouterr()
+    objects = [json.loads(line) for line in out.splitlines()]
+    assert [values["file"] for values in objects] == ["a/bad.jpg", "a/cat.jpg", "a/dog.png"]
+    assert objects[0]["caption"] == ""
+    assert f"captioner: {objects[0]['error']}\n" in err
+
+
+BAD_FILES: dict[str, bytes] = {
+    "empty.jpg": b"",
+    "half.jpg": b"\xff\xd8\xff\xe0 cut short",
+    "page.png": b"<html>404</html>",
+    "words.gif": b"only words",
+}
+
+
+def test_bad_files_do_not_stop_the_others(
+    typed: Callable[..., int],
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, content in BAD_FILES.items():
+        (here / "a" / name).write_bytes(content)
+    sheets = ["--overlay", "sheets", "--jsonl", "all.jsonl", "--batch-size", 2]
+    assert typed("caption", "a", "gone.jpg", *sheets) == 1
+    out, err = capsys.readouterr()
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["a/cat.jpg", "a/dog.png"]
+    objects = read_objects(Path("all.jsonl"))
+    assert [values["file"] for values in objects] == [
+        *sorted(f"a/{name}" for name in [*BAD_FILES, "cat.jpg", "dog.png"]),
+        "gone.jpg",
+    ]
+    errors = {values["file"]: values["error"] for values in objects if values["error"]}
+    assert set(errors) == {*(f"a/{name}" for name in BAD_FILES), "gone.jpg"}
+    for file, error in errors.items():
+        assert f"captioner: {error}\n" in err
+        assert file in error
+    assert "captioner: 5 of 7 failed, see above\n" in err
+    assert names_in("sheets/a") == ["cat.png", "dog.png"]
+    sheets = [values["sheet"] for values in objects if values["error"] is None]
+    assert sheets == ["sheets/a/cat.png", "sheets/a/dog.png"]
+    assert all(values["sheet"] is None for values in objects if values["error"] is not None)
+
+
+def test_paths_from_standard_input(
+    typed: Callable[..., int],
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    odd = os.fsdecode(b"a/caf\xe9.png")
+    noisy_picture(7).save(odd)
+    lines = b"b/dog.png\r\n\na/caf\xe9.png\na/cat.jpg"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines), "utf-8"))
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # as `run` does
+    assert typed("caption", "-", "--jsonl", "all.jsonl") == 0
+    assert "a/caf\\udce9.png\t" in capsys.readouterr().out
+    files = [values["file"] for values in read_objects(Path("all.jsonl"))]
+    assert files == ["b/dog.png", odd, "a/cat.jpg"]
+
+
+def test_an_empty_standard_input_is_told(
+    typed: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\n")))
+    assert typed("caption", "-") == 2
+    assert "standard input named no photo; expected one path a line" in one_error(capsys)
+
+
+def test_a_name_with_a_tab_stays_one_field(
+    typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noisy_picture(1).save(here / "two\twords\n.png")
+    assert typed("caption", "two\twords\n.png") == 0
+    path, _, text = capsys.readouterr().out.partition("\t")
+    assert path == r"two\twords\n.png"
+    assert text.count("\n") == 1
+
+
+def test_flags_reach_the_search(
+    here: Path, monkeypatch: pytest.MonkeyPatch, typed: Callable[..., int]
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def stream(self: Captioner, photos: list[str], **settings: Any) -> Iterator[Caption]:
+        seen.update(settings, photos=photos)
+        return iter(())
+
+    monkeypatch.setattr(Captioner, "stream", stream)
+    flags = "--beam-size 4 --length-penalty 0 --max-length 7 --sample --top-p 0.5 --temperature 2"
+    more = "--seed 11 --n-best 3 --batch-size 13 --workers 5 --prefix the"
+    assert typed("caption", "b", *flags.split(), *more.split()) == 0
+    assert seen == {
+        "photos": ["b/dog.png"],
+        "options": SearchOptions(
+            beam_size=4,
+            length_penalty=0.0,
+            max_length=7,
+            n_best=3,
+            sample=True,
+            top_p=0.5,
+            temperature=2.0,
+            seed=11,
+            alternatives=5,
+        ),
+        "batch_size": 13,
+        "workers": 5,
+        "prefix": "the",
+        "to": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--beam-size", "0"], "argument --beam-size: '0' is no whole number from 1 to 100"),
+        (["--beam-size", "2", "--n-best", "3"], "ask for a beam_size of at least 3"),
+        (["--prefix", "a zebra"], "the prefix holds 'zebra'"),
+        (["--batch-size", "999", "--beam-size", "9"], "choose a batch_size of at most 455"),
+    ],
+)
+def test_wrong_settings_leave_no_file(
+    typed: Callable[..., int],
+    here: Path,
+    flags: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert typed("caption", "b", "--jsonl", "all.jsonl", *flags) == 2
+    assert message in one_error(capsys)
+    assert not list(here.glob("all.jsonl*"))
+
+
+def test_sheets_of_one_name_do_not_overwrite_each_other(
+    typed: Callable[..., int], here: Path
+) -> None:
+    noisy_picture(5).save("a/Dog.jpg")
+    noisy_picture(6).save("b/dog.bmp")
+    photos = ["a/dog.png", "b/dog.png", "a/Dog.jpg", "b/dog.bmp"]
+    assert typed("caption", *photos, "--overlay", "out/sheets", "--jsonl", "all.jsonl") == 0
+    names = ["a/dog.png", "b/dog.png", "a/Dog.jpg.png", "b/dog.bmp.png"]
+    contents = {(here / "out" / "sheets" / name).read_bytes() for name in names}
+    assert len(contents) == 4
+    objects = read_objects(Path("all.jsonl"))
+    assert [values["sheet"] for values in objects] == [f"out/sheets/{name}" for name in names]
+    assert list(objects[0])[-2:] == ["sheet", "error"]
+    # Nor in later runs, in another order, in which one is captioned again.
+    for photo in reversed(photos):
+        assert typed("caption", photo, "--overlay", "out/sheets") == 0
+    assert {(here / "out" / "sheets" / name).read_bytes() for name in names} == contents
+    found = [path for path in Path("out/sheets").rglob("*") if path.is_file()]
+    assert sorted(str(path.relative_to("out/sheets")) for path in found) == sorted(names)
+
+
+def test_sheets_among_the_photos_are_no_photos(
+    typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in Path("a").iterdir()}
+    for _ in range(2):
+        assert typed("caption", "a", "--overlay", "a") == 0
+    out, err = capsys.readouterr()
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["a/cat.jpg", "a/dog.png"] * 2
+    assert err == "captioner: sheets that captioner drew are left out (2)\n"
+    assert {path: path.read_bytes() for path in before} == before
+    assert names_in("a/a") == ["cat.png", "dog.png"]
+
+
+def test_the_grid_shows_on_the_sheet(
+    typed: Callable[..., int], tiny_captioner: Captioner, here: Path
+) -> None:
+    assert typed("caption", "b", "--overlay", "smooth") == 0
+    assert typed("caption", "b", "--overlay", "cells", "--grid") == 0
+    caption = tiny_captioner("b/dog.png")
+    for folder, grid in (("smooth", False), ("cells", True)):
+        drawn = Image.open(f"{folder}/b/dog.png")
+        assert drawn.tobytes() == caption.sheet(grid=grid).tobytes()
+
+
+def test_a_photo_that_vanishes_before_its_sheet(
+    typed: Callable[..., int],
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    real = Captioner.stream
+
+    def stream(self: Captioner, photos: list[str], **settings: Any) -> Iterator[Caption]:
+        captions = list(real(self, photos, **settings))
+        Path("a/cat.jpg").unlink()
+        yield from captions
+
+    monkeypatch.setattr(Captioner, "stream", stream)
+    assert typed("caption", "a", "--overlay", "sheets") == 1
+    out, err = capsys.readouterr()
+    assert out.count("\n") == 2  # the caption is there all the same
+    assert "captioner: a/cat.jpg: there is no such file" in err
+    assert names_in("sheets/a") == ["dog.png"]
+
+
+def test_a_folder_that_cannot_be_made(
+    typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed("caption", "b", "--overlay", "a/cat.jpg") == 2
+    assert "a/cat.jpg is a file; --overlay takes a folder, choose another" in one_error(capsys)
+    assert typed("caption", "b", "--jsonl", "new/") == 2
+    assert "new/ is a folder; expected the name of a file for --jsonl" in one_error(capsys)
+    assert not Path("new").exists()
+
+
+def test_what_is_left_out_is_told_and_counted(
+    typed: Callable[..., int],
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("a/@eaDir/dog.png/thumb.jpg", "a/lost+found/x.jpg", "a/x.cr2", "a/y.svg"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    os.mkfifo("a/pipe.jpg")
+    real = os.scandir
+
+    def listing(path: Any) -> Any:
+        if "lost+found" in os.fspath(path):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", listing)
+    assert typed("caption", "a", "*.nothing", "b", "--jsonl", "all.jsonl") == 1
+    out, err = capsys.readouterr()
+    files = ["a/cat.jpg", "a/dog.png", "b/dog.png"]
+    assert [line.split("\t")[0] for line in out.splitlines()] == files
+    assert [values["file"] for values in read_objects(Path("all.jsonl"))] == files
+    assert err.splitlines() == [
+        "captioner: a/lost+found: left out, as it cannot be listed (Permission denied)",
+        "captioner: a/pipe.jpg: left out, as it is a pipe; expected a file",
+        "captioner: a/x.cr2: left out; camera raw is not read; export it as JPEG",
+        "captioner: a/y.svg: left out; a page or drawing is not read; save it as PNG",
+        "captioner: *.nothing: no photo matches this pattern, expected files such as photo.jpg or "
+        "photo.png",
+        "captioner: 5 of 8 failed, see above",
+    ]
+
+
+def test_where_nothing_can_be_captioned_no_weights_are_loaded(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("a/cat.jpg").rename("a/cat.svg")
+    Path("a/dog.png").unlink()
+    assert main(["caption", "a", "*.nothing", "--checkpoint", "none", "--jsonl", "all.jsonl"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.split(":")[1] for line in err.splitlines()] == [" a/cat.svg", " *.nothing"]
+    assert not list(here.glob("all.jsonl*"))
+
+
+def test_standard_input_comes_as_it_is_there(
+    typed: Callable[..., int],
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reader, writer = os.pipe()
+    monkeypatch.setattr(sys, "stdin", os.fdopen(reader))
+    shown: list[str] = []
+    rest = [b"b/dog.png\ngone.jpg\n", b"a"]  # a line, one that fails, and a folder at the end
+
+    def show(self: Results, text: str) -> None:
+        shown.append(text.partition("\t")[0])
+        if rest:  # the next line is written when the caption of the last one is there
+            os.write(writer, rest.pop(0))
+            if not rest:
+                os.close(writer)
+
+    monkeypatch.setattr(Results, "show", show)
+    Path("a/x.svg").touch()
+    os.write(writer, b"\xef\xbb\xbfa/dog.png\r\n\n")
+    assert typed("caption", "-", "--overlay", "s", "--jsonl", "all.jsonl") == 1
+    assert shown == ["a/dog.png", "b/dog.png", "a/cat.jpg", "a/dog.png"]
+    sheets = [values["sheet"] for values in read_objects(Path("all.jsonl"))]
+    assert sheets == ["s/a/dog.png", "s/b/dog.png", None, "s/a/cat.png", "s/a/dog-2.png"]
+    err = capsys.readouterr().err
+    assert "captioner: gone.jpg: there is no such file" in err
+    assert "captioner: a/x.svg: left out" in err
+    assert "captioner: 2 of 6 failed, see above\n" in err
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_a_photo_that_standard_input_names_later_is_not_replaced_by_a_sheet(
+    typed: Callable[..., int], here: Path, overwrite: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noisy_picture(8).save("a/cat.png")
+    before = contents_of(here)
+    names = [b"a/cat.jpg\n", b"a/cat.png\n", b"a/dog.png\n"]
+    one_after_the_other(monkeypatch, *names)
+    assert typed("caption", "-", "--overlay", ".", *overwrite, "--jsonl", "all.jsonl") == 0
+    after = contents_of(here)
+    assert {name: after[name] for name in before} == before
+    objects = read_objects(Path("all.jsonl"))
+    sheets = ["a/cat.jpg.png", "a/cat.png.png", "a/dog.png.png"]
+    assert [values["sheet"] for values in objects] == sheets
+    assert all(values["caption"] for values in objects)
+
+
+def test_a_photo_that_standard_input_names_later_is_not_replaced_by_objects(
+    typed: Callable[..., int],
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = contents_of(here)
+    one_after_the_other(monkeypatch, b"a/cat.jpg\n", b"a/dog.png\n")
+    assert typed("caption", "-", "--jsonl", "a/dog.png", "--overwrite") == 2
+    told = capsys.readouterr().err
+    assert "captioner: a/dog.png is read by this very command" in told
+    assert "what was done so far is in a/dog.png.partial" in told
+    assert {name: contents_of(here)[name] for name in before} == before
+    assert len(read_objects(Path("a/dog.png.partial"))) == 2

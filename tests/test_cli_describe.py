@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from captioner import checkpoint as checkpoints
+from captioner.cli import main
+
+
+def test_describe(weights: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", weights]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert weights in out
+    assert "mobilenet_v2, stride 32: 64 × 64 pixels become 2 × 2 cells of 24 features" in out
+    assert "vocabulary 12 words and 4 special tokens" in out
+    assert "decoding beam 3, length penalty 0.7, at most 9 words" in out
+    assert "licence for tests" in out
+    assert main(["describe", weights, "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values == json.loads(json.dumps(checkpoints.describe(weights)))
+
+
+def test_describe_the_shipped_weights(
+    weights: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(checkpoints, "default_path", lambda: Path(weights))
+    assert main(["describe"]) == 0
+    assert weights in capsys.readouterr().out

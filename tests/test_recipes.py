@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from captioner.errors import ConfigError
+from captioner.recipes.captioning import Recipe
+from captioner.recipes.files import read_recipe
+from captioner.recipes.translation import TranslationRecipe
+from captioner.settings import from_dict, to_dict
+
+TRANSLATORS = ("korean", "length", "translate", "translate-critical", "translate-on")
+RECIPES = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipes_are_valid_and_survive_json(path: Path) -> None:
+    recipe = read_recipe(str(path))
+    assert isinstance(recipe, TranslationRecipe if path.stem in TRANSLATORS else Recipe)
+    assert from_dict(type(recipe), json.loads(json.dumps(to_dict(recipe)))) == recipe
+
+
+def test_defaults_survive_json() -> None:
+    assert from_dict(Recipe, json.loads(json.dumps(to_dict(Recipe())))) == Recipe()
+
+
+@pytest.mark.parametrize("task", ["'paint'", "['caption']", "3"])
+def test_an_unknown_task_is_told(tmp_path: Path, task: str) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(f"task = {task}\n")
+    with pytest.raises(ConfigError, match=r"^task is .*; expected one of caption, translate$"):
+        read_recipe(str(file))
