@@ -32,7 +32,7 @@ def _python(code: str, folder: Path = ROOT) -> str:
         "import captioner; dir(captioner); captioner.__version__",
         "import captioner.cli",
         "from captioner.options import SearchOptions",
-        "from captioner.config import SearchOptions",
+        "from captioner import SearchOptions",
         "from captioner import ConfigError, Recipe",
     ],
 )
