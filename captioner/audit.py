@@ -19,7 +19,7 @@ from pathlib import Path
 from captioner.config import DataConfig
 from captioner.datasets import Photo
 from captioner.errors import DataError, ImageError
-from captioner.images import open_photo, original_size, shown_name, was_turned
+from captioner.pictures.open import open_photo, original_size, shown_name, was_turned
 from captioner.text import Vocabulary, tokenise
 
 SEVERITIES = ("error", "warning", "info")

@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from captioner import config, devices
 from captioner.config import ModelConfig, SearchOptions, TranslationConfig
 from captioner.errors import CaptionerError, CheckpointError, shown
-from captioner.images import Preprocess
 from captioner.languages import Languages
 from captioner.nn.model import (
     CaptionModel,
@@ -34,6 +33,7 @@ from captioner.nn.model import (
     build_translation_model,
     tied,
 )
+from captioner.pictures.open import Preprocess
 from captioner.subwords import Subwords
 from captioner.text import SPECIALS, Vocabulary, is_harmless
 

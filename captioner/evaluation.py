@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from captioner import metrics, render
+from captioner import metrics
 from captioner.config import SearchOptions
 from captioner.datasets import Photo
 from captioner.errors import DataError, MetricError
 from captioner.metrics import Score
 from captioner.pairs import Pair
+from captioner.pictures import sheets as render
 from captioner.prediction import Caption, Captioner
 from captioner.text import tokenise
 from captioner.translation import Translation, Translator

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from captioner import checkpoint as checkpoints
-from captioner import devices, render
+from captioner import devices
 from captioner.config import SearchOptions, check_workers
 from captioner.errors import CaptionerError, ConfigError, ImageError, shown
-from captioner.folders import is_pipe
-from captioner.images import Geometry, ImageSource, Preprocess, open_photo, original_size
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import fold_batch_norm, normalise
+from captioner.pictures import sheets as render
+from captioner.pictures.folders import is_pipe
+from captioner.pictures.open import Geometry, ImageSource, Preprocess, open_photo, original_size
 from captioner.pipeline import in_batches
 from captioner.search import Hypothesis, force, search
 from captioner.text import UNK, detokenise, half_character, tokenise

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from captioner import metrics, render
+from captioner import metrics
 from captioner.errors import DataError, MetricError
+from captioner.pictures import sheets as render
 
 if TYPE_CHECKING:
     from captioner.translation import Translation

@@ -23,10 +23,11 @@ from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 
 from captioner import checkpoint as checkpoints
-from captioner import devices, render
+from captioner import devices
 from captioner.config import SearchOptions
 from captioner.errors import CaptionerError, ConfigError, shown
 from captioner.nn.attention import Memory
+from captioner.pictures import sheets as render
 from captioner.pipeline import in_batches
 from captioner.search import Hypothesis, Start, force, search
 from captioner.subwords import Pieces, clean

@@ -16,10 +16,10 @@ from benchmarks.page import FLAGS, chromium
 from captioner import checkpoint as checkpoints
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
 from captioner.config import ModelConfig, SearchOptions, TranslationRecipe, from_dict
-from captioner.images import Preprocess
 from captioner.languages import Languages
 from captioner.nn.model import build_model, build_translation_model
 from captioner.pairs import Pair, PairReader
+from captioner.pictures.open import Preprocess
 from captioner.prediction import Captioner
 from captioner.subwords import Subwords
 from captioner.text import Vocabulary

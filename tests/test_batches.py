@@ -16,8 +16,8 @@ from captioner.batches import Batch, BatchReader, cache_grids, fingerprint
 from captioner.config import AugmentConfig
 from captioner.datasets import Photo
 from captioner.errors import DataError
-from captioner.images import Preprocess, open_photo
 from captioner.nn.encoders import ImageEncoder, build_features, normalise
+from captioner.pictures.open import Preprocess, open_photo
 from captioner.text import BOS, EOS, PAD, UNK, Vocabulary, tokenise
 
 SIDE = 32  # of the model's square

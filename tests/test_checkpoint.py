@@ -24,9 +24,9 @@ from captioner.checkpoint import Checkpoint, TranslationCheckpoint
 from captioner.cli import descriptions
 from captioner.config import ModelConfig, SearchOptions, TranslationConfig
 from captioner.errors import CheckpointError
-from captioner.images import Preprocess
 from captioner.languages import Languages
 from captioner.nn.model import build_model, build_translation_model
+from captioner.pictures.open import Preprocess
 from captioner.prediction import Captioner
 from captioner.subwords import Subwords
 from captioner.text import Vocabulary

@@ -20,11 +20,11 @@ FLOORS = (
     ("scenes.painting", "scenes.sentences"),
     ("scenes.world",),
     ("scenes.files",),
-    ("devices", "drawings", "nn.attention", "nn.efficientnet_lite", "pipeline"),
-    ("images", "nn.encoders", "nn.decoder", "scenes", "text", "examples", "words"),
-    ("folders", "languages", "nn.recognition", "nn.sentences", "subwords"),
+    ("devices", "nn.attention", "pictures.drawings", "nn.efficientnet_lite", "pipeline"),
+    ("nn.encoders", "nn.decoder", "pictures.open", "scenes", "text", "examples", "words"),
+    ("languages", "nn.recognition", "nn.sentences", "pictures.folders", "subwords"),
     ("nn.model",),
-    ("checkpoint", "metrics", "render", "search", "trials"),
+    ("checkpoint", "metrics", "pictures.sheets", "search", "trials"),
     ("datasets", "losses", "pairs", "translation"),
     ("prediction",),
     ("alignments", "audit", "boxes", "evaluation", "outputs", "tracing"),
@@ -99,10 +99,11 @@ def test_only_the_page_imports_gradio() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["config", "errors", "images", "datasets", "render", "metrics", "subwords"]
+    "module",
+    ["config", "errors", "datasets", "metrics", "pictures.open", "pictures.sheets", "subwords"],
 )
 def test_light_modules_do_not_import_torch(module: str) -> None:
-    path = ROOT / "captioner" / f"{module}.py"
+    path = (ROOT / "captioner").joinpath(*module.split(".")).with_suffix(".py")
     heavy = {"torch", "torchvision", "nltk", "matplotlib", "tokenizers"}
     assert not {name.split(".")[0] for name in _imports(path, top_only=True)} & heavy
 

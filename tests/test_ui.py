@@ -32,8 +32,8 @@ from captioner.config import TranslationConfig, from_dict
 from captioner.errors import CaptionerError, ConfigError, ImageError
 from captioner.languages import Languages
 from captioner.nn.model import build_translation_model
+from captioner.pictures.sheets import shared_peak, spread
 from captioner.prediction import Captioner
-from captioner.render import shared_peak, spread
 from captioner.subwords import Subwords
 from captioner.translation import Translator
 from captioner.ui import assets, handlers, pictures, server, uploads

@@ -28,7 +28,7 @@ from fastapi import FastAPI
 from captioner.checkpoint import CAPTION, TRANSLATE
 from captioner.config import SearchOptions
 from captioner.errors import CaptionerError, ConfigError, ImageError
-from captioner.images import open_photo
+from captioner.pictures.open import open_photo
 from captioner.prediction import Caption, Captioner
 from captioner.ui import (
     LARGEST_FILE,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from captioner.errors import CaptionerError, ConfigError
-from captioner.images import open_photo
+from captioner.pictures.open import open_photo
 from captioner.prediction import Caption, Captioner
 from captioner.ui.exports import certainty, public
 from captioner.ui.handlers import data_url

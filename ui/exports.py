@@ -27,10 +27,10 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from captioner import render
-from captioner.drawings import save_png
 from captioner.errors import CaptionerError
 from captioner.outputs import Sheets
+from captioner.pictures import sheets as render
+from captioner.pictures.drawings import save_png
 from captioner.ui import assets
 
 if TYPE_CHECKING:

@@ -23,12 +23,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from captioner import render
 from captioner.config import SearchOptions
 from captioner.errors import CaptionerError, CheckpointError, ConfigError
-from captioner.images import Geometry, open_photo
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import ImageEncoder, normalise
+from captioner.pictures import sheets as render
+from captioner.pictures.open import Geometry, open_photo
 from captioner.prediction import Caption, Captioner, Word, word_shares
 from captioner.search import Start
 from captioner.subwords import SPACE, UNREADABLE

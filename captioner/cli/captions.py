@@ -24,7 +24,7 @@ from captioner.outputs import Guard, Sheets
 from captioner.text import half_character, not_utf8
 
 if TYPE_CHECKING:
-    from captioner.folders import Found
+    from captioner.pictures.folders import Found
     from captioner.prediction import Caption
 
 
@@ -32,7 +32,7 @@ def caption(arguments: argparse.Namespace) -> int:
     """Captions photos; returns how many failed."""
     check_decoding(arguments)
     _check_outputs(arguments)
-    from captioner.folders import find_photos
+    from captioner.pictures.folders import find_photos
 
     def line(caption: Caption) -> str:
         texts = [text for one in (caption, *caption.n_best) for text in _texts(one)]
@@ -190,7 +190,7 @@ def _pairs(arguments: argparse.Namespace) -> tuple[list[tuple[str, str]], dict[i
 
 def _word_table(caption: Caption) -> str:
     """The words below each other: probability, likeliest other word, spread of the map."""
-    from captioner.render import spread
+    from captioner.pictures.sheets import spread
 
     rows = [("word", "probability", "likeliest other", "spread of its map")]
     for word, share in zip(caption.words, spread(caption.maps).tolist(), strict=True):

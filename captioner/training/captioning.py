@@ -27,12 +27,12 @@ from captioner.config import DataConfig, PhaseConfig, Recipe, SearchOptions
 from captioner.datasets import Photo
 from captioner.errors import ConfigError, DataError
 from captioner.evaluation import evaluate
-from captioner.images import Preprocess
 from captioner.metrics import CiderScorer, Score
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import load_pretrained, normalise
 from captioner.nn.model import CaptionModel, build_model
 from captioner.nn.recognition import Recogniser, load_recogniser, read_kinds
+from captioner.pictures.open import Preprocess
 from captioner.prediction import Captioner
 from captioner.text import EOS, Vocabulary, tokenise
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar

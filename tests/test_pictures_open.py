@@ -25,10 +25,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageFile
 
-from captioner import images
 from captioner.config import AugmentConfig
 from captioner.errors import ConfigError, ImageError
-from captioner.images import (
+from captioner.pictures import open as images
+from captioner.pictures.open import (
     MAX_PIXELS,
     PHOTO_SUFFIXES,
     UNREAD_SUFFIXES,
@@ -359,7 +359,7 @@ def test_a_damaged_heic_is_an_image_error() -> None:
 
 def test_opening_heic_enters_nothing_in_pillows_lists() -> None:
     code = (
-        "import io, sys; from PIL import Image; from captioner.images import open_photo; "
+        "import io, sys; from PIL import Image; from captioner.pictures.open import open_photo; "
         "photo = open_photo(sys.stdin.buffer); assert photo.size == (94, 62); "
         "sys.exit('HEIF' in Image.OPEN or '.heic' in Image.EXTENSION)"
     )
@@ -372,7 +372,7 @@ def without_heif() -> dict[str, str]:
         "import sys, json; sys.modules['pillow_heif'] = None; import importlib.util as util; "
         "spec = util.find_spec; "
         "util.find_spec = lambda name: None if name == 'pillow_heif' else spec(name); "
-        "from captioner import images; found = dict(images.UNREAD_SUFFIXES); "
+        "from captioner.pictures import open as images; found = dict(images.UNREAD_SUFFIXES); "
         "found['walked'] = '.heic' in images.PHOTO_SUFFIXES\n"
         "for brand in (b'heic\\0\\0\\0\\0mif1heic', b'mif1\\0\\0\\0\\0mif1heic'):\n"
         "  try: images.open_photo(b'\\0\\0\\0\\x18ftyp' + brand)\n"
@@ -721,7 +721,7 @@ def test_libtiff_writes_nothing_itself(tmp_path: Path) -> None:
     (tmp_path / "c.png").write_bytes(encoded(smooth(31, 47)))
     code = (
         "import sys; from concurrent.futures import ThreadPoolExecutor\n"
-        "from captioner.images import ImageError, open_photo\n"
+        "from captioner.pictures.open import ImageError, open_photo\n"
         "def opened(name):\n"
         "  try: open_photo(name)\n"
         "  except ImageError as error: return str(error)\n"
@@ -896,7 +896,7 @@ def test_a_jpeg_bomb_is_refused_from_its_header(
 ) -> None:
     data = resized(encoded(smooth(31, 47), "JPEG", progressive=progressive), *size)
     code = (
-        "import resource, sys; from captioner.images import open_photo\n"
+        "import resource, sys; from captioner.pictures.open import open_photo\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try: open_photo(sys.stdin.buffer, side=8)\n"
         "except Exception as error: print(error)\n"
@@ -1087,7 +1087,7 @@ def test_many_threads_open_what_one_opens() -> None:
 
 
 def test_the_module_imports_without_torch() -> None:
-    code = "import sys, captioner.images; sys.exit('torch' in sys.modules)"
+    code = "import sys, captioner.pictures.open; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(images.__file__).parents[1])
 
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioner.drawings import is_drawing
-from captioner.images import PHOTO_SUFFIXES, UNREAD_SUFFIXES
+from captioner.pictures.drawings import is_drawing
+from captioner.pictures.open import PHOTO_SUFFIXES, UNREAD_SUFFIXES
 
 _EXPECTED = "expected files such as photo.jpg or photo.png"
 

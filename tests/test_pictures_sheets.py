@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from captioner.errors import ConfigError
-from captioner.render import (
+from captioner.pictures.sheets import (
     FULL_COLOUR,
     WARNING,
     contact_sheet,
@@ -560,7 +560,7 @@ def test_same_input_gives_the_same_bytes():
 
 def test_import_is_light():
     code = (
-        "import sys, captioner.render; "
+        "import sys, captioner.pictures.sheets; "
         "print(*sorted({'torch', 'matplotlib', 'scipy'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

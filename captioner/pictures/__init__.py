@@ -1,0 +1,1 @@
+"""Photos and pictures: opening, preprocessing, geometry, augmentation, and all that is drawn."""
