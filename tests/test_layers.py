@@ -22,7 +22,7 @@ FLOORS = (
     ("scenes.files",),
     ("devices", "nn.attention", "pictures.drawings", "nn.efficientnet_lite", "pipeline"),
     ("nn.encoders", "nn.decoder", "pictures.open", "scenes", "text", "examples", "words"),
-    ("languages", "nn.recognition", "nn.sentences", "pictures.folders", "subwords"),
+    ("images", "languages", "nn.recognition", "nn.sentences", "pictures.folders", "subwords"),
     ("nn.model",),
     ("checkpoint", "metrics", "pictures.sheets", "search", "trials"),
     ("datasets", "losses", "pairs", "translation"),
