@@ -19,7 +19,8 @@ from pathlib import Path
 from captioner.config import DataConfig
 from captioner.datasets import Photo
 from captioner.errors import DataError, ImageError
-from captioner.pictures.open import open_photo, original_size, shown_name, was_turned
+from captioner.pictures.messages import shown_name
+from captioner.pictures.open import open_photo, original_size, was_turned
 from captioner.text import Vocabulary, tokenise
 
 SEVERITIES = ("error", "warning", "info")

@@ -30,7 +30,9 @@ from captioner.config import AugmentConfig
 from captioner.datasets import Photo
 from captioner.errors import DataError, ImageError
 from captioner.nn.encoders import ImageEncoder, fold_batch_norm, normalise
-from captioner.pictures.open import Preprocess, View, augment, augmented_view, open_photo
+from captioner.pictures.augment import View, augment, augmented_view
+from captioner.pictures.open import open_photo
+from captioner.pictures.preprocess import Preprocess
 from captioner.text import BOS, EOS, Vocabulary, tokenise
 
 _GRIDS = re.compile(r"[0-9a-f]{24}(\.npy|\.partial\.npy|\.count)")  # what `cache_grids` writes

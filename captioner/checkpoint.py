@@ -33,7 +33,7 @@ from captioner.nn.model import (
     build_translation_model,
     tied,
 )
-from captioner.pictures.open import Preprocess
+from captioner.pictures.preprocess import Preprocess
 from captioner.subwords import Subwords
 from captioner.text import SPECIALS, Vocabulary, is_harmless
 

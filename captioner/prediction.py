@@ -26,7 +26,9 @@ from captioner.nn.attention import Memory
 from captioner.nn.encoders import fold_batch_norm, normalise
 from captioner.pictures import sheets as render
 from captioner.pictures.folders import is_pipe
-from captioner.pictures.open import Geometry, ImageSource, Preprocess, open_photo, original_size
+from captioner.pictures.geometry import Geometry
+from captioner.pictures.open import ImageSource, open_photo, original_size
+from captioner.pictures.preprocess import Preprocess
 from captioner.pipeline import in_batches
 from captioner.search import Hypothesis, force, search
 from captioner.text import UNK, detokenise, half_character, tokenise

@@ -19,7 +19,7 @@ from captioner.config import ModelConfig, SearchOptions, TranslationRecipe, from
 from captioner.languages import Languages
 from captioner.nn.model import build_model, build_translation_model
 from captioner.pairs import Pair, PairReader
-from captioner.pictures.open import Preprocess
+from captioner.pictures.preprocess import Preprocess
 from captioner.prediction import Captioner
 from captioner.subwords import Subwords
 from captioner.text import Vocabulary

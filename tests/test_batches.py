@@ -17,7 +17,8 @@ from captioner.config import AugmentConfig
 from captioner.datasets import Photo
 from captioner.errors import DataError
 from captioner.nn.encoders import ImageEncoder, build_features, normalise
-from captioner.pictures.open import Preprocess, open_photo
+from captioner.pictures.open import open_photo
+from captioner.pictures.preprocess import Preprocess
 from captioner.text import BOS, EOS, PAD, UNK, Vocabulary, tokenise
 
 SIDE = 32  # of the model's square

@@ -26,7 +26,7 @@ from captioner.config import ModelConfig, SearchOptions, TranslationConfig
 from captioner.errors import CheckpointError
 from captioner.languages import Languages
 from captioner.nn.model import build_model, build_translation_model
-from captioner.pictures.open import Preprocess
+from captioner.pictures.preprocess import Preprocess
 from captioner.prediction import Captioner
 from captioner.subwords import Subwords
 from captioner.text import Vocabulary

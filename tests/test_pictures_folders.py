@@ -11,7 +11,7 @@ from PIL import Image
 from captioner.pictures import folders
 from captioner.pictures.drawings import save_png
 from captioner.pictures.folders import Found, find_photos
-from captioner.pictures.open import UNREAD_SUFFIXES
+from captioner.pictures.formats import UNREAD_SUFFIXES
 
 
 @pytest.fixture

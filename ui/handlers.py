@@ -28,7 +28,8 @@ from captioner.errors import CaptionerError, CheckpointError, ConfigError
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import ImageEncoder, normalise
 from captioner.pictures import sheets as render
-from captioner.pictures.open import Geometry, open_photo
+from captioner.pictures.geometry import Geometry
+from captioner.pictures.open import open_photo
 from captioner.prediction import Caption, Captioner, Word, word_shares
 from captioner.search import Start
 from captioner.subwords import SPACE, UNREADABLE

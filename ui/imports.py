@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from captioner.errors import CaptionerError, DataError
-from captioner.pictures.open import Geometry, ImageSource, open_photo, original_size
+from captioner.pictures.geometry import Geometry
+from captioner.pictures.open import ImageSource, open_photo, original_size
 from captioner.pictures.sheets import SUM_TOLERANCE
 from captioner.prediction import Caption
 from captioner.text import detokenise, half_character

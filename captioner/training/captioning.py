@@ -32,7 +32,7 @@ from captioner.nn.attention import Memory
 from captioner.nn.encoders import load_pretrained, normalise
 from captioner.nn.model import CaptionModel, build_model
 from captioner.nn.recognition import Recogniser, load_recogniser, read_kinds
-from captioner.pictures.open import Preprocess
+from captioner.pictures.preprocess import Preprocess
 from captioner.prediction import Captioner
 from captioner.text import EOS, Vocabulary, tokenise
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
