@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
 from captioner.errors import ConfigError, ImageError
@@ -103,6 +103,15 @@ def test_exif_that_cannot_be_read_does_not_stop_a_photo(exif: bytes) -> None:
     image = smooth(31, 47)
     assert opened(encoded(image, "JPEG", exif=exif)).shape == (31, 47, 3)
     np.testing.assert_array_equal(opened(encoded(image, "PNG", exif=exif)), np.asarray(image))
+
+
+def test_tags_that_cannot_be_written_back_do_not_keep_a_photo_from_its_turn() -> None:
+    tags = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0) + struct.pack(">HHI4s", 0x011A, 2, 3, b"72")
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x02" + tags + bytes(4)  # XResolution as text
+    data = encoded(smooth(31, 47), "JPEG", exif=exif)
+    with Image.open(io.BytesIO(data)) as image, pytest.raises(TypeError):
+        ImageOps.exif_transpose(image)
+    assert open_photo(data).size == original_size(open_photo(data)) == (31, 47)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 255])

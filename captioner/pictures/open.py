@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin, TiffImagePlugin
+from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, TiffImagePlugin
 
 from captioner.errors import ConfigError, ImageError
 from captioner.pictures import jpeg
@@ -42,20 +42,8 @@ A tensor is taken as well, by what it can do, since nothing here imports torch.
 _SOURCES = "expected a path, bytes, a binary file object, a PIL image or a numpy array"
 _ORIGINAL = "captioner_original_size"
 _TURNED = "captioner_turned"
-
-
-# What the values 2 to 8 of the EXIF tag Orientation ask for (Exif 2.32, section 4.6.4).
-_ORIENTATION = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SWAPPING = {_TURNS[value] for value in (5, 6, 7, 8)}  # width and height change places
+_TURNS = range(2, 9)  # orientations that ask for one (Exif 2.32, section 4.6.4)
+_SWAPS = range(5, 9)  # orientations in which width and height change places
 
 
 def open_photo(source: ImageSource, *, side: int | None = None) -> Image.Image:
@@ -217,8 +205,9 @@ def _silence_libtiff() -> None:
 def _identified(file: BinaryIO, name: str) -> Image.Image:
     """The header of an open, seekable file, read by the reader that knows its signature.
 
-    `Image.open` would do the same, but warns of large photos through the `warnings` module, which
-    no thread can silence for itself alone, and tries formats that run other programs.
+    `Image.open(formats=…)` would not do: it warns of large photos through the `warnings` module,
+    which no thread can silence for itself alone; refuses those from 179 megapixels on, before they
+    could be decoded at half their size; and keeps to itself what a reader said of a damaged file.
     """
     head = file.read(HEAD)
     if not head:
@@ -255,11 +244,10 @@ def _finished(
     check_size(image.size, name)
     try:
         picture = decoded(image, name)
-        turn = _TURNS.get(_orientation(image))
         if box is not None:
             picture = picture.crop((0, 0, *box))
-        if turn is not None:
-            picture = picture.transpose(turn)
+        orientation = _orientation(image)
+        _turn(picture, orientation)
     except ImageError:
         raise
     except MemoryError as error:
@@ -269,8 +257,8 @@ def _finished(
     except Exception as error:  # as above: the decoders raise what they like
         raise ImageError(damaged(name, image.format or "picture's", error)) from error
     picture.info = {
-        _ORIGINAL: size[::-1] if turn in _SWAPPING else size,
-        _TURNED: turn is not None,
+        _ORIGINAL: size[::-1] if orientation in _SWAPS else size,
+        _TURNED: orientation in _TURNS,
     }
     return picture
 
@@ -278,6 +266,17 @@ def _finished(
 def _orientation(image: Image.Image) -> Any:
     """The EXIF orientation; a photo is not refused for EXIF data that cannot be read."""
     try:
-        return image.getexif().get(_ORIENTATION, 1)
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # the EXIF parser raises as many kinds as the readers
         return 1
+
+
+def _turn(picture: Image.Image, orientation: Any) -> None:
+    """Turns a picture as an EXIF orientation asks for.
+
+    The picture is given that tag alone: `exif_transpose` writes back the others that it finds, and
+    fails where one is of another type than it should be.
+    """
+    picture.info = {}
+    picture.getexif()[ExifTags.Base.Orientation] = orientation
+    ImageOps.exif_transpose(picture, in_place=True)
