@@ -85,6 +85,46 @@ def tiff(
     return head.ljust(data_at, b"\0") + bytes(64 * sum(bits) // 8 + 8)
 
 
+def deep_png(values: np.ndarray, significant: tuple[int, ...] = ()) -> bytes:
+    """A PNG file of 16-bit values (H, W, channels), with a chunk sBIT where bits are given."""
+    rows = np.ascontiguousarray(values.astype(">u2")).view(np.uint8).reshape(len(values), -1)
+    step = 2 * values.shape[2]
+    rows = np.column_stack([np.ones(len(rows), np.uint8), rows])  # each row in the filter Sub
+    rows[:, 1 + step :] -= rows[:, 1:-step].copy()
+    colour = {1: 0, 2: 4, 3: 2, 4: 6}[values.shape[2]]
+    height, width = values.shape[:2]
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))]
+    parts += [(b"sBIT", bytes(significant))] if significant else []
+    parts += [(b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b"")]
+    chunks = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def deep_tiff(
+    values: np.ndarray, order: str = "<", *, packed: bool = False, **tags: tuple[int, ...]
+) -> bytes:
+    """A TIFF file of 16-bit values (H, W, channels), written by hand in either byte order."""
+    data = np.ascontiguousarray(values.astype(f"{order}u2")).tobytes()
+    data = zlib.compress(data) if packed else data
+    height, width, channels = values.shape
+    data_at = 1000
+    entries = {256: (width,), 257: (height,), 258: (16,) * channels, 259: (8 if packed else 1,)}
+    entries |= {262: (2,), 273: (data_at,), 277: (channels,), 278: (height,), 279: (len(data),)}
+    entries |= {int(key[1:]): numbers for key, numbers in tags.items()}
+    directory, lists = struct.pack(f"{order}H", len(entries)), b""
+    for tag, numbers in sorted(entries.items()):
+        raw = struct.pack(f"{order}{len(numbers)}H", *numbers)
+        if len(raw) > 4:
+            place = struct.pack(f"{order}I", 500 + len(lists))
+            lists, raw = lists + raw, place
+        directory += struct.pack(f"{order}HHI", tag, 3, len(numbers)) + raw.ljust(4, b"\0")
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", 8) + directory
+    return (head.ljust(500, b"\0") + lists).ljust(data_at, b"\0") + data
+
+
 # Exif 2.32, section 4.6.4: the side of the upright photo that row 0 and column 0 of the file show.
 STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda upright: upright,  # top, left

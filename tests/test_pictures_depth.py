@@ -6,6 +6,7 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 from PIL import Image
 
 from tests.photographs import (
+    deep_png,
+    deep_tiff,
     encoded,
     noise,
     opened,
@@ -85,19 +88,102 @@ def test_a_black_picture_of_sixteen_bits_stays_black() -> None:
     assert not opened(encoded(Image.fromarray(np.zeros((3, 5), np.uint16)))).any()
 
 
-def test_twelve_bits_of_colour_in_a_file_of_sixteen_are_not_dark() -> None:
-    values = (noise(5, 7).astype(int) * 4095 // 255).astype(">u2")
-    body = b"".join(b"\0" + row.tobytes() for row in values)
-    parts = [
-        (b"IHDR", struct.pack(">IIBBBBB", 7, 5, 16, 2, 0, 0, 0)),
-        (b"IDAT", zlib.compress(body)),
-    ]
-    chunks = [
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in (*parts, (b"IEND", b""))
-    ]
-    photo = opened(b"\x89PNG\r\n\x1a\n" + b"".join(chunks)).astype(int)
-    assert np.abs(photo - noise(5, 7)).max() <= 17  # of which sixteen steps are left
+def deep(channels: int, bits: int) -> np.ndarray:
+    """Values (11, 13, channels) of so many bits, white and black among them."""
+    values = np.random.default_rng(bits).integers(0, 2**bits, (11, 13, channels))
+    values[0, 0], values[0, 1] = 2**bits - 1, 0
+    return values
+
+
+def on_white(values: np.ndarray, white: int) -> np.ndarray:
+    """What values (H, W, 1 to 4) of 0 to `white` look like, (H, W, 3)."""
+    shares = values / white
+    colours = shares[..., :3] if values.shape[2] > 2 else shares[..., :1].repeat(3, -1)
+    alpha = shares[..., -1:] if values.shape[2] in (2, 4) else 1
+    return 255 * (colours * alpha + 1 - alpha)
+
+
+FILES: dict[str, Callable[[np.ndarray], bytes]] = {
+    "PNG": deep_png,
+    "TIFF": deep_tiff,
+    "TIFF, big end first": lambda values: deep_tiff(values, ">"),
+    "TIFF, packed": lambda values: deep_tiff(values, packed=True),
+    "TIFF, packed, big end first": lambda values: deep_tiff(values, ">", packed=True),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_colours_keep_all_their_steps(bits: int, name: str) -> None:
+    """Pillow gives the upper eight of 16 bits: of 12 bits, sixteen steps would be left."""
+    values = deep(3, bits)
+    data = FILES[name](values)
+    photo = opened(data)
+    assert np.abs(photo - on_white(values, 2**bits - 1)).max() <= (1 if bits == 16 else 0.501)
+    np.testing.assert_array_equal(opened(Image.open(io.BytesIO(data))), photo)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_transparency_has_the_colours_bits_or_all_of_them(bits: int, name: str) -> None:
+    values, write = deep(4, bits), FILES[name]
+    expected = on_white(values, 2**bits - 1)
+    assert np.abs(opened(write(values)) - expected).max() <= 2
+    values[..., 3] = 65535  # as programs add it
+    expected = on_white(values[..., :3], 2**bits - 1)
+    assert np.abs(opened(write(values)) - expected).max() <= (1 if bits == 16 else 0.501)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_fourth_channel_of_a_tiff_may_be_unused_or_multiplied_in(
+    order: str, packed: bool
+) -> None:
+    values = deep(4, 12)
+    unused = deep_tiff(values, order, packed=packed, t338=(0,))
+    assert np.abs(opened(unused) - on_white(values[..., :3], 4095)).max() <= 0.501
+    values[..., 3] = values.max(-1).clip(1)
+    shares = values / 4095
+    expected = 255 * (shares[..., :3] + 1 - shares[..., 3:])
+    multiplied = deep_tiff(values, order, packed=packed, t338=(1,))
+    assert np.abs(opened(multiplied) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_grey_with_transparency_keeps_its_steps(bits: int) -> None:
+    values = deep(2, bits)
+    assert np.abs(opened(deep_png(values)) - on_white(values, 2**bits - 1)).max() <= 2
+
+
+def test_a_declared_range_counts_for_colours_too() -> None:
+    dim = deep(3, 10)
+    expected = on_white(dim, 4095)
+    assert np.abs(opened(deep_png(dim, (12, 12, 11))) - expected).max() <= 0.501
+    assert np.abs(opened(deep_tiff(dim, t281=(4095, 4095, 4095))) - expected).max() <= 0.501
+    full = deep(3, 16)  # by the letter of the standard, 12 bits are spread over all 16
+    np.testing.assert_array_equal(opened(deep_png(full, (12, 12, 12))), opened(deep_png(full)))
+
+
+def test_a_black_picture_of_deep_colours_stays_black() -> None:
+    assert not opened(deep_png(np.zeros((3, 5, 3)))).any()
+
+
+def test_another_frame_than_the_first_is_read_again_where_it_is() -> None:
+    first, second = deep(3, 12), deep(3, 10)
+    data = bytearray(deep_tiff(first) + bytes(first.size % 2))
+    start = len(data)
+    later = bytearray(deep_tiff(second)[8:])  # its directory, lists and values
+    count = struct.unpack_from("<H", later)[0]
+    for entry in range(count):
+        place = 2 + 12 * entry
+        tag, *_, value = struct.unpack_from("<HHII", later, place)
+        if tag in (258, 273):  # the offsets of the bits and of the values
+            struct.pack_into("<I", later, place + 8, value + start - 8)
+            struct.pack_into("<H", later, place + 2, 4 if tag == 273 else 3)
+    struct.pack_into("<I", data, 8 + 2 + 12 * count, start)  # the next directory
+    with Image.open(io.BytesIO(bytes(data + later))) as image:
+        image.seek(1)
+        assert np.abs(opened(image) - on_white(second, 1023)).max() <= 0.501
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16L", "I;16B"])

@@ -54,7 +54,8 @@ def open_photo(source: ImageSource, *, side: int | None = None) -> Image.Image:
     is what the file declares (PNG's sBIT, TIFF's BitsPerSample, MaxSampleValue and
     SMaxSampleValue, where they tell a number of bits and no value exceeds it), or else the
     largest value of 8, 10, 12, 14 or 16 bits, the fewest that hold all values: cameras write 12
-    bits into files of 16. In an array it is 65535. The result shares nothing with the
+    bits into files of 16. Of colours that take all 16 bits, the upper eight are kept. In an array,
+    white is 65535. The result shares nothing with the
     source; a file object stays open. May be called from many threads, as it changes nothing
     global.
 
