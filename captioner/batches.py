@@ -30,7 +30,7 @@ from captioner.config import AugmentConfig
 from captioner.datasets import Photo
 from captioner.errors import DataError, ImageError
 from captioner.nn.encoders import ImageEncoder, fold_batch_norm, normalise
-from captioner.pictures.augment import View, augment, augmented_view
+from captioner.pictures.augment import View
 from captioner.pictures.open import open_photo
 from captioner.pictures.preprocess import Preprocess
 from captioner.text import BOS, EOS, Vocabulary, tokenise
@@ -61,6 +61,15 @@ class Batch:
         """The batch on `device`; the lengths stay, as packing wants them on the CPU."""
         moved = {f.name: getattr(self, f.name).to(device) for f in fields(self)}
         return replace(self, **{**moved, "lengths": self.lengths})
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a batch holds of a photo."""
+
+    number: int  # of it among the reader's
+    pixels: NDArray[np.generic]  # or its grid from a cache
+    view: View  # of the photo that the pixels show
 
 
 class BatchReader:
@@ -146,70 +155,65 @@ class BatchReader:
         starts = range(first_step * self.batch_size, len(order), self.batch_size)
         batches = [order[start : start + self.batch_size] for start in starts]
 
-        def picture(number: int) -> NDArray[np.generic] | ImageError:
+        def look(number: int) -> _Seen | ImageError:
             if grids is None:
-                return self._picture(number, epoch, changes)
+                return self._look(number, epoch, changes)
             if np.isnan(grids[number].flat[0]):
                 path = self.photos[number].path
                 return ImageError(f"{path}: could not be read when its features were computed")
-            return grids[number]
+            return _Seen(number, grids[number], View())
 
         with ThreadPoolExecutor(self.workers) as pool:
-            waiting: list[tuple[NDArray[np.int64], list[Future[NDArray[np.generic] | ImageError]]]]
-            waiting = []
+            waiting: list[tuple[NDArray[np.int64], list[Future[_Seen | ImageError]]]] = []
             try:
                 for ahead in range(len(batches) + 2):
                     if ahead < len(batches):
                         numbers = batches[ahead]
-                        waiting.append((numbers, [pool.submit(picture, n) for n in numbers]))
+                        waiting.append((numbers, [pool.submit(look, n) for n in numbers.tolist()]))
                     if ahead >= 2:
                         numbers, futures = waiting.pop(0)
                         kept = self._readable(numbers, [future.result() for future in futures])
                         # Steps are counted, for a resume to find its place: each needs a photo.
-                        kept = kept or self._first_readable(order, picture)
-                        yield self._batch(kept, epoch, None if grids is not None else changes)
+                        kept = kept or self._first_readable(order, look)
+                        yield self._batch(kept)
             finally:
                 for _, futures in waiting:
                     for future in futures:
                         future.cancel()
 
-    def _picture(
-        self, number: int, epoch: int, changes: AugmentConfig | None
-    ) -> NDArray[np.uint8] | ImageError:
+    def _look(self, number: int, epoch: int, changes: AugmentConfig | None) -> _Seen | ImageError:
+        """A photo, in a view of its own where photos are varied."""
         pixels = _pixels(self.photos[number], self.preprocess)
         if isinstance(pixels, ImageError):
             return pixels
         if changes is None or not changes.active:
-            return pixels
-        return augment(pixels, changes, self._rng(epoch, number), self._may_flip(number))
-
-    def _rng(self, epoch: int, number: int) -> np.random.Generator:
-        return np.random.default_rng((self.seed, epoch, number))
+            return _Seen(number, pixels, View())
+        rng = np.random.default_rng((self.seed, epoch, number))
+        view = View.draw(changes, rng, self._may_flip(number))
+        return _Seen(number, view.show(pixels), view)
 
     def _may_flip(self, number: int) -> bool:
         return not any(_SIDES.search(caption) for caption in self.photos[number].captions)
 
     def _readable(
-        self, numbers: NDArray[np.int64], pictures: Sequence[NDArray[np.generic] | ImageError]
-    ) -> list[tuple[int, NDArray[np.generic]]]:
-        """The pictures that there are, with their numbers; the others are named once."""
+        self, numbers: NDArray[np.int64], looks: Sequence[_Seen | ImageError]
+    ) -> list[_Seen]:
+        """The photos that can be seen; the others are named once."""
         kept = []
-        for number, picture in zip(numbers.tolist(), pictures, strict=True):
-            if not isinstance(picture, ImageError):
-                kept.append((number, picture))
+        for number, seen in zip(numbers.tolist(), looks, strict=True):
+            if not isinstance(seen, ImageError):
+                kept.append(seen)
             elif number not in self._skipped:
-                _LOG.warning("left out: %s", picture)
+                _LOG.warning("left out: %s", seen)
                 self._skipped.add(number)
         return kept
 
     def _first_readable(
-        self,
-        order: NDArray[np.int64],
-        picture: Callable[[int], NDArray[np.generic] | ImageError],
-    ) -> list[tuple[int, NDArray[np.generic]]]:
-        """The first picture of an epoch, to stand in for a whole batch that cannot be read."""
+        self, order: NDArray[np.int64], look: Callable[[int], _Seen | ImageError]
+    ) -> list[_Seen]:
+        """The first photo of an epoch, to stand in for a whole batch that cannot be read."""
         for place in range(min(_TRIES, len(order))):
-            if kept := self._readable(order[place : place + 1], [picture(order[place])]):
+            if kept := self._readable(order[place : place + 1], [look(int(order[place]))]):
                 return kept
         raise DataError(
             f"none of {min(_TRIES, len(order))} photos can be read, first "
@@ -217,44 +221,34 @@ class BatchReader:
             "`captioner data check` tells what is wrong"
         )
 
-    def _batch(
-        self,
-        kept: Sequence[tuple[int, NDArray[np.generic]]],
-        epoch: int,
-        changes: AugmentConfig | None,
-    ) -> Batch:
-        sentences = [sentence for number, _ in kept for sentence in self.sentences[number]]
-        counts = torch.tensor([len(self.sentences[number]) for number, _ in kept])
-        mentions, regions = self._regions([number for number, _ in kept], epoch, changes)
+    def _batch(self, kept: Sequence[_Seen]) -> Batch:
+        sentences = [sentence for seen in kept for sentence in self.sentences[seen.number]]
+        counts = torch.tensor([len(self.sentences[seen.number]) for seen in kept])
+        mentions, regions = self._regions(kept)
         return Batch(
-            photos=torch.from_numpy(np.stack([picture for _, picture in kept])),
+            photos=torch.from_numpy(np.stack([seen.pixels for seen in kept])),
             inputs=_padded([[BOS, *sentence] for sentence in sentences]),
             targets=_padded([[*sentence, EOS] for sentence in sentences]),
             lengths=torch.tensor([len(sentence) + 1 for sentence in sentences]),
             owners=torch.arange(len(kept)).repeat_interleave(counts),
-            numbers=torch.tensor([number for number, _ in kept]),
+            numbers=torch.tensor([seen.number for seen in kept]),
             mentions=mentions,
             regions=regions,
         )
 
-    def _regions(
-        self, numbers: Sequence[int], epoch: int, changes: AugmentConfig | None
-    ) -> tuple[Tensor, Tensor]:
-        """A batch's `mentions` (M, 2) and `regions` (M, N), as the augmented photos show them."""
+    def _regions(self, kept: Sequence[_Seen]) -> tuple[Tensor, Tensor]:
+        """A batch's `mentions` (M, 2) and `regions` (M, N), where its pixels show them."""
         mentions: list[tuple[int, int]] = []
         regions: list[NDArray[np.float32]] = []
         first = 0  # caption of the photo
-        for number in numbers:
-            view = View(0.0, 0.0, 1.0, 1.0)
-            if self._named[number] and changes is not None and changes.active:
-                view = augmented_view(changes, self._rng(epoch, number), self._may_flip(number))
-            for row, place, boxes in self._named[number]:
-                seen = [box for entry in boxes if (box := view.place(entry)) is not None]
-                region = covered(seen, self.grid).ravel()
+        for seen in kept:
+            for row, place, boxes in self._named[seen.number]:
+                placed = [box for entry in boxes if (box := seen.view.place(entry)) is not None]
+                region = covered(placed, self.grid).ravel()
                 if region.any():  # what lies outside, or is too thin to be seen, teaches nothing
                     mentions.append((first + row, place))
                     regions.append(region)
-            first += len(self.sentences[number])
+            first += len(self.sentences[seen.number])
         cells = self.grid[0] * self.grid[1]
         return (
             torch.tensor(mentions, dtype=torch.long).reshape(-1, 2),

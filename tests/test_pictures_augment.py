@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from captioner.config import AugmentConfig
-from captioner.pictures.augment import View, augment, augmented_view
+from captioner.pictures.augment import View
 from tests.photographs import (
     checked,
     noise,
@@ -26,7 +26,7 @@ PIXELS = np.ascontiguousarray(noise(13, 17).transpose(2, 0, 1))  # (3, 13, 17)
 def drawn(
     settings: AugmentConfig, pixels: np.ndarray = PIXELS, seed: int = 0, **options: Any
 ) -> np.ndarray:
-    return augment(pixels, settings, np.random.default_rng(seed), **options)
+    return View.draw(settings, np.random.default_rng(seed), **options).show(pixels)
 
 
 @checked
@@ -59,7 +59,7 @@ def test_augment_draws_equally_often_whatever_it_does() -> None:
         (AugmentConfig(False, 1.0, 0.0), True),
     ]:
         rng = np.random.default_rng(7)
-        augment(PIXELS, changes, rng, flip_allowed=allowed)
+        View.draw(changes, rng, flip_allowed=allowed)
         states.append(rng.bit_generator.state)
     assert states[0] == states[1] == states[2]
 
@@ -138,7 +138,7 @@ def test_a_rectangle_is_found_where_its_view_says(
     pixels[:, y : y + height, x : x + width] = np.array(FRONT, np.uint8)[:, None, None]
     changes = AugmentConfig(flip=flip, crop=crop)
     shown = drawn(changes, pixels, seed, flip_allowed=allowed).astype(float)
-    view = augmented_view(changes, np.random.default_rng(seed), flip_allowed=allowed)
+    view = View.draw(changes, np.random.default_rng(seed), flip_allowed=allowed)
     placed = view.place((x / WIDE, y / HIGH, width / WIDE, height / HIGH))
 
     span = np.array(FRONT, float) - BACK
@@ -187,14 +187,55 @@ def test_boxes_in_a_window(
     assert View(*WINDOW, mirrored=True).place(box) == mirrored
 
 
-def test_a_photo_that_does_not_change_is_seen_whole() -> None:
+def test_only_the_light_changes_where_there_is_no_crop() -> None:
     for seed in range(20):
-        rng = np.random.default_rng(seed)
-        assert augmented_view(AugmentConfig(jitter=0.3), rng) == View(0.0, 0.0, 1.0, 1.0)
-        seen = augmented_view(AugmentConfig(True, 0.5), rng, flip_allowed=False)
+        view = View.draw(AugmentConfig(jitter=0.3), np.random.default_rng(seed))
+        light = {"brightness": view.brightness, "contrast": view.contrast}
+        assert view == View(**light, saturation=view.saturation)
+        assert all(0.7 <= factor <= 1.3 for factor in (*light.values(), view.saturation))
+        seen = View.draw(AugmentConfig(True, 0.5), np.random.default_rng(seed), flip_allowed=False)
         assert not seen.mirrored
-    used = np.random.default_rng(3)
-    augment(PIXELS, AugmentConfig(True, 0.5), used)
-    looked = np.random.default_rng(3)
-    augmented_view(AugmentConfig(True, 0.5), looked)
-    assert used.bit_generator.state == looked.bit_generator.state
+
+
+def test_a_view_is_the_same_however_often_it_is_applied() -> None:
+    view = View.draw(AugmentConfig(True, 0.5, 0.3), np.random.default_rng(3))
+    np.testing.assert_array_equal(view.show(PIXELS), view.show(PIXELS))
+
+
+def test_a_seed_gives_the_views_that_it_always_gave() -> None:
+    """A run that an older version began goes on with the same photos."""
+    view = View.draw(AugmentConfig(True, 0.6, 0.2), np.random.default_rng((7, 2, 40)))
+    assert view.mirrored
+    assert (view.left, view.top) == pytest.approx((0.06046600352016394, 0.20175252468812832))
+    assert (view.right, view.bottom) == pytest.approx((0.9747521748460432, 0.9897016339578351))
+    assert view.brightness == pytest.approx(0.9520945655013942)
+    assert view.contrast == pytest.approx(1.07181081865422)
+    assert view.saturation == pytest.approx(0.9495963204628186)
+
+
+@checked
+@given(rectangles(), st.floats(0.1, 1), st.integers(0, 2**32 - 1))
+def test_a_mask_lies_where_its_box_does(
+    rectangle: tuple[int, int, int, int], crop: float, seed: int
+) -> None:
+    x, y, width, height = rectangle
+    mask = np.zeros((HIGH, WIDE), bool)
+    mask[y : y + height, x : x + width] = True
+    view = View.draw(AugmentConfig(flip=True, crop=crop), np.random.default_rng(seed))
+    seen = view.mask(mask)
+    assert seen.dtype == bool
+    placed = view.place((x / WIDE, y / HIGH, width / WIDE, height / HIGH)) or (0, 0, 0, 0)
+    left, top, wide, high = placed
+    across, down = (np.arange(size) + 0.5 for size in (WIDE, HIGH))
+    for apart, expected in ((1e-6, True), (-1e-6, False)):  # a centre on an edge may go either way
+        rows = _between(down, top * HIGH, (top + high) * HIGH, apart)
+        columns = _between(across, left * WIDE, (left + wide) * WIDE, apart)
+        inside = rows[:, None] & columns
+        assert (seen[inside] if expected else ~seen[~inside]).all()
+
+
+def test_a_mask_keeps_its_values() -> None:
+    mask = np.arange(6).reshape(2, 3)
+    np.testing.assert_array_equal(View().mask(mask), mask)
+    np.testing.assert_array_equal(View(mirrored=True).mask(mask), mask[:, ::-1])
+    assert View(0.5, 0.5, 1.0, 1.0).mask(mask).tolist() == [[4, 5, 5], [4, 5, 5]]

@@ -1,9 +1,15 @@
-"""Training photos varied: which part is seen, mirrored or not, in which light."""
+"""Training photos varied: a view is drawn once, then applied to pixels, boxes and masks alike.
+
+torchvision's `transforms.v2` does the same kind of thing for pixels and boxes, but draws from
+torch's one generator, which the threads that read photos would share, and crops at whole pixels; it
+takes about twice the time.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import exp, log
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,21 +18,60 @@ from PIL import Image
 from captioner.config import AugmentConfig
 from captioner.pictures.preprocess import channels_first
 
+_Box: TypeAlias = tuple[float, float, float, float]  # x, y, width, height in shares of the sides
+
 
 @dataclass(frozen=True)
 class View:
-    """Which part of a photo an augmented copy shows, in shares of its sides."""
+    """How a copy shows a photo: which part of it, mirrored or not, in which light.
 
-    left: float
-    top: float
-    right: float
-    bottom: float
+    Random resized crop and colour jitter as in Szegedy et al., "Going deeper with convolutions"
+    (2015), section 6, and Krizhevsky et al. (2012), section 4.1; the crop's share of the photo is
+    exact, as no draw is ever clipped. The view that a call without arguments makes is the photo as
+    it is.
+    """
+
+    left: float = 0.0  # of the part that is shown, in shares of the photo's sides
+    top: float = 0.0
+    right: float = 1.0
+    bottom: float = 1.0
     mirrored: bool = False
+    brightness: float = 1.0  # factors; 1 changes nothing
+    contrast: float = 1.0
+    saturation: float = 1.0
 
-    def place(
-        self, box: tuple[float, float, float, float]
-    ) -> tuple[float, float, float, float] | None:
-        """Where a box (x, y, width, height) of the photo lies on the copy; None: outside."""
+    @classmethod
+    def draw(
+        cls, settings: AugmentConfig, rng: np.random.Generator, flip_allowed: bool = True
+    ) -> View:
+        """A view in which the photo's captions still hold.
+
+        Args:
+            settings: how much may change.
+            rng: drawn from equally often whatever the settings, so that one photo's changes never
+                shift the next one's.
+            flip_allowed: False for a photo whose captions tell left from right.
+        """
+        draws = rng.random(8)
+        part = _crop_box(settings.crop, draws[:4]) if settings.crop < 1 else (0.0, 0.0, 1.0, 1.0)
+        mirrored = settings.flip and flip_allowed and bool(draws[4] < 0.5)
+        return cls(*part, mirrored, *(1 + settings.jitter * (2 * draws[5:] - 1)).tolist())
+
+    def show(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The copy of a photo, uint8 (3, H, W) like its pixels, which stay as they are."""
+        picture = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))  # (H, W, 3)
+        wide, high = picture.size
+        part = (self.left * wide, self.top * high, self.right * wide, self.bottom * high)
+        picture = picture.resize(picture.size, Image.Resampling.BILINEAR, box=part)
+        if self.mirrored:
+            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        light = (self.brightness, self.contrast, self.saturation)
+        if light != (1, 1, 1):
+            picture = picture.convert("RGB", _colour_matrix(picture, *light))
+        return channels_first(picture)  # (3, H, W)
+
+    def place(self, box: _Box) -> _Box | None:
+        """Where a box (x, y, width, height) lies on the copy, in shares; None: outside."""
         x, y, width, height = box
         wide, high = self.right - self.left, self.bottom - self.top
         left, right = (min(max((e - self.left) / wide, 0), 1) for e in (x, x + width))
@@ -35,54 +80,17 @@ class View:
             left, right = 1 - right, 1 - left
         return (left, top, right - left, bottom - top) if right > left and bottom > top else None
 
-
-def augmented_view(
-    settings: AugmentConfig, rng: np.random.Generator, flip_allowed: bool = True
-) -> View:
-    """What `augment` shows with a generator in the same state."""
-    return _view(settings, rng.random(8), flip_allowed)
-
-
-def _view(settings: AugmentConfig, draws: NDArray[np.float64], flip_allowed: bool) -> View:
-    box = _crop_box(settings.crop, draws[:4]) if settings.crop < 1 else (0.0, 0.0, 1.0, 1.0)
-    return View(*box, mirrored=settings.flip and flip_allowed and bool(draws[4] < 0.5))
+    def mask(self, mask: NDArray[Any]) -> NDArray[Any]:
+        """A mask (H, W) of the photo as the copy shows it: the nearest value, none in between."""
+        rows = _sources(len(mask), self.top, self.bottom)
+        columns = _sources(mask.shape[1], self.left, self.right)
+        return mask[rows[:, None], columns[:: -1 if self.mirrored else 1]]
 
 
-def augment(
-    pixels: NDArray[np.uint8],
-    settings: AugmentConfig,
-    rng: np.random.Generator,
-    flip_allowed: bool = True,
-) -> NDArray[np.uint8]:
-    """A changed copy of a training photo for which its captions still hold.
-
-    Random resized crop and colour jitter as in Szegedy et al., "Going deeper with convolutions"
-    (2015), section 6, and Krizhevsky et al. (2012), section 4.1; the crop's share of the photo is
-    exact, as no draw is ever clipped.
-
-    Args:
-        pixels: uint8 (3, H, W), left as they are.
-        settings: how much may change.
-        rng: Drawn from equally often whatever the settings, so that one photo's changes never shift
-            the next one's.
-        flip_allowed: False for a photo whose captions tell left from right.
-
-    Returns:
-        uint8 of the same shape.
-    """
-    draws = rng.random(8)
-    picture = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))  # (H, W, 3)
-    view = _view(settings, draws, flip_allowed)
-    if settings.crop < 1:
-        wide, high = picture.size
-        box = (view.left * wide, view.top * high, view.right * wide, view.bottom * high)
-        picture = picture.resize(picture.size, Image.Resampling.BILINEAR, box=box)
-    if view.mirrored:
-        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if settings.jitter > 0:
-        factors = 1 + settings.jitter * (2 * draws[5:] - 1)
-        picture = picture.convert("RGB", _colour_matrix(picture, *factors))
-    return channels_first(picture)  # (3, H, W)
+def _sources(size: int, start: float, end: float) -> NDArray[np.int64]:
+    """The pixel that each of a side's pixels, by its centre, shows of a part of that side."""
+    centres = (np.arange(size) + 0.5) / size
+    return ((start + centres * (end - start)) * size).astype(np.int64)
 
 
 def _crop_box(smallest: float, draws: NDArray[np.float64]) -> tuple[float, float, float, float]:
