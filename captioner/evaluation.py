@@ -20,7 +20,7 @@ from captioner.datasets import Photo
 from captioner.errors import DataError, MetricError
 from captioner.metrics import Score
 from captioner.pairs import Pair
-from captioner.pictures import sheets as render
+from captioner.pictures.sheets import photo_rows
 from captioner.prediction import Caption, Captioner
 from captioner.text import tokenise
 from captioner.translation import Translation, Translator
@@ -194,7 +194,7 @@ def draw_extremes(report: CaptionReport, each: int = 4) -> Image.Image:
     title = f"Worst, median and best of {len(report.photos)} photos"
     if score is not None and len(report.photos) > 1:
         title += f" · CIDEr {score.value:.3f}"
-    return render.photo_rows(rows, title=title)
+    return photo_rows(rows, title=title)
 
 
 def evaluate_translations(

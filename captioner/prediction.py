@@ -24,11 +24,13 @@ from captioner.config import SearchOptions, check_workers
 from captioner.errors import CaptionerError, ConfigError, ImageError, shown
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import fold_batch_norm, normalise
-from captioner.pictures import sheets as render
 from captioner.pictures.folders import is_pipe
 from captioner.pictures.geometry import Geometry
 from captioner.pictures.open import ImageSource, open_photo, original_size
+from captioner.pictures.overlay import draw_overlay
 from captioner.pictures.preprocess import Preprocess
+from captioner.pictures.scale import shared_peak
+from captioner.pictures.sheets import contact_sheet
 from captioner.pipeline import in_batches
 from captioner.search import Hypothesis, force, search
 from captioner.text import UNK, detokenise, half_character, tokenise
@@ -85,8 +87,8 @@ class Caption:
         Raises:
             ConfigError: the sentence has no such word.
         """
-        peak = render.shared_peak(self.maps)
-        return render.overlay(self.photo(), self.maps[self._place(word)], peak=peak, grid=grid)
+        peak = shared_peak(self.maps)
+        return draw_overlay(self.photo(), self.maps[self._place(word)], peak=peak, grid=grid)
 
     def _place(self, word: str | int) -> int:
         texts = [entry.text for entry in self.words]
@@ -101,7 +103,7 @@ class Caption:
     def sheet(self, *, grid: bool = False) -> Image.Image:
         """The contact sheet: the photo, then each word over its map, on one colour scale."""
         title = self.text if self.original is None else f"{self.text} – {self.original.text}"
-        return render.contact_sheet(self.photo(), self.words, self.maps, title=title, grid=grid)
+        return contact_sheet(self.photo(), self.words, self.maps, title=title, grid=grid)
 
     def to_dict(self, *, maps: bool = False) -> dict[str, Any]:
         """Plain values for JSON, as `captioner caption --jsonl` writes them.

@@ -27,7 +27,7 @@ from captioner import devices
 from captioner.config import SearchOptions
 from captioner.errors import CaptionerError, ConfigError, shown
 from captioner.nn.attention import Memory
-from captioner.pictures import sheets as render
+from captioner.pictures.heatmap import draw_heatmap
 from captioner.pipeline import in_batches
 from captioner.search import Hypothesis, Start, force, search
 from captioner.subwords import Pieces, clean
@@ -73,7 +73,7 @@ class Translation:
 
     def heatmap(self) -> Image.Image:
         """The alignment drawn: the source on top, the translation at the left."""
-        return render.heatmap(
+        return draw_heatmap(
             self.source_words,
             [word.text for word in self.words],
             self.alignment,

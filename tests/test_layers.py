@@ -26,11 +26,15 @@ FLOORS = (
     ("pictures.augment", "pictures.depth", "pictures.folders"),
     ("pictures.arrays",),
     ("pictures.open",),
+    ("pictures.ink", "pictures.scale"),
+    ("pictures.blocks", "pictures.overlay"),
+    ("pictures.figures", "pictures.sheets"),
+    ("pictures.heatmap",),
     ("devices", "nn.attention", "nn.efficientnet_lite", "pipeline"),
     ("images", "nn.encoders", "nn.decoder", "scenes", "text", "examples", "words"),
     ("languages", "nn.recognition", "nn.sentences", "subwords"),
     ("nn.model",),
-    ("checkpoint", "metrics", "pictures.sheets", "search", "trials"),
+    ("checkpoint", "metrics", "search", "trials"),
     ("datasets", "losses", "pairs", "translation"),
     ("prediction",),
     ("alignments", "audit", "boxes", "evaluation", "outputs", "tracing"),
@@ -106,7 +110,10 @@ def test_only_the_page_imports_gradio() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["config", "errors", "datasets", "metrics", "pictures.open", "pictures.sheets", "subwords"],
+    [
+        *("config", "errors", "datasets", "metrics", "subwords"),
+        *(name for name in FLOOR if name.startswith("pictures.")),
+    ],
 )
 def test_light_modules_do_not_import_torch(module: str) -> None:
     path = (ROOT / "captioner").joinpath(*module.split(".")).with_suffix(".py")

@@ -32,7 +32,7 @@ from captioner.config import TranslationConfig, from_dict
 from captioner.errors import CaptionerError, ConfigError, ImageError
 from captioner.languages import Languages
 from captioner.nn.model import build_translation_model
-from captioner.pictures.sheets import shared_peak, spread
+from captioner.pictures.scale import shared_peak, spread
 from captioner.prediction import Captioner
 from captioner.subwords import Subwords
 from captioner.translation import Translator

@@ -28,7 +28,7 @@ from PIL import Image
 from captioner.errors import CaptionerError, DataError
 from captioner.pictures.geometry import Geometry
 from captioner.pictures.open import ImageSource, open_photo, original_size
-from captioner.pictures.sheets import SUM_TOLERANCE
+from captioner.pictures.scale import SUM_TOLERANCE
 from captioner.prediction import Caption
 from captioner.text import detokenise, half_character
 from captioner.ui import LARGEST_FILE

@@ -190,7 +190,7 @@ def _pairs(arguments: argparse.Namespace) -> tuple[list[tuple[str, str]], dict[i
 
 def _word_table(caption: Caption) -> str:
     """The words below each other: probability, likeliest other word, spread of the map."""
-    from captioner.pictures.sheets import spread
+    from captioner.pictures.scale import spread
 
     rows = [("word", "probability", "likeliest other", "spread of its map")]
     for word, share in zip(caption.words, spread(caption.maps).tolist(), strict=True):
