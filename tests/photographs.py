@@ -104,15 +104,31 @@ def deep_png(values: np.ndarray, significant: tuple[int, ...] = ()) -> bytes:
 
 
 def deep_tiff(
-    values: np.ndarray, order: str = "<", *, packed: bool = False, **tags: tuple[int, ...]
+    values: np.ndarray,
+    order: str = "<",
+    *,
+    packed: bool = False,
+    rows: int = 0,
+    planes: bool = False,
+    **tags: tuple[int, ...],
 ) -> bytes:
-    """A TIFF file of 16-bit values (H, W, channels), written by hand in either byte order."""
-    data = np.ascontiguousarray(values.astype(f"{order}u2")).tobytes()
-    data = zlib.compress(data) if packed else data
+    """A TIFF file of 16-bit values (H, W, channels), written by hand in either byte order.
+
+    Its strips hold so many rows (0: all), of one channel each where it has planes.
+    """
     height, width, channels = values.shape
+    rows = rows or height
+    parts = np.split(values, channels, axis=2) if planes else [values]
+    strips = [part[row : row + rows] for part in parts for row in range(0, height, rows)]
+    written = [np.ascontiguousarray(strip.astype(f"{order}u2")).tobytes() for strip in strips]
+    written = [zlib.compress(strip) if packed else strip for strip in written]
     data_at = 1000
     entries = {256: (width,), 257: (height,), 258: (16,) * channels, 259: (8 if packed else 1,)}
-    entries |= {262: (2,), 273: (data_at,), 277: (channels,), 278: (height,), 279: (len(data),)}
+    entries |= {262: (2,), 277: (channels,), 278: (rows,), 279: tuple(map(len, written))}
+    entries[273] = tuple(
+        data_at + sum(map(len, written[:number])) for number in range(len(written))
+    )
+    entries |= {284: (2,)} if planes else {}
     entries |= {int(key[1:]): numbers for key, numbers in tags.items()}
     directory, lists = struct.pack(f"{order}H", len(entries)), b""
     for tag, numbers in sorted(entries.items()):
@@ -122,7 +138,7 @@ def deep_tiff(
             lists, raw = lists + raw, place
         directory += struct.pack(f"{order}HHI", tag, 3, len(numbers)) + raw.ljust(4, b"\0")
     head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", 8) + directory
-    return (head.ljust(500, b"\0") + lists).ljust(data_at, b"\0") + data
+    return (head.ljust(500, b"\0") + lists).ljust(data_at, b"\0") + b"".join(written)
 
 
 # Exif 2.32, section 4.6.4: the side of the upright photo that row 0 and column 0 of the file show.

@@ -17,11 +17,11 @@ from captioner.errors import ImageError
 from captioner.pictures.formats import content
 
 _SIGNIFICANT_BITS = re.compile(rb"\0\0\0([\1-\4])sBIT(.{4})", re.DOTALL)  # PNG, section 11.3.2.7
-_BITS_PER_SAMPLE, _MAX_SAMPLE, _SIGNED_MAX_SAMPLE = 258, 281, 341  # TIFF 6.0, section 8 and 19
+_BITS_PER_SAMPLE, _MAX_SAMPLE, _PLANES, _SIGNED_MAX_SAMPLE = 258, 281, 284, 341  # TIFF 6.0
 _DECLARED = frozenset(2**bits - 1 for bits in range(8, 16))  # whites below that of the file's bits
 _WHITES = (255, 1023, 4095, 16383, 65535)  # of cameras, in files of sixteen bits
 
-_DEEP = re.compile(r"(RGB|RGBA|RGBX|RGBa|LA);16([BLN])")  # colours, and the order of their bytes
+_DEEP = re.compile(r"([RGBAXaL]+);16([BLN])")  # colours or one of them, and their bytes' order
 _Bytes: TypeAlias = tuple[Image.Image, Image.Image]  # the upper ones of a channel, the lower ones
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
@@ -36,12 +36,27 @@ def decoded(image: Image.Image, name: str) -> Image.Image:
     Raises:
         ImageError: It holds NaN or infinite values. Pillow's readers raise whatever they like.
     """
+    _mend_planes(image)
     deep = _Deep.in_file(image)
     white = _declared_white(image) if deep or image.mode[:1] == "I" else None
     image.load()  # after which nothing tells what the file held
     if deep:
         image = _brightened(image, deep, white)
     return _rgb(image, name, white)
+
+
+def _mend_planes(image: Image.Image) -> None:
+    """Makes Pillow read 16-bit colours that a TIFF file holds plane by plane, unpacked, as such.
+
+    It takes their bytes for values of eight bits, every one for a pixel.
+    """
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tile:
+        bits = image.tag_v2.get(_BITS_PER_SAMPLE)
+        if bits and bits[0] == 16 and _raw_mode(image.tile[0]) in ("R", "G", "B", "A"):
+            order = "L" if image.tag_v2.prefix == b"II" else "B"
+            image.tile = [
+                _with_raw_mode(tile, f"{_raw_mode(tile)};16{order}") for tile in image.tile
+            ]
 
 
 def _declared_white(image: Image.Image) -> int | None:
@@ -72,15 +87,25 @@ class _Deep:
     frame: int
     layout: str  # of the values: RGB, RGBA, RGBX, RGBa (premultiplied), LA
     order: str  # of the bytes: B, L or N, as in Pillow's raw modes
+    packed_planes: bool  # of which Pillow gives the upper bytes alone
 
     @classmethod
     def in_file(cls, image: Image.Image) -> _Deep | None:
         """That of a picture that is not read yet; None where it is no such file."""
-        if not isinstance(image, ImageFile.ImageFile) or not image.tile or not image.fp:
+        readers = (PngImagePlugin.PngImageFile, TiffImagePlugin.TiffImageFile)
+        if not isinstance(image, readers) or not image.tile or not image.fp:
             return None
         found = _DEEP.fullmatch(_raw_mode(image.tile[0]))
-        data = content(image.fp) if found else b""  # type: ignore[arg-type]
-        return cls(type(image), data, image.tell(), found[1], found[2]) if found else None
+        if found is None or found[1] == "L":
+            return None
+        layout = found[1] if len(found[1]) > 1 else image.mode
+        packed = (
+            isinstance(image, TiffImagePlugin.TiffImageFile)
+            and image.tag_v2.get(_PLANES) == 2
+            and image.tile[0].codec_name == "libtiff"
+        )
+        data = content(image.fp)  # type: ignore[arg-type]
+        return cls(type(image), data, image.tell(), layout, found[2], packed)
 
     def channels(self, loaded: Image.Image) -> list[_Bytes]:
         """The upper and the lower bytes of each channel; an unused channel is left out.
@@ -89,31 +114,33 @@ class _Deep:
             loaded: what Pillow made of the file.
         """
         if self.layout == "LA":  # four bytes, like those of four channels
-            light, light_low, alpha, alpha_low = self._read("RGBA")
+            light, light_low, alpha, alpha_low = self._read("RGBA", "")
             return [(light, light_low), (alpha, alpha_low)]
         layout = self.layout.upper()
         # Premultiplied values are wanted as they are; Pillow has divided them.
-        upper = loaded.split() if layout == self.layout else self._read(f"{layout};16{self.order}")
-        lower = self._read(f"{layout};16{_SWAPPED[self.order]}")
+        upper = loaded.split() if layout == self.layout else self._read(layout, self.order)
+        lower = self._read(layout, _SWAPPED[self.order])
         return list(zip(upper, lower, strict=True))
 
-    def _read(self, raw_mode: str) -> tuple[Image.Image, ...]:
+    def _read(self, layout: str, order: str) -> tuple[Image.Image, ...]:
         image = self.reader(io.BytesIO(self.data), "")
         if self.frame:
             image.seek(self.frame)
-        image.tile = [_with_raw_mode(tile, raw_mode) for tile in image.tile]
+        bits = f";16{order}" if order else ""
+        image.tile = [
+            _with_raw_mode(tile, (plane if len(plane := _raw_mode(tile)) == 1 else layout) + bits)
+            for tile in image.tile
+        ]
         return image.split()
 
 
 def _raw_mode(tile: Any) -> str:
-    arguments = tile[3]
-    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
+    return str(tile.args[0] if isinstance(tile.args, tuple) else tile.args)
 
 
 def _with_raw_mode(tile: Any, raw_mode: str) -> Any:
-    *place, arguments = tile
-    changed = (raw_mode, *arguments[1:]) if isinstance(arguments, tuple) else raw_mode
-    return (*place, changed)
+    rest = tile.args[1:] if isinstance(tile.args, tuple) else None
+    return tile._replace(args=raw_mode if rest is None else (raw_mode, *rest))
 
 
 def _values(channel: _Bytes) -> NDArray[np.uint16]:
@@ -127,6 +154,9 @@ def _brightened(image: Image.Image, deep: _Deep, declared: int | None) -> Image.
     # Premultiplied colours are divided by a transparency that may take fewer bits, too.
     if max(tops[:3]) > 127 and (deep.layout != "RGBa" or tops[3] > 127):
         return image
+    if deep.packed_planes:
+        step = next((white for white in (3, 15, 63) if 0 < max(tops[:3]) <= white), 255)
+        return image if step == 255 else image.point(lambda value: value * 255 / step)
     channels = deep.channels(image)  # values are made of them one by one: they take much memory
     alpha = channels.pop() if deep.layout in ("RGBA", "RGBa", "LA") else None
     white = _white(max(int(_values(channel).max()) for channel in channels), declared)

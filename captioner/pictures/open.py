@@ -38,7 +38,6 @@ ImageSource: TypeAlias = (
 A tensor is taken as well, by what it can do, since nothing here imports torch.
 """
 
-
 _SOURCES = "expected a path, bytes, a binary file object, a PIL image or a numpy array"
 _ORIGINAL = "captioner_original_size"
 _TURNED = "captioner_turned"
@@ -55,9 +54,8 @@ def open_photo(source: ImageSource, *, side: int | None = None) -> Image.Image:
     SMaxSampleValue, where they tell a number of bits and no value exceeds it), or else the
     largest value of 8, 10, 12, 14 or 16 bits, the fewest that hold all values: cameras write 12
     bits into files of 16. Of colours that take all 16 bits, the upper eight are kept. In an array,
-    white is 65535. The result shares nothing with the
-    source; a file object stays open. May be called from many threads, as it changes nothing
-    global.
+    white is 65535. The result shares nothing with the source; a file object stays open. May be
+    called from many threads, as it changes nothing global.
 
     A JPEG file of more than `MAX_PIXELS` is decoded at 1/2 of its size or less; any other picture
     so large is refused.
