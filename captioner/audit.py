@@ -18,7 +18,8 @@ from pathlib import Path
 
 from captioner.datasets import Photo
 from captioner.errors import DataError, ImageError
-from captioner.images import open_photo, original_size, shown_name, was_turned
+from captioner.pictures.messages import shown_name
+from captioner.pictures.open import open_photo, original_size, was_turned
 from captioner.recipes.captioning import DataConfig
 from captioner.text import Vocabulary, tokenise
 

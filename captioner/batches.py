@@ -29,15 +29,10 @@ from torch.nn.utils.rnn import pad_sequence
 from captioner.boxes import Box, Things, covered, naming
 from captioner.datasets import Photo
 from captioner.errors import DataError, ImageError
-from captioner.images import (
-    Preprocess,
-    View,
-    augment,
-    augmented_view,
-    drawn,
-    open_photo,
-)
 from captioner.nn.encoders import ImageEncoder, fold_batch_norm, normalise
+from captioner.pictures.augment import View
+from captioner.pictures.open import open_photo
+from captioner.pictures.preprocess import Preprocess
 from captioner.recipes.captioning import AugmentConfig
 from captioner.text import BOS, EOS, Vocabulary, tokenise
 
@@ -47,16 +42,13 @@ _TRIES = 100  # photos in a row that cannot be read, from which on none is expec
 _SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
 
-Change = tuple[View, tuple[float, float, float]]  # what is shown; brightness, contrast, saturation
-
-
 class Store(Protocol):
     """Pictures that are decoded already."""
 
     missing: frozenset[int]  # photos that cannot be read
 
-    def batch(self, numbers: Tensor, changes: Sequence[Change] | None) -> Tensor:
-        """Photos `numbers` (B,), changed: uint8 (B, 3, S, S)."""
+    def batch(self, numbers: Tensor, views: Sequence[View]) -> Tensor:
+        """Photos `numbers` (B,) in their views: uint8 (B, 3, S, S)."""
         ...
 
 
@@ -80,6 +72,15 @@ class Batch:
         """The batch on `device`; lengths and numbers stay, as packing and judging want them so."""
         moved = {f.name: getattr(self, f.name).to(device) for f in fields(self)}
         return replace(self, **{**moved, "lengths": self.lengths, "numbers": self.numbers})
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a batch holds of a photo."""
+
+    number: int  # of it among the reader's
+    pixels: NDArray[np.generic]  # or its grid from a cache
+    view: View  # of the photo that the pixels show
 
 
 class BatchReader:
@@ -165,28 +166,27 @@ class BatchReader:
         starts = range(first_step * self.batch_size, len(order), self.batch_size)
         batches = [order[start : start + self.batch_size] for start in starts]
 
-        def picture(number: int) -> NDArray[np.generic] | ImageError:
+        def look(number: int) -> _Seen | ImageError:
             if grids is None:
-                return self._picture(number, epoch, changes)
+                return self._look(number, epoch, changes)
             if np.isnan(grids[number].flat[0]):
                 path = self.photos[number].path
                 return ImageError(f"{path}: could not be read when its features were computed")
-            return grids[number]
+            return _Seen(number, grids[number], View())
 
         with ThreadPoolExecutor(self.workers) as pool:
-            waiting: list[tuple[NDArray[np.int64], list[Future[NDArray[np.generic] | ImageError]]]]
-            waiting = []
+            waiting: list[tuple[NDArray[np.int64], list[Future[_Seen | ImageError]]]] = []
             try:
                 for ahead in range(len(batches) + 2):
                     if ahead < len(batches):
                         numbers = batches[ahead]
-                        waiting.append((numbers, [pool.submit(picture, n) for n in numbers]))
+                        waiting.append((numbers, [pool.submit(look, n) for n in numbers.tolist()]))
                     if ahead >= 2:
                         numbers, futures = waiting.pop(0)
                         kept = self._readable(numbers, [future.result() for future in futures])
                         # Steps are counted, for a resume to find its place: each needs a photo.
-                        kept = kept or self._first_readable(order, picture)
-                        yield self._batch(kept, epoch, None if grids is not None else changes)
+                        kept = kept or self._first_readable(order, look)
+                        yield self._batch(kept)
             finally:
                 for _, futures in waiting:
                     for future in futures:
@@ -213,23 +213,20 @@ class BatchReader:
         if not standing_in:
             raise DataError(_none_readable(len(order), self.photos[order[0]]))
 
-        def prepared(numbers: list[int]) -> tuple[Batch, list[Change] | None]:
+        def prepared(numbers: list[int]) -> tuple[Batch, list[View]]:
             kept = [number for number in numbers if number not in store.missing] or standing_in
-            batch = self._texts(kept, epoch, changes)
-            if changes is None or not changes.active:
-                return batch, None
-            own = [drawn(changes, self._rng(epoch, n), self._may_flip(n)) for n in kept]
-            return batch, own
+            views = [self._view(number, epoch, changes) for number in kept]
+            return self._texts(kept, views), views
 
         with ThreadPoolExecutor(1) as pool:
-            waiting: deque[Future[tuple[Batch, list[Change] | None]]] = deque()
+            waiting: deque[Future[tuple[Batch, list[View]]]] = deque()
             try:
                 for ahead in range(len(batches) + 2):
                     if ahead < len(batches):
                         waiting.append(pool.submit(prepared, batches[ahead]))
                     if ahead >= 2:
-                        batch, own = waiting.popleft().result()
-                        yield replace(batch, photos=store.batch(batch.numbers, own))
+                        batch, views = waiting.popleft().result()
+                        yield replace(batch, photos=store.batch(batch.numbers, views))
             finally:
                 for future in waiting:
                     future.cancel()
@@ -242,60 +239,55 @@ class BatchReader:
             self._skipped.add(number)
         return pixels
 
-    def _picture(
-        self, number: int, epoch: int, changes: AugmentConfig | None
-    ) -> NDArray[np.uint8] | ImageError:
+    def _look(self, number: int, epoch: int, changes: AugmentConfig | None) -> _Seen | ImageError:
+        """A photo, in a view of its own where photos are varied."""
         pixels = _pixels(self.photos[number], self.preprocess)
         if isinstance(pixels, ImageError):
             return pixels
-        if changes is None or not changes.active:
-            return pixels
-        return augment(pixels, changes, self._rng(epoch, number), self._may_flip(number))
+        view = self._view(number, epoch, changes)
+        return _Seen(number, pixels if view == View() else view.show(pixels), view)
 
-    def _rng(self, epoch: int, number: int) -> np.random.Generator:
-        return np.random.default_rng((self.seed, epoch, number))
+    def _view(self, number: int, epoch: int, changes: AugmentConfig | None) -> View:
+        """How an epoch shows a photo."""
+        if changes is None or not changes.active:
+            return View()
+        rng = np.random.default_rng((self.seed, epoch, number))
+        return View.draw(changes, rng, self._may_flip(number))
 
     def _may_flip(self, number: int) -> bool:
         return not any(_SIDES.search(caption) for caption in self.photos[number].captions)
 
     def _readable(
-        self, numbers: NDArray[np.int64], pictures: Sequence[NDArray[np.generic] | ImageError]
-    ) -> list[tuple[int, NDArray[np.generic]]]:
-        """The pictures that there are, with their numbers; the others are named once."""
+        self, numbers: NDArray[np.int64], looks: Sequence[_Seen | ImageError]
+    ) -> list[_Seen]:
+        """The photos that can be seen; the others are named once."""
         kept = []
-        for number, picture in zip(numbers.tolist(), pictures, strict=True):
-            if not isinstance(picture, ImageError):
-                kept.append((number, picture))
+        for number, seen in zip(numbers.tolist(), looks, strict=True):
+            if not isinstance(seen, ImageError):
+                kept.append(seen)
             elif number not in self._skipped:
-                _LOG.warning("left out: %s", picture)
+                _LOG.warning("left out: %s", seen)
                 self._skipped.add(number)
         return kept
 
     def _first_readable(
-        self,
-        order: NDArray[np.int64],
-        picture: Callable[[int], NDArray[np.generic] | ImageError],
-    ) -> list[tuple[int, NDArray[np.generic]]]:
-        """The first picture of an epoch, to stand in for a whole batch that cannot be read."""
+        self, order: NDArray[np.int64], look: Callable[[int], _Seen | ImageError]
+    ) -> list[_Seen]:
+        """The first photo of an epoch, to stand in for a whole batch that cannot be read."""
         for place in range(min(_TRIES, len(order))):
-            if kept := self._readable(order[place : place + 1], [picture(order[place])]):
+            if kept := self._readable(order[place : place + 1], [look(int(order[place]))]):
                 return kept
         raise DataError(_none_readable(min(_TRIES, len(order)), self.photos[order[0]]))
 
-    def _batch(
-        self,
-        kept: Sequence[tuple[int, NDArray[np.generic]]],
-        epoch: int,
-        changes: AugmentConfig | None,
-    ) -> Batch:
-        texts = self._texts([number for number, _ in kept], epoch, changes)
-        return replace(texts, photos=torch.from_numpy(np.stack([picture for _, picture in kept])))
+    def _batch(self, kept: Sequence[_Seen]) -> Batch:
+        texts = self._texts([seen.number for seen in kept], [seen.view for seen in kept])
+        return replace(texts, photos=torch.from_numpy(np.stack([seen.pixels for seen in kept])))
 
-    def _texts(self, numbers: Sequence[int], epoch: int, changes: AugmentConfig | None) -> Batch:
+    def _texts(self, numbers: Sequence[int], views: Sequence[View]) -> Batch:
         """A batch without its pictures."""
         sentences = [sentence for number in numbers for sentence in self.sentences[number]]
         counts = torch.tensor([len(self.sentences[number]) for number in numbers])
-        mentions, regions = self._regions(numbers, epoch, changes)
+        mentions, regions = self._regions(numbers, views)
         return Batch(
             photos=torch.empty(0, dtype=torch.uint8),
             inputs=_padded([[BOS, *sentence] for sentence in sentences]),
@@ -307,20 +299,15 @@ class BatchReader:
             regions=regions,
         )
 
-    def _regions(
-        self, numbers: Sequence[int], epoch: int, changes: AugmentConfig | None
-    ) -> tuple[Tensor, Tensor]:
-        """A batch's `mentions` (M, 2) and `regions` (M, N), as the augmented photos show them."""
+    def _regions(self, numbers: Sequence[int], views: Sequence[View]) -> tuple[Tensor, Tensor]:
+        """A batch's `mentions` (M, 2) and `regions` (M, N), where its pixels show them."""
         mentions: list[tuple[int, int]] = []
         regions: list[NDArray[np.float32]] = []
         first = 0  # caption of the photo
-        for number in numbers:
-            view = View(0.0, 0.0, 1.0, 1.0)
-            if self._named[number] and changes is not None and changes.active:
-                view = augmented_view(changes, self._rng(epoch, number), self._may_flip(number))
+        for number, view in zip(numbers, views, strict=True):
             for row, place, boxes in self._named[number]:
-                seen = [box for entry in boxes if (box := view.place(entry)) is not None]
-                region = covered(seen, self.grid).ravel()
+                placed = [box for entry in boxes if (box := view.place(entry)) is not None]
+                region = covered(placed, self.grid).ravel()
                 if region.any():  # what lies outside, or is too thin to be seen, teaches nothing
                     mentions.append((first + row, place))
                     regions.append(region)

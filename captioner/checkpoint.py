@@ -24,7 +24,6 @@ from torch import Tensor, nn
 
 from captioner import devices
 from captioner.errors import CaptionerError, CheckpointError, shown
-from captioner.images import Preprocess
 from captioner.languages import Languages
 from captioner.nn.architecture import ModelConfig, TranslationConfig
 from captioner.nn.model import (
@@ -35,6 +34,7 @@ from captioner.nn.model import (
     tied,
 )
 from captioner.options import SearchOptions
+from captioner.pictures.preprocess import Preprocess
 from captioner.settings import from_dict, to_dict
 from captioner.subwords import Subwords
 from captioner.text import SPECIALS, Vocabulary, is_harmless, tokenise

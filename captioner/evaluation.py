@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from captioner import metrics, render
+from captioner import metrics
 from captioner.datasets import Photo
 from captioner.errors import DataError, MetricError
 from captioner.metrics import Score
 from captioner.options import PHOTOS_AT_ONCE, RESAMPLES, SENTENCES_AT_ONCE, THREADS, SearchOptions
 from captioner.pairs import Pair
+from captioner.pictures.sheets import photo_rows
 from captioner.prediction import Caption, Captioner
 from captioner.text import tokenise
 from captioner.translation import Translation, Translator
@@ -205,7 +206,7 @@ def draw_extremes(report: CaptionReport, each: int = 4) -> Image.Image:
     title = f"Worst, median and best of {len(report.photos)} photos"
     if score is not None and len(report.photos) > 1:
         title += f" · CIDEr {score.value:.3f}"
-    return render.photo_rows(rows, title=title)
+    return photo_rows(rows, title=title)
 
 
 def evaluate_translations(

@@ -18,8 +18,8 @@ from itertools import count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
-from captioner.drawings import SOFTWARE, is_drawing, save_png, texts_of
 from captioner.errors import ConfigError
+from captioner.pictures.drawings import SOFTWARE, is_drawing, save_png, texts_of
 
 if TYPE_CHECKING:
     from PIL import Image

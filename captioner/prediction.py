@@ -20,13 +20,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from captioner import checkpoint as checkpoints
-from captioner import devices, render
+from captioner import devices
 from captioner.errors import CaptionerError, ConfigError, ImageError, shown
-from captioner.folders import is_pipe
-from captioner.images import Geometry, ImageSource, Preprocess, open_photo, original_size
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import fold_batch_norm, normalise
 from captioner.options import PHOTOS_AT_ONCE, THREADS, SearchOptions, check_workers
+from captioner.pictures.folders import is_pipe
+from captioner.pictures.geometry import Geometry
+from captioner.pictures.open import ImageSource, open_photo, original_size
+from captioner.pictures.overlay import draw_overlay
+from captioner.pictures.preprocess import Preprocess
+from captioner.pictures.scale import shared_peak
+from captioner.pictures.sheets import contact_sheet
 from captioner.pipeline import in_batches
 from captioner.search import Hypothesis, Start, force, search
 from captioner.text import UNK, detokenise, half_character, tokenise, unread
@@ -83,8 +88,8 @@ class Caption:
         Raises:
             ConfigError: the sentence has no such word.
         """
-        peak = render.shared_peak(self.maps)
-        return render.overlay(self.photo(), self.maps[self._place(word)], peak=peak, grid=grid)
+        peak = shared_peak(self.maps)
+        return draw_overlay(self.photo(), self.maps[self._place(word)], peak=peak, grid=grid)
 
     def _place(self, word: str | int) -> int:
         texts = [entry.text for entry in self.words]
@@ -99,7 +104,7 @@ class Caption:
     def sheet(self, *, grid: bool = False) -> Image.Image:
         """The contact sheet: the photo, then each word over its map, on one colour scale."""
         title = self.text if self.original is None else f"{self.text} – {self.original.text}"
-        return render.contact_sheet(self.photo(), self.words, self.maps, title=title, grid=grid)
+        return contact_sheet(self.photo(), self.words, self.maps, title=title, grid=grid)
 
     def to_dict(self, *, maps: bool = False) -> dict[str, Any]:
         """Plain values for JSON, as `captioner caption --jsonl` writes them.

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from captioner import metrics, render
+from captioner import metrics
 from captioner.errors import DataError, MetricError
 from captioner.options import RESAMPLES
+from captioner.pictures.figures import painted, shade
+from captioner.pictures.ink import INK, LINE, MUTED
 
 if TYPE_CHECKING:
     from captioner.translation import Translation
@@ -166,7 +168,7 @@ class LengthStudy:
             aside = 0.05 * (number - (len(self.systems) - 1) / 2)  # or intervals hide each other
             _draw_line(axes, 100 * values, aside, label=name, **styles[name])
         _dress(axes, self.sections)
-        return render.painted(figure)
+        return painted(figure)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -319,18 +321,18 @@ def _draw_line(axes: Any, points: np.ndarray, aside: float, **style: Any) -> Non
 
 def _dress(axes: Any, sections: Sequence[Section]) -> None:
     """Axes, names and legend around the lines."""
-    muted = render.shade(render.MUTED)
+    muted = shade(MUTED)
     axes.set_facecolor("none")
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(render.shade(render.LINE))
-    axes.grid(axis="y", color=render.shade(render.LINE), linewidth=0.8)
+    axes.spines["bottom"].set_color(shade(LINE))
+    axes.grid(axis="y", color=shade(LINE), linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(length=0, pad=6, labelsize=10.5, labelcolor=muted)
     labels = [f"{s.name}\nmean {s.mean_length:.0f}" for s in sections]
     axes.set_xticks(range(len(sections)), labels)
     single = sum(section.joined == 1 for section in sections)
     if 0 < single < len(sections):  # from here on, no sentence was written so
-        axes.axvline(single - 0.5, color=render.shade(render.LINE), linewidth=1.2)
+        axes.axvline(single - 0.5, color=shade(LINE), linewidth=1.2)
     axes.set_xlabel("words in the source", fontsize=11, color=muted, labelpad=8)
     axes.set_ylabel("BLEU", fontsize=11, color=muted, labelpad=8)
     axes.set_ylim(bottom=0)
@@ -338,4 +340,4 @@ def _dress(axes: Any, sections: Sequence[Section]) -> None:
         loc="lower left", bbox_to_anchor=(0, 1.01), ncols=3, frameon=False, fontsize=10.5
     )
     for text in legend.get_texts():
-        text.set_color(render.shade(render.INK))
+        text.set_color(shade(INK))

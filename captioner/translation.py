@@ -23,10 +23,11 @@ from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 
 from captioner import checkpoint as checkpoints
-from captioner import devices, render
+from captioner import devices
 from captioner.errors import CaptionerError, ConfigError, shown
 from captioner.nn.attention import Memory
 from captioner.options import SENTENCES_AT_ONCE, SearchOptions
+from captioner.pictures.heatmap import draw_heatmap
 from captioner.pipeline import in_batches
 from captioner.search import Hypothesis, Start, force, search
 from captioner.subwords import Pieces, clean
@@ -72,7 +73,7 @@ class Translation:
 
     def heatmap(self) -> Image.Image:
         """The alignment drawn: the source on top, the translation at the left."""
-        return render.heatmap(
+        return draw_heatmap(
             self.source_words,
             [word.text for word in self.words],
             self.alignment,

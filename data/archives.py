@@ -36,7 +36,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # for a checkout that
 from captioner.audit import summary, table
 from captioner.datasets import Photo, photo_id, read_coco, stays_inside
 from captioner.errors import CaptionerError, DataError, ImageError
-from captioner.images import open_photo, original_size
+from captioner.pictures.open import open_photo, original_size
 
 QUALITY = 90  # of the JPEG files that are stored shrunk
 LARGEST_PHOTO = 64 * 2**20  # bytes; COCO's largest has half a megabyte

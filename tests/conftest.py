@@ -18,12 +18,12 @@ from benchmarks.page import FLAGS, chromium
 from captioner import checkpoint as checkpoints
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
 from captioner.cli import main
-from captioner.images import Preprocess
 from captioner.languages import Languages
 from captioner.nn.architecture import ModelConfig
 from captioner.nn.model import build_model, build_translation_model
 from captioner.options import SearchOptions
 from captioner.pairs import Pair, PairReader
+from captioner.pictures.preprocess import Preprocess
 from captioner.prediction import Captioner
 from captioner.recipes.translation import TranslationRecipe
 from captioner.settings import from_dict

@@ -15,8 +15,9 @@ from captioner import batches
 from captioner.batches import Batch, BatchReader, cache_grids, fingerprint
 from captioner.datasets import Photo
 from captioner.errors import DataError
-from captioner.images import Preprocess, open_photo
 from captioner.nn.encoders import ImageEncoder, build_features, normalise
+from captioner.pictures.open import open_photo
+from captioner.pictures.preprocess import Preprocess
 from captioner.recipes.captioning import AugmentConfig
 from captioner.text import BOS, EOS, PAD, UNK, Vocabulary, tokenise
 

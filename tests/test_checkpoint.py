@@ -22,11 +22,11 @@ from captioner import checkpoint as checkpoints
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
 from captioner.cli import describe
 from captioner.errors import CheckpointError
-from captioner.images import Preprocess
 from captioner.languages import Languages
 from captioner.nn.architecture import ModelConfig, TranslationConfig
 from captioner.nn.model import build_model, build_translation_model
 from captioner.options import SearchOptions
+from captioner.pictures.preprocess import Preprocess
 from captioner.prediction import Captioner
 from captioner.settings import from_dict, to_dict
 from captioner.subwords import Subwords

@@ -313,7 +313,7 @@ def test_a_missing_package_is_named(
 
 
 def test_a_missing_module_of_our_own_is_a_bug(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
-    monkeypatch.setitem(sys.modules, "captioner.folders", None)
+    monkeypatch.setitem(sys.modules, "captioner.pictures.folders", None)
     with pytest.raises(ModuleNotFoundError):
         main(["caption", "a"])
 

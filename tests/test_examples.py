@@ -8,7 +8,7 @@ import pytest
 
 from captioner import examples
 from captioner.examples import EXAMPLES, Example
-from captioner.images import open_photo
+from captioner.pictures.open import open_photo
 
 
 def _example(module: str, file: str = "photos/dog.jpg") -> Example:

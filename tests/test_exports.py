@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from captioner.images import Geometry
+from captioner.pictures.geometry import Geometry
 from captioner.prediction import Caption, Captioner, Word
 from captioner.ui import exports, handlers, imports
 from captioner.ui.batches import Progress, caption_many, rows

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from captioner.errors import DataError
-from captioner.images import Geometry
+from captioner.pictures.geometry import Geometry
 from captioner.prediction import Captioner
 from captioner.ui import exports, imports
 

@@ -13,10 +13,11 @@ from PIL import Image
 from captioner.batches import BatchReader
 from captioner.datasets import Photo
 from captioner.errors import DataError
-from captioner.images import Preprocess, View
+from captioner.pictures.augment import View
+from captioner.pictures.preprocess import Preprocess
 from captioner.recipes.captioning import AugmentConfig
 from captioner.text import Vocabulary
-from captioner.training.store import PhotoStore, vary
+from captioner.training.store import PhotoStore, show_all
 
 SIDE, PHOTOS = 64, 11
 CHANGES = AugmentConfig(flip=True, crop=0.5, jitter=0.3)
@@ -101,12 +102,11 @@ def test_varying_shows_the_view() -> None:
     # Each half of the photo has its own grey: what is shown can be told by eye.
     photo = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
     photo[..., 4:] = 200
-    none = (1.0, 1.0, 1.0)
-    right = vary(photo, [(View(0.5, 0.0, 1.0, 1.0), none)])
+    right = show_all(photo, [View(left=0.5)])
     assert torch.equal(right[..., 1:], torch.full((1, 3, 8, 7), 200, dtype=torch.uint8))
-    mirrored = vary(photo, [(View(0.0, 0.0, 1.0, 1.0, mirrored=True), none)])
+    mirrored = show_all(photo, [View(mirrored=True)])
     assert torch.equal(mirrored, photo.flip(-1))
-    darker = vary(photo, [(View(0.0, 0.0, 1.0, 1.0), (0.5, 1.0, 1.0))])
+    darker = show_all(photo, [View(brightness=0.5)])
     assert torch.equal(darker, photo // 2)
-    grey = vary(photo, [(View(0.0, 0.0, 1.0, 1.0), (1.0, 0.0, 1.0))])
+    grey = show_all(photo, [View(contrast=0.0)])
     assert torch.equal(grey, torch.full_like(photo, 100))

@@ -33,8 +33,8 @@ from captioner.languages import Languages
 from captioner.nn.architecture import TranslationConfig
 from captioner.nn.model import build_translation_model
 from captioner.options import SearchOptions
+from captioner.pictures.scale import shared_peak, spread
 from captioner.prediction import Captioner
-from captioner.render import shared_peak, spread
 from captioner.settings import from_dict
 from captioner.subwords import Subwords
 from captioner.translation import Translator

@@ -27,8 +27,8 @@ from fastapi import FastAPI
 
 from captioner.checkpoint import CAPTION, TRANSLATE
 from captioner.errors import CaptionerError, ConfigError, ImageError
-from captioner.images import open_photo
 from captioner.options import DRAWING, SearchOptions
+from captioner.pictures.open import open_photo
 from captioner.prediction import Caption, Captioner
 from captioner.settings import field_of
 from captioner.ui import (

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from captioner.errors import CaptionerError, ConfigError
-from captioner.images import open_photo
 from captioner.options import SearchOptions
+from captioner.pictures.open import open_photo
 from captioner.prediction import Caption, Captioner
 from captioner.ui.exports import certainty, public
 from captioner.ui.handlers import data_url

@@ -27,10 +27,10 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from captioner import render
-from captioner.drawings import save_png
 from captioner.errors import CaptionerError
 from captioner.outputs import Sheets
+from captioner.pictures.drawings import save_png
+from captioner.pictures.scale import spread
 from captioner.ui import assets
 
 if TYPE_CHECKING:
@@ -227,8 +227,7 @@ def certainty(caption: Caption) -> tuple[float | None, float | None]:
     probs = [word.prob for word in caption.words if word.prob is not None]
     if not len(caption.maps):
         return None, None
-    spread = float(render.spread(caption.maps).mean())
-    return (sum(probs) / len(probs) if probs else None), spread
+    return (sum(probs) / len(probs) if probs else None), float(spread(caption.maps).mean())
 
 
 def _cell(value: float | None) -> str:

@@ -23,12 +23,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from captioner import render
 from captioner.errors import CaptionerError, CheckpointError, ConfigError
-from captioner.images import Geometry, open_photo
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import ImageEncoder, normalise
 from captioner.options import DRAWING, SearchOptions
+from captioner.pictures.geometry import Geometry
+from captioner.pictures.open import open_photo
+from captioner.pictures.scale import shared_peak, spread
 from captioner.prediction import Caption, Captioner, Word, word_shares
 from captioner.search import Start
 from captioner.settings import field_of, is_whole
@@ -110,7 +111,7 @@ def data_url(picture: Image.Image) -> str:
 
 def _peak(captions: Sequence[Caption]) -> float:
     maps = [caption.maps for caption in captions if len(caption.maps)]
-    return render.shared_peak(np.concatenate(maps)) if maps else 1.0
+    return shared_peak(np.concatenate(maps)) if maps else 1.0
 
 
 def _sentence(caption: Caption, peak: float) -> View:
@@ -119,7 +120,7 @@ def _sentence(caption: Caption, peak: float) -> View:
         "log_prob": _rounded(caption.log_prob),
         "words": [_word(word) for word in caption.words],
         "maps": map_bytes(caption.maps, peak),
-        "spread": [] if not len(caption.maps) else render.spread(caption.maps).round(4).tolist(),
+        "spread": [] if not len(caption.maps) else spread(caption.maps).round(4).tolist(),
     }
 
 

@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from captioner.errors import CaptionerError, DataError
-from captioner.images import Geometry, ImageSource, open_photo, original_size
+from captioner.pictures.geometry import Geometry
+from captioner.pictures.open import ImageSource, open_photo, original_size
+from captioner.pictures.scale import SUM_TOLERANCE
 from captioner.prediction import Caption
-from captioner.render import SUM_TOLERANCE
 from captioner.text import detokenise, half_character
 from captioner.ui import LARGEST_FILE
 from captioner.ui.exports import base_name

@@ -1,4 +1,4 @@
-// Maps as pictures: shared by all viewers. The same promises as in captioner/render.py hold: one
+// Maps as pictures: shared by all viewers. The same promises as in captioner/pictures/scale.py hold: one
 // colour scale, only the map has colour, and no weight that no cell has.
 
 const INFERNO = Uint8Array.from(

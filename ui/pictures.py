@@ -15,7 +15,7 @@ from PIL import Image
 from captioner import examples as photographs
 from captioner import scenes
 from captioner.errors import ConfigError, ImageError
-from captioner.images import open_photo
+from captioner.pictures.open import open_photo
 from captioner.ui.handlers import data_url
 from captioner.ui.uploads import PUBLIC
 

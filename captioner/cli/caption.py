@@ -16,7 +16,7 @@ from captioner.cli.streams import standard_input
 from captioner.errors import ConfigError
 
 if TYPE_CHECKING:
-    from captioner.folders import Found
+    from captioner.pictures.folders import Found
     from captioner.prediction import Caption
 
 
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Captions photos; returns how many failed."""
     flags.check_decoding(arguments)
     _check_outputs(arguments)
-    from captioner.folders import find_photos
+    from captioner.pictures.folders import find_photos
 
     def line(caption: Caption) -> str:
         texts = [text for one in (caption, *caption.n_best) for text in texts_of(one)]

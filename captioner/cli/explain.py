@@ -155,7 +155,7 @@ class _Pairs:
 
 def _word_table(caption: Caption) -> str:
     """The words below each other: probability, likeliest other word, spread of the map."""
-    from captioner.render import spread
+    from captioner.pictures.scale import spread
 
     rows = [("word", "probability", "likeliest other", "spread of its map")]
     for word, share in zip(caption.words, spread(caption.maps).tolist(), strict=True):

@@ -26,7 +26,6 @@ from captioner.checkpoint import Checkpoint
 from captioner.datasets import Photo
 from captioner.errors import ConfigError, DataError
 from captioner.evaluation import evaluate
-from captioner.images import Preprocess
 from captioner.judges import Judge, JudgesBeside
 from captioner.metrics import Score
 from captioner.nn.architecture import CopyConfig
@@ -35,6 +34,7 @@ from captioner.nn.encoders import load_pretrained, normalise
 from captioner.nn.model import CaptionModel, build_model
 from captioner.nn.recognition import Recogniser, load_recogniser, read_kinds
 from captioner.options import SearchOptions
+from captioner.pictures.preprocess import Preprocess
 from captioner.prediction import Captioner
 from captioner.recipes.captioning import DataConfig, PhaseConfig, Recipe
 from captioner.text import EOS, Vocabulary, tokenise

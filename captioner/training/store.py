@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from captioner.batches import BatchReader, Change
+from captioner.batches import BatchReader
+from captioner.pictures.augment import View
 
 _LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601), as for photos from files
 
@@ -44,10 +45,10 @@ class PhotoStore:
                 progress(1)
         return cls(pixels, frozenset(missing))
 
-    def batch(self, numbers: Tensor, changes: Sequence[Change] | None) -> Tensor:
-        """Photos `numbers` (B,) on the store's device, changed: uint8 (B, 3, S, S)."""
+    def batch(self, numbers: Tensor, views: Sequence[View]) -> Tensor:
+        """Photos `numbers` (B,) on the store's device in their views: uint8 (B, 3, S, S)."""
         photos = self.pixels[numbers.to(self.pixels.device)]
-        return photos if changes is None else vary(photos, changes)
+        return photos if all(view == View() for view in views) else show_all(photos, views)
 
     @staticmethod
     def bytes_needed(photos: int, side: int) -> int:
@@ -55,20 +56,20 @@ class PhotoStore:
         return photos * 3 * side * side
 
 
-def vary(photos: Tensor, changes: Sequence[Change]) -> Tensor:
-    """What `images.augment` makes of each photo, computed for all at once and on their device.
+def show_all(photos: Tensor, views: Sequence[View]) -> Tensor:
+    """What `View.show` makes of each photo, computed for all at once and on their device.
 
     One sampling for crop and flip, one affine map of colours. The two differ by rounding: Pillow
     rounds in between, too.
 
     Args:
         photos: uint8 (B, 3, S, S).
-        changes: a view and the factors of brightness, contrast and saturation for each.
+        views: of each.
     """
     device, side = photos.device, photos.shape[-1]
     shown = [
         (v.right - v.left, v.left + v.right - 1, v.bottom - v.top, v.top + v.bottom - 1, v.mirrored)
-        for v, _ in changes
+        for v in views
     ]
     wide, across, high, down, mirrored = torch.tensor(shown).to(device).unbind(1)  # (B,) each
     matrix = photos.new_zeros((len(photos), 2, 3), dtype=torch.float32)
@@ -79,7 +80,7 @@ def vary(photos: Tensor, changes: Sequence[Change]) -> Tensor:
     with torch.autocast(device.type, enabled=False):
         places = F.affine_grid(matrix, [len(photos), 3, side, side], align_corners=False)
         seen = F.grid_sample(photos.float(), places, padding_mode="border", align_corners=False)
-        factors = torch.tensor([own for _, own in changes]).to(device)
+        factors = torch.tensor([[v.brightness, v.contrast, v.saturation] for v in views]).to(device)
         brightness, contrast, saturation = factors.view(-1, 3, 1, 1, 1).unbind(1)
         luma = torch.tensor(_LUMA, device=device).view(3, 1, 1)
         bright = seen * brightness

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioner.drawings import is_drawing
-from captioner.images import PHOTO_SUFFIXES, UNREAD_SUFFIXES
+from captioner.pictures.drawings import is_drawing
+from captioner.pictures.formats import PHOTO_SUFFIXES, UNREAD_SUFFIXES
+from captioner.pictures.messages import printable
 
 _EXPECTED = "expected files such as photo.jpg or photo.png"
 
@@ -81,7 +82,7 @@ def _or_nothing(argument: str, nothing: str, items: Iterator[Found]) -> Iterator
         yield item
     if empty:
         own = f"; sheets that captioner drew are left out ({drawn})" if drawn else ""
-        yield Found(argument, problem=f"{_shown(argument)}: {nothing}, {_EXPECTED}{own}")
+        yield Found(argument, problem=f"{printable(argument)}: {nothing}, {_EXPECTED}{own}")
 
 
 def _walked(folder: str, root: str | None = None) -> Iterator[Found]:
@@ -112,7 +113,7 @@ def _walk(folder: str, problems: list[Found]) -> Iterator[tuple[str, list[str], 
 
 def _closed(folder: str, how: str, error: OSError) -> Found:
     reason = error.strerror or type(error).__name__
-    problem = f"{_shown(folder)}: left out, as it cannot be {how} ({reason})"
+    problem = f"{printable(folder)}: left out, as it cannot be {how} ({reason})"
     return Found(folder, problem=problem)
 
 
@@ -192,10 +193,10 @@ def _looked_at(path: Path, root: str, *, any_suffix: bool = False) -> Found:
     name, suffix = str(path), path.suffix.lower()
     kind = _kind(path)
     if kind:
-        problem = f"{_shown(name)}: left out, as it is {kind}; expected a file"
+        problem = f"{printable(name)}: left out, as it is {kind}; expected a file"
         return Found(name, root, problem)
     if suffix in UNREAD_SUFFIXES and not any_suffix:
-        return Found(name, root, f"{_shown(name)}: left out; {UNREAD_SUFFIXES[suffix]}")
+        return Found(name, root, f"{printable(name)}: left out; {UNREAD_SUFFIXES[suffix]}")
     return Found(name, root, drawn=suffix == ".png" and is_drawing(path))
 
 
@@ -214,11 +215,3 @@ def _kind(path: Path) -> str:
     except (OSError, ValueError):  # opening it says what is wrong
         return ""
     return next((name for fits, name in _KINDS if fits(mode)), "")
-
-
-def _shown(text: str) -> str:
-    """Text as one printable line: names may hold line breaks and bytes that are no UTF-8."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in text
-    )

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from captioner import folders
-from captioner.drawings import save_png
-from captioner.folders import Found, find_photos
-from captioner.images import UNREAD_SUFFIXES
+from captioner.pictures import folders
+from captioner.pictures.drawings import save_png
+from captioner.pictures.folders import Found, find_photos
+from captioner.pictures.formats import UNREAD_SUFFIXES
 
 
 @pytest.fixture

@@ -1,0 +1,83 @@
+"""Matplotlib's figures in our colours and letters, as pictures."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from captioner.pictures.blocks import REGULAR, clean
+from captioner.pictures.ink import INK, PAPER
+
+DPI = 144  # pixels an inch
+WORD_SIZE, NOTE_SIZE = 12, 9.5  # points
+_LONGEST_WORD = 24  # characters; the rest of a longer word is an ellipsis
+_UNDRAWABLE = "\u25a1"  # □, for a character that neither font has
+
+
+def painted(figure: Any, dpi: float = DPI) -> Image.Image:
+    """A matplotlib figure, cut to what is drawn on it, as a picture (RGB)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # pyplot would look for a screen
+
+    file = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(
+        file, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.25, facecolor=shade(PAPER)
+    )
+    return Image.open(file).convert("RGB")
+
+
+def shade(colour: tuple[int, int, int]) -> tuple[float, ...]:
+    """A colour as matplotlib takes it."""
+    return tuple(channel / 255 for channel in colour)
+
+
+def lettering(
+    size: float = WORD_SIZE, ink: tuple[int, int, int] = INK, **more: Any
+) -> dict[str, Any]:
+    """Matplotlib's words for our type; a `$` in a sentence starts no formula."""
+    families = list(_families())
+    return {
+        "fontfamily": families,
+        "fontsize": size,
+        "color": shade(ink),
+        "parse_math": False,
+    } | more
+
+
+@lru_cache(maxsize=1)
+def _families() -> tuple[str, ...]:
+    """DejaVu Sans and, for what it lacks, NanumGothic (SIL Open Font License), made known once."""
+    from matplotlib.font_manager import fontManager
+
+    for path in _korean_fonts():
+        fontManager.addfont(path)
+    return ("DejaVu Sans", "NanumGothic") if _korean_fonts() else ("DejaVu Sans",)
+
+
+def _korean_fonts() -> list[Path]:
+    """Those in koreanize-matplotlib, which is not imported: it needs Python 3.11's distutils."""
+    package = find_spec("koreanize_matplotlib")
+    folder = Path(package.origin).with_name("fonts") if package and package.origin else Path()
+    paths = [folder / name for name in ("NanumGothic.ttf", "NanumGothicExtraBold.ttf")]
+    return [path for path in paths if path.is_file()]
+
+
+@lru_cache(maxsize=1)
+def _letters() -> frozenset[int]:
+    """What the fonts can draw; anything else would be a warning and an empty box."""
+    from matplotlib import get_data_path
+    from matplotlib.ft2font import FT2Font
+
+    paths = [Path(get_data_path(), "fonts", "ttf", REGULAR), *_korean_fonts()]
+    return frozenset(code for path in paths for code in FT2Font(str(path)).get_charmap())
+
+
+def drawable(text: str, longest: int | None = _LONGEST_WORD) -> str:
+    """One line that the fonts can draw, its end an ellipsis where it is too long."""
+    line = "".join(c if ord(c) in _letters() else _UNDRAWABLE for c in clean(text))
+    return line if longest is None or len(line) <= longest else f"{line[: longest - 1]}…"
