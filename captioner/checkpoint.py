@@ -471,7 +471,6 @@ def _header(path: Path, metadata: Mapping[str, str], task: str | None) -> dict[s
         )
     try:
         header = {key: json.loads(value) for key, value in metadata.items()}
-        header.pop(_CHECKSUM, None)
     except (ValueError, RecursionError) as error:  # endless digits, endless nesting
         raise CheckpointError(f"{path}: the metadata are no JSON ({error})") from error
     if not isinstance(header["format"], int) or header["format"] > FORMAT:

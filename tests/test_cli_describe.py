@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from captioner import checkpoint as checkpoints
+from captioner.checkpoint import Checkpoint
 from captioner.cli import main
 
 
@@ -28,3 +32,20 @@ def test_describe_the_shipped_weights(
     monkeypatch.setattr(checkpoints, "default_path", lambda: Path(weights))
     assert main(["describe"]) == 0
     assert weights in capsys.readouterr().out
+
+
+def test_describe_tells_whether_damage_would_be_noticed(
+    tiny_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "tiny.safetensors"
+    search = dataclasses.replace(tiny_checkpoint.search, repeats=False)
+    checkpoints.save(dataclasses.replace(tiny_checkpoint, search=search), path)
+    assert main(["describe", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "checksum" not in out
+    assert "no content word twice" in " ".join(out.split())
+    with safe_open(path, framework="pt") as file:
+        metadata = {k: v for k, v in file.metadata().items() if k != "sha256"}
+    save_file(load_file(path), path, metadata)
+    assert main(["describe", str(path)]) == 0
+    assert "none: written before files had one" in capsys.readouterr().out

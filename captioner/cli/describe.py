@@ -81,8 +81,12 @@ def _what_it_is(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield (
         "decoding",
         f"beam {search['beam_size']}, length penalty {search['length_penalty']:g}, at most "
-        f"{search['max_length']} {unit}",
+        f"{search['max_length']} {unit}{_once(search)}",
     )
+
+
+def _once(search: Mapping[str, Any]) -> str:
+    return "" if search.get("repeats", True) else ", no content word twice"
 
 
 def _of_a_captioner(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -96,6 +100,8 @@ def _of_a_captioner(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     )
     yield from _of_both(header)
     yield "vocabulary", f"{len(header['vocabulary']) - 4:,} words and 4 special tokens"
+    if things := header["config"].get("copy", {}).get("things"):
+        yield "copying", f"of the {things} likeliest of {len(header['kinds']):,} kinds of things"
     yield (
         "preprocessing",
         f"squashed to {preprocess['size']} × {preprocess['size']} pixels, mean "
