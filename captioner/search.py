@@ -223,12 +223,14 @@ def _run(
     memory, state = memory.select(rows), state.select(rows)
     tokens = start.column(batch, totals.device)[rows]
     trace = _Trace(first_rows, options.alternatives, start.never)
-    said = _Said(start.once, batch, beams, totals.device) if start.once else None
+    said: _Said | None = None
     # One step more than words: at the last, whatever still runs must end.
     forced = (*prefix, *[None] * (options.max_length - len(prefix)), EOS)
     for number, only in enumerate(forced):
         step = decoder.step(tokens, state, memory)
         log_probs = word_log_probs(step.logits, start.never).view(batch, beams, -1)  # (B, K, V)
+        if start.once and said is None:
+            said = _Said(start.once, torch.zeros_like(log_probs, dtype=torch.bool))
         allowed = log_probs
         if only is not None:
             allowed = torch.full_like(log_probs, -torch.inf)
@@ -251,21 +253,22 @@ def _run(
 class _Said:
     """Which words each hypothesis holds already, of those that may stand once."""
 
-    def __init__(self, once: Sequence[int], batch: int, beams: int, device: torch.device) -> None:
-        columns = torch.tensor(sorted(set(once)), device=device)
-        self.columns = columns  # (O,)
-        self.held = torch.zeros(batch, beams, len(columns), dtype=torch.bool, device=device)
+    def __init__(self, once: Sequence[int], held: Tensor) -> None:
+        self.once = torch.zeros(held.shape[-1], dtype=torch.bool, device=held.device)  # (V,)
+        self.once[list(once)] = True
+        self.held = held  # bool (B, K, V), nothing yet
 
     def without(self, log_probs: Tensor) -> Tensor:
         """Log probabilities (B, K, V), −∞ where a word would be said again."""
-        own = log_probs[..., self.columns].masked_fill(self.held, -torch.inf)
-        return log_probs.index_copy(-1, self.columns, own)
+        return log_probs.masked_fill(self.held, -torch.inf)
 
     def add(self, choice: _Choice) -> None:
         """Follows the hypotheses to their children."""
-        parents = choice.parents.unsqueeze(-1).expand_as(self.held)
-        new = choice.tokens.unsqueeze(-1) == self.columns
-        self.held = self.held.gather(1, parents) | new
+        photos = torch.arange(len(self.held), device=self.held.device).unsqueeze(1)
+        held = self.held[photos, choice.parents]
+        self.held = held.scatter(
+            -1, choice.tokens.unsqueeze(-1), self.once[choice.tokens].unsqueeze(-1)
+        )
 
 
 class _Trace:
