@@ -34,6 +34,7 @@ class Spoken:
     text: str
     prob: float | None = 0.5
     known: bool = True
+    copied: bool = False
 
 
 def numbers(sheet: Image.Image) -> bytes:
@@ -108,6 +109,19 @@ def test_unknown_words_are_marked():
     for words, wanted in ((WORDS, False), (marked, True)):
         sheet = np.asarray(contact_sheet(noise(50, 40), words, drawn((4, 5, 7))))
         assert (sheet == WARNING).all(axis=-1).any() == wanted
+
+
+def test_copied_words_are_marked_beside_the_word():
+    """The mark stands on the word's own line, and nowhere else does the sheet change."""
+    photo, maps = plain(50, 40), drawn((1, 5, 7))
+    plainly = np.asarray(contact_sheet(photo, [Spoken("dog", 0.5)], maps)).astype(int)
+    marked = np.asarray(contact_sheet(photo, [Spoken("dog", 0.5, copied=True)], maps)).astype(int)
+    rows, columns = np.nonzero((plainly != marked).any(-1))
+    assert 4 <= np.ptp(rows) <= 24
+    assert 20 <= np.ptp(columns) <= 90
+    long = [Spoken("hippopotamuses", 0.5, copied=copied) for copied in (False, True)]
+    sheets = [np.asarray(contact_sheet(photo, [word], maps, tile=120)) for word in long]
+    assert np.array_equal(*sheets)  # no room for it
 
 
 def test_probability_changes_the_sheet_but_never_reads_as_certainty():

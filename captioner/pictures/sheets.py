@@ -51,6 +51,10 @@ class SheetWord(Protocol):
     def known(self) -> bool:
         """Whether the vocabulary holds it."""
 
+    @property
+    def copied(self) -> bool:
+        """Whether it was copied from what the model recognised."""
+
 
 def contact_sheet(
     photo: Image.Image,
@@ -69,7 +73,7 @@ def contact_sheet(
 
     Args:
         photo: any mode and size; its aspect ratio is kept, beyond 1:2 and 5:2 on a mat.
-        words: T words; unknown ones are marked.
+        words: T words; unknown and copied ones are marked.
         maps: (T, h, w), each summing to 1.
         title: printed on top and wrapped; usually the whole caption.
         grid: show bare cells instead of smoothed maps.
@@ -175,7 +179,10 @@ def _word_label(word: SheetWord, share: float, width: int, unit: float) -> Image
     pen.rectangle((0, 0, max(1, round(width * share)) - 1, px(6, unit) - 1), MUTED)
     face, text = shrunk(clean(word.text), px(21, unit), BOLD, width)
     pen.text((0, px(34, unit)), text, INK, face, anchor="ls")
+    taken = face.getlength(text) + px(8, unit)
     face, low = font(px(16, unit), REGULAR), px(58, unit)
+    if word.copied and taken + face.getlength("copied") <= width:
+        pen.text((width, px(34, unit)), "copied", MUTED, face, anchor="rs")
     chance, ink = (_percent(word.prob), MUTED) if word.known else ("unknown", WARNING)
     pen.text((0, low), chance, ink, face, anchor="ls")
     number = f"spread {100 * share:.0f} %"
