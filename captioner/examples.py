@@ -22,6 +22,7 @@ class Example:
     file: str  # inside the package
     credit: str  # who took it, or who gives it away
     licence: str
+    wrong: str = ""  # what the weights that come along get wrong, so that nobody has to find out
 
     @property
     def path(self) -> Path | None:
@@ -40,17 +41,19 @@ def _gradio(name: str, file: str) -> Example:
     return Example(name, "gradio", "gradio", f"media_assets/images/{file}", credit, "Apache-2.0")
 
 
-def _scikit_image(name: str, file: str, credit: str, licence: str) -> Example:
-    return Example(name, "skimage", "scikit-image", f"data/{file}", credit, licence)
+def _scikit_image(name: str, file: str, credit: str, licence: str, wrong: str = "") -> Example:
+    return Example(name, "skimage", "scikit-image", f"data/{file}", credit, licence, wrong)
 
 
 EXAMPLES = (
     _gradio("lion", "lion.jpg"),
     _gradio("cheetah", "cheetah1.jpg"),
     _gradio("tower", "tower.jpg"),
-    _scikit_image("cat", "chelsea.png", "Stéfan van der Walt", "CC0-1.0"),
-    _scikit_image("coffee", "coffee.png", "Rachel Michetti", "CC0-1.0"),
-    _scikit_image("astronaut", "astronaut.png", "NASA", "public domain"),
+    _scikit_image("cat", "chelsea.png", "Stéfan van der Walt", "CC0-1.0", "the cat's neck"),
+    _scikit_image("coffee", "coffee.png", "Rachel Michetti", "CC0-1.0", "a cake for a cup"),
+    _scikit_image(
+        "astronaut", "astronaut.png", "NASA", "public domain", "who she is, and what is behind her"
+    ),
 )
 
 

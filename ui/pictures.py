@@ -101,6 +101,8 @@ def _photograph(example: photographs.Example, path: Path, folder: Path) -> Pictu
     except (ImageError, OSError):  # another version of the package may hold what we cannot open
         return None
     credit = f"{example.name}: {example.credit}, {example.licence}"
+    if example.wrong:
+        credit += f". The weights that come along get this one wrong: {example.wrong}"
     return Picture(example.name, _KOREAN.get(example.name, example.name), credit, copied)
 
 

@@ -60,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     for (example, path), place in zip(examples, places, strict=True):
         caption = captioner(path, to=arguments.to)
         print(f"{example.name}: {one_line(' – '.join(texts_of(caption)))}")
+        if example.wrong and arguments.checkpoint is None:
+            print(f"  it gets this one wrong: {example.wrong}")
         print(f"  {path} ({example.credit}; {example.licence})")
         print(f"  {sheets.draw(caption, place)}", flush=True)
     print("\nEach sheet shows every word over the place that it looked at. Your own photos:")
