@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from captioner import devices
+from captioner.atomic import whole
 from captioner.errors import CaptionerError, CheckpointError, shown
 from captioner.languages import Languages
 from captioner.nn.architecture import ModelConfig, TranslationConfig
@@ -189,24 +190,20 @@ def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: st
         CheckpointError: it cannot be written.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    metadata = {**metadata, _CHECKSUM: json.dumps(checksum(tensors, metadata))}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        metadata = {**metadata, _CHECKSUM: json.dumps(checksum(tensors, metadata))}
-        partial.touch()
-        usual = stat.S_IMODE(partial.stat().st_mode)
-        save_file(tensors, partial, metadata)
-        partial.chmod(usual)  # safetensors lets nobody but the owner read
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with whole(path) as partial:
+            partial.touch()
+            usual = stat.S_IMODE(partial.stat().st_mode)
+            save_file(tensors, partial, metadata)
+            partial.chmod(usual)  # safetensors lets nobody but the owner read
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"{path}: cannot be written ({error}); make room there, or choose another folder"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
 
 
 def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

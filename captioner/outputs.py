@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import stat
@@ -18,6 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
+from captioner.atomic import behind, digest, fitting, is_special, whole
 from captioner.errors import ConfigError
 from captioner.pictures.drawings import SOFTWARE, is_drawing, save_png, texts_of
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from captioner.prediction import Caption
 
 _LONGEST_LINE = 2**26  # bytes; an object with the maps of a hundred captions has a twentieth of it
-_LONGEST_NAME = 200  # bytes; file systems take 255, and a temporary file's name is longer
 _CIRCLE = "is a link that leads back to itself"
 _OBJECTS = tuple(
     frozenset(fields.split())
@@ -165,15 +164,6 @@ def _is_ours(path: Path, kind: Kind) -> bool:
         return False
 
 
-def is_special(path: Path) -> bool:
-    """Whether `path` is a pipe or a device, such as /dev/null: written to and never replaced."""
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError):
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
-
-
 class Sheets:
     """A folder of contact sheets, in which the folders of the photos are mirrored."""
 
@@ -197,9 +187,9 @@ class Sheets:
         self.drawn: dict[str, int] = {}  # sheets by photo
         self.owners: dict[Path, str] = {}
         try:
-            _behind(self.folder).mkdir(parents=True, exist_ok=True)
+            behind(self.folder).mkdir(parents=True, exist_ok=True)
         except FileExistsError as error:
-            what = _CIRCLE if os.path.islink(_behind(self.folder)) else "is a file"  # noqa: PTH114
+            what = _CIRCLE if os.path.islink(behind(self.folder)) else "is a file"  # noqa: PTH114
             raise ConfigError(f"{folder} {what}; {flag} takes a folder, choose another") from error
         if not os.access(self.folder, os.W_OK):
             raise ConfigError(f"{folder}: no permission to write there; choose another folder")
@@ -221,12 +211,12 @@ class Sheets:
             ConfigError: the place is taken by an input or a file that is not ours.
         """
         mirrored = Path(name) if name else _mirrored(photo, root)
-        owner = _digest(name or _from(self.folder, photo))
+        owner = digest(name or _from(self.folder, photo))
         self.drawn[owner] = self.drawn.get(owner, 0) + 1
         number = f"-{self.drawn[owner]}" if self.drawn[owner] > 1 else ""
         free: list[tuple[Path, str | None]] = []
         for stem in _stems(mirrored):
-            path = self.folder / mirrored.parent / f"{_fitting(stem)}{number}.png"
+            path = self.folder / mirrored.parent / f"{fitting(stem)}{number}.png"
             # Some file systems take Dog and dog for one.
             if str(path).casefold() not in self.taken and not self._may_be_read(path):
                 free.append((path, _owner(path)))
@@ -307,20 +297,6 @@ def _owner(path: Path) -> str | None:
     return texts.get("Photo") if texts.get("Software") == SOFTWARE else None
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
-
-
-def _fitting(name: str) -> str:
-    """The name, cut and told apart by its digest where file systems would not take it."""
-    if len(os.fsencode(name)) <= _LONGEST_NAME:
-        return name
-    cut = name
-    while len(os.fsencode(cut)) > _LONGEST_NAME:
-        cut = cut[:-1]
-    return f"{cut}-{_digest(name)[:8]}"
-
-
 def draw(picture: Image.Image, path: Path, **texts: str) -> None:
     """Writes a picture as a PNG file that says who drew it, whole or not at all.
 
@@ -333,33 +309,10 @@ def draw(picture: Image.Image, path: Path, **texts: str) -> None:
         save_png(picture, file, **texts)
 
 
-@contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path`, which takes its name when all is written, or vanishes.
-
-    A link leads to the file that is replaced, and a pipe or a device is written to as it is.
-    """
-    if is_special(path):
-        yield path
-        return
-    target = _behind(path)
-    partial = target.with_name(f"{_fitting(f'.{target.name}.{os.getpid()}')}.partial")
-    try:
-        yield partial
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _behind(path: Path) -> Path:
-    """The file that a link leads to."""
-    return Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114
-
-
 def _make_folder(path: Path) -> None:
     """Makes the folder of a file that is to be written, which a link may have elsewhere."""
     if not is_special(path):
-        _behind(path).parent.mkdir(parents=True, exist_ok=True)
+        behind(path).parent.mkdir(parents=True, exist_ok=True)
 
 
 def file_path(name: str, flag: str) -> Path:
@@ -405,7 +358,7 @@ def json_lines(
     guard = guard or Guard()
     guard.claim(path, OBJECTS, flag)
     _make_folder(path)
-    target = _behind(path)
+    target = behind(path)
     partial = target.with_name(f"{target.name}.partial")
     file = _new(partial, flag, tell)
     try:

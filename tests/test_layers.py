@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = (
-    ("errors",),
+    ("errors", "atomic"),
     ("settings",),
     ("options", "nn.architecture", "recipes.shared"),
     ("recipes.captioning", "recipes.translation"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from captioner.atomic import whole
 
 FORMAT = 1
 _TEXT = "json"  # the name of the array that holds it
@@ -29,13 +30,8 @@ def write(kept: Kept, path: Path) -> None:
     """Writes the file, whole or not at all."""
     document = {"format": FORMAT, "about": kept.about, "parts": kept.parts}
     text = np.frombuffer(json.dumps(document, ensure_ascii=False, default=float).encode(), np.uint8)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **{_TEXT: text, **kept.looks})  # type: ignore[arg-type]
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **{_TEXT: text, **kept.looks})  # type: ignore[arg-type]
 
 
 def read(path: Path) -> Kept:

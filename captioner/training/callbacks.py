@@ -23,6 +23,7 @@ from torch import Tensor
 
 from captioner import checkpoint as checkpoints
 from captioner import settings
+from captioner.atomic import whole
 from captioner.errors import ConfigError
 from captioner.metrics import Score
 from captioner.recipes.captioning import PhaseConfig
@@ -156,16 +157,10 @@ def progress_bar(show: bool, total: int, name: str, unit: str, done: int = 0) ->
 
 
 def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    partial = path.with_suffix(".csv.partial")
-    try:
-        with partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-        partial.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
+    with whole(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 class Save(Callback):

@@ -1,0 +1,59 @@
+"""Files that are written whole or not at all: to a temporary file beside, then in one step."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+LONGEST_NAME = 200  # bytes; file systems take 255, and a temporary file's name is longer
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path`, which takes its name when all is written, or vanishes.
+
+    A link leads to the file that is replaced, and a pipe or a device is written to as it is.
+    """
+    if is_special(path):
+        yield path
+        return
+    target = behind(path)
+    partial = target.with_name(f"{fitting(f'.{target.name}.{os.getpid()}')}.partial")
+    try:
+        yield partial
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def behind(path: Path) -> Path:
+    """The file that a link leads to."""
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114
+
+
+def is_special(path: Path) -> bool:
+    """Whether `path` is a pipe or a device, such as /dev/null: written to and never replaced."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def fitting(name: str) -> str:
+    """The name, cut and told apart by its digest where file systems would not take it."""
+    if len(os.fsencode(name)) <= LONGEST_NAME:
+        return name
+    cut = name
+    while len(os.fsencode(cut)) > LONGEST_NAME:
+        cut = cut[:-1]
+    return f"{cut}-{digest(name)[:8]}"
+
+
+def digest(text: str) -> str:
+    """Sixteen letters that tell texts apart."""
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
