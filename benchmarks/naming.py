@@ -18,6 +18,7 @@ from captioner import datasets
 from captioner.naming import common_words, key_words, named
 from captioner.prediction import Captioner
 
+
 def interval(hits: Sequence[bool], draws: int = 2000) -> tuple[float, float]:
     """The 95 % bootstrap interval of their mean."""
     values = np.asarray(hits, float)
