@@ -21,6 +21,7 @@ from types import FrameType
 
 from captioner.cli import (
     audits,
+    calibrations,
     captions,
     descriptions,
     evaluations,
@@ -44,6 +45,7 @@ _COMMANDS = {  # each takes what was typed and returns how many photos or lines 
     "ui": pages.ui,
     "train": recipes.train,
     "evaluate": evaluations.evaluate,
+    "calibrate": calibrations.calibrate,
     "describe": descriptions.describe,
     "data": audits.check,
     "study": studies.study,

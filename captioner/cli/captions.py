@@ -34,8 +34,10 @@ def caption(arguments: argparse.Namespace) -> int:
     _check_outputs(arguments)
     from captioner.folders import find_photos
 
+    watched = sys.stdout.isatty()
+
     def line(caption: Caption) -> str:
-        texts = [text for one in (caption, *caption.n_best) for text in _texts(one)]
+        texts = [text for one in (caption, *caption.n_best) for text in _texts(one, watched)]
         return "\t".join(map(one_line, [str(caption.file), *texts]))
 
     streamed = "-" in arguments.paths
@@ -85,9 +87,10 @@ def _count(items: Iterable[Found]) -> int:
     return sum(item.is_photo for item in items)
 
 
-def _texts(caption: Caption) -> list[str]:
-    """The caption; before a translated one, the model's own."""
-    return [caption.text] if caption.original is None else [caption.original.text, caption.text]
+def _texts(caption: Caption, marked: bool) -> list[str]:
+    """The caption, for people marked as unsure; before a translated one, the model's own."""
+    text = f"{caption.text} (unsure)" if marked and caption.unsure else caption.text
+    return [text] if caption.original is None else [caption.original.text, text]
 
 
 def _paths(arguments: Sequence[str]) -> Iterator[str]:
@@ -240,7 +243,7 @@ def demo(arguments: argparse.Namespace) -> int:
     captioner = load_captioner(arguments)
     for (example, path), place in zip(examples, places, strict=True):
         caption = captioner(path, to=arguments.to)
-        print(f"{example.name}: {one_line(' – '.join(_texts(caption)))}")
+        print(f"{example.name}: {one_line(' – '.join(_texts(caption, marked=True)))}")
         print(f"  {path} ({example.credit}; {example.licence})")
         print(f"  {sheets.draw(caption, place)}", flush=True)
     print("\nEach sheet shows every word over the place that it looked at. Your own photos:")

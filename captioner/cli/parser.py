@@ -36,6 +36,7 @@ commands:
   demo         caption a few photographs that came along with installed packages
   train        teach a model your own captioned photos, from one TOML file
   evaluate     score a checkpoint on captioned photos or sentence pairs
+  calibrate    teach a checkpoint how sure its captions can be, from validation photos
   describe     what is in a checkpoint, where it comes from and how good it is
   data check   look for damaged photos, odd captions and leaks between splits
   study        compare translation checkpoints: by length of the sentence, by alignment
@@ -95,6 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
         _add_demo,
         _add_train,
         _add_evaluate,
+        _add_calibrate,
         _add_describe,
         _add_data,
         _add_study,
@@ -114,6 +116,9 @@ examples:
   captioner caption holiday/ 'more/**/*.png' --overlay sheets
   captioner caption holiday/ --jsonl captions.jsonl --maps --n-best 3
   find . -name '*.jpg' | captioner caption - --jsonl - | jq -r .caption
+
+On a terminal, (unsure) behind a caption says that it is less likely than others to name what the
+photo shows, if the checkpoint was calibrated; the objects of --jsonl say it by `unsure`.
 
 A file that is no photo is told on standard error, the others go on, and the exit code is 1. So is
 what lies in a folder and cannot be read: camera raw and other pictures of kinds that are not read,
@@ -433,6 +438,54 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
     )
     _add_model(parser)
     _add_decoding(parser, omit=("n_best", "alternatives"))
+
+
+def _add_calibrate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "calibrate",
+        usage="captioner calibrate --checkpoint FILE --captions FILE… --images DIR… [options]",
+        description="Captions validation photos, and pictures with nothing in them, as the "
+        "checkpoint decodes; learns how\nlikely a caption is to name the thing, that is, to say "
+        "a word that two of the photo's captions hold\nand that is not among the commonest; and "
+        "writes that into the checkpoint. From then on each caption\ncomes with its "
+        "confidence, and one below a threshold is marked unsure: nearly all of the pictures\nwith "
+        "nothing in them, and a tenth of these photos at most.",
+        epilog="""\
+examples:
+  captioner calibrate --checkpoint runs/mine/best.safetensors --captions captions_val.json \\
+    --images images --common captions_train.json
+  captioner calibrate --measure --captions captions_test.json --images images
+
+Choose the decoding first (captioner evaluate --search --save-scores): confidence is about captions
+that are found so. Take a few hundred photos or more that the weights were not trained on.""",
+    )
+    parser.add_argument(
+        "--captions",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="COCO captions JSON, Karpathy JSON or Flickr8k token files",
+    )
+    parser.add_argument(
+        "--images", nargs="+", required=True, metavar="DIR", help="the photos' folder for each"
+    )
+    add_fields(parser, Source, only=("format", "split"))
+    parser.add_argument(
+        "--common",
+        metavar="FILE",
+        help="captions whose commonest words tell little, such as the training captions (default: "
+        "those of --captions)",
+    )
+    parser.add_argument(
+        "--limit", type=_LIMIT, metavar="N", help="only the first N photos of each file"
+    )
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="only measure how well the checkpoint's own confidence does on these photos",
+    )
+    _add_model(parser)
+    _add_speed(parser)
 
 
 def _add_describe(commands: Any) -> None:
