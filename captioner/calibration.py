@@ -212,7 +212,7 @@ def fit(
     names = sorted({name for found in evidence for name in found})
     raw = np.array([[found.get(name, 0.0) for name in names] for found in evidence])  # (n, F)
     mean, deviation = raw.mean(0), raw.std(0)
-    deviation[deviation < 1e-9] = 1.0  # one that never changes tells nothing
+    deviation[deviation < 1e-3] = 1.0  # one that hardly changes tells nothing
     inputs = np.column_stack([(raw - mean) / deviation, np.ones(len(raw))])
     weights = _newton(inputs, hits.astype(np.float64), np.array([l2] * len(names) + [0.0]))
     own = weights[:-1] / deviation

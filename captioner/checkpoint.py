@@ -173,7 +173,7 @@ def save_scores(
     Raises:
         CheckpointError: the file cannot be read or written, or holds another checkpoint by now.
     """
-    header, tensors = _read_again(Path(path), judged)
+    header, tensors = _read_again(Path(path), judged, "score")
     provenance = header["provenance"]
     kept = {**provenance.get("scores", {}), name: dict(scores)}
     header["provenance"] = {**provenance, "scores": kept}
@@ -192,13 +192,13 @@ def save_confidence(path: str | Path, judged: Checkpoint, confidence: Confidence
     Raises:
         CheckpointError: the file cannot be read or written, or holds another checkpoint by now.
     """
-    header, tensors = _read_again(Path(path), judged)
+    header, tensors = _read_again(Path(path), judged, "calibrate")
     header["confidence"] = confidence.to_dict()
     write_tensors(tensors, _metadata(header), path)
 
 
 def _read_again(
-    path: Path, judged: Checkpoint | TranslationCheckpoint
+    path: Path, judged: Checkpoint | TranslationCheckpoint, act: str
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Header and weights as they are stored, to be written again with something more.
 
@@ -207,7 +207,7 @@ def _read_again(
     """
     header, tensors = _read(path, with_tensors=True)
     if header["provenance"] != judged.provenance:  # a training that still runs has a new best one
-        raise CheckpointError(f"{path}: changed since it was loaded; score what it holds now")
+        raise CheckpointError(f"{path}: changed since it was loaded; {act} what it holds now")
     del header["parameters"]  # counted in reading
     return header, tensors
 

@@ -20,7 +20,7 @@ from captioner.words import Word, is_content
 SENTENCE = ("mean_log_prob", "lowest_log_prob")
 COPYING = ("copy_share",)
 RECOGNISING = ("kind_log_prob", "kind_entropy", "kind_energy")
-_LARGEST = 1e6  # of a weight: with features of some thousands at most, nothing overflows
+_LARGEST = 1e9  # of a weight: with features of some thousands at most, nothing overflows
 
 
 def available(*, copies: bool, recognises: bool) -> tuple[str, ...]:
