@@ -36,7 +36,9 @@ def calibrate(arguments: argparse.Namespace) -> int:
             workers=arguments.workers,
             progress=lambda: bar.update(1),
         )
-    empties = calibration.judge_empties(captioner, batch_size=arguments.batch_size)
+    empties = calibration.judge_empties(
+        captioner, calibration.EMPTIES, batch_size=arguments.batch_size
+    )
     for reason in judged.left_out:
         print(f"captioner: {reason}", file=sys.stderr)
     if arguments.measure:
