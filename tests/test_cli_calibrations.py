@@ -120,6 +120,9 @@ def test_measuring_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]
         out[1]
         == f"expected calibration error: {error:.3f} on these photos, as the checkpoint has it"
     )
+    blank = calibration.empty_pictures(12, 64, seed=1)  # others than those of the calibration
+    doubted = [caption.unsure for caption in Captioner.load("tiny.safetensors").stream(blank)]
+    assert f"{100 * np.mean(doubted):.1f} % of 12 pictures with nothing in them" in out[2]
     assert len(out) == 3
 
 

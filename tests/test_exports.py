@@ -22,7 +22,7 @@ from PIL import Image
 
 from captioner.images import Geometry
 from captioner.prediction import Caption, Captioner, Word
-from captioner.ui import exports, handlers, imports
+from captioner.ui import assets, exports, handlers, imports
 from captioner.ui.batches import Progress, caption_many, rows
 
 HOSTILE = (
@@ -408,6 +408,19 @@ def test_doubt_stays_beside_the_other_sentences(visit: Any) -> None:
     found.page.locator(".viewer .card").nth(1).click()
     assert found.page.locator(".viewer .main .word .text").all_inner_texts() == ["A", "cat"]
     assert found.page.locator(".viewer .doubt").inner_text() == DOUBT["en-GB"]
+
+
+def test_a_row_of_the_table_is_marked_where_its_caption_is_unsure(browser: Any) -> None:
+    row = {"file": "a.png", "caption": "A dog.", "error": "", "thumbnail": "", "prob": 0.5}
+    rows = [{**row, "spread": 0.25, "unsure": unsure} for unsure in (True, False)]
+    value = exports.script_json({"done": 2, "total": 2, "failed": 0, "rows": rows})
+    page = browser.new_page(locale="en-GB")
+    page.set_content(f"""<html lang="en"><div id="root">{assets.markup("table")}</div><script>
+        (function (element, props, trigger, watch) {{ {assets.script("table")} }})(
+          document.getElementById("root"), {{ value: {value} }}, () => {{}}, () => {{}});
+        </script></html>""")
+    assert page.locator("td.sentence").all_inner_texts() == ["A dog.unsure", "A dog."]
+    page.close()
 
 
 def test_nothing_hostile_runs_in_a_browser(visit: Any) -> None:

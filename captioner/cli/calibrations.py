@@ -36,8 +36,9 @@ def calibrate(arguments: argparse.Namespace) -> int:
             workers=arguments.workers,
             progress=lambda: bar.update(1),
         )
+    seed = 1 if arguments.measure else 0  # no confidence is measured by what it was fitted on
     empties = calibration.judge_empties(
-        captioner, calibration.EMPTIES, batch_size=arguments.batch_size
+        captioner, calibration.EMPTIES, seed, batch_size=arguments.batch_size
     )
     for reason in judged.left_out:
         print(f"captioner: {reason}", file=sys.stderr)
