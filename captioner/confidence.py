@@ -82,7 +82,7 @@ class Confidence:
     shows: Regression  # that the picture shows something at all
     names: Regression  # that the caption names it, if so
     threshold: float  # a caption below it is unsure
-    ece: float  # expected calibration error of the photos below, none of which it was fitted on
+    ece: float  # expected calibration error of the photos below, each left out of the fit
     photos: int  # how many there were,
     unsure_photos: float  # and the share of them that was unsure
     empties: int  # pictures with nothing in them,

@@ -311,7 +311,7 @@ def test_confidence_is_kept_and_the_rest_stays_bit_by_bit(tied: Checkpoint, tmp_
     checkpoints.save_scores(path, loaded, "test", {}, SearchOptions())
     assert checkpoints.load(path).confidence == SURE
     told = dict(descriptions._what_it_is(checkpoints.describe(path)))["confidence"]
-    assert "expected calibration error 0.062 on 97 photos that it was not fitted on" in told
+    assert "expected calibration error 0.062 on 97 photos, each left out of the fit" in told
     assert "Below 25.0 % a caption is unsure, as 3.1 % of them were and 98.4 % of 24" in told
     assert "(val/captions.json; beam 3)" in told
 

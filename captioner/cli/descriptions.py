@@ -75,7 +75,7 @@ def _doubts(values: Mapping[str, Any]) -> str:
     shares = [percent(values[name]) for name in ("threshold", "unsure_photos", "unsure_empties")]
     return (
         "the chance that a caption names the thing; expected calibration error "
-        f"{values['ece']:.3f} on {values['photos']:,} photos that it was not fitted on. Below "
+        f"{values['ece']:.3f} on {values['photos']:,} photos, each left out of the fit. Below "
         f"{shares[0]} a caption is unsure, as {shares[1]} of them were and {shares[2]} of "
         f"{values['empties']:,} pictures with nothing in them ({values['fitted']})"
     )
