@@ -1,8 +1,7 @@
 """Does a caption name the thing? The share of photos whose caption says a key word of theirs.
 
 CIDEr weighs every word of a caption; what a person notices first is whether the lion is called a
-lion. A photo's key words stand in two or more of its captions and are none of the words that most
-captions hold anyway. Photos without any are left out.
+lion. `captioner.naming` says which words are key words; photos without any are left out.
 
     python -m benchmarks.naming --captions held.json --images photos/ --common captions_train.json
 """
@@ -10,50 +9,14 @@ captions hold anyway. Photos without any are left out.
 from __future__ import annotations
 
 import argparse
-import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from captioner import datasets
+from captioner.naming import common_words, key_words, named
 from captioner.prediction import Captioner
-
-COMMON = 120
-"""So many of the commonest words tell nothing of what a photo shows …"""
-
-_LETTERS = re.compile(r"[^\W\d_]+")
-
-
-def words(caption: str) -> set[str]:
-    """The caption's runs of letters, lower-cased, without a final s."""
-    return {run.removesuffix("s") for run in _LETTERS.findall(caption.lower())}
-
-
-KEPT = words(
-    "dog cat horse bird train bus boat car plane bench bed clock bike ball snow beach elephant "
-    "giraffe zebra"
-)
-"""… but these, which are things all the same."""
-
-
-def common_words(captions: Iterable[str], most: int = COMMON) -> set[str]:
-    """The words that most captions hold, without `KEPT`."""
-    counts = Counter(word for caption in captions for word in sorted(words(caption)))
-    return {word for word, _ in counts.most_common(most)} - KEPT
-
-
-def key_words(captions: Sequence[str], common: set[str]) -> set[str]:
-    """The words of two or more of a photo's captions that are not common."""
-    counts = Counter(word for caption in captions for word in words(caption))
-    return {word for word, count in counts.items() if count >= 2} - common
-
-
-def named(said: Sequence[str], keys: Sequence[set[str]]) -> list[bool]:
-    """For each photo that has key words, whether its caption says one of them."""
-    pairs = zip(said, keys, strict=True)
-    return [bool(words(caption) & own) for caption, own in pairs if own]
 
 
 def interval(hits: Sequence[bool], draws: int = 2000) -> tuple[float, float]:

@@ -22,8 +22,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from captioner import confidence as confidences
 from captioner import devices
 from captioner.atomic import whole
+from captioner.confidence import Confidence
 from captioner.errors import CaptionerError, CheckpointError, shown
 from captioner.languages import Languages
 from captioner.nn.architecture import ModelConfig, TranslationConfig
@@ -58,6 +60,7 @@ class Checkpoint:
     search: SearchOptions = field(default_factory=SearchOptions)  # decoding chosen on validation
     provenance: Mapping[str, Any] = field(default_factory=dict)  # data, licence, recipe, scores
     kinds: tuple[str, ...] = ()  # everyday words of the encoder's classes, in their order
+    confidence: Confidence | None = None  # how sure its captions can be, once it was calibrated
 
     def __repr__(self) -> str:
         encoder = self.config.encoder.name
@@ -135,6 +138,7 @@ def _own_header(checkpoint: Checkpoint | TranslationCheckpoint) -> dict[str, Any
         "vocabulary": list(checkpoint.vocabulary.words),
         "preprocess": checkpoint.preprocess.to_dict(),
         **({"kinds": list(checkpoint.kinds)} if checkpoint.kinds else {}),
+        **({"confidence": checkpoint.confidence.to_dict()} if checkpoint.confidence else {}),
     }
 
 
@@ -172,15 +176,43 @@ def save_scores(
     Raises:
         CheckpointError: the file cannot be read or written, or holds another checkpoint by now.
     """
-    header, tensors = _read(Path(path), with_tensors=True)
+    header, tensors = _read_again(Path(path), judged, "score")
     provenance = header["provenance"]
-    if provenance != judged.provenance:  # a training that still runs has a new best one
-        raise CheckpointError(f"{path}: changed since it was loaded; score what it holds now")
-    del header["parameters"]  # counted in reading
     kept = {**provenance.get("scores", {}), name: dict(scores)}
     header["provenance"] = {**provenance, "scores": kept}
     header["search"] = to_dict(search)
     write_tensors(tensors, _metadata(header), path)
+
+
+def save_confidence(path: str | Path, judged: Checkpoint, confidence: Confidence) -> None:
+    """Writes into a captioner's file how sure its captions can be; the weights stay as they are.
+
+    Args:
+        path: the file.
+        judged: what was loaded from it and calibrated.
+        confidence: replaces what the file has.
+
+    Raises:
+        CheckpointError: the file cannot be read or written, or holds another checkpoint by now.
+    """
+    header, tensors = _read_again(Path(path), judged, "calibrate")
+    header["confidence"] = confidence.to_dict()
+    write_tensors(tensors, _metadata(header), path)
+
+
+def _read_again(
+    path: Path, judged: Checkpoint | TranslationCheckpoint, act: str
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Header and weights as they are stored, to be written again with something more.
+
+    Raises:
+        CheckpointError: the file cannot be read, or holds another checkpoint by now.
+    """
+    header, tensors = _read(path, with_tensors=True)
+    if header["provenance"] != judged.provenance:  # a training that still runs has a new best one
+        raise CheckpointError(f"{path}: changed since it was loaded; {act} what it holds now")
+    del header["parameters"]  # counted in reading
+    return header, tensors
 
 
 def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: str | Path) -> None:
@@ -258,6 +290,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Ch
             search=from_dict(SearchOptions, header["search"]),
             provenance=header["provenance"],
             kinds=kinds,
+            confidence=_confidence(header, settings),
         )
 
 
@@ -339,6 +372,16 @@ def _kinds(words: Any, classes: int) -> tuple[str, ...]:
     return tuple(_harmless(words))
 
 
+def _confidence(header: Mapping[str, Any], settings: ModelConfig) -> Confidence | None:
+    """How sure the captions can be; None where the checkpoint was not calibrated."""
+    if "confidence" not in header:
+        return None
+    features = confidences.available(
+        copies=settings.copy.things > 0, recognises=settings.encoder.classes > 0
+    )
+    return Confidence.from_dict(header["confidence"], features)
+
+
 def name_kinds(model: CaptionModel, vocabulary: Vocabulary, kinds: Sequence[str]) -> None:
     """Tells a model that copies the words of its classes: of several words, the last.
 
@@ -382,7 +425,8 @@ def describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     with _consistent(path):
         from_dict(SearchOptions, header["search"])
         if header["task"] == CAPTION:
-            from_dict(ModelConfig, header["config"])
+            settings = from_dict(ModelConfig, header["config"])
+            _confidence(header, settings)
             _vocabulary(header["vocabulary"])
             Preprocess.from_dict(header["preprocess"])
         else:

@@ -8,8 +8,8 @@ import difflib
 import functools
 import io
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from PIL import Image
 
 from captioner import checkpoint as checkpoints
 from captioner import devices
+from captioner.confidence import evidence
 from captioner.errors import CaptionerError, ConfigError, ImageError, shown
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import fold_batch_norm, normalise
@@ -66,6 +67,10 @@ class Caption:
     translation: Translation | None = None  # how the two belong together
     error: str | None = None  # why there is no caption
     source: Any = None  # what was handed over as the photo
+    confidence: float | None = None  # the chance that it names the thing, 0 to 1, of a caption that
+    # was written, by a calibrated checkpoint; of several, of the best one
+    unsure: bool = False  # whether that is below the checkpoint's threshold
+    evidence: Mapping[str, float] = field(default_factory=dict)  # what the confidence rests on
 
     def __repr__(self) -> str:
         of = "" if self.file is None else f" of {shown(self.file)}"
@@ -104,6 +109,7 @@ class Caption:
     def sheet(self, *, grid: bool = False) -> Image.Image:
         """The contact sheet: the photo, then each word over its map, on one colour scale."""
         title = self.text if self.original is None else f"{self.text} – {self.original.text}"
+        title = f"{title} (unsure)" if self.unsure else title
         return contact_sheet(self.photo(), self.words, self.maps, title=title, grid=grid)
 
     def to_dict(self, *, maps: bool = False) -> dict[str, Any]:
@@ -119,6 +125,8 @@ class Caption:
             "log_prob": rounded(self.log_prob),
             "grid": list(self.maps.shape[1:]),
         }
+        if self.confidence is not None:
+            values |= {"confidence": rounded(self.confidence), "unsure": self.unsure}
         if maps:
             values["maps"] = [[rounded(x) for x in m.ravel().tolist()] for m in self.maps]
         if self.n_best:
@@ -363,12 +371,12 @@ class Captioner:
                 if memory is None
                 else search(self.model.decoder, memory, options, start, numbers, first)
             )
-            results = iter(zip(good, found, strict=True))
+            results = iter(zip(good, found, _recognised(memory, len(good)), strict=True))
             count += len(batch)
             captions = [
                 opened.failed()
                 if opened.error is not None
-                else self._caption(memory, *next(results))
+                else self._judged(memory, *next(results))
                 for opened in batch
             ]
             yield from captions if to is None else self._translated(captions, to, language)
@@ -486,6 +494,23 @@ class Captioner:
         )
         return self.model.encoder(normalise(pixels, self.preprocess.mean, self.preprocess.std))
 
+    def _judged(
+        self,
+        memory: Memory | None,
+        opened: _Opened,
+        hypotheses: Sequence[Hypothesis],
+        kinds: Sequence[float] | None,
+    ) -> Caption:
+        """The caption that was written, with how sure it can be."""
+        caption = self._caption(memory, opened, hypotheses)
+        found = evidence(caption.words, caption.log_prob, kinds)
+        calibrated = self.checkpoint.confidence
+        if calibrated is None:
+            return dataclasses.replace(caption, evidence=found)
+        chance = calibrated.of(found)
+        unsure = chance < calibrated.threshold
+        return dataclasses.replace(caption, evidence=found, confidence=chance, unsure=unsure)
+
     def _caption(
         self,
         memory: Memory | None,
@@ -526,6 +551,17 @@ class Captioner:
         shares = found.extras.get("copy_share")
         copied = None if shares is None else float(shares[place])
         return Word(text, float(np.exp(log_prob)), log_prob, alternatives, copy_share=copied)
+
+
+def _recognised(memory: Memory | None, photos: int) -> Sequence[Sequence[float] | None]:
+    """What the classifier says of each photo, as `confidence.RECOGNISING` names it."""
+    if memory is None or memory.kinds is None:
+        return [None] * photos
+    energy = memory.kinds.float().logsumexp(-1)  # (B,)
+    log_probs = memory.kinds.float() - energy.unsqueeze(-1)  # (B, C)
+    entropy = -(log_probs.exp() * log_probs).sum(-1)
+    found: list[list[float]] = torch.stack([log_probs.amax(-1), entropy, energy], -1).tolist()
+    return found
 
 
 def _wrong(sentence: str) -> str | None:

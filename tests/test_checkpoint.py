@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 
 from captioner import checkpoint as checkpoints
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
-from captioner.cli import describe
+from captioner.cli import describe, descriptions
+from captioner.confidence import Confidence, Regression
 from captioner.errors import CheckpointError
 from captioner.languages import Languages
 from captioner.nn.architecture import ModelConfig, TranslationConfig
@@ -277,6 +278,73 @@ def test_scores_of_another_checkpoint_are_refused(tied: Checkpoint, tmp_path: Pa
     with pytest.raises(CheckpointError, match="changed since it was loaded; score what it holds"):
         checkpoints.save_scores(path, judged, "test", {}, SearchOptions())
     assert path.read_bytes() == before
+
+
+# ---- how sure its captions can be ----------------------------------------------------------------
+
+
+SURE = Confidence(
+    Regression(0.5, {"mean_log_prob": 1.5}),
+    Regression(-0.25, {"mean_log_prob": 0.1, "lowest_log_prob": 1 / 3}),
+    threshold=0.25,
+    ece=0.0625,
+    photos=97,
+    unsure_photos=0.03125,
+    empties=24,
+    unsure_empties=0.984375,
+    fitted="val/captions.json; beam 3",
+)
+
+
+def test_confidence_is_kept_and_the_rest_stays_bit_by_bit(tied: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    checkpoints.save(tied, path)
+    header, stored = checkpoints.describe(path), load_file(path)
+    assert "confidence" not in header
+    assert checkpoints.load(path).confidence is None
+    checkpoints.save_confidence(path, checkpoints.load(path), SURE)
+    after, weights = checkpoints.describe(path), load_file(path)
+    assert {**after, "bytes": 0} == {**header, "confidence": SURE.to_dict(), "bytes": 0}
+    assert weights.keys() == stored.keys()
+    assert all(torch.equal(weights[name], stored[name]) for name in stored)
+    loaded = checkpoints.load(path)
+    assert loaded.confidence == SURE
+    checkpoints.save(loaded, tmp_path / "again.safetensors")
+    assert checkpoints.load(tmp_path / "again.safetensors").confidence == SURE
+    checkpoints.save_scores(path, loaded, "test", {}, SearchOptions())
+    assert checkpoints.load(path).confidence == SURE
+    told = dict(descriptions._what_it_is(checkpoints.describe(path)))["confidence"]
+    assert "expected calibration error 0.062 on 97 photos, each left out of the fit" in told
+    assert "Below 25.0 % a caption is unsure, as 3.1 % of them were and 98.4 % of 24" in told
+    assert "(val/captions.json; beam 3)" in told
+
+
+def test_confidence_of_another_checkpoint_is_refused(tied: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "best.safetensors"
+    checkpoints.save(dataclasses.replace(tied, provenance={"epoch": 5}), path)
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError, match="changed since it was loaded; calibrate what it hol"):
+        checkpoints.save_confidence(path, tied, SURE)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "the confidence is None; expected a table of shows, names"),
+        ({**SURE.to_dict(), "ece": float("nan")}, "ece is nan; expected a number from 0 to 1"),
+        ({**SURE.to_dict(), "threshold": 2}, "threshold is 2; expected a number from 0 to 1"),
+        (
+            {**SURE.to_dict(), "shows": {"bias": 0, "weights": {"kind_entropy": 1}}},
+            "this model's captions have mean_log_prob, lowest_log_prob",
+        ),
+    ],
+)
+def test_a_confidence_that_no_caption_can_have_is_refused(
+    value: Any, reason: str, saved: Path, tmp_path: Path
+) -> None:
+    path = altered(saved, tmp_path / "model.safetensors", put("confidence", value))
+    refused(path, f"contradicts itself .*{reason}.*; get an undamaged copy")
 
 
 # ---- files that are none -------------------------------------------------------------------------

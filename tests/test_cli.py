@@ -43,6 +43,7 @@ COMMANDS = (
     "demo",
     "train",
     "evaluate",
+    "calibrate",
     "study",
     "describe",
     "data check",

@@ -31,7 +31,15 @@ from captioner.ui import imports
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = ("caption", "explain", "translate", "describe")
-READ = ("demo", "ui", "train", "evaluate", "study", "data")  # demo: the same code, six photos
+READ = (
+    "demo",
+    "ui",
+    "train",
+    "evaluate",
+    "calibrate",
+    "study",
+    "data",
+)  # demo: the same code, six photos
 SERVED = "gradio_client"  # what needs a running page; its answers are tested with the page
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from captioner.pictures.geometry import Geometry
 from captioner.prediction import Caption, Captioner, Word
-from captioner.ui import exports, handlers, imports
+from captioner.ui import assets, exports, handlers, imports
 from captioner.ui.batches import Progress, caption_many, rows
 
 HOSTILE = (
@@ -182,6 +182,14 @@ def test_a_table_computes_nothing() -> None:
     assert 1 / 6 <= float(rows[0]["mean_spread"]) <= 1
     assert rows[-1]["error"] == "'=not a photo"
     assert rows[-1]["log_prob"] == rows[-1]["mean_probability"] == ""
+    assert {row["confidence"] for row in rows} == {""}
+
+
+def test_a_table_holds_how_sure_a_caption_is() -> None:
+    captions = [_caption(("a",), confidence=0.12345), _caption((), error="gone", confidence=None)]
+    text = exports.csv_table(captions).removeprefix("\ufeff")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [row["confidence"] for row in rows] == ["0.1235", ""]
 
 
 @pytest.mark.parametrize("sign", "=+-@")
@@ -372,6 +380,50 @@ def test_a_finger_and_the_reverse_look_up(visit: Any) -> None:
     found.page.locator("html:not(.dark)").wait_for()
     assert found.page.locator(".viewer .opacity span").inner_text() == "불투명도"
     assert found.said == []
+
+
+DOUBT = {
+    "en-GB": "unsure: the chance that this names what the photo shows is 9 %",
+    "ko-KR": "확실하지 않음: 사진에 있는 것을 맞게 말했을 가능성이 9 %입니다",
+}
+
+
+@pytest.mark.parametrize("locale", DOUBT)
+def test_an_unsure_caption_says_so(locale: str, visit: Any) -> None:
+    found = visit(_page("a", "dog", confidence=0.0912, unsure=True), locale=locale)
+    line = found.page.locator(".viewer .doubt")
+    assert line.inner_text() == DOUBT[locale]
+    assert DOUBT[locale] in found.page.locator(".viewer .live").inner_text()
+    assert found.said == []
+
+
+@pytest.mark.parametrize("fields", [{}, {"confidence": 0.9, "unsure": False}])
+def test_any_other_caption_says_nothing_of_doubt(fields: dict[str, Any], visit: Any) -> None:
+    found = visit(_page("a", "dog", **fields))
+    assert not found.page.locator(".viewer .doubt").is_visible()
+    assert found.page.locator(".viewer .live").inner_text() == "a dog"
+
+
+def test_doubt_stays_beside_the_other_sentences(visit: Any) -> None:
+    said = _caption(("a", "dog"), confidence=0.0912, unsure=True)
+    others = [("2", _caption(("a", "cat")))]
+    found = visit(exports.page(handlers.view(said, others=others, title="1")), locale="en-GB")
+    found.page.locator(".viewer .card").nth(1).click()
+    assert found.page.locator(".viewer .main .word .text").all_inner_texts() == ["A", "cat"]
+    assert found.page.locator(".viewer .doubt").inner_text() == DOUBT["en-GB"]
+
+
+def test_a_row_of_the_table_is_marked_where_its_caption_is_unsure(browser: Any) -> None:
+    row = {"file": "a.png", "caption": "A dog.", "error": "", "thumbnail": "", "prob": 0.5}
+    rows = [{**row, "spread": 0.25, "unsure": unsure} for unsure in (True, False)]
+    value = exports.script_json({"done": 2, "total": 2, "failed": 0, "rows": rows})
+    page = browser.new_page(locale="en-GB")
+    page.set_content(f"""<html lang="en"><div id="root">{assets.markup("table")}</div><script>
+        (function (element, props, trigger, watch) {{ {assets.script("table")} }})(
+          document.getElementById("root"), {{ value: {value} }}, () => {{}}, () => {{}});
+        </script></html>""")
+    assert page.locator("td.sentence").all_inner_texts() == ["A dog.unsure", "A dog."]
+    page.close()
 
 
 def test_nothing_hostile_runs_in_a_browser(visit: Any) -> None:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.naming import common_words, interval, key_words, named, words
+from benchmarks.naming import interval
+from captioner.naming import common_words, key_words, named, words
 
 
 def test_words_are_runs_of_letters_without_a_final_s() -> None:

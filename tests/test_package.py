@@ -88,7 +88,15 @@ def test_openmp_hears_of_it() -> None:
 def test_help_and_misuse_load_nothing_heavy() -> None:
     """At every level; asked for in one process, which is quick as long as this is true."""
     commands = ("", "caption", "explain", "translate", "ui", "demo", "train", "evaluate")
-    commands += ("describe", "data", "data check", "study", "study length", "study alignment")
+    commands += (
+        "calibrate",
+        "describe",
+        "data",
+        "data check",
+        "study",
+        "study length",
+        "study alignment",
+    )
     code = f"""
 import sys
 from captioner.cli import main

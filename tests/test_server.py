@@ -17,6 +17,8 @@ from fastapi.responses import FileResponse, Response, StreamingResponse
 from PIL import Image
 from starlette.testclient import TestClient
 
+from captioner.checkpoint import Checkpoint
+from captioner.confidence import Confidence, Regression
 from captioner.errors import ConfigError, ImageError
 from captioner.prediction import Captioner
 from captioner.translation import Translation, Translator
@@ -668,6 +670,20 @@ def test_caption(endpoints: Endpoints, tiny_captioner: Captioner, photo: str) ->
     short = endpoints.caption(photo, beam_size=1, max_length=2)
     assert len(short["words"]) <= 2
     json.dumps(values, allow_nan=False)
+
+
+def test_a_calibrated_captioner_tells_how_sure_it_is(
+    tiny_checkpoint: Checkpoint, photo: str
+) -> None:
+    never = Regression(-3.0, {})
+    doubt = Confidence(never, never, 0.5, 0.0, 9, 0.0, 9, 1.0, "for tests")
+    doubtful = Endpoints(Captioner(dataclasses.replace(tiny_checkpoint, confidence=doubt)))
+    one = doubtful.caption(photo)
+    (batch,) = doubtful.caption_batch([photo], [False])
+    for values in (one, batch[0]):
+        assert values["confidence"] == pytest.approx(doubt.of({}), rel=1e-3)
+        assert values["unsure"] is True
+    assert not doubtful.explain(photo, "A dog.").keys() & {"confidence", "unsure"}
 
 
 def test_explain(endpoints: Endpoints, photo: str) -> None:

@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 
 from captioner import boxes, datasets, losses, scenes, settings
 from captioner import checkpoint as checkpoints
+from captioner.confidence import Confidence, Regression
 from captioner.errors import CheckpointError, ConfigError, DataError
 from captioner.metrics import CiderScorer, Score
 from captioner.nn.architecture import DecoderConfig, ModelConfig
@@ -215,6 +216,17 @@ def test_a_checkpoint_learns_new_words_and_keeps_the_old_ones(
     assert "scores" in after.provenance["started_from"]
     said = [c.text for c in Captioner(after).stream(photo.path for photo in photos)]
     assert [tokenise(text) for text in said] == [tokenise(text) for text in new]
+
+
+def test_training_on_forgets_how_sure_captions_were(
+    world: Path, photos: list[datasets.Photo], learned: Path, tmp_path: Path
+) -> None:
+    sure = Confidence(Regression(0, {}), Regression(0, {}), 0.5, 0.1, 9, 0.1, 9, 1.0, "for tests")
+    calibrated = dataclasses.replace(checkpoints.load(learned), confidence=sure)
+    checkpoints.save(calibrated, tmp_path / "calibrated.safetensors")
+    begun = str(tmp_path / "calibrated.safetensors")
+    wanted = recipe(world, Path("unused"), init=begun, model=LEARNER["model"])
+    assert captioning.start_checkpoint(wanted, photos).confidence is None
 
 
 def test_new_words_leave_what_was_known_untouched(

@@ -28,6 +28,7 @@ from PIL import Image
 from captioner import checkpoint as checkpoints
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
 from captioner.cli import main
+from captioner.confidence import Confidence, Regression
 from captioner.errors import CaptionerError, ConfigError, ImageError
 from captioner.languages import Languages
 from captioner.nn.architecture import TranslationConfig
@@ -38,7 +39,7 @@ from captioner.prediction import Captioner
 from captioner.settings import from_dict
 from captioner.subwords import Subwords
 from captioner.translation import Translator
-from captioner.ui import assets, handlers, pictures, server, uploads
+from captioner.ui import assets, batches, handlers, pictures, server, uploads
 from captioner.ui.handlers import Desk, Painting, Remembering, view
 from tests.processes import hear_signals
 
@@ -109,6 +110,25 @@ def test_a_view_is_plain_json_and_holds_the_photo_and_the_maps(desk: Desk, photo
     levels = _decoded(value["maps"]).reshape(caption.maps.shape)
     assert np.abs(levels - expected).max() <= 0.5001
     np.testing.assert_allclose(value["spread"], spread(caption.maps), atol=1e-4)
+
+
+def test_a_view_tells_how_sure_the_caption_is(tiny_checkpoint: Checkpoint, photo: str) -> None:
+    never = Regression(-3.0, {})
+    doubt = Confidence(never, never, 0.5, 0.0, 9, 0.0, 9, 1.0, "for tests")
+    doubtful = Desk(Captioner(dataclasses.replace(tiny_checkpoint, confidence=doubt)))
+    for greedy in ({}, {"beam_size": 1}):
+        *_, (value, said) = doubtful.write(photo, **greedy)
+        assert value["confidence"] == pytest.approx(said.confidence, rel=1e-3)
+        assert value["unsure"] is said.unsure is True
+    value, _ = doubtful.explain(photo, "A dog.")
+    assert not value.keys() & {"confidence", "unsure"}
+    *_, last = batches.caption_many(doubtful.captioner, [photo])
+    assert [row.unsure for row in last.rows] == [True]
+
+
+def test_a_view_without_calibration_tells_nothing_of_it(desk: Desk, photo: str) -> None:
+    *_, (value, _) = desk.write(photo)
+    assert not value.keys() & {"confidence", "unsure"}
 
 
 def test_a_large_photo_is_sent_small_and_without_its_own_data(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ class Row:
     thumbnail: str  # a JPEG as data URL; empty where the photo cannot be read
     prob: float | None  # mean probability of the words
     spread: float | None  # mean spread of their maps
+    unsure: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,4 +98,5 @@ def _row(caption: Caption) -> Row:
         thumbnail = data_url(small)
     except CaptionerError:  # gone since it was captioned
         thumbnail = ""
-    return Row(caption.file or "", caption.text, "", thumbnail, *certainty(caption))
+    prob, spread = certainty(caption)
+    return Row(caption.file or "", caption.text, "", thumbnail, prob, spread, caption.unsure)

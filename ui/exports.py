@@ -36,7 +36,7 @@ from captioner.ui import assets
 if TYPE_CHECKING:
     from captioner.prediction import Caption
 
-COLUMNS = ("file", "caption", "log_prob", "mean_probability", "mean_spread", "error")
+COLUMNS = ("file", "caption", "log_prob", "mean_probability", "mean_spread", "confidence", "error")
 """The columns of the CSV table."""
 
 # What makes a spreadsheet compute a cell, at its beginning or after what may part it into several:
@@ -216,7 +216,8 @@ def csv_table(captions: Iterable[Caption]) -> str:
     writer = csv.writer(buffer, lineterminator="\r\n")  # RFC 4180
     writer.writerow(COLUMNS)
     for caption in captions:
-        numbers = (None,) * 3 if caption.error else (caption.log_prob, *certainty(caption))
+        certain = (caption.log_prob, *certainty(caption), caption.confidence)
+        numbers = (None,) * len(certain) if caption.error else certain
         texts = [_inert(text or "") for text in (caption.file, caption.text, caption.error)]
         writer.writerow([*texts[:2], *map(_cell, numbers), texts[2]])
     return buffer.getvalue()

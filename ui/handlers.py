@@ -85,6 +85,8 @@ def view(
         "peak": peak,
         "busy": busy,
     }
+    if caption.confidence is not None:
+        value |= {"confidence": _rounded(caption.confidence), "unsure": caption.unsure}
     if others:
         named = [(title, caption), *others]
         value["choices"] = [{"title": name, **_sentence(c, peak)} for name, c in named]

@@ -9,6 +9,7 @@ const TEXTS = {
     caption: "Caption",
     prob: "Word probability",
     spread: "Spread of its maps",
+    unsure: "unsure",
     open: "show the maps of {file}",
   },
   ko: {
@@ -19,6 +20,7 @@ const TEXTS = {
     caption: "설명",
     prob: "단어 확률",
     spread: "지도의 퍼짐",
+    unsure: "확실하지 않음",
     open: "{file}의 지도 보기",
   },
 };
@@ -86,6 +88,7 @@ function line(row, index) {
     button.title = SAY.open.replace("{file}", row.file);
     button.addEventListener("click", () => trigger("select", { index }));
     text.append(button);
+    if (row.unsure) text.append(make("span", "unsure", SAY.unsure));
   }
   tr.append(picture, make("td", "file", row.file), text);
   tr.append(make("td", "number", row.error ? "" : percent(row.prob)));

@@ -26,6 +26,7 @@ const TEXTS = {
     spread: "how spread out its map is",
     unknown: "not in the model's vocabulary, so it has no probability",
     copied: "copied from what it recognised",
+    unsure: "unsure: the chance that this names what the photo shows is {chance}",
     end: "(end)",
     here: "Who looked here:",
     nobody: "no word looked here in particular",
@@ -63,6 +64,7 @@ const TEXTS = {
     spread: "지도가 얼마나 퍼져 있는지",
     unknown: "모델의 어휘에 없는 단어라서 확률이 없습니다",
     copied: "알아본 사물의 이름을 그대로 옮긴 단어",
+    unsure: "확실하지 않음: 사진에 있는 것을 맞게 말했을 가능성이 {chance}입니다",
     end: "(끝)",
     here: "여기를 본 단어:",
     nobody: "여기를 특별히 본 단어가 없습니다",
@@ -112,6 +114,7 @@ function build() {
   part.moved = make("section", "line moved");
   part.main = make("section", "line main");
   part.links = make("section", "line links");
+  part.doubt = make("p", "doubt");
   part.detail = make("div", "detail");
   part.frame = make("div", "frame");
   part.canvas = make("canvas", "photo");
@@ -123,8 +126,8 @@ function build() {
   part.honest = make("p", "honest");
   part.live = make("p", "live");
   part.live.setAttribute("aria-live", "polite");
-  part.body.append(part.moved, part.main, part.links, part.detail, part.frame, part.tools);
-  part.body.append(part.choices, part.honest, part.live);
+  part.body.append(part.moved, part.main, part.links, part.doubt, part.detail, part.frame);
+  part.body.append(part.tools, part.choices, part.honest, part.live);
   root.append(part.empty, part.body);
   buildTools();
   listenToPhoto();
@@ -191,6 +194,8 @@ function render() {
   fillChoices();
   part.honest.textContent = value.paint ? SAY.causal : SAY.honest;
   part.honest.hidden = !value.words || (!value.words.length && !value.paint);
+  part.doubt.textContent = doubt(value);
+  part.doubt.hidden = !part.doubt.textContent;
   part.canvas.setAttribute("aria-label", describe(value));
   if (!busy && value.caption && value.caption !== state.told) announce(value);
   if (busy && state.rows.main.words.length) {
@@ -231,7 +236,13 @@ function bringIntoView() {
 // Whoever hears the page is told what has been written, once it is whole.
 function announce(value) {
   state.told = value.caption;
-  part.live.textContent = value.caption;
+  part.live.textContent = [value.caption, doubt(value)].filter(Boolean).join(" ");
+}
+
+// Doubt is mostly about the photo: it stays while one of the other sentences is looked at.
+function doubt(value) {
+  if (!value.unsure || value.busy) return "";
+  return SAY.unsure.replace("{chance}", percent(value.confidence));
 }
 
 function describe(value) {

@@ -33,6 +33,9 @@ examples:
   captioner caption holiday/ --jsonl captions.jsonl --maps --n-best 3
   find . -name '*.jpg' | captioner caption - --jsonl - | jq -r .caption
 
+On a terminal, (unsure) behind a caption says that it is less likely than others to name what the
+photo shows, if the checkpoint was calibrated; the objects of --jsonl say it by `unsure`.
+
 A file that is no photo is told on standard error, the others go on, and the exit code is 1. So is
 what lies in a folder and cannot be read: camera raw and other pictures of kinds that are not read,
 folders without permission, pipes. Sheets that captioner drew are left out.""",
@@ -60,8 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
     _check_outputs(arguments)
     from captioner.pictures.folders import find_photos
 
+    watched = sys.stdout.isatty()
+
     def line(caption: Caption) -> str:
-        texts = [text for one in (caption, *caption.n_best) for text in texts_of(one)]
+        texts = [text for one in (caption, *caption.n_best) for text in texts_of(one, watched)]
         return "\t".join(map(one_line, [str(caption.file), *texts]))
 
     streamed = "-" in arguments.paths

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     captioner = load_captioner(arguments)
     for (example, path), place in zip(examples, places, strict=True):
         caption = captioner(path, to=arguments.to)
-        print(f"{example.name}: {one_line(' – '.join(texts_of(caption)))}")
+        print(f"{example.name}: {one_line(' – '.join(texts_of(caption, marked=True)))}")
         if example.wrong and arguments.checkpoint is None:
             print(f"  it gets this one wrong: {example.wrong}")
         print(f"  {path} ({example.credit}; {example.licence})")

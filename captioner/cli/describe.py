@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from captioner.cli.display import one_line, score_lines
+from captioner.cli.display import one_line, percent, score_lines
 from captioner.errors import CheckpointError
 
 
@@ -82,6 +82,18 @@ def _what_it_is(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         "decoding",
         f"beam {search['beam_size']}, length penalty {search['length_penalty']:g}, at most "
         f"{search['max_length']} {unit}{_once(search)}",
+    )
+    if header["task"] == "caption" and "confidence" in header:
+        yield "confidence", _doubts(header["confidence"])
+
+
+def _doubts(values: Mapping[str, Any]) -> str:
+    shares = [percent(values[name]) for name in ("threshold", "unsure_photos", "unsure_empties")]
+    return (
+        "the chance that a caption names the thing; expected calibration error "
+        f"{values['ece']:.3f} on {values['photos']:,} photos, each left out of the fit. Below "
+        f"{shares[0]} a caption is unsure, as {shares[1]} of them were and {shares[2]} of "
+        f"{values['empties']:,} pictures with nothing in them ({values['fitted']})"
     )
 
 

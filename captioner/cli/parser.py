@@ -7,6 +7,7 @@ import difflib
 from typing import Any, NoReturn
 
 from captioner.cli import (
+    calibrate,
     caption,
     data,
     demo,
@@ -81,6 +82,18 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command", prog="captioner", help=argparse.SUPPRESS, metavar="COMMAND"
     )
-    for command in (caption, explain, translate, ui, demo, train, evaluate, describe, data, study):
+    for command in (
+        caption,
+        explain,
+        translate,
+        ui,
+        demo,
+        train,
+        evaluate,
+        calibrate,
+        describe,
+        data,
+        study,
+    ):
         command.add(commands)
     return parser

@@ -200,6 +200,7 @@ class CaptionResults(Results):
             return None, f"{caption.file}: the sheet cannot be drawn ({named})"
 
 
-def texts_of(caption: Caption) -> list[str]:
-    """The caption; before a translated one, the model's own."""
-    return [caption.text] if caption.original is None else [caption.original.text, caption.text]
+def texts_of(caption: Caption, marked: bool) -> list[str]:
+    """The caption, for people marked as unsure; before a translated one, the model's own."""
+    text = f"{caption.text} (unsure)" if marked and caption.unsure else caption.text
+    return [text] if caption.original is None else [caption.original.text, text]

@@ -394,7 +394,10 @@ def _begun(recipe: Recipe, training: Sequence[Photo]) -> Checkpoint:
         vocabulary = old.vocabulary.extended(captions, recipe.data.min_count)
         old.model.extend_vocabulary(len(vocabulary))
         begun = {"started_from": {"checkpoint": path.name, **old.provenance}}
-        return dataclasses.replace(old, vocabulary=vocabulary, search=search, provenance=begun)
+        # How sure captions can be is measured anew, once the weights are others.
+        return dataclasses.replace(
+            old, vocabulary=vocabulary, search=search, provenance=begun, confidence=None
+        )
     vocabulary = Vocabulary.build(captions, recipe.data.min_count)
     if not vocabulary.ordinary:
         raise DataError(
