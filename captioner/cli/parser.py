@@ -31,6 +31,7 @@ commands:
   demo         caption a few photographs that came along with installed packages
   train        teach a model your own captioned photos, from one TOML file
   evaluate     score a checkpoint on captioned photos or sentence pairs
+  calibrate    teach a checkpoint how sure its captions can be, from validation photos
   describe     what is in a checkpoint, where it comes from and how good it is
   data check   look for damaged photos, odd captions and leaks between splits
   study        compare translation checkpoints: by length of the sentence, by alignment
