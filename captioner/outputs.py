@@ -312,7 +312,7 @@ def _digest(text: str) -> str:
 
 
 def _fitting(name: str) -> str:
-    """The name, cut and told apart by its digest where file systems would not take it."""
+    """The name; one too long for file systems is cut, and a digest of it keeps it unique."""
     if len(os.fsencode(name)) <= _LONGEST_NAME:
         return name
     cut = name
@@ -437,7 +437,7 @@ def _closed(file: TextIO) -> Iterator[TextIO]:
 
 @contextlib.contextmanager
 def _naming(file: TextIO) -> Iterator[None]:
-    """Writing says which file it is about."""
+    """Puts the file's name into errors of writing, which carry none."""
     try:
         yield
     except OSError as error:
