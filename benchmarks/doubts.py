@@ -1,10 +1,10 @@
-"""How often an answer in another language is told, and how often one in the right language.
+"""How often an answer gets a warning: in another language than the wanted one, and in it.
 
     python -m benchmarks.doubts --to de de=eng-deu.tsv fr=eng-fra.tsv
 
 Each file holds English sentences and, behind a tab, their translations into the language before the
 `=`. People's sentences of known languages stand in for the answer: those in the wanted language
-should not be told, the others and the English ones should. The last line is about real answers.
+should get no warning, the others and the English ones should. The last line is about real answers.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def drawn(path: Path, words: tuple[int, int], count: int) -> list[tuple[str, str
 
 
 def doubted(translator: Translator, source: str, answer: str, to: str) -> bool:
-    """Whether an answer to an English sentence would be told."""
+    """Whether an answer to an English sentence would get a warning."""
     line = translator._read(source, to, ENGLISH)
     return translator._answer_warning(line, translator.subwords.encode(answer), to) is not None
 

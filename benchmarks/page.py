@@ -30,7 +30,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-# Whatever the server connects to beyond this machine is told on its standard error.
+# Reports on standard error whatever the server connects to beyond this machine.
 _SERVER = """
 import sys
 from ipaddress import ip_address

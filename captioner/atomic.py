@@ -45,7 +45,7 @@ def is_special(path: Path) -> bool:
 
 
 def fitting(name: str) -> str:
-    """The name, cut and told apart by its digest where file systems would not take it."""
+    """The name; one too long for file systems is cut, and a digest of it keeps it unique."""
     if len(os.fsencode(name)) <= LONGEST_NAME:
         return name
     cut = name

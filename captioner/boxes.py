@@ -1,6 +1,6 @@
-"""Where things lie: the boxes of a COCO instance file, and which words name what they hold.
+"""Where things lie: the boxes of a COCO instance file, and the words for their categories.
 
-A map can be measured by them (`maps`), and attention can be taught by them (`losses`).
+They measure the grounding of maps (`maps`) and supervise attention (`losses`).
 """
 
 from __future__ import annotations
@@ -74,9 +74,10 @@ _PEOPLE = (
 
 
 def naming(kinds: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
-    """Which of COCO's `kinds` a word names: by the kind's own name, its plural in -s or -es.
+    """A function from a word to those of COCO's categories (`kinds`) that it names.
 
-    "person" is named by the usual words for people; kinds of two words ("stop sign") by none.
+    A category is named by its own name and by its plural in -s or -es, "person" also by the usual
+    words for people; one of two words ("stop sign") is named by none.
     """
     words = {f"{kind}{ending}": (kind,) for kind in kinds for ending in ("es", "s", "")}
     if "person" in words:

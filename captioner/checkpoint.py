@@ -324,7 +324,7 @@ def load_translation(
 
 @contextlib.contextmanager
 def _consistent(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turns whatever the parts of a damaged file say against each other into one line."""
+    """Turns the errors that a damaged file's contradictions raise into one `CheckpointError`."""
     try:
         yield
     except (
@@ -383,7 +383,7 @@ def _confidence(header: Mapping[str, Any], settings: ModelConfig) -> Confidence 
 
 
 def name_kinds(model: CaptionModel, vocabulary: Vocabulary, kinds: Sequence[str]) -> None:
-    """Tells a model that copies the words of its classes: of several words, the last.
+    """Sets the words of the classes that a model can copy: of a name of several words, the last.
 
     Raises:
         CheckpointError: there are no words for the classes.

@@ -1,6 +1,6 @@
 """A captioner and photos, or a translator and sentence pairs → scores with their recipe.
 
-By free decoding: no model is told what people wrote.
+Sentences are decoded freely, without teacher forcing; references are used to score them only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where `open_photo` lay before there was a room for pictures; programs find it here still."""
+"""`open_photo` under its former name, for programs that import it from here."""
 
 from captioner.pictures.geometry import Geometry
 from captioner.pictures.open import open_photo, original_size

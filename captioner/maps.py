@@ -3,7 +3,7 @@
 The pointing game of Zhang et al. 2016, "Top-down Neural Attention by Excitation Backprop", §4.1, on
 given reference captions (teacher forcing), so that every model is asked about the same words. The
 map of a word was computed before the word was known; the map of the step after it is therefore
-measured too, and both stand beside a map that looks at the centre and one that looks nowhere.
+measured too. Two baselines stand beside them: a Gaussian at the centre, and a uniform map.
 
 Shapes: M mentions of a thing in a caption, B photos, K captions, T steps, H heads, N = h·w cells.
 """

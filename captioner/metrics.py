@@ -196,7 +196,7 @@ def tokenise_moses(sentences: Iterable[str], language: str) -> list[list[str]]:
 
 
 def moses_recipe(language: str) -> str:
-    """How BLEU of the tokens of `tokenise_moses` is told from other BLEUs."""
+    """The recipe of BLEU over `tokenise_moses`, which sets it apart from other BLEUs."""
     version = metadata.version("sacremoses")
     return f"BLEU-4, corpus | tokens: lower-cased, Moses (sacremoses {version}, {language})"
 

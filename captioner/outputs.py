@@ -390,7 +390,7 @@ def _closed(file: TextIO) -> Iterator[TextIO]:
 
 @contextlib.contextmanager
 def _naming(file: TextIO) -> Iterator[None]:
-    """Writing says which file it is about."""
+    """Puts the file's name into errors of writing, which carry none."""
     try:
         yield
     except OSError as error:

@@ -254,7 +254,7 @@ def _unknown(name: str, known: Sequence[str], where: str) -> str:
 
 
 def field_of(cls: Any, name: str) -> dataclasses.Field[Any]:
-    """The field of a setting, whose metadata are what `setting` was told."""
+    """The dataclass field of a setting, with the metadata that `setting` gave it."""
     return next(entry for entry in fields(cls) if entry.name == name)
 
 

@@ -1,4 +1,4 @@
-"""Comparisons of systems: how translations stand the length of the source.
+"""Comparisons of systems: translation quality by the length of the source.
 
 Without attention, all that the decoder knows of the source fits one vector, whatever its length:
 the curve by which attention was introduced (Bahdanau, Cho, Bengio 2015, arXiv:1409.0473, figure 2).

@@ -1,4 +1,4 @@
-"""The samples of README.md and docs/ do what they say, as they stand.
+"""The samples of README.md and docs/ do what they say, as they stand; README.ko.md has the same.
 
 Python runs in a folder with real photos, and so does every `captioner` command that needs no data
 beyond them. Commands that train, score or serve are read by the parser only, and what is no command
@@ -15,6 +15,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,8 @@ READ = (
     "study",
     "data",
 )  # demo: the same code, six photos
+README, KOREAN = ROOT / "README.md", ROOT / "README.ko.md"
+MOST_WORDS, LONGEST_LINE = 900, 119  # a page that is read in five minutes
 SERVED = "gradio_client"  # what needs a running page; its answers are tested with the page
 
 
@@ -61,14 +64,36 @@ class Sample:
         return [line for line in self.text.replace("\\\n", " ").splitlines() if line.strip()]
 
 
+def _blocks(document: Path) -> list[Sample]:
+    text = document.read_text(encoding="utf-8")
+    return [
+        Sample(document, text[: block.start()].count("\n") + 1, block[1], block[2])
+        for block in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    ]
+
+
 def _samples(*languages: str) -> list[Sample]:
-    found = []
-    for document in DOCUMENTS:
-        text = document.read_text(encoding="utf-8")
-        for block in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-            line = text[: block.start()].count("\n") + 1
-            found.append(Sample(document, line, block[1], block[2]))
+    found = [sample for document in DOCUMENTS for sample in _blocks(document)]
     return [sample for sample in found if sample.language in languages]
+
+
+def _without_comments(sample: Sample) -> list[object]:
+    """What a computer reads of a sample, the same whatever language its comments are in."""
+    if sample.language == "sh":
+        return [shlex.split(line, comments=True) for line in sample.lines]
+    tokens = tokenize.generate_tokens(io.StringIO(sample.text).readline)
+    return [token.string for token in tokens if token.type != tokenize.COMMENT]
+
+
+def _pictures(document: Path) -> list[str]:
+    text = document.read_text(encoding="utf-8")
+    return [one or other for one, other in re.findall(r'!\[[^]]*\]\((.*?)\)|src="(.*?)"', text)]
+
+
+def _numbers(document: Path) -> list[str]:
+    """Percentages, and what stands in table rows between bars, blanks and brackets."""
+    text = document.read_text(encoding="utf-8")
+    return re.findall(r"\d+(?= %)|(?<=[| [])\.\d{3}|(?<=\| )\d+\.\d", text)
 
 
 SHELL = [(sample, line) for sample in _samples("sh") for line in sample.lines]
@@ -179,10 +204,63 @@ def test_objects_are_what_is_read(sample: Sample) -> None:
     assert caption.maps.shape == (2, 2, 3)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", [*DOCUMENTS, KOREAN], ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     for target in re.findall(r'\]\(([^)#]+)[^)]*\)|src="([^"]+)"', text):
         place = target[0] or target[1]
         if "://" not in place:
             assert (document.parent / place).exists(), place
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, KOREAN], ids=lambda path: path.name)
+def test_links_name_a_heading_that_is_there(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for place, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text):
+        page = (document.parent / place if place else document).read_text(encoding="utf-8")
+        headings = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+        anchors = [
+            re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings
+        ]
+        assert anchor in anchors, f"{place}#{anchor}"
+
+
+@pytest.mark.parametrize("document", [README, KOREAN], ids=lambda path: path.name)
+def test_the_readme_is_short(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    assert len(text.split()) < MOST_WORDS
+    assert [line for line in text.splitlines() if len(line) > LONGEST_LINE] == []
+
+
+def test_the_readme_leads_to_every_document() -> None:
+    linked = set(re.findall(r"\]\((docs/[^)#]+)", README.read_text(encoding="utf-8")))
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")}
+    assert pages <= linked
+
+
+def test_both_readmes_have_the_same_samples() -> None:
+    """The same commands, lines of Python and pictures, in the same order."""
+    ours, theirs = _blocks(README), _blocks(KOREAN)
+    assert [sample.language for sample in ours] == [sample.language for sample in theirs]
+    for our, their in zip(ours, theirs, strict=True):
+        assert _without_comments(our) == _without_comments(their), f"{our} and {their}"
+
+
+def test_both_readmes_show_the_same_pictures() -> None:
+    assert _pictures(README)
+    assert _pictures(README) == _pictures(KOREAN)
+
+
+def test_both_readmes_say_the_same_numbers() -> None:
+    assert len(_numbers(README)) > 15
+    assert sorted(_numbers(README)) == sorted(_numbers(KOREAN))
+
+
+def test_the_readmes_link_to_each_other_and_to_the_same_pages() -> None:
+    pages = [
+        set(re.findall(r"\]\(([^)]+)\)", document.read_text(encoding="utf-8")))
+        for document in (README, KOREAN)
+    ]
+    assert KOREAN.name in pages[0]
+    assert README.name in pages[1]
+    assert pages[0] - {KOREAN.name} == pages[1] - {README.name}

@@ -45,7 +45,7 @@ MOST_PIXELS = 1_000_000_000  # decoded for one import, all photos together
 LONGEST_SECONDS = 60.0  # that one import may take
 SIDE = 1024  # pixels of the longer side of a photo that is kept
 
-_STEP_LINES, _STEP_PIXELS = 50, 32_000_000  # after which it is told how far the import has got
+_STEP_LINES, _STEP_PIXELS = 50, 32_000_000  # between two reports of the import's progress
 _QUALITY = 90
 _GREY = 128
 _PHOTO = "data:image/"
@@ -362,7 +362,7 @@ def _key(name: str) -> str:
 
 
 def _sendable(text: str) -> str:
-    """What tells of a file, without the halves of characters that its name may hold."""
+    """A message about a file, with any lone surrogates in the file's name replaced."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -31,11 +31,11 @@ class Row:
     what: str
     found: str
     beyond: bool = False  # the tolerances
-    detail: tuple[str, ...] = ()  # told below the table
+    detail: tuple[str, ...] = ()  # printed below the table
 
 
 def compare(before: Kept, after: Kept) -> list[Row]:
-    """All rows; a part that only one of the two has is told as that.
+    """All rows; a part that only one of the two has is a row too.
 
     Raises:
         ValueError: the two were not kept from the same photos and sentences.

@@ -42,7 +42,7 @@ def run() -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name need not be text that a terminal can show
             stream.reconfigure(errors="backslashreplace")
-    # Pillow's remarks on damaged metadata name no photo; one that cannot be read is told by name.
+    # Pillow's warnings about damaged metadata name no file; our own errors do.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     code = main(sys.argv[1:])
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: as typed after `captioner`.
 
     Returns:
-        The exit code; every error was told in one line on standard error.
+        The exit code; every error was printed as one line on standard error.
 
     Raises:
         SystemExit: help was asked for and shown.

@@ -33,7 +33,7 @@ def add_fields(parser: Any, cls: type, *, only: Sequence[str] = ()) -> None:
     for entry in dataclasses.fields(cls):
         if only and entry.name not in only:
             continue
-        # How much is told is no matter of decoding: evaluation and training switch it off.
+        # A matter of output, not a checkpoint's choice: evaluation and training switch it off.
         default = entry.default if entry.name == "alternatives" else None
         flag, about = f"--{entry.name.replace('_', '-')}", help_of(entry, default)
         if hints[entry.name] is bool:

@@ -62,7 +62,7 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; see {self.prog} --help")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        """Parses; what a command does not know is told with the nearest that it does.
+        """Parses; an unknown option is an error that suggests the command's nearest one.
 
         argparse would leave that to the parser above, which knows no command's options.
         """

@@ -141,7 +141,7 @@ class CaptionResults(Results):
         super().__exit__(*error)
 
     def expect(self, items: Iterable[Found]) -> Iterator[str]:
-        """The photos among the items; the others are told, and no output will replace a photo.
+        """The photos among the items; the others are reported, and no output will replace a photo.
 
         Where all items are there already, so are the places of their sheets, or an error.
         """

@@ -91,8 +91,8 @@ examples:
 def run(arguments: argparse.Namespace) -> int:
     """Translates texts or the lines of a file; returns how many failed.
 
-    A doubtful answer to what was typed counts as failed; a file's lines are many, and the doubtful
-    ones among them are told and marked, and fail nothing.
+    An answer with a warning counts as failed where the text was typed; among the many lines of a
+    file it is reported and marked, but not counted.
     """
     flags.check_decoding(arguments)
     typed = _texts(arguments.sentence)

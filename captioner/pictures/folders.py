@@ -1,7 +1,7 @@
 """What a person's arguments stand for: photos, folders of photos, patterns.
 
 Nothing here opens a photo; of a PNG file the head is read, to tell a sheet of our own from a photo.
-Whatever is found that cannot be opened is told, and the rest goes on.
+What is found and cannot be opened is reported, and the rest goes on.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _matched(pattern: str) -> Iterator[Found]:
 
 
 def _is_seen(match: Path, problems: list[Found]) -> bool:
-    """Whether it can be told what lies there; a folder may be listed that cannot be searched."""
+    """Whether what lies there can be examined; a folder may be listed that cannot be searched."""
     try:
         os.stat(match)  # noqa: PTH116  (as os.path does)
     except PermissionError as error:

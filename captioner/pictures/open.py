@@ -190,10 +190,10 @@ def _check_tiff(image: TiffImagePlugin.TiffImageFile, name: str) -> None:
 
 @functools.cache
 def _silence_libtiff() -> None:
-    """Keeps libtiff from writing to standard error, where nothing tells which file it is about.
+    """Keeps libtiff from writing to standard error, without the name of the file.
 
-    The errors it has words for come back from Pillow, too, and are told with the photo's name. The
-    handler is libtiff's own and the same for all threads: it is set once, and never back.
+    Pillow raises the same errors, which are then reported with the photo's name. libtiff has one
+    handler for all threads: it is set once, and never back.
     """
     with contextlib.suppress(AttributeError, OSError):  # libtiff may be linked in another way
         handler = ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler
