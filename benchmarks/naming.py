@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from captioner import datasets
-from captioner.prediction import Captioner
+from captioner.captions.captioner import Captioner
 
 COMMON = 120
 """So many of the commonest words tell nothing of what a photo shows …"""

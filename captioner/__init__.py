@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from captioner.captions.caption import Caption
+    from captioner.captions.captioner import Captioner
     from captioner.checkpoint import Checkpoint
     from captioner.checkpoint import describe as describe_checkpoint
     from captioner.checkpoint import load as load_checkpoint
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from captioner.evaluation import evaluate, evaluate_translations
     from captioner.nn.architecture import ModelConfig
     from captioner.options import SearchOptions
-    from captioner.prediction import Caption, Captioner
     from captioner.recipes.captioning import Recipe, Source
     from captioner.training import train
     from captioner.translation import Translation, Translator
@@ -77,7 +78,8 @@ _HOMES = {
     "evaluation": ("evaluate", "evaluate_translations"),
     "nn.architecture": ("ModelConfig",),
     "options": ("SearchOptions",),
-    "prediction": ("Caption", "Captioner"),
+    "captions.caption": ("Caption",),
+    "captions.captioner": ("Captioner",),
     "recipes.captioning": ("Recipe", "Source"),
     "training": ("train",),
     "translation": ("Translation", "Translator"),

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from captioner.captions.caption import Caption
+from captioner.captions.captioner import Captioner
 from captioner.errors import ConfigError, ImageError
 from captioner.options import SearchOptions
-from captioner.prediction import Caption, Captioner
 from captioner.settings import field_of
 from captioner.translation import Translation
 from captioner.ui.exports import public

@@ -34,7 +34,7 @@ from captioner.pictures.scale import spread
 from captioner.ui import assets
 
 if TYPE_CHECKING:
-    from captioner.prediction import Caption
+    from captioner.captions.caption import Caption
 
 COLUMNS = ("file", "caption", "log_prob", "mean_probability", "mean_spread", "error")
 """The columns of the CSV table."""

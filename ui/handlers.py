@@ -23,6 +23,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from captioner.captions.caption import Caption, word_shares
+from captioner.captions.captioner import Captioner
 from captioner.errors import CaptionerError, CheckpointError, ConfigError
 from captioner.nn.attention import Memory
 from captioner.nn.encoders import ImageEncoder, normalise
@@ -30,7 +32,6 @@ from captioner.options import DRAWING, SearchOptions
 from captioner.pictures.geometry import Geometry
 from captioner.pictures.open import open_photo
 from captioner.pictures.scale import shared_peak, spread
-from captioner.prediction import Caption, Captioner, Word, word_shares
 from captioner.search import Start
 from captioner.settings import field_of, is_whole
 from captioner.subwords import SPACE, UNREADABLE
@@ -38,6 +39,7 @@ from captioner.text import EOS, SPECIALS, sentences
 from captioner.tracing import Trace, trace
 from captioner.translation import Translation, Translator
 from captioner.ui.endpoints import LONGEST_SENTENCE, LONGEST_TEXT
+from captioner.words import Word
 
 LONGEST = 1024  # pixels of the longer side of what a browser gets to see
 QUALITY = 82  # of its JPEG

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from captioner.prediction import Captioner
+    from captioner.captions.captioner import Captioner
     from captioner.translation import Translator
 
 
@@ -18,7 +18,7 @@ def load_captioner(arguments: argparse.Namespace) -> Captioner:
         CheckpointError: the checkpoint cannot be read.
     """
     device = pick_device(arguments.device)
-    from captioner.prediction import Captioner
+    from captioner.captions.captioner import Captioner
 
     translator = None
     if getattr(arguments, "translator", None):
