@@ -17,6 +17,7 @@ from captioner.pictures.open import open_photo
 from captioner.pictures.overlay import draw_overlay
 from captioner.pictures.scale import shared_peak
 from captioner.pictures.sheets import contact_sheet
+from captioner.text import detokenise
 from captioner.translation import Translation
 from captioner.words import Word, rounded
 
@@ -109,6 +110,20 @@ class Caption:
 def _alternative_dict(caption: Caption, maps: bool) -> dict[str, Any]:
     values = caption.to_dict(maps=maps)
     return {k: v for k, v in values.items() if k not in ("file", "grid", "n_best", "error")}
+
+
+def beginning(caption: Caption, count: int) -> Caption:
+    """The first words of a caption, as if it went on behind them."""
+    words = caption.words[:count]
+    return dataclasses.replace(
+        caption,
+        text=detokenise([word.text for word in words]),
+        words=words,
+        log_prob=sum(word.log_prob or 0.0 for word in words),
+        maps=caption.maps[:count],
+        gates=None if caption.gates is None else caption.gates[:count],
+        n_best=(),
+    )
 
 
 def in_other_words(caption: Caption, translation: Translation) -> Caption:

@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-import difflib
 import functools
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from typing import Any
 
-import numpy as np
 import torch
 
 from captioner import checkpoint as checkpoints
 from captioner import devices
-from captioner.captions.caption import Caption, in_other_words
-from captioner.captions.inputs import (
-    check_pairs,
-    check_photo,
-    check_photos,
-    check_text,
-    reason_against,
-)
+from captioner.captions.caption import Caption
+from captioner.captions.inputs import check_pairs, check_photo, check_photos, check_sentence
+from captioner.captions.look import Look
 from captioner.captions.opened import Opened, open_one
+from captioner.captions.writer import Writer
 from captioner.errors import ConfigError, ImageError
-from captioner.nn.attention import Memory
-from captioner.nn.encoders import fold_batch_norm, normalise
 from captioner.options import PHOTOS_AT_ONCE, THREADS, SearchOptions, check_workers
 from captioner.pictures.geometry import Geometry
 from captioner.pictures.open import ImageSource
 from captioner.pictures.preprocess import Preprocess
 from captioner.pipeline import in_batches
-from captioner.search import Hypothesis, Start, force, search
-from captioner.text import UNK, detokenise, tokenise, unread
+from captioner.text import tokenise
 from captioner.translation import Translator
-from captioner.words import Word, is_content
 
 
 class Captioner:
@@ -60,12 +47,9 @@ class Captioner:
             ConfigError: the device cannot be used.
         """
         self.checkpoint = checkpoint
-        self._translator = translator
         self.device = devices.pick(device)
-        self._process = os.getpid()
-        model = copy.deepcopy(checkpoint.model).eval().requires_grad_(False)
-        model.encoder.features = fold_batch_norm(model.encoder.features)
-        self.model = model.to(self.device)
+        self.writer = Writer(checkpoint, self.device, translator)
+        self.model = self.writer.model
         self.vocabulary = checkpoint.vocabulary
         self.preprocess: Preprocess = checkpoint.preprocess
 
@@ -97,7 +81,7 @@ class Captioner:
         Raises:
             ConfigError: a field is unknown or out of range.
         """
-        return (self.checkpoint.search if own is None else own).changed(**settings)
+        return self.writer.options(own, **settings)
 
     @property
     def translator(self) -> Translator:
@@ -106,9 +90,29 @@ class Captioner:
         Raises:
             CheckpointError: none was given, and none came along.
         """
-        if self._translator is None:
-            self._translator = Translator.load(device=str(self.device))
-        return self._translator
+        return self.writer.interpreter.translator
+
+    def look(self, photo: ImageSource, *, side: int | None = None) -> Look:
+        """Opens, preprocesses and encodes one photo, once for all that is asked about it.
+
+        Args:
+            photo: path, PIL image, array, bytes or binary file.
+            side: keep the photo as `open_photo` gives it for this shorter side, as the look's
+                `picture`; left out, none is kept.
+
+        Raises:
+            ImageError: it is no readable photo.
+            ConfigError: the model lies on a GPU, and this process was forked since.
+        """
+        check_photo(photo)
+        self.writer.check_process()
+        opened = open_one(photo, self.preprocess, side)
+        if opened.error is not None:
+            raise ImageError(opened.error)
+        memory = self.writer.encode([opened])
+        assert memory.grid is not None
+        geometry = Geometry(opened.size, memory.grid)
+        return Look(memory, geometry, opened.file, opened.source, self.writer, opened.picture)
 
     def __call__(
         self,
@@ -135,8 +139,8 @@ class Captioner:
             CheckpointError: a translation is wanted, and there are no weights for it.
         """
         check_photo(photo)
-        alone = {"batch_size": 1, "workers": 1, **settings}
-        return self._raised(self.stream([photo], prefix=prefix, to=to, options=options, **alone))
+        request = self.writer.request(self.options(options, **settings), prefix=prefix, to=to)
+        return self.look(photo).answer(request)
 
     caption = __call__
 
@@ -152,17 +156,28 @@ class Captioner:
             ConfigError: the sentence has no words.
         """
         check_photo(photo)
-        if (wrong := reason_against(sentence)) is not None:
-            raise ConfigError(wrong)
-        pairs = [(photo, sentence)]
-        return self._raised(self.stream_explained(pairs, batch_size=1, alternatives=alternatives))
+        check_sentence(sentence)
+        self.options(alternatives=alternatives)
+        return self.look(photo).explain(sentence, alternatives)
 
-    @staticmethod
-    def _raised(captions: Iterator[Caption]) -> Caption:
-        caption = next(captions)
+    def translated(self, caption: Caption, to: str) -> Caption:
+        """A caption that was found, and its other sentences, in another language.
+
+        It is translated from its own words: no photo is opened, and nothing is searched again.
+
+        Raises:
+            ConfigError: the caption has an error, the translator does not speak the language, or
+                the captions are in it already.
+            CheckpointError: there are no weights for translation.
+        """
+        way = self.writer.interpreter.way(to)
         if caption.error is not None:
-            raise ImageError(caption.error)
-        return caption
+            raise ConfigError(f"there is no caption to translate: {caption.error}")
+        said = caption if caption.original is None else caption.original
+        [found] = self.writer.interpreter.translated([said], way)
+        if found.error is not None:
+            raise ImageError(found.error)
+        return found
 
     def stream(
         self,
@@ -198,76 +213,19 @@ class Captioner:
         """
         photos = check_photos(photos)
         options = self.options(options, **settings)
-        self._check(batch_size, workers, options)
-        check_text("prefix", prefix)
-        start = self._known_tokens(prefix)
-        first = Start(once=() if options.repeats else self._content)
-        if to is not None:
-            check_text("to", to)
-            to = self.translator.languages.code(to)
-        language = None if to is None else self._language_before(to)
+        check_workers(workers)
+        request = self.writer.request(options, prefix=prefix, to=to, batch_size=batch_size)
         count = 0
         read = functools.partial(open_one, preprocess=self.preprocess)
         for batch in in_batches(photos, read, batch_size, workers):
-            good = [opened for opened in batch if opened.error is None]
-            numbers = [count + place for place, opened in enumerate(batch) if opened.error is None]
-            memory = self._memory(good)
-            found = (
-                []
-                if memory is None
-                else search(self.model.decoder, memory, options, start, numbers, first)
-            )
-            results = iter(zip(good, found, strict=True))
+            good = [place for place, opened in enumerate(batch) if opened.error is None]
+            found: list[Caption] = []
+            if good:
+                there = [batch[place] for place in good]
+                numbers = [count + place for place in good]
+                found = self.writer.write(self.writer.encode(there), there, request, numbers)
             count += len(batch)
-            captions = [
-                opened.failed()
-                if opened.error is not None
-                else self._caption(memory, *next(results))
-                for opened in batch
-            ]
-            yield from captions if to is None else self._translated(captions, to, language)
-
-    @functools.cached_property
-    def _content(self) -> tuple[int, ...]:
-        """Tokens of the content words."""
-        words = self.vocabulary.ordinary
-        return tuple(self.vocabulary.encode(word for word in words if is_content(word)))
-
-    def _language_before(self, to: str) -> str | None:
-        """The language that captions are translated from, where the translator can tell.
-
-        Raises:
-            ConfigError: it is that very language, or none that is translated into `to`.
-        """
-        languages, subwords = self.translator.languages, self.translator.subwords
-        words = [piece for word in self.vocabulary.ordinary for piece in subwords.encode(word).ids]
-        language = languages.likeliest(words)
-        if language == to:
-            others = ", ".join(target for target in languages.targets if target != to)
-            raise ConfigError(
-                f"the captions are in {to!r} already; leave the language out, or name another to "
-                f"translate them into: {others}"
-            )
-        languages.check(language, to)
-        sources = [source for source, into in languages.directions if into == to]
-        # Captions are of one language: where only one can be translated so, it need not be guessed.
-        return sources[0] if language is None and len(sources) == 1 else language
-
-    def _translated(
-        self, captions: Sequence[Caption], to: str, language: str | None
-    ) -> Iterator[Caption]:
-        """The captions in another language; with their other sentences, where they have some."""
-        every = [
-            (caption, *caption.n_best) if caption.error is None else () for caption in captions
-        ]
-        texts = [one.text for several in every for one in several]
-        translations = self.translator.stream(texts, to=to, source_language=language)
-        for caption, several in zip(captions, every, strict=True):
-            if not several:
-                yield caption
-                continue
-            first, *others = [in_other_words(one, next(translations)) for one in several]
-            yield dataclasses.replace(first, n_best=tuple(others))
+            yield from _in_order(batch, found)
 
     def stream_explained(
         self,
@@ -286,7 +244,8 @@ class Captioner:
             ConfigError: `pairs` holds something else than pairs, or a setting is wrong.
         """
         options = self.options(beam_size=1, alternatives=alternatives)
-        self._check(batch_size, workers, options)
+        check_workers(workers)
+        self.writer.request(options, batch_size=batch_size)
 
         def read(pair: tuple[ImageSource, str]) -> tuple[Opened, list[str]]:
             photo, sentence = pair
@@ -294,94 +253,18 @@ class Captioner:
             return open_one(photo, self.preprocess).checked(sentence), words
 
         for several in in_batches(check_pairs(pairs), read, batch_size, workers):
-            batch = [opened for opened, _ in several]
-            sentences = [words for _, words in several]
-            good = [place for place, opened in enumerate(batch) if opened.error is None]
-            memory = self._memory([batch[place] for place in good])
-            tokens = [self.vocabulary.encode(sentences[place]) for place in good]
-            found = iter(
-                force(self.model.decoder, memory, tokens, alternatives=alternatives)
-                if memory is not None
-                else []
-            )
-            for opened, words in zip(batch, sentences, strict=True):
-                if opened.error is not None:
-                    yield opened.failed()
-                else:
-                    yield self._caption(memory, opened, [next(found)], words)
-
-    def _check(self, batch_size: int, workers: int, options: SearchOptions) -> None:
-        """Refuses what cannot be done, or not in this process."""
-        devices.check_process(self.device, self._process)
-        options.check_batch(batch_size)
-        check_workers(workers)
-
-    def _known_tokens(self, prefix: str) -> list[int]:
-        words, known = tokenise(prefix), self.vocabulary.ordinary
-        unknown = [*unread(prefix), *(word for word in words if word not in self.vocabulary)]
-        if unknown:
-            near = (difflib.get_close_matches(word, known, n=1) for word in unknown)
-            alike = ", ".join(dict.fromkeys(repr(word) for found in near for word in found))
-            hint = f" (the vocabulary has {alike})" if alike else ""
-            raise ConfigError(
-                f"the prefix holds {', '.join(map(repr, unknown))}, which the vocabulary of "
-                f"{len(known)} words lacks; choose other words{hint}"
-            )
-        if prefix.strip() and not words:
-            raise ConfigError(f"the prefix {prefix!r} has no words; write how the caption begins")
-        return self.vocabulary.encode(words)
-
-    @torch.inference_mode()
-    def _memory(self, opened: Sequence[Opened]) -> Memory | None:
-        if not opened:
-            return None
-        pixels = torch.from_numpy(np.stack([p.pixels for p in opened if p.pixels is not None])).to(
-            self.device
-        )
-        return self.model.encoder(normalise(pixels, self.preprocess.mean, self.preprocess.std))
-
-    def _caption(
-        self,
-        memory: Memory | None,
-        opened: Opened,
-        hypotheses: Sequence[Hypothesis],
-        words: Sequence[str] | None = None,
-    ) -> Caption:
-        assert memory is not None
-        assert memory.grid is not None
-        geometry = Geometry(opened.size, memory.grid)
-        captions = [self._result(h, opened, geometry, words) for h in hypotheses]
-        return dataclasses.replace(captions[0], n_best=tuple(captions[1:]))
-
-    def _result(
-        self, found: Hypothesis, opened: Opened, geometry: Geometry, words: Sequence[str] | None
-    ) -> Caption:
-        texts = self.vocabulary.decode(found.tokens) if words is None else words
-        maps = found.weights.mean(1).reshape(-1, *geometry.grid)  # heads share one map
-        gates = found.extras.get("gate")
-        return Caption(
-            text=detokenise(texts),
-            words=tuple(self._word(found, place, text) for place, text in enumerate(texts)),
-            log_prob=found.log_prob,
-            maps=maps / maps.sum((1, 2), keepdims=True),
-            file=opened.file,
-            geometry=geometry,
-            gates=None if gates is None else gates[:, 0],
-            source=opened.source,
-        )
-
-    def _word(self, found: Hypothesis, place: int, text: str) -> Word:
-        others = self.vocabulary.decode(found.alternatives[place].tolist())
-        probs = found.alternative_probs[place].tolist()
-        alternatives = tuple((_shown(o), p) for o, p in zip(others, probs, strict=True))
-        if found.tokens[place] == UNK:
-            return Word(text, None, None, alternatives, known=False)
-        log_prob = float(found.log_probs[place])
-        shares = found.extras.get("copy_share")
-        copied = None if shares is None else float(shares[place])
-        return Word(text, float(np.exp(log_prob)), log_prob, alternatives, copy_share=copied)
+            good = [(opened, words) for opened, words in several if opened.error is None]
+            found: list[Caption] = []
+            if good:
+                photos = [opened for opened, _ in good]
+                sentences = [words for _, words in good]
+                memory = self.writer.encode(photos)
+                found = self.writer.explain(memory, photos, sentences, alternatives)
+            yield from _in_order([opened for opened, _ in several], found)
 
 
-def _shown(word: str) -> str:
-    """An alternative as people read it: ending the sentence here is a full stop."""
-    return "." if word == "<eos>" else word
+def _in_order(batch: Sequence[Opened], found: Sequence[Caption]) -> Iterator[Caption]:
+    """The captions of a batch, with those that say why there is none at their places."""
+    captions = iter(found)
+    for opened in batch:
+        yield next(captions) if opened.error is None else opened.failed()

@@ -23,6 +23,12 @@ def reason_against(sentence: str) -> str | None:
     return None if tokenise(sentence) else _wordless(sentence)
 
 
+def check_sentence(sentence: str) -> None:
+    """Refuses what cannot be explained."""
+    if (wrong := reason_against(sentence)) is not None:
+        raise ConfigError(wrong)
+
+
 def check_photo(photo: Any) -> None:
     """Refuses what holds photos; whether anything else is a photo is seen when it is opened."""
     if isinstance(photo, (list, tuple, set, frozenset, dict, Generator)):

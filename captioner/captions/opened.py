@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from captioner.captions.caption import Caption
 from captioner.captions.inputs import reason_against
 from captioner.errors import CaptionerError, ImageError
 from captioner.pictures.folders import is_pipe
-from captioner.pictures.open import ImageSource, open_photo, original_size
+from captioner.pictures.open import ImageSource, open_sizes, original_size
 from captioner.pictures.preprocess import Preprocess
 
 _LONGEST_PIPE = 2**29  # bytes; no photo that is opened has more
@@ -31,6 +32,7 @@ class Opened:
     size: tuple[int, int] = (0, 0)
     pixels: NDArray[np.uint8] | None = None
     error: str | None = None
+    picture: Image.Image | None = None  # the photo at another size, where one is wanted
 
     def checked(self, sentence: str) -> Opened:
         """Itself, or an error where the photo is fine but the sentence about it has no words."""
@@ -44,13 +46,14 @@ class Opened:
         return Caption("", (), 0.0, empty, file=self.file, error=self.error, source=self.source)
 
 
-def open_one(source: ImageSource, preprocess: Preprocess) -> Opened:
+def open_one(source: ImageSource, preprocess: Preprocess, side: int | None = None) -> Opened:
     """The photo, or why there is none: whatever goes wrong with one is no matter of the others."""
     file = fspath(source) if isinstance(source, (str, PathLike)) else None
     try:
         source = _kept(source)
-        photo = open_photo(source, side=preprocess.size)
-        return Opened(source, file, original_size(photo), preprocess.pixels(photo))
+        photo, *others = open_sizes(source, [preprocess.size, *([] if side is None else [side])])
+        picture = others[0] if others else None
+        return Opened(source, file, original_size(photo), preprocess.pixels(photo), None, picture)
     except CaptionerError as error:
         return Opened(source, file, error=str(error))
     except Exception as error:
