@@ -19,7 +19,7 @@ from captioner.captions.writer import Writer
 from captioner.errors import ConfigError, ImageError
 from captioner.options import PHOTOS_AT_ONCE, THREADS, SearchOptions, check_workers
 from captioner.pictures.geometry import Geometry
-from captioner.pictures.open import ImageSource
+from captioner.pictures.open import ImageSource, check_side
 from captioner.pictures.preprocess import Preprocess
 from captioner.pipeline import in_batches
 from captioner.text import tokenise
@@ -102,9 +102,11 @@ class Captioner:
 
         Raises:
             ImageError: it is no readable photo.
-            ConfigError: the model lies on a GPU, and this process was forked since.
+            ConfigError: `side` is below 1, or the model lies on a GPU, and this process was forked
+                since.
         """
         check_photo(photo)
+        check_side(side)
         self.writer.check_process()
         opened = open_one(photo, self.preprocess, side)
         if opened.error is not None:

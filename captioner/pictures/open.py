@@ -85,10 +85,7 @@ def open_sizes(source: ImageSource, sides: Sequence[int | None]) -> list[Image.I
         ImageError: as `open_photo`.
     """
     for side in sides:
-        if side is not None and side < 1:
-            raise ConfigError(
-                f"side: got {side}, expected at least 1 pixel, or None for the whole photo"
-            )
+        check_side(side)
     try:
         return _opened(source, sides)
     except ImageError:
@@ -97,6 +94,18 @@ def open_sizes(source: ImageSource, sides: Sequence[int | None]) -> list[Image.I
         raise ImageError(f"{source_name(source)}: too little memory; make it smaller") from error
     except Exception as error:  # any object may come, and one photo's fault is that photo's
         raise ImageError(f"{type_name(source)}: cannot be read ({reason(error)})") from error
+
+
+def check_side(side: int | None) -> None:
+    """Refuses what is no shorter side of a photo.
+
+    Raises:
+        ConfigError: it is below one pixel.
+    """
+    if side is not None and side < 1:
+        raise ConfigError(
+            f"side: got {side}, expected at least 1 pixel, or None for the whole photo"
+        )
 
 
 def _opened(source: ImageSource, sides: Sequence[int | None]) -> list[Image.Image]:
