@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import itertools
 import os
 import re
@@ -30,8 +31,9 @@ from captioner.options import SENTENCES_AT_ONCE, SearchOptions
 from captioner.pictures.heatmap import draw_heatmap
 from captioner.pipeline import in_batches
 from captioner.search import Hypothesis, Start, force, search
-from captioner.subwords import Pieces, clean
-from captioner.text import EOS, UNK, half_character, has_words, sentence_case, sentences
+from captioner.subwords import SPACE, UNREADABLE, Pieces, clean
+from captioner.text import EOS, SPECIALS, UNK, half_character, has_words, sentence_case, sentences
+from captioner.tracing import Trace, trace
 from captioner.words import Word, rounded
 
 T = TypeVar("T")
@@ -103,6 +105,16 @@ class Translation:
             "end_mass": [rounded(share) for share in self.end_mass.tolist()],
             "log_prob": rounded(self.log_prob),
         }
+
+
+@dataclass(frozen=True, eq=False)
+class SentenceReading:
+    """Every step of a sentence's translation. P + 1 steps: the pieces and the end."""
+
+    source: tuple[str, ...]  # the memory's positions, its end apart: the source's pieces
+    words: tuple[str, ...]  # P pieces
+    following: tuple[tuple[str, ...], ...]  # (P + 1, A), likeliest next pieces, best first
+    trace: Trace  # the numbers of each step
 
 
 @dataclass(frozen=True)
@@ -217,6 +229,33 @@ class Translator:
         """
         pairs = self.stream_explained([(text, translation)], to=to, source_language=source_language)
         return self._raised(pairs)
+
+    def trace(self, found: Translation, alternatives: int = 8) -> SentenceReading:
+        """Everything that is computed while a sentence and its translation are read, step by step.
+
+        Args:
+            found: of one sentence.
+            alternatives: how many of the likeliest next pieces to keep.
+
+        Raises:
+            ConfigError: the model attends to nothing.
+        """
+        devices.check_process(self.device, self._process)
+        read, said = (self.subwords.encode(text).ids for text in (found.source, found.text))
+        with torch.inference_mode():
+            source = torch.tensor([[*read, EOS]], device=self.device)
+            memory = self.model.encoder(source, torch.tensor([len(read) + 1]))
+        start = Start(self.subwords.start(found.target_language))
+        traced = trace(self.model.decoder, memory, said, start=start, alternatives=alternatives)
+        named = functools.partial(map, self._piece)
+        following = tuple(tuple(named(row)) for row in traced.tokens.tolist())
+        return SentenceReading(tuple(named(read)), tuple(named(said)), following, traced)
+
+    def _piece(self, number: int) -> str:
+        """A piece as people read it; a lone space is shown as one."""
+        if number < len(SPECIALS):
+            return SPECIALS[EOS] if number == EOS else UNREADABLE
+        return self.subwords.pieces[number].replace(SPACE, " ").strip() or "\u2423"
 
     @staticmethod
     def _raised(found: Iterator[Translation]) -> Translation:

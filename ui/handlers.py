@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
@@ -28,11 +27,9 @@ from captioner.options import DRAWING, SearchOptions
 from captioner.pictures.geometry import Geometry
 from captioner.pictures.open import open_photo
 from captioner.pictures.scale import shared_peak, spread
-from captioner.search import Start
 from captioner.settings import field_of, is_whole
-from captioner.subwords import SPACE, UNREADABLE
 from captioner.text import EOS, SPECIALS, sentences
-from captioner.tracing import Trace, trace
+from captioner.tracing import Trace
 from captioner.translation import Translation, Translator
 from captioner.ui.album import Album
 from captioner.ui.endpoints import LONGEST_SENTENCE, LONGEST_TEXT
@@ -398,17 +395,8 @@ class Desk:
 
     def _inside(self, found: Translation) -> View:
         """Every step of a translated sentence."""
-        translator = self._translator()
-        read = translator.subwords.encode(found.source).ids
-        said = translator.subwords.encode(found.text).ids
-        memory = translator.model.encoder(
-            torch.tensor([[*read, EOS]], device=translator.device), torch.tensor([len(read) + 1])
-        )
-        start = Start(translator.subwords.start(found.target_language))
-        traced = trace(translator.model.decoder, memory, said, start=start)
-        names = [[_piece(translator, number) for number in row] for row in traced.tokens]
-        positions = [*(_piece(translator, number) for number in read), END]
-        return steps(traced, [_piece(translator, number) for number in said], names, positions)
+        read = self._translator().trace(found)
+        return steps(read.trace, read.words, read.following, [*read.source, END])
 
     def _translator(self) -> Translator:
         if self.translator is None:
@@ -516,12 +504,6 @@ def _one_after_another(inside: Sequence[View]) -> View:
             for step in view["steps"]
         ],
     }
-
-
-def _piece(translator: Translator, number: int) -> str:
-    if number < len(SPECIALS):
-        return END if number == EOS else UNREADABLE
-    return translator.subwords.pieces[number].replace(SPACE, " ").strip() or "\u2423"
 
 
 def links(said: Caption, peak: float) -> View:

@@ -60,7 +60,7 @@ class Writer:
     ) -> None:
         self.device = device
         self.process = os.getpid()  # that put the model there
-        self.own_options = checkpoint.search
+        self.checkpoint = checkpoint
         self.vocabulary = checkpoint.vocabulary
         self.preprocess = checkpoint.preprocess
         model = copy.deepcopy(checkpoint.model).eval().requires_grad_(False)
@@ -74,7 +74,7 @@ class Writer:
         Raises:
             ConfigError: a field is unknown or out of range.
         """
-        return (self.own_options if own is None else own).changed(**settings)
+        return (self.checkpoint.search if own is None else own).changed(**settings)
 
     def request(
         self,
