@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from captioner.options import SearchOptions
     from captioner.recipes.captioning import Recipe, Source
     from captioner.training import train
-    from captioner.translation import Translation, Translator
+    from captioner.translations.translation import Translation
+    from captioner.translations.translator import Translator
     from captioner.words import Word
 
     __version__: str
@@ -82,7 +83,8 @@ _HOMES = {
     "captions.captioner": ("Captioner",),
     "recipes.captioning": ("Recipe", "Source"),
     "training": ("train",),
-    "translation": ("Translation", "Translator"),
+    "translations.translation": ("Translation",),
+    "translations.translator": ("Translator",),
     "words": ("Word",),
 }
 _PROJECT = Path(__file__).parent.parent / "pyproject.toml"

@@ -23,7 +23,8 @@ from captioner.options import PHOTOS_AT_ONCE, RESAMPLES, SENTENCES_AT_ONCE, THRE
 from captioner.pairs import Pair
 from captioner.pictures.sheets import photo_rows
 from captioner.text import tokenise
-from captioner.translation import Translation, Translator
+from captioner.translations.translation import Translation
+from captioner.translations.translator import Translator
 from captioner.trials import Sentence, Trial, try_decodings
 
 

@@ -39,7 +39,9 @@ FLOORS = (
     ("nn.model",),
     ("checkpoint", "metrics", "search", "trials"),
     ("tracing",),
-    ("datasets", "judges", "losses", "pairs", "translation"),
+    ("datasets", "judges", "losses", "pairs", "translations.translation"),
+    ("translations.reader",),
+    ("translations.translator",),
     ("captions.caption", "captions.inputs"),
     ("captions.interpreter", "captions.opened"),
     ("captions.writer",),
@@ -77,7 +79,8 @@ FLOORS = (
         "__main__",
         "config",
         "prediction",
-    ),  # the last two are old names: nothing may use them
+        "translation",
+    ),  # the last three are old names: nothing may use them
 )
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
 MODULES = sorted((ROOT / "captioner").rglob("*.py"))

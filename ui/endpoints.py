@@ -14,7 +14,7 @@ from captioner.captions.look import Look
 from captioner.errors import ConfigError, ImageError
 from captioner.options import SearchOptions
 from captioner.settings import field_of
-from captioner.translation import Translation
+from captioner.translations.translation import Translation
 from captioner.ui.album import Album
 from captioner.ui.exports import public, without_folders
 

@@ -30,7 +30,8 @@ from captioner.pictures.scale import shared_peak, spread
 from captioner.settings import field_of, is_whole
 from captioner.text import EOS, SPECIALS, sentences
 from captioner.tracing import Trace
-from captioner.translation import Translation, Translator
+from captioner.translations.translation import Translation
+from captioner.translations.translator import Translator
 from captioner.ui.album import Album
 from captioner.ui.endpoints import LONGEST_SENTENCE, LONGEST_TEXT
 from captioner.words import Word

@@ -18,7 +18,7 @@ from captioner.pictures.overlay import draw_overlay
 from captioner.pictures.scale import shared_peak
 from captioner.pictures.sheets import contact_sheet
 from captioner.text import detokenise
-from captioner.translation import Translation
+from captioner.translations.translation import Translation
 from captioner.words import Word, rounded
 
 

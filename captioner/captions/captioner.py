@@ -23,7 +23,7 @@ from captioner.pictures.open import ImageSource, check_side
 from captioner.pictures.preprocess import Preprocess
 from captioner.pipeline import in_batches
 from captioner.text import tokenise
-from captioner.translation import Translator
+from captioner.translations.translator import Translator
 
 
 class Captioner:

@@ -12,7 +12,7 @@ from captioner.captions.caption import Caption, in_other_words
 from captioner.captions.inputs import check_text
 from captioner.errors import ConfigError
 from captioner.text import Vocabulary
-from captioner.translation import Translator
+from captioner.translations.translator import Translator
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from captioner.pictures.geometry import Geometry
 from captioner.search import Hypothesis, Start, force, search
 from captioner.text import UNK, detokenise, tokenise, unread
 from captioner.tracing import Trace, trace
-from captioner.translation import Translator
+from captioner.translations.translator import Translator
 from captioner.words import Word, is_content
 
 
