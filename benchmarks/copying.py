@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from captioner import datasets
+from captioner.captions.caption import Caption
+from captioner.captions.captioner import Captioner
 from captioner.metrics import meteor
-from captioner.prediction import Caption, Captioner
 from captioner.recipes.captioning import Source
 from captioner.text import tokenise
 

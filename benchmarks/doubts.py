@@ -13,7 +13,7 @@ import argparse
 import random
 from pathlib import Path
 
-from captioner.translation import Translator
+from captioner.translations.translator import Translator
 
 ENGLISH = "en"
 
@@ -58,8 +58,10 @@ def drawn(path: Path, words: tuple[int, int], count: int) -> list[tuple[str, str
 
 def doubted(translator: Translator, source: str, answer: str, to: str) -> bool:
     """Whether an answer to an English sentence would get a warning."""
-    line = translator._read(source, to, ENGLISH)
-    return translator._answer_warning(line, translator.subwords.encode(answer), to) is not None
+    line = translator.reader.read(source, to, ENGLISH)
+    return (
+        translator.reader.answer_warning(line, translator.subwords.encode(answer), to) is not None
+    )
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from captioner import datasets
+from captioner.captions.captioner import Captioner
 from captioner.naming import common_words, key_words, named
-from captioner.prediction import Captioner
 
 
 def interval(hits: Sequence[bool], draws: int = 2000) -> tuple[float, float]:

@@ -94,9 +94,9 @@ def serve(policy: Policy, count: int) -> None:
     if policy.search_threads:
         import torch
 
-        from captioner import prediction
+        from captioner.captions import writer
 
-        every, search = torch.get_num_threads(), prediction.search
+        every, search = torch.get_num_threads(), writer.search
 
         def alone(*arguments: object) -> object:
             torch.set_num_threads(policy.search_threads)
@@ -105,7 +105,7 @@ def serve(policy: Policy, count: int) -> None:
             finally:
                 torch.set_num_threads(every)
 
-        prediction.search = alone  # type: ignore[assignment]
+        writer.search = alone  # type: ignore[assignment]
     captioner = Captioner.load()
     paths = [path for _, path in found()]
     for line in sys.stdin:

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from captioner.captions.caption import Caption
+    from captioner.captions.captioner import Captioner
     from captioner.checkpoint import Checkpoint
     from captioner.checkpoint import describe as describe_checkpoint
     from captioner.checkpoint import load as load_checkpoint
@@ -37,10 +39,10 @@ if TYPE_CHECKING:
     from captioner.evaluation import evaluate, evaluate_translations
     from captioner.nn.architecture import ModelConfig
     from captioner.options import SearchOptions
-    from captioner.prediction import Caption, Captioner
     from captioner.recipes.captioning import Recipe, Source
     from captioner.training import train
-    from captioner.translation import Translation, Translator
+    from captioner.translations.translation import Translation
+    from captioner.translations.translator import Translator
     from captioner.words import Word
 
     __version__: str
@@ -77,10 +79,12 @@ _HOMES = {
     "evaluation": ("evaluate", "evaluate_translations"),
     "nn.architecture": ("ModelConfig",),
     "options": ("SearchOptions",),
-    "prediction": ("Caption", "Captioner"),
+    "captions.caption": ("Caption",),
+    "captions.captioner": ("Captioner",),
     "recipes.captioning": ("Recipe", "Source"),
     "training": ("train",),
-    "translation": ("Translation", "Translator"),
+    "translations.translation": ("Translation",),
+    "translations.translator": ("Translator",),
     "words": ("Word",),
 }
 _PROJECT = Path(__file__).parent.parent / "pyproject.toml"

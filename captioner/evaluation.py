@@ -14,15 +14,17 @@ import numpy as np
 from PIL import Image
 
 from captioner import metrics
+from captioner.captions.caption import Caption
+from captioner.captions.captioner import Captioner
 from captioner.datasets import Photo
 from captioner.errors import DataError, MetricError
 from captioner.metrics import Score
 from captioner.options import PHOTOS_AT_ONCE, RESAMPLES, SENTENCES_AT_ONCE, THREADS, SearchOptions
 from captioner.pairs import Pair
 from captioner.pictures.sheets import photo_rows
-from captioner.prediction import Caption, Captioner
 from captioner.text import tokenise
-from captioner.translation import Translation, Translator
+from captioner.translations.translation import Translation
+from captioner.translations.translator import Translator
 from captioner.trials import Sentence, Trial, try_decodings
 
 

@@ -24,12 +24,12 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from captioner.boxes import POINTS, Things, mask
+from captioner.captions.captioner import Captioner
 from captioner.datasets import Photo
 from captioner.errors import DataError, ImageError
 from captioner.nn.encoders import normalise
 from captioner.options import RESAMPLES
 from captioner.pictures.open import open_photo
-from captioner.prediction import Captioner
 from captioner.text import BOS, tokenise
 
 MAPS = ("word", "next word", "centre", "uniform")

@@ -24,7 +24,7 @@ from captioner.pictures.drawings import SOFTWARE, is_drawing, save_png, texts_of
 if TYPE_CHECKING:
     from PIL import Image
 
-    from captioner.prediction import Caption
+    from captioner.captions.caption import Caption
 
 _LONGEST_LINE = 2**26  # bytes; an object with the maps of a hundred captions has a twentieth of it
 _CIRCLE = "is a link that leads back to itself"

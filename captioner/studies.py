@@ -21,7 +21,7 @@ from captioner.pictures.figures import painted, shade
 from captioner.pictures.ink import INK, LINE, MUTED
 
 if TYPE_CHECKING:
-    from captioner.translation import Translation
+    from captioner.translations.translation import Translation
 
 BOUNDS = (8, 12, 16)  # most words of the source in the first sections; the last has no bound
 JOINED = (2, 3)  # captions that make one source, beyond what any caption is long

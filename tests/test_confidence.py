@@ -225,7 +225,7 @@ def test_the_sheet_of_an_unsure_caption_says_so(
         titles.append(title)
         return picture
 
-    monkeypatch.setattr("captioner.prediction.contact_sheet", sheet)
+    monkeypatch.setattr("captioner.captions.caption.contact_sheet", sheet)
     caption: Caption
     for threshold in (0.0, 1.0):
         caption = calibrated(tiny_checkpoint, threshold=threshold)(picture)

@@ -38,9 +38,16 @@ FLOORS = (
     ("confidence", "languages", "nn.decoder", "nn.recognition", "nn.sentences", "subwords"),
     ("nn.model",),
     ("checkpoint", "metrics", "search", "trials"),
-    ("datasets", "judges", "losses", "pairs", "translation"),
-    ("prediction",),
-    ("alignments", "audit", "boxes", "evaluation", "outputs", "tracing"),
+    ("tracing",),
+    ("datasets", "judges", "losses", "pairs", "translations.translation"),
+    ("translations.reader",),
+    ("translations.translator",),
+    ("captions.caption", "captions.inputs"),
+    ("captions.interpreter", "captions.opened"),
+    ("captions.writer",),
+    ("captions.look",),
+    ("captions.captioner",),
+    ("alignments", "audit", "boxes", "evaluation", "outputs"),
     ("batches", "calibration", "maps"),
     ("training.loop",),
     ("training.state",),
@@ -69,7 +76,12 @@ FLOORS = (
     ("cli.study",),
     ("cli.parser",),
     ("cli",),
-    ("__main__", "config"),  # the latter is an old name, which nothing here may use
+    (
+        "__main__",
+        "config",
+        "prediction",
+        "translation",
+    ),  # the last three are old names: nothing may use them
 )
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
 MODULES = sorted((ROOT / "captioner").rglob("*.py"))

@@ -125,8 +125,9 @@ def test_every_public_name_is_there() -> None:
 
 def test_public_names_are_the_layers_own() -> None:
     from captioner import checkpoint, evaluation, prediction, training
+    from captioner.captions import captioner as captions
 
-    assert captioner.Captioner is prediction.Captioner
+    assert captioner.Captioner is captions.Captioner is prediction.Captioner
     assert captioner.load_checkpoint is checkpoint.load
     assert captioner.save_checkpoint is checkpoint.save
     assert captioner.describe_checkpoint is checkpoint.describe

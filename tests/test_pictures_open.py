@@ -23,6 +23,7 @@ from PIL import Image, ImageFile, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
 from captioner.errors import ConfigError, ImageError
+from captioner.pictures import open as opening
 from captioner.pictures.open import open_photo, original_size
 from captioner.pictures.preprocess import Preprocess
 from tests.photographs import (
@@ -398,3 +399,31 @@ def test_damaged_photos_raise_nothing_but_image_error(name: str, draw: st.DataOb
         data[place] = draw.draw(st.integers(0, 255))
     end = draw.draw(st.one_of(st.none(), st.integers(1, len(data))))
     opens_or_is_refused(bytes(data[:end]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "decodes"),
+    [("JPEG", 2), ("PNG", 1), ("WEBP", 1), ("BMP", 1), ("GIF", 1), ("TIFF", 1)],
+)
+@pytest.mark.parametrize("source", ["path", "bytes", "file"])
+def test_one_file_is_opened_once_for_several_sizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, decodes: int, source: str
+) -> None:
+    pixels = np.random.default_rng(11).integers(0, 256, (23, 37, 3), dtype=np.uint8)
+    path = tmp_path / "photo"
+    Image.fromarray(pixels).resize((740, 460)).save(path, format=kind)
+    alone = [open_photo(path, side=side) for side in (61, 300, 100)]
+    finished: list[str] = []
+    real = opening.decoded
+
+    def counted(image: Image.Image, name: str) -> Image.Image:
+        finished.append(name)
+        return real(image, name)
+
+    monkeypatch.setattr(opening, "decoded", counted)
+    sources = {"path": path, "bytes": path.read_bytes(), "file": io.BytesIO(path.read_bytes())}
+    together = opening.open_sizes(sources[source], [61, 300, 100])  # 100 decodes as 61 does: 1/4
+    assert len(finished) == decodes
+    for one, other in zip(together, alone, strict=True):
+        assert one.tobytes() == other.tobytes()
+        assert opening.original_size(one) == opening.original_size(other) == (740, 460)

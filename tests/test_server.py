@@ -707,6 +707,23 @@ def test_a_batch_equals_one_by_one(endpoints: Endpoints, photo: str, tmp_path: P
     assert endpoints.caption_batch([None], [True])[0][0]["error"]
 
 
+def test_a_second_question_about_a_photo_encodes_nothing(
+    endpoints: Endpoints, tiny_captioner: Captioner, photo: str
+) -> None:
+    encoded: list[int] = []
+    hook = tiny_captioner.model.encoder.register_forward_pre_hook(lambda *_: encoded.append(1))
+    try:
+        first = endpoints.caption(photo)
+        assert endpoints.caption(photo, beam_size=3) == first
+        assert endpoints.explain(photo, "a dog")["caption"] == "A dog."
+        assert encoded == [1]
+        Image.new("RGB", (41, 37), "red").save(photo)  # another photo of that name
+        assert endpoints.caption(photo)["error"] is None
+        assert encoded == [1, 1]
+    finally:
+        hook.remove()
+
+
 class _Counting:
     """A captioner that notes how many photos came together."""
 

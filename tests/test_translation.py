@@ -253,7 +253,7 @@ def test_merging_is_the_loops(
     found = Hypothesis(
         target.ids, rng.normal(size=len(owners)), -0.5, padded, nothing.astype(int), nothing
     )
-    [line] = [dataclasses.replace(tiny_translator._read("dog", "de", "en"), pieces=PIECES)]
+    [line] = [dataclasses.replace(tiny_translator.reader.read("dog", "de", "en"), pieces=PIECES)]
     result = tiny_translator._merged(line, found, "said", target, "de", False)
     expected = merged(list(weights.mean(1).astype(np.float64)), PIECES, target)
     np.testing.assert_allclose(result.end_mass, expected[:, -1], atol=1e-6)
@@ -267,7 +267,7 @@ def test_a_look_at_the_end_alone_leaves_an_even_row(tiny_translator: Translator)
     weights[..., -1] = 1
     nothing = np.zeros((1, 0))
     found = Hypothesis((30,), np.array([-1.0]), -0.5, weights, nothing.astype(int), nothing)
-    line = dataclasses.replace(tiny_translator._read("dog", "de", "en"), pieces=PIECES)
+    line = dataclasses.replace(tiny_translator.reader.read("dog", "de", "en"), pieces=PIECES)
     target = Pieces((30,), (0,), ("w",))
     result = tiny_translator._merged(line, found, "w", target, "de", False)
     assert result.end_mass.tolist() == [1.0]
@@ -639,10 +639,12 @@ def test_an_answer_in_another_language_is_said(
 
 def test_a_copied_name_says_nothing_about_the_language(tiny_translator: Translator) -> None:
     answer = tiny_translator.subwords.encode("Je Un Deux Le.")
-    copied = tiny_translator._read("Je Un Deux Le sleep.", "de", "en")
-    assert tiny_translator._answer_warning(copied, answer, "de") is None
-    own = tiny_translator._read("The man sleeps.", "de", "en")
-    assert "looks like 'fr', not 'de'" in str(tiny_translator._answer_warning(own, answer, "de"))
+    copied = tiny_translator.reader.read("Je Un Deux Le sleep.", "de", "en")
+    assert tiny_translator.reader.answer_warning(copied, answer, "de") is None
+    own = tiny_translator.reader.read("The man sleeps.", "de", "en")
+    assert "looks like 'fr', not 'de'" in str(
+        tiny_translator.reader.answer_warning(own, answer, "de")
+    )
 
 
 def test_an_empty_answer_is_said(tiny_translator: Translator) -> None:
@@ -1121,3 +1123,20 @@ def test_what_a_shell_shows_is_short(tiny_translator: Translator) -> None:
     [failed] = tiny_translator.stream(["dog " * 300], to="de")
     assert repr(failed).startswith("<Translation of 'dog dog ")
     assert len(repr(failed)) < 200
+
+
+def test_a_trace_is_that_of_what_was_said(
+    tiny_translator: Translator, phrases: dict[str, tuple[str, ...]]
+) -> None:
+    found = tiny_translator(phrases["en"][1], to="de")
+    read = tiny_translator.trace(found, alternatives=4)
+    assert "".join(read.source).replace("\u2423", "") == "AdogrunsovertheLog.".replace("L", "l")
+    assert "".join(read.words).replace("\u2423", "") == "EinHundläuftüberdenStamm."
+    assert read.trace.weights.shape == (len(read.words) + 1, 1, len(read.source) + 1)
+    np.testing.assert_allclose(read.trace.weights.sum(-1), 1, rtol=1e-5)
+    # What was learned by heart is the likeliest at each step, the end at the last.
+    assert [row[0] for row in read.following] == [*read.words, "<eos>"]
+    assert {len(row) for row in read.following} == {4}
+    explained = tiny_translator.explain(found.source, found.text, to="de")
+    end = read.trace.weights[:-1, 0, -1]
+    assert end.max() >= explained.end_mass.max() - 1e-4  # the mean over a word's pieces

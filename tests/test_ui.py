@@ -40,7 +40,7 @@ from captioner.settings import from_dict
 from captioner.subwords import Subwords
 from captioner.translation import Translator
 from captioner.ui import assets, batches, handlers, pictures, server, uploads
-from captioner.ui.handlers import Desk, Painting, Remembering, view
+from captioner.ui.handlers import Desk, Painting, view
 from tests.processes import hear_signals
 
 UI = Path(__file__).parent.parent / "ui"
@@ -301,29 +301,119 @@ def test_inside_holds_a_step_for_each_word_and_the_end(desk: Desk, photo: str) -
 # Memory, settings, messages
 
 
-def test_a_photo_is_encoded_once_and_only_a_few_are_kept(desk: Desk) -> None:
-    asked: list[int] = []
+@dataclasses.dataclass
+class Work:
+    """How often a file was opened, and the encoder asked, since `watch`."""
 
-    class Encoder(torch.nn.Module):
-        def forward(self, photos: torch.Tensor) -> str:
-            asked.append(len(photos))
-            return f"memory {len(asked)}"
+    file: str = ""
+    opens: int = 0
+    encodes: int = 0
 
-    remembering = Remembering(Encoder(), size=2)  # type: ignore[arg-type]
-    first, second, third = (torch.full((1, 3, 2, 2), float(k)) for k in range(3))
-    assert remembering(first) == remembering(first) == "memory 1"
-    remembering(second), remembering(first), remembering(third)
-    assert asked == [1, 1, 1]
-    remembering(first)
-    assert asked == [1, 1, 1]
-    remembering(second)  # made room for the third
-    remembering(torch.cat([first, second]))
-    assert asked == [1, 1, 1, 1, 2]
+    def watch(self, file: str) -> None:
+        """Counts from now on, for this file."""
+        self.file, self.opens, self.encodes = file, 0, 0
+
+    @property
+    def done(self) -> tuple[int, int]:
+        """(opens, encodes)."""
+        return self.opens, self.encodes
 
 
-def test_two_desks_share_one_memory(desk: Desk) -> None:
-    encoder = desk.captioner.model.encoder
-    assert Desk(desk.captioner).captioner.model.encoder is encoder
+WORK = Work()
+
+
+def _on_audit(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open" and WORK.file and arguments[0] == WORK.file:
+        WORK.opens += 1
+
+
+@pytest.fixture(scope="module")
+def audited() -> None:
+    sys.addaudithook(_on_audit)  # Python tells of every file; a hook stays until the end
+
+
+@pytest.fixture
+def work(bilingual: Desk, audited: None) -> Iterator[Work]:
+    """What the page does with one photo, told by Python and torch themselves."""
+
+    def encoded(*_: Any) -> None:
+        WORK.encodes += 1
+
+    encoder = bilingual.captioner.model.encoder
+    hook = encoder.register_forward_pre_hook(encoded)
+    yield WORK
+    hook.remove()
+    WORK.watch("")
+
+
+def test_a_visit_opens_and_encodes_a_photo_once(bilingual: Desk, photo: str, work: Work) -> None:
+    """Caption, comparison, translation, steps, downloads, a sentence of one's own, a painting."""
+    from captioner.ui import app
+
+    page = app.Page(bilingual)
+    chosen = {name: control.value for name, control in page.controls.items()}
+    controls = list({**chosen, "compare": True, "n_best": 2}.values())
+    work.watch(photo)
+    *_, (value, said) = page._write(photo, "de", *controls)
+    assert [card["title"] for card in value["choices"]] == ["beam 3", "2", "greedy"]
+    assert value["links"]["language"] == "de"
+    assert work.done == (1, 1)
+    inside, _ = page._looked_inside(photo, said, None)
+    assert len(inside["steps"]) == len(said.words) + 1
+    page._in_language(photo, said, "de")
+    page._file("json", said, value, "de")
+    page._unexplained(photo, None)
+    page._explain(photo, "the red dog runs")
+    page._unpainted(photo, said, None, *controls)
+    assert work.done == (1, 1)
+    painted, _ = page._repainted(photo, said, [{"cell": 3}], controls)
+    assert painted["moved"]
+    assert work.done == (2, 2)  # a painted photo is another photo
+
+
+def test_growing_words_cost_one_search(
+    bilingual: Desk, photo: str, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    decoder = bilingual.captioner.model.decoder
+    real = type(decoder).step
+
+    def counted(self: Any, *arguments: Any) -> Any:
+        steps.append(1)
+        return real(self, *arguments)
+
+    monkeypatch.setattr(type(decoder), "step", counted)
+    work.watch(photo)
+    options = bilingual.captioner.options(beam_size=1, max_length=9)
+    *partial, (_, caption) = bilingual.write(photo, options=options)
+    assert len(partial) == len(caption.words)
+    assert len(steps) == len(caption.words) + 1  # the end
+    assert work.done == (1, 1)
+
+
+def test_growing_words_are_those_of_the_best_sample(desk: Desk, photo: str) -> None:
+    options = desk.captioner.options(sample=True, seed=5, n_best=7, temperature=3.0, top_p=1.0)
+    *partial, (_, caption) = desk.write(photo, options=options)
+    assert [p.text for _, p in partial][-1] == caption.text
+    assert len(caption.n_best) == 6
+
+
+def test_the_page_says_what_a_call_says(desk: Desk, tmp_path: Path) -> None:
+    """A large photo is decoded at the size that each asks for, though its file is opened once."""
+    pixels = np.random.default_rng(31).integers(0, 256, (13, 17, 3), dtype=np.uint8)
+    path = str(tmp_path / "large.jpg")
+    Image.fromarray(pixels).resize((3400, 2600)).save(path)
+    ((_, caption),) = desk.write(path, options=desk.captioner.options(beam_size=3))
+    assert caption.to_dict(maps=True) == desk.captioner(path, beam_size=3).to_dict(maps=True)
+    assert caption.geometry is not None
+    assert caption.geometry.photo == (3400, 2600)
+
+
+def test_a_desk_leaves_its_captioner_as_it_was(tiny_checkpoint: Checkpoint, photo: str) -> None:
+    captioner = Captioner(tiny_checkpoint)
+    before = list(captioner.model.modules())
+    Desk(captioner).shown(photo)
+    assert list(map(id, captioner.model.modules())) == list(map(id, before))
 
 
 def test_sliders_are_made_from_the_options(page: Any) -> None:

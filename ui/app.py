@@ -25,11 +25,12 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI
 
+from captioner.captions.caption import Caption
+from captioner.captions.captioner import Captioner
 from captioner.checkpoint import CAPTION, TRANSLATE
 from captioner.errors import CaptionerError, ConfigError, ImageError
 from captioner.options import DRAWING, SearchOptions
 from captioner.pictures.open import open_photo
-from captioner.prediction import Caption, Captioner
 from captioner.settings import field_of
 from captioner.ui import (
     LARGEST_FILE,

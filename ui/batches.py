@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from captioner.captions.caption import Caption
+from captioner.captions.captioner import Captioner
 from captioner.errors import CaptionerError, ConfigError
 from captioner.options import SearchOptions
 from captioner.pictures.open import open_photo
-from captioner.prediction import Caption, Captioner
 from captioner.ui.exports import certainty, public
 from captioner.ui.handlers import data_url
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from captioner.captions.caption import Caption
+from captioner.captions.captioner import Captioner
+from captioner.captions.look import Look
 from captioner.errors import ConfigError, ImageError
 from captioner.options import SearchOptions
-from captioner.prediction import Caption, Captioner
 from captioner.settings import field_of
-from captioner.translation import Translation
-from captioner.ui.exports import public
+from captioner.translations.translation import Translation
+from captioner.ui.album import Album
+from captioner.ui.exports import public, without_folders
 
 LONGEST_SENTENCE = 1000  # characters, of a typed sentence
 LONGEST_TEXT = 10_000  # characters, of a text to translate
@@ -24,13 +27,15 @@ _UNTRANSLATED = "the weights for translation are not there; `captioner train` ma
 class Endpoints:
     """The endpoints over one captioner and, where its weights are there, one translator.
 
-    Nothing of a call stays here, so that any number of visitors share the one model.
+    Nothing of a call stays here but what the model made of the last photos, so that any number of
+    visitors share the one model.
     """
 
     def __init__(
         self, captioner: Captioner, translator: Callable[..., Translation] | None = None
     ) -> None:
         self.captioner = captioner
+        self.looks = Album(self._look)
         self.translator = translator
 
     def caption(
@@ -60,9 +65,7 @@ class Endpoints:
         options = self.captioner.options(**{k: _served(k, v) for k, v in asked.items()})
         if to and self.translator is None:
             raise ConfigError(_UNTRANSLATED)
-        photos = [_given(photo)]
-        caption = next(self.captioner.stream(photos, workers=1, to=to or None, options=options))
-        return self._values(caption, maps)
+        return self._answer(photo, lambda look: look.caption(to=to or None, options=options), maps)
 
     def caption_batch(
         self, photo: Sequence[str | None], maps: Sequence[bool]
@@ -93,8 +96,7 @@ class Endpoints:
             ConfigError: the sentence has no words, or is too long.
         """
         text = _short(sentence, "sentence", LONGEST_SENTENCE)
-        explained = self.captioner.stream_explained([(_given(photo), text)], workers=1)
-        return self._values(next(explained), maps)
+        return self._answer(photo, lambda look: look.explain(text), maps)
 
     def translate(
         self, text: str | None, to: str | None, source: str | None = None
@@ -121,12 +123,18 @@ class Endpoints:
         sentence = _short(text, "text", LONGEST_TEXT)
         return self.translator(sentence, to=to, source_language=source or None).to_dict()
 
-    @staticmethod
-    def _values(caption: Caption, maps: bool) -> dict[str, Any]:
-        shown = public(caption)
-        if shown.error is not None:
-            raise ImageError(shown.error)
-        return shown.to_dict(maps=maps)
+    def _look(self, photo: str) -> Look:
+        return self.captioner.look(photo)
+
+    def _answer(
+        self, photo: str | None, ask: Callable[[Look], Caption], maps: bool
+    ) -> dict[str, Any]:
+        path = _given(photo)
+        try:
+            caption = ask(self.looks[path])
+        except ImageError as error:
+            raise ImageError(without_folders(str(error), path)) from None
+        return public(caption).to_dict(maps=maps)
 
 
 def _given(photo: str | None) -> str:

@@ -34,7 +34,7 @@ from captioner.pictures.scale import spread
 from captioner.ui import assets
 
 if TYPE_CHECKING:
-    from captioner.prediction import Caption
+    from captioner.captions.caption import Caption
 
 COLUMNS = ("file", "caption", "log_prob", "mean_probability", "mean_spread", "confidence", "error")
 """The columns of the CSV table."""
@@ -157,11 +157,7 @@ def public(caption: Caption) -> Caption:
     paths = [caption.file] if caption.file else []
     if isinstance(caption.source, (str, PathLike)):
         paths.append(fspath(caption.source))
-    error = caption.error
-    for path in paths:
-        # A name's odd signs look different in a message; the folder of an upload has none.
-        folder = path.removesuffix(base_name(path))
-        error = error.replace(folder, "") if error and len(folder) > 1 else error
+    error = caption.error and without_folders(caption.error, *paths)
     others = tuple(public(other) for other in caption.n_best)
     return dataclasses.replace(
         caption,
@@ -170,6 +166,15 @@ def public(caption: Caption) -> Caption:
         n_best=others,
         original=caption.original and public(caption.original),
     )
+
+
+def without_folders(message: str, *paths: str) -> str:
+    """A message that names files by their bare names."""
+    for path in paths:
+        # A name's odd signs look different in a message; the folder of an upload has none.
+        folder = path.removesuffix(base_name(path))
+        message = message.replace(folder, "") if len(folder) > 1 else message
+    return message
 
 
 def base_name(path: str) -> str:

@@ -9,39 +9,35 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import hashlib
 import io
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from captioner.captions.caption import Caption, word_shares
+from captioner.captions.captioner import Captioner
+from captioner.captions.look import Look
 from captioner.errors import CaptionerError, CheckpointError, ConfigError
-from captioner.nn.attention import Memory
-from captioner.nn.encoders import ImageEncoder, normalise
 from captioner.options import DRAWING, SearchOptions
 from captioner.pictures.geometry import Geometry
 from captioner.pictures.open import open_photo
 from captioner.pictures.scale import shared_peak, spread
-from captioner.prediction import Caption, Captioner, Word, word_shares
-from captioner.search import Start
 from captioner.settings import field_of, is_whole
-from captioner.subwords import SPACE, UNREADABLE
 from captioner.text import EOS, SPECIALS, sentences
-from captioner.tracing import Trace, trace
-from captioner.translation import Translation, Translator
+from captioner.tracing import Trace
+from captioner.translations.translation import Translation
+from captioner.translations.translator import Translator
+from captioner.ui.album import Album
 from captioner.ui.endpoints import LONGEST_SENTENCE, LONGEST_TEXT
+from captioner.words import Word
 
 LONGEST = 1024  # pixels of the longer side of what a browser gets to see
 QUALITY = 82  # of its JPEG
-REMEMBERED = 16  # photos whose features are kept, so that a second question is answered at once
 MOST_STROKES, MOST_POINTS = 400, 20_000  # of a painting
 MOST_BEFORE, LONGEST_WORD = 50, 50  # words that a caption must start with, characters of each
 LONGEST_MESSAGE = 500  # characters
@@ -60,7 +56,7 @@ View = dict[str, Any]
 
 def view(
     caption: Caption,
-    photo: Image.Image | None = None,
+    photo: Image.Image | View | None = None,
     *,
     others: Sequence[tuple[str, Caption]] = (),
     title: str = "",
@@ -70,7 +66,7 @@ def view(
 
     Args:
         caption: with its maps.
-        photo: what to draw on; left out, the caption's own.
+        photo: what to draw on, or its value as `blank` makes it; left out, the caption's own.
         others: more captions of the same photo with what each is called, shown as cards behind
             the caption's own; all share one colour scale.
         title: what the caption's own card is called.
@@ -78,8 +74,9 @@ def view(
     """
     everything = [caption, *(other for _, other in others)]
     peak = _peak(everything)
+    shown = photo if isinstance(photo, dict) else blank(photo or caption.photo())
     value = {
-        **blank(caption.photo() if photo is None else photo),
+        **shown,
         **_sentence(caption, peak),
         "grid": list(caption.maps.shape[1:]),
         "peak": peak,
@@ -216,56 +213,33 @@ def mean_colour(photo: Image.Image) -> tuple[int, int, int]:
 # The desk at which visitors' questions are answered
 
 
-class Remembering(torch.nn.Module):
-    """An image encoder that remembers its last answers about single photos."""
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """A photo on the desk: looked at by the model, and made ready for a browser."""
 
-    def __init__(self, encoder: ImageEncoder, size: int = REMEMBERED) -> None:
-        super().__init__()
-        self.encoder, self.size = encoder, size
-        self.answers: OrderedDict[bytes, Memory] = OrderedDict()
-        self.lock = threading.Lock()
-
-    def forward(self, photos: torch.Tensor) -> Memory:
-        """The memory of normalised photos (B, 3, S, S)."""
-        if len(photos) != 1:
-            return self._asked(photos)
-        key = hashlib.sha256(photos.cpu().numpy().tobytes()).digest()
-        with self.lock:
-            known = self.answers.get(key)
-            if known is not None:
-                self.answers.move_to_end(key)
-                return known
-        memory = self._asked(photos)
-        with self.lock:
-            self.answers[key] = memory
-            while len(self.answers) > self.size:
-                self.answers.popitem(last=False)
-        return memory
-
-    def _asked(self, photos: torch.Tensor) -> Memory:
-        memory: Memory = self.encoder(photos)
-        return memory
+    look: Look
+    value: View  # the viewer's, with nothing said yet
+    fill: tuple[int, int, int]  # mean colour, which a painting is shown in
 
 
 class Desk:
     """Answers the page's questions with one captioner and, where there is one, one translator.
 
-    It keeps nothing of a visitor but the features of the last few photos, by their content.
+    It keeps nothing of a visitor but the last few photos, as they are shown and as the model sees
+    them.
     """
 
     def __init__(self, captioner: Captioner) -> None:
-        if not isinstance(captioner.model.encoder, Remembering):
-            captioner.model.encoder = Remembering(captioner.model.encoder)  # type: ignore[assignment]
         self.captioner = captioner
+        self.album = Album(self._seen)
         self.translator = translator_of(captioner)
 
-    @property
-    def grid(self) -> tuple[int, int]:
-        """(h, w), the same for every photo."""
-        size = self.captioner.preprocess.size
-        grid = self._memory(Image.new("RGB", (size, size))).grid
-        assert grid is not None
-        return grid
+    def _seen(self, photo: str) -> Seen:
+        look = self.captioner.look(photo, side=LONGEST)
+        assert look.picture is not None
+        value = {**blank(look.picture), "grid": list(look.geometry.grid)}
+        fill = mean_colour(look.picture)
+        return Seen(dataclasses.replace(look, picture=None), value, fill)
 
     def warm_up(self) -> None:
         """Captions an empty picture, so that the first visitor does not wait for torch to start."""
@@ -274,10 +248,7 @@ class Desk:
 
     def shown(self, photo: str | None) -> View:
         """The viewer's value for a photo alone."""
-        if photo is None:
-            return blank(None)
-        value = blank(open_photo(photo, side=LONGEST))
-        return {**value, "grid": list(self.grid)}
+        return blank(None) if photo is None else {**self.album[photo].value}
 
     def write(
         self,
@@ -303,35 +274,17 @@ class Desk:
         """
         _check_before(before)
         options = _ending(before, self.captioner.options(options))
-        words = [word for word in before if word != "."]
-        shown = open_photo(photo, side=LONGEST)
-        if (options.beam_size == 1 or options.sample) and len(words) < options.max_length:
-            for caption in self._growing(photo, words, options):
-                yield view(caption, shown, busy=True), caption
-        prefix = " ".join(words)
-        caption = self.captioner(photo, prefix=prefix, options=options)
+        prefix = " ".join(word for word in before if word != ".")
+        seen = self.album[photo]
+        *growing, caption = seen.look.steps(prefix=prefix, options=options)
+        for beginning in growing:
+            yield view(beginning, seen.value, busy=True), beginning
         others, title = _ranked(caption), "1"
         if compare and not options.sample and options.beam_size > 1:
             title = f"beam {options.beam_size}"
             plain = dataclasses.replace(options, beam_size=1, n_best=1)
-            greedy = self.captioner(photo, prefix=prefix, options=plain)
-            others.append(("greedy", greedy))
-        yield view(caption, shown, others=others, title=title), caption
-
-    def _growing(
-        self, photo: str, words: Sequence[str], options: SearchOptions
-    ) -> Iterator[Caption]:
-        """The sentence after each word: the same draws and the same words as in one go."""
-        small = open_photo(photo, side=self.captioner.preprocess.size)
-        said = list(words)
-        while len(said) < options.max_length:
-            one_more = dataclasses.replace(options, max_length=len(said) + 1, n_best=1)
-            caption = self.captioner(small, prefix=" ".join(said), options=one_more)
-            texts = [word.text for word in caption.words]
-            if len(texts) <= len(said) or texts[: len(said)] != said:
-                return
-            said = texts
-            yield caption
+            others.append(("greedy", seen.look.caption(prefix=prefix, options=plain)))
+        yield view(caption, seen.value, others=others, title=title), caption
 
     def explain(self, photo: str, sentence: str) -> tuple[View, Caption]:
         """What the model thinks of a sentence about a photo.
@@ -340,9 +293,9 @@ class Desk:
             ConfigError: the sentence has no words, or is too long.
         """
         _check_length("the sentence", sentence, LONGEST_SENTENCE)
-        caption = self.captioner.explain(photo, sentence)
-        value = view(caption, open_photo(photo, side=LONGEST))
-        return {**value, "fixed": True}, caption
+        seen = self.album[photo]
+        caption = seen.look.explain(sentence)
+        return {**view(caption, seen.value), "fixed": True}, caption
 
     def paint(
         self,
@@ -364,19 +317,19 @@ class Desk:
             after, and the old caption.
         """
         painting = Painting.from_json(strokes)
-        said = self.captioner(photo, options=options) if said is None else said
-        shown = open_photo(photo, side=LONGEST)
-        grid = (said.maps.shape[1], said.maps.shape[2])
+        seen = self.album[photo]
+        said = seen.look.caption(options=options) if said is None else said
+        brush = {"fixed": True, "paint": True, "fill": list(seen.fill)}
         if not painting:
-            value = {**view(said, shown), "fixed": True}
-            return {**value, "paint": True, "fill": list(mean_colour(shown))}, said
-        painted = painting.over(open_photo(photo, side=self.captioner.preprocess.size), grid)
-        now = self.captioner(painted, options=options)
-        after = self.captioner.explain(painted, " ".join(word.text for word in said.words))
+            return {**view(said, seen.value), **brush}, said
+        whole = open_photo(photo, side=self.captioner.preprocess.size)
+        look = self.captioner.look(painting.over(whole, seen.look.geometry.grid))
+        now = look.caption(options=options)
+        after = look.explain(" ".join(word.text for word in said.words))
         peak = _peak([now, said])
-        value = {**view(now, shown), **_sentence(now, peak), "peak": peak, "fixed": True}
-        value["moved"] = {**_sentence(said, peak), "words": _moved(said.words, after.words)}
-        return {**value, "paint": True, "fill": list(mean_colour(shown))}, said
+        moved = {**_sentence(said, peak), "words": _moved(said.words, after.words)}
+        value = {**view(now, seen.value), **_sentence(now, peak), "peak": peak, "moved": moved}
+        return {**value, **brush}, said
 
     def languages(self) -> tuple[str, ...]:
         """What a caption can be translated into; none where the weights did not come along."""
@@ -395,7 +348,8 @@ class Desk:
         Raises:
             ConfigError: there is no translator, or it does not speak the language.
         """
-        value = view(said, open_photo(said.source, side=LONGEST), others=_ranked(said), title="1")
+        photo = self.album[said.source].value
+        value = view(said, photo, others=_ranked(said), title="1")
         return self.linked(value, said, to) if to else value
 
     def linked(self, value: View, said: Caption, to: str) -> View:
@@ -409,10 +363,7 @@ class Desk:
             ConfigError: there is no translator, or it does not speak the language.
         """
         self._translator()
-        words = " ".join(word.text for word in said.words)
-        # Every word is given, and the end is all that is left to say.
-        length = len(said.words)
-        return self.captioner(said.source, prefix=words, max_length=length, n_best=1, to=to)
+        return self.captioner.translated(dataclasses.replace(said, n_best=()), to)
 
     def translate(self, text: str, to: str, source: str = "") -> tuple[View, View]:
         """The values of the viewer of linked words and of the viewer of one step.
@@ -447,17 +398,8 @@ class Desk:
 
     def _inside(self, found: Translation) -> View:
         """Every step of a translated sentence."""
-        translator = self._translator()
-        read = translator.subwords.encode(found.source).ids
-        said = translator.subwords.encode(found.text).ids
-        memory = translator.model.encoder(
-            torch.tensor([[*read, EOS]], device=translator.device), torch.tensor([len(read) + 1])
-        )
-        start = Start(translator.subwords.start(found.target_language))
-        traced = trace(translator.model.decoder, memory, said, start=start)
-        names = [[_piece(translator, number) for number in row] for row in traced.tokens]
-        positions = [*(_piece(translator, number) for number in read), END]
-        return steps(traced, [_piece(translator, number) for number in said], names, positions)
+        read = self._translator().trace(found)
+        return steps(read.trace, read.words, read.following, [*read.source, END])
 
     def _translator(self) -> Translator:
         if self.translator is None:
@@ -466,25 +408,9 @@ class Desk:
 
     def inside(self, photo: str, sentence: str) -> View:
         """Every step of a sentence about a photo, for the viewer of one step."""
-        caption = self.captioner.explain(photo, sentence)
-        memory = self._memory(open_photo(photo, side=self.captioner.preprocess.size))
-        texts = [word.text for word in caption.words]
-        found = trace(self.captioner.model.decoder, memory, self.captioner.vocabulary.encode(texts))
-        shown = blank(open_photo(photo, side=LONGEST))
-        names = [
-            [self.captioner.vocabulary.words[token] for token in row]
-            for row in found.tokens.tolist()
-        ]
-        return {**shown, "grid": list(memory.grid or ()), **steps(found, texts, names)}
-
-    @torch.inference_mode()
-    def _memory(self, photo: Image.Image) -> Memory:
-        preprocess = self.captioner.preprocess
-        pixels = torch.from_numpy(preprocess.pixels(photo)).unsqueeze(0).to(self.captioner.device)
-        memory: Memory = self.captioner.model.encoder(
-            normalise(pixels, preprocess.mean, preprocess.std)
-        )
-        return memory
+        seen = self.album[photo]
+        found = seen.look.trace(sentence)
+        return {**seen.value, **steps(found.trace, found.words, found.following)}
 
 
 def _check_length(name: str, text: str, most: int) -> None:
@@ -581,12 +507,6 @@ def _one_after_another(inside: Sequence[View]) -> View:
             for step in view["steps"]
         ],
     }
-
-
-def _piece(translator: Translator, number: int) -> str:
-    if number < len(SPECIALS):
-        return END if number == EOS else UNREADABLE
-    return translator.subwords.pieces[number].replace(SPACE, " ").strip() or "\u2423"
 
 
 def links(said: Caption, peak: float) -> View:

@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from captioner.captions.caption import Caption
 from captioner.errors import CaptionerError, DataError
 from captioner.pictures.geometry import Geometry
 from captioner.pictures.open import ImageSource, open_photo, original_size
 from captioner.pictures.scale import SUM_TOLERANCE
-from captioner.prediction import Caption
 from captioner.text import detokenise, half_character
 from captioner.ui import LARGEST_FILE
 from captioner.ui.exports import base_name

@@ -16,8 +16,8 @@ from captioner.cli.streams import standard_input
 from captioner.errors import ConfigError
 
 if TYPE_CHECKING:
+    from captioner.captions.caption import Caption
     from captioner.pictures.folders import Found
-    from captioner.prediction import Caption
 
 
 def add(commands: Any) -> None:

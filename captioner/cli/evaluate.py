@@ -29,8 +29,8 @@ from captioner.recipes.captioning import Source
 from captioner.recipes.translation import PairSource
 
 if TYPE_CHECKING:
+    from captioner.captions.captioner import Captioner
     from captioner.datasets import Photo
-    from captioner.prediction import Captioner
 
 METRICS = ("bleu", "rouge_l", "cider", "meteor")
 

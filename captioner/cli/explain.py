@@ -20,7 +20,7 @@ from captioner.options import SearchOptions
 from captioner.text import half_character, not_utf8
 
 if TYPE_CHECKING:
-    from captioner.prediction import Caption
+    from captioner.captions.caption import Caption
 
 Pair = tuple[str, str]  # a photo's path and a sentence about it
 

@@ -6,8 +6,8 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from captioner.prediction import Captioner
-    from captioner.translation import Translator
+    from captioner.captions.captioner import Captioner
+    from captioner.translations.translator import Translator
 
 
 def load_captioner(arguments: argparse.Namespace) -> Captioner:
@@ -18,11 +18,11 @@ def load_captioner(arguments: argparse.Namespace) -> Captioner:
         CheckpointError: the checkpoint cannot be read.
     """
     device = pick_device(arguments.device)
-    from captioner.prediction import Captioner
+    from captioner.captions.captioner import Captioner
 
     translator = None
     if getattr(arguments, "translator", None):
-        from captioner.translation import Translator
+        from captioner.translations.translator import Translator
 
         translator = Translator.load(arguments.translator, device)
     return Captioner.load(arguments.checkpoint, device, translator)
@@ -36,7 +36,7 @@ def load_translator(arguments: argparse.Namespace) -> Translator:
         CheckpointError: the checkpoint cannot be read.
     """
     device = pick_device(arguments.device)
-    from captioner.translation import Translator
+    from captioner.translations.translator import Translator
 
     return Translator.load(arguments.checkpoint, device)
 

@@ -17,8 +17,8 @@ from captioner.errors import CaptionerError
 from captioner.outputs import Guard, Sheets, file_path, json_lines
 
 if TYPE_CHECKING:
+    from captioner.captions.caption import Caption
     from captioner.pictures.folders import Found
-    from captioner.prediction import Caption
 
 _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1")
 

@@ -19,7 +19,7 @@ from captioner.outputs import DRAWING, OBJECTS, TABLE, Guard, draw, write_text
 if TYPE_CHECKING:
     from captioner.metrics import Score
     from captioner.studies import LengthStudy, Section
-    from captioner.translation import Translation
+    from captioner.translations.translation import Translation
 
 
 def add(topics: Any) -> None:
@@ -134,7 +134,7 @@ def _translated(
     device = pick_device(arguments.device)
     from captioner import studies
     from captioner.evaluation import decoding
-    from captioner.translation import Translator
+    from captioner.translations.translator import Translator
 
     translator = Translator.load(path, device)
     options = flags.decoding(arguments, translator.options(alternatives=0))

@@ -22,7 +22,7 @@ from captioner.outputs import DRAWING, Guard, draw, file_path
 from captioner.text import half_character, has_words, not_utf8
 
 if TYPE_CHECKING:
-    from captioner.translation import Translation
+    from captioner.translations.translation import Translation
 
 _STOPS = tuple(".!?…。！？।")  # with which a sentence ends
 

@@ -8,6 +8,7 @@ import functools
 import io
 import os
 import stat
+from collections.abc import Sequence
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -71,12 +72,22 @@ def open_photo(source: ImageSource, *, side: int | None = None) -> Image.Image:
     Raises:
         ImageError: The source is missing, unreadable, damaged, no photo, or above the limits.
     """
-    if side is not None and side < 1:
-        raise ConfigError(
-            f"side: got {side}, expected at least 1 pixel, or None for the whole photo"
-        )
+    return open_sizes(source, [side])[0]
+
+
+def open_sizes(source: ImageSource, sides: Sequence[int | None]) -> list[Image.Image]:
+    """What `open_photo` gives for each of `sides`, of a source that is opened once.
+
+    It is decoded once for each size that comes out; where that is the same for two of `sides`, both
+    are the same picture.
+
+    Raises:
+        ImageError: as `open_photo`.
+    """
+    for side in sides:
+        check_side(side)
     try:
-        return _opened(source, side)
+        return _opened(source, sides)
     except ImageError:
         raise
     except MemoryError as error:
@@ -85,20 +96,32 @@ def open_photo(source: ImageSource, *, side: int | None = None) -> Image.Image:
         raise ImageError(f"{type_name(source)}: cannot be read ({reason(error)})") from error
 
 
-def _opened(source: ImageSource, side: int | None) -> Image.Image:
+def check_side(side: int | None) -> None:
+    """Refuses what is no shorter side of a photo.
+
+    Raises:
+        ConfigError: it is below one pixel.
+    """
+    if side is not None and side < 1:
+        raise ConfigError(
+            f"side: got {side}, expected at least 1 pixel, or None for the whole photo"
+        )
+
+
+def _opened(source: ImageSource, sides: Sequence[int | None]) -> list[Image.Image]:
     name = source_name(source)
     if isinstance(source, Image.Image):
-        return _finished(source, name)
+        return [_finished(source, name)] * len(sides)
     if isinstance(source, np.ndarray):
-        return _finished(from_array(source, name), name)
+        return [_finished(from_array(source, name), name)] * len(sides)
     if callable(getattr(source, "detach", None)) and callable(getattr(source, "numpy", None)):
-        return _finished(from_tensor(source, name), name)
+        return [_finished(from_tensor(source, name), name)] * len(sides)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _from_file(io.BytesIO(bytes(source)), name, side)
+        return _from_file(io.BytesIO(bytes(source)), name, sides)
     if isinstance(source, (str, os.PathLike)):
-        return _from_path(os.fsdecode(source), name, side)
+        return _from_path(os.fsdecode(source), name, sides)
     if callable(getattr(source, "read", None)):
-        return _from_file(_buffered(source, name), name, side)
+        return _from_file(_buffered(source, name), name, sides)
     if isinstance(source, (list, tuple, set, frozenset, dict)):
         raise ImageError(f"got a {type_name(source)}; {_SOURCES}; Captioner.stream takes several")
     raise ImageError(f"got {'None' if source is None else type_name(source)}; {_SOURCES}")
@@ -115,7 +138,7 @@ def was_turned(photo: Image.Image) -> bool:
     return bool(photo.info.get(_TURNED))
 
 
-def _from_path(path: str, name: str, side: int | None) -> Image.Image:
+def _from_path(path: str, name: str, sides: Sequence[int | None]) -> list[Image.Image]:
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116  (Path("") is the current folder)
         if stat.S_ISDIR(mode):
@@ -124,7 +147,7 @@ def _from_path(path: str, name: str, side: int | None) -> Image.Image:
             raise ImageError(f"{name}: this is a device or a socket, {EXPECTED}")
         with open(path, "rb") as file:  # noqa: PTH123
             readable = _buffered(file, name) if stat.S_ISFIFO(mode) else file
-            return _from_file(readable, name, side)
+            return _from_file(readable, name, sides)
     except FileNotFoundError as error:
         hint = "download it first" if "://" in path else "check the name and the folder"
         raise ImageError(f"{name}: there is no such file; {hint}") from error
@@ -149,8 +172,20 @@ def _buffered(file: Any, name: str) -> io.BytesIO:
     return io.BytesIO(data)
 
 
-def _from_file(file: BinaryIO, name: str, side: int | None) -> Image.Image:
-    """The photo in an open, seekable file."""
+def _from_file(file: BinaryIO, name: str, sides: Sequence[int | None]) -> list[Image.Image]:
+    """The photo in an open, seekable file, at each size."""
+    known: dict[_Decoded, Image.Image] = {}
+    return [_at_size(file, name, side, known) for side in sides]
+
+
+_Decoded: TypeAlias = tuple[tuple[int, int], tuple[int, int] | None]
+"""What a file is decoded to: its size, and that of the part which shows the photo."""
+
+
+def _at_size(
+    file: BinaryIO, name: str, side: int | None, known: dict[_Decoded, Image.Image]
+) -> Image.Image:
+    file.seek(0)
     image = _identified(file, name)
     size, box = image.size, None
     if isinstance(image, JpegImagePlugin.JpegImageFile):
@@ -158,6 +193,20 @@ def _from_file(file: BinaryIO, name: str, side: int | None) -> Image.Image:
         box = jpeg.draft(image, side)
     elif isinstance(image, TiffImagePlugin.TiffImageFile):
         _check_tiff(image, name)
+    if (wanted := (image.size, box)) not in known:
+        known[wanted] = _decoded(file, name, image, size, box, side)
+    return known[wanted]
+
+
+def _decoded(
+    file: BinaryIO,
+    name: str,
+    image: Image.Image,
+    size: tuple[int, int],
+    box: tuple[int, int] | None,
+    side: int | None,
+) -> Image.Image:
+    """The photo; also of a JPEG file that lacks nothing but its end."""
     try:
         return _finished(image, name, size, box)
     except ImageError as error:

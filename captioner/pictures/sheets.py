@@ -37,7 +37,7 @@ _GAUGE = "strip under each map: its spread, the share of the photo it looked at"
 
 
 class SheetWord(Protocol):
-    """What a contact sheet needs to know of a word; `prediction.Word` has it."""
+    """What a contact sheet needs to know of a word; `words.Word` has it."""
 
     @property
     def text(self) -> str:

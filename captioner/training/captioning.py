@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from captioner import boxes, datasets, losses
 from captioner import checkpoint as checkpoints
 from captioner.batches import Batch, BatchReader, cache_grids, clear_grids
+from captioner.captions.captioner import Captioner
 from captioner.checkpoint import Checkpoint
 from captioner.datasets import Photo
 from captioner.errors import ConfigError, DataError
@@ -35,7 +36,6 @@ from captioner.nn.model import CaptionModel, build_model
 from captioner.nn.recognition import Recogniser, load_recogniser, read_kinds
 from captioner.options import SearchOptions
 from captioner.pictures.preprocess import Preprocess
-from captioner.prediction import Captioner
 from captioner.recipes.captioning import DataConfig, PhaseConfig, Recipe
 from captioner.text import EOS, Vocabulary, tokenise
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar

@@ -33,7 +33,7 @@ from captioner.training.callbacks import Interrupt, Log, Save, Validation, progr
 from captioner.training.loop import Trainer
 from captioner.training.run import STATE_FILE, claim, run, with_dropouts
 from captioner.training.self_critical import draw
-from captioner.translation import Translator
+from captioner.translations.translator import Translator
 
 
 class TranslationTrainer(Trainer):

@@ -19,12 +19,13 @@ import torch
 from PIL import Image
 
 from captioner import checkpoint as checkpoints
-from captioner import prediction
+from captioner.captions import opened as openings
+from captioner.captions.caption import Caption
+from captioner.captions.captioner import Captioner
 from captioner.checkpoint import Checkpoint
 from captioner.errors import CheckpointError, ConfigError, ImageError
 from captioner.nn.encoders import normalise
 from captioner.options import SearchOptions
-from captioner.prediction import Caption, Captioner
 from captioner.search import search
 from captioner.text import detokenise
 
@@ -181,14 +182,14 @@ def test_an_error_of_one_photo_ends_nothing_whatever_its_class(
     error: Exception,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = prediction.open_photo
+    real = openings.open_sizes
 
-    def opened(source: Any, **settings: Any) -> Image.Image:
+    def opened(source: Any, sides: Any) -> list[Image.Image]:
         if source == photos[1]:
             raise error
-        return real(source, **settings)
+        return real(source, sides)
 
-    monkeypatch.setattr(prediction, "open_photo", opened)
+    monkeypatch.setattr(openings, "open_sizes", opened)
     captions = list(tiny_captioner.stream(photos[:3]))
     assert [caption.error is None for caption in captions] == [True, False, True]
     assert captions[1].file == str(photos[1])
@@ -218,7 +219,7 @@ def test_a_pipe_is_read_once(tiny_captioner: Captioner, photos: list[Path], tmp_
 def test_a_pipe_that_never_ends_is_refused(
     tiny_captioner: Captioner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prediction, "_LONGEST_PIPE", 2**20)
+    monkeypatch.setattr(openings, "_LONGEST_PIPE", 2**20)
     os.mkfifo(tmp_path / "pipe")
 
     def endless() -> None:
@@ -505,11 +506,23 @@ def test_what_a_shell_shows_is_short(tiny_captioner: Captioner, photos: list[Pat
 
 def test_a_gpu_is_not_shared_with_forked_children(tiny_checkpoint: Checkpoint) -> None:
     captioner = Captioner(tiny_checkpoint)
-    captioner._process += 1
+    captioner.writer.process += 1
     next(captioner.stream([np.zeros((5, 7, 3), np.uint8)]))  # on a CPU it may be
-    captioner.device = torch.device("cuda")
-    with pytest.raises(ConfigError, match=r"forked after the model was loaded on cuda.*spawn"):
-        next(captioner.stream([np.zeros((5, 7, 3), np.uint8)]))
+    look = captioner.look(np.zeros((5, 7, 3), np.uint8))
+    captioner.writer.device = torch.device("cuda")
+    photo = np.zeros((5, 7, 3), np.uint8)
+    for ask in (
+        lambda: next(captioner.stream([photo])),
+        lambda: captioner(photo),
+        lambda: captioner.explain(photo, "a dog"),
+        lambda: captioner.look(photo),
+        lambda: look.caption(),
+        lambda: look.explain("a dog"),
+        lambda: look.trace("a dog"),
+        lambda: next(look.steps()),
+    ):
+        with pytest.raises(ConfigError, match=r"forked after the model was loaded on cuda.*spawn"):
+            ask()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

@@ -1,0 +1,1 @@
+"""The task photo → sentence: what is asked about a photo, and what is found."""

@@ -1,0 +1,272 @@
+"""What people call: a photo in, a caption out, with a map for every word."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from os import PathLike
+from typing import Any
+
+import torch
+
+from captioner import checkpoint as checkpoints
+from captioner import devices
+from captioner.captions.caption import Caption
+from captioner.captions.inputs import check_pairs, check_photo, check_photos, check_sentence
+from captioner.captions.look import Look
+from captioner.captions.opened import Opened, open_one
+from captioner.captions.writer import Writer
+from captioner.errors import ConfigError, ImageError
+from captioner.options import PHOTOS_AT_ONCE, THREADS, SearchOptions, check_workers
+from captioner.pictures.geometry import Geometry
+from captioner.pictures.open import ImageSource, check_side
+from captioner.pictures.preprocess import Preprocess
+from captioner.pipeline import in_batches
+from captioner.text import tokenise
+from captioner.translations.translator import Translator
+
+
+class Captioner:
+    """Captions photos and explains sentences about them, with one checkpoint."""
+
+    def __init__(
+        self,
+        checkpoint: checkpoints.Checkpoint,
+        device: str | torch.device = "cpu",
+        translator: Translator | None = None,
+    ) -> None:
+        """Takes the weights.
+
+        Args:
+            checkpoint: of the captioner.
+            device: where to compute; `auto` is a GPU where there is one.
+            translator: for captions in other languages; without one, the weights that came along
+                are loaded when they are first needed.
+
+        Raises:
+            ConfigError: the device cannot be used.
+        """
+        self.checkpoint = checkpoint
+        self.device = devices.pick(device)
+        self.writer = Writer(checkpoint, self.device, translator)
+        self.model = self.writer.model
+        self.vocabulary = checkpoint.vocabulary
+        self.preprocess: Preprocess = checkpoint.preprocess
+
+    @classmethod
+    def load(
+        cls,
+        path: str | PathLike[str] | None = None,
+        device: str | torch.device = "cpu",
+        translator: Translator | None = None,
+    ) -> Captioner:
+        """The captioner of a checkpoint; without a path, of the weights that came along.
+
+        Args:
+            path: of the checkpoint.
+            device: where to compute; `auto` is a GPU where there is one.
+            translator: for captions in other languages.
+
+        Raises:
+            ConfigError: the device cannot be used.
+            CheckpointError: there is no usable checkpoint at `path`.
+        """
+        device = devices.pick(device)  # before the weights are read
+        path = checkpoints.default_path() if path is None else path
+        return cls(checkpoints.load(path), device, translator)
+
+    def options(self, own: SearchOptions | None = None, /, **settings: Any) -> SearchOptions:
+        """`own`, or the checkpoint's options, with `settings` (fields of `SearchOptions`) put in.
+
+        Raises:
+            ConfigError: a field is unknown or out of range.
+        """
+        return self.writer.options(own, **settings)
+
+    @property
+    def translator(self) -> Translator:
+        """What translates the captions.
+
+        Raises:
+            CheckpointError: none was given, and none came along.
+        """
+        return self.writer.interpreter.translator
+
+    def look(self, photo: ImageSource, *, side: int | None = None) -> Look:
+        """Opens, preprocesses and encodes one photo, once for all that is asked about it.
+
+        Args:
+            photo: path, PIL image, array, bytes or binary file.
+            side: keep the photo as `open_photo` gives it for this shorter side, as the look's
+                `picture`; left out, none is kept.
+
+        Raises:
+            ImageError: it is no readable photo.
+            ConfigError: `side` is below 1, or the model lies on a GPU, and this process was forked
+                since.
+        """
+        check_photo(photo)
+        check_side(side)
+        self.writer.check_process()
+        opened = open_one(photo, self.preprocess, side)
+        if opened.error is not None:
+            raise ImageError(opened.error)
+        memory = self.writer.encode([opened])
+        assert memory.grid is not None
+        geometry = Geometry(opened.size, memory.grid)
+        return Look(memory, geometry, opened.file, opened.source, self.writer, opened.picture)
+
+    def __call__(
+        self,
+        photo: ImageSource,
+        *,
+        prefix: str = "",
+        to: str | None = None,
+        options: SearchOptions | None = None,
+        **settings: Any,
+    ) -> Caption:
+        """Captions one photo.
+
+        Args:
+            photo: path, PIL image, array, bytes or binary file.
+            prefix: words that the caption must start with.
+            to: language to translate the caption into, such as `de`.
+            options: how to decode; left out, as the checkpoint has it.
+            settings: fields of `SearchOptions` that are put into the options.
+
+        Raises:
+            ImageError: it is no readable photo.
+            ConfigError: a setting is wrong, the prefix holds an unknown word, or the translator
+                does not speak the language, or the captions are in it already.
+            CheckpointError: a translation is wanted, and there are no weights for it.
+        """
+        check_photo(photo)
+        request = self.writer.request(self.options(options, **settings), prefix=prefix, to=to)
+        return self.look(photo).answer(request)
+
+    caption = __call__
+
+    def explain(
+        self, photo: ImageSource, sentence: str, alternatives: int = SearchOptions.alternatives
+    ) -> Caption:
+        """What the model thinks of *your* sentence: how likely each word is and where it looks.
+
+        Words that the vocabulary lacks keep their place and their map, but have no probability.
+
+        Raises:
+            ImageError: it is no readable photo.
+            ConfigError: the sentence has no words.
+        """
+        check_photo(photo)
+        check_sentence(sentence)
+        self.options(alternatives=alternatives)
+        return self.look(photo).explain(sentence, alternatives)
+
+    def translated(self, caption: Caption, to: str) -> Caption:
+        """A caption that was found, and its other sentences, in another language.
+
+        It is translated from its own words: no photo is opened, and nothing is searched again.
+
+        Raises:
+            ConfigError: the caption has an error, the translator does not speak the language, or
+                the captions are in it already.
+            CheckpointError: there are no weights for translation.
+        """
+        way = self.writer.interpreter.way(to)
+        if caption.error is not None:
+            raise ConfigError(f"there is no caption to translate: {caption.error}")
+        said = caption if caption.original is None else caption.original
+        [found] = self.writer.interpreter.translated([said], way)
+        if found.error is not None:
+            raise ImageError(found.error)
+        return found
+
+    def stream(
+        self,
+        photos: Iterable[ImageSource],
+        *,
+        batch_size: int = PHOTOS_AT_ONCE,
+        workers: int = THREADS,
+        prefix: str = "",
+        to: str | None = None,
+        options: SearchOptions | None = None,
+        **settings: Any,
+    ) -> Iterator[Caption]:
+        """Captions any number of photos in their order, in bounded memory.
+
+        A photo that cannot be read gives a `Caption` with its `error`, and the others go on.
+
+        Where the photos are no sequence, they are taken in a thread of their own: what is there
+        already is captioned while the next photo is waited for, and if taking one raises, that
+        comes behind the captions of all photos before it.
+
+        Args:
+            photos: any iterable, taken a few batches ahead.
+            batch_size: photos captioned together, at most.
+            workers: threads that open photos.
+            prefix: words that every caption must start with.
+            to: language to translate the captions into.
+            options: how to decode; left out, as the checkpoint has it.
+            settings: fields of `SearchOptions` that are put into the options.
+
+        Raises:
+            ConfigError: `photos` is a single photo or nothing that holds photos, or a setting is
+                wrong.
+        """
+        photos = check_photos(photos)
+        options = self.options(options, **settings)
+        check_workers(workers)
+        request = self.writer.request(options, prefix=prefix, to=to, batch_size=batch_size)
+        count = 0
+        read = functools.partial(open_one, preprocess=self.preprocess)
+        for batch in in_batches(photos, read, batch_size, workers):
+            good = [place for place, opened in enumerate(batch) if opened.error is None]
+            found: list[Caption] = []
+            if good:
+                there = [batch[place] for place in good]
+                numbers = [count + place for place in good]
+                found = self.writer.write(self.writer.encode(there), there, request, numbers)
+            count += len(batch)
+            yield from _in_order(batch, found)
+
+    def stream_explained(
+        self,
+        pairs: Iterable[tuple[ImageSource, str]],
+        *,
+        batch_size: int = PHOTOS_AT_ONCE,
+        workers: int = THREADS,
+        alternatives: int = SearchOptions.alternatives,
+    ) -> Iterator[Caption]:
+        """`explain` for any number of (photo, sentence) pairs, in their order.
+
+        A photo that cannot be read or a sentence without words gives a `Caption` with its `error`,
+        and the others go on.
+
+        Raises:
+            ConfigError: `pairs` holds something else than pairs, or a setting is wrong.
+        """
+        options = self.options(beam_size=1, alternatives=alternatives)
+        check_workers(workers)
+        self.writer.request(options, batch_size=batch_size)
+
+        def read(pair: tuple[ImageSource, str]) -> tuple[Opened, list[str]]:
+            photo, sentence = pair
+            words = tokenise(sentence) if isinstance(sentence, str) else []
+            return open_one(photo, self.preprocess).checked(sentence), words
+
+        for several in in_batches(check_pairs(pairs), read, batch_size, workers):
+            good = [(opened, words) for opened, words in several if opened.error is None]
+            found: list[Caption] = []
+            if good:
+                photos = [opened for opened, _ in good]
+                sentences = [words for _, words in good]
+                memory = self.writer.encode(photos)
+                found = self.writer.explain(memory, photos, sentences, alternatives)
+            yield from _in_order([opened for opened, _ in several], found)
+
+
+def _in_order(batch: Sequence[Opened], found: Sequence[Caption]) -> Iterator[Caption]:
+    """The captions of a batch, with those that say why there is none at their places."""
+    captions = iter(found)
+    for opened in batch:
+        yield next(captions) if opened.error is None else opened.failed()

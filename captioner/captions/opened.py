@@ -1,0 +1,81 @@
+"""A photo opened for the model: its pixels, or why there are none."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from captioner.captions.caption import Caption
+from captioner.captions.inputs import reason_against
+from captioner.errors import CaptionerError, ImageError
+from captioner.pictures.folders import is_pipe
+from captioner.pictures.open import ImageSource, open_sizes, original_size
+from captioner.pictures.preprocess import Preprocess
+
+_LONGEST_PIPE = 2**29  # bytes; no photo that is opened has more
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One photo on its way: its pixels, or why there are none."""
+
+    source: Any
+    file: str | None
+    size: tuple[int, int] = (0, 0)
+    pixels: NDArray[np.uint8] | None = None
+    error: str | None = None
+    picture: Image.Image | None = None  # the photo at another size, where one is wanted
+
+    def checked(self, sentence: str) -> Opened:
+        """Itself, or an error where the photo is fine but the sentence about it has no words."""
+        if self.error is not None or (wrong := reason_against(sentence)) is None:
+            return self
+        return dataclasses.replace(self, error=wrong)
+
+    def failed(self) -> Caption:
+        """The caption that says so."""
+        empty = np.zeros((0, 0, 0), np.float32)
+        return Caption("", (), 0.0, empty, file=self.file, error=self.error, source=self.source)
+
+
+def open_one(source: ImageSource, preprocess: Preprocess, side: int | None = None) -> Opened:
+    """The photo, or why there is none: whatever goes wrong with one is no matter of the others."""
+    file = fspath(source) if isinstance(source, (str, PathLike)) else None
+    try:
+        source = _kept(source)
+        photo, *others = open_sizes(source, [preprocess.size, *([] if side is None else [side])])
+        picture = others[0] if others else None
+        return Opened(source, file, original_size(photo), preprocess.pixels(photo), None, picture)
+    except CaptionerError as error:
+        return Opened(source, file, error=str(error))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".rstrip(": ")
+        message = f"{file or 'the given photo'}: cannot be opened ({reason})"
+        return Opened(source, file, error=message)
+
+
+def _kept(source: ImageSource) -> ImageSource:
+    """The source; in the place of a pipe, which can be read only once, all that came from it."""
+    if not (isinstance(source, (str, PathLike)) and is_pipe(source)):
+        return source
+    with Path(source).open("rb") as pipe:
+        content = _Content(pipe.read(_LONGEST_PIPE + 1))
+    content.name = fspath(source)
+    if content.getbuffer().nbytes > _LONGEST_PIPE:
+        most = f"{_LONGEST_PIPE >> 20} MiB"
+        raise ImageError(f"{content.name}: more than {most} came from this pipe; send one photo")
+    return content
+
+
+class _Content(io.BytesIO):
+    """What came from a file of this name."""
+
+    name: str

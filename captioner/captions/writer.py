@@ -1,0 +1,251 @@
+"""The model at work: photos encoded and written about, many at once.
+
+`Captioner` and `Look`, which people call, check and convert; what is computed is computed here.
+
+Shapes: B photos, one memory each, h×w its grid, T words.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import difflib
+import functools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from captioner import devices
+from captioner.captions.caption import Caption
+from captioner.captions.inputs import check_text
+from captioner.captions.interpreter import Interpreter, Way
+from captioner.captions.opened import Opened
+from captioner.checkpoint import Checkpoint
+from captioner.confidence import evidence
+from captioner.errors import ConfigError
+from captioner.nn.attention import Memory
+from captioner.nn.encoders import fold_batch_norm, normalise
+from captioner.options import SearchOptions
+from captioner.pictures.geometry import Geometry
+from captioner.search import Hypothesis, Start, force, search
+from captioner.text import UNK, detokenise, tokenise, unread
+from captioner.tracing import Trace, trace
+from captioner.translations.translator import Translator
+from captioner.words import Word, is_content
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for, checked: nothing of it is refused once photos are open."""
+
+    options: SearchOptions
+    prefix: tuple[int, ...]  # tokens that every caption starts with
+    start: Start
+    way: Way | None  # from the captions' language into another, where that is wanted
+
+    @property
+    def grows(self) -> bool:
+        """Whether the sentence is written word by word: a beam may still change its first one."""
+        return self.options.beam_size == 1 or self.options.sample
+
+
+class Writer:
+    """A checkpoint's model on a device. Nothing of a call stays here: threads may share it."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, device: torch.device, translator: Translator | None = None
+    ) -> None:
+        self.device = device
+        self.process = os.getpid()  # that put the model there
+        self.checkpoint = checkpoint
+        self.vocabulary = checkpoint.vocabulary
+        self.preprocess = checkpoint.preprocess
+        model = copy.deepcopy(checkpoint.model).eval().requires_grad_(False)
+        model.encoder.features = fold_batch_norm(model.encoder.features)
+        self.model = model.to(device)
+        self.interpreter = Interpreter(self.vocabulary, device, translator)
+
+    def options(self, own: SearchOptions | None = None, /, **settings: Any) -> SearchOptions:
+        """`own`, or the checkpoint's options, with `settings` (fields of `SearchOptions`) put in.
+
+        Raises:
+            ConfigError: a field is unknown or out of range.
+        """
+        return (self.checkpoint.search if own is None else own).changed(**settings)
+
+    def request(
+        self,
+        options: SearchOptions,
+        *,
+        prefix: str = "",
+        to: str | None = None,
+        batch_size: int = 1,
+    ) -> Request:
+        """What is asked for, once it is known that it can be done, and in this process.
+
+        Raises:
+            ConfigError: it cannot; the message says why.
+            CheckpointError: a translation is wanted, and there are no weights for it.
+        """
+        self.check_process()
+        options.check_batch(batch_size)
+        check_text("prefix", prefix)
+        tokens = tuple(self._known_tokens(prefix))
+        start = Start(once=() if options.repeats else self._content)
+        return Request(options, tokens, start, None if to is None else self.interpreter.way(to))
+
+    def check_process(self) -> None:
+        """Refuses a GPU that another process opened.
+
+        Raises:
+            ConfigError: it lies on one, and this is a forked child.
+        """
+        devices.check_process(self.device, self.process)
+
+    @functools.cached_property
+    def _content(self) -> tuple[int, ...]:
+        """Tokens of the content words."""
+        words = self.vocabulary.ordinary
+        return tuple(self.vocabulary.encode(word for word in words if is_content(word)))
+
+    def _known_tokens(self, prefix: str) -> list[int]:
+        words, known = tokenise(prefix), self.vocabulary.ordinary
+        unknown = [*unread(prefix), *(word for word in words if word not in self.vocabulary)]
+        if unknown:
+            near = (difflib.get_close_matches(word, known, n=1) for word in unknown)
+            alike = ", ".join(dict.fromkeys(repr(word) for found in near for word in found))
+            hint = f" (the vocabulary has {alike})" if alike else ""
+            raise ConfigError(
+                f"the prefix holds {', '.join(map(repr, unknown))}, which the vocabulary of "
+                f"{len(known)} words lacks; choose other words{hint}"
+            )
+        if prefix.strip() and not words:
+            raise ConfigError(f"the prefix {prefix!r} has no words; write how the caption begins")
+        return self.vocabulary.encode(words)
+
+    @torch.inference_mode()
+    def encode(self, photos: Sequence[Opened]) -> Memory:
+        """The memory of B photos, one or more, that could be opened."""
+        pixels = np.stack([photo.pixels for photo in photos if photo.pixels is not None])
+        on_device = torch.from_numpy(pixels).to(self.device)  # (B, 3, S, S)
+        mean, std = self.preprocess.mean, self.preprocess.std
+        memory: Memory = self.model.encoder(normalise(on_device, mean, std))
+        return memory
+
+    def write(
+        self,
+        memory: Memory,
+        photos: Sequence[Opened],
+        request: Request,
+        numbers: Sequence[int] | None = None,
+    ) -> list[Caption]:
+        """Captions of B photos, translated where that is wanted.
+
+        Args:
+            memory: of the photos.
+            photos: where it comes from.
+            request: what is asked for.
+            numbers: the photos' own numbers, which seed their draws; left out, 0 to B − 1.
+        """
+        found = search(
+            self.model.decoder, memory, request.options, request.prefix, numbers, request.start
+        )
+        captions = [
+            self._judged(self._caption(memory, photo, hypotheses), kinds)
+            for photo, hypotheses, kinds in zip(
+                photos, found, _recognised(memory, len(photos)), strict=True
+            )
+        ]
+        if request.way is None:
+            return captions
+        return list(self.interpreter.translated(captions, request.way))
+
+    def explain(
+        self,
+        memory: Memory,
+        photos: Sequence[Opened],
+        sentences: Sequence[Sequence[str]],
+        alternatives: int,
+    ) -> list[Caption]:
+        """What the model thinks of a sentence, in words, about each of B photos."""
+        tokens = [self.vocabulary.encode(words) for words in sentences]
+        found = force(self.model.decoder, memory, tokens, alternatives=alternatives)
+        return [
+            self._caption(memory, photo, [hypothesis], words)
+            for photo, hypothesis, words in zip(photos, found, sentences, strict=True)
+        ]
+
+    def trace(self, memory: Memory, words: Sequence[str], alternatives: int) -> Trace:
+        """Every step of a sentence about one photo, see `captioner.tracing`."""
+        tokens = self.vocabulary.encode(words)
+        return trace(self.model.decoder, memory, tokens, alternatives=alternatives)
+
+    def _judged(self, caption: Caption, kinds: Sequence[float] | None) -> Caption:
+        """The caption that was written, with how sure it can be."""
+        found = evidence(caption.words, caption.log_prob, kinds)
+        calibrated = self.checkpoint.confidence
+        if calibrated is None:
+            return dataclasses.replace(caption, evidence=found)
+        chance = calibrated.of(found)
+        unsure = chance < calibrated.threshold
+        return dataclasses.replace(caption, evidence=found, confidence=chance, unsure=unsure)
+
+    def _caption(
+        self,
+        memory: Memory,
+        opened: Opened,
+        hypotheses: Sequence[Hypothesis],
+        words: Sequence[str] | None = None,
+    ) -> Caption:
+        assert memory.grid is not None
+        geometry = Geometry(opened.size, memory.grid)
+        captions = [self._result(h, opened, geometry, words) for h in hypotheses]
+        return dataclasses.replace(captions[0], n_best=tuple(captions[1:]))
+
+    def _result(
+        self, found: Hypothesis, opened: Opened, geometry: Geometry, words: Sequence[str] | None
+    ) -> Caption:
+        texts = self.vocabulary.decode(found.tokens) if words is None else words
+        maps = found.weights.mean(1).reshape(-1, *geometry.grid)  # heads share one map
+        gates = found.extras.get("gate")
+        return Caption(
+            text=detokenise(texts),
+            words=tuple(self._word(found, place, text) for place, text in enumerate(texts)),
+            log_prob=found.log_prob,
+            maps=maps / maps.sum((1, 2), keepdims=True),
+            file=opened.file,
+            geometry=geometry,
+            gates=None if gates is None else gates[:, 0],
+            source=opened.source,
+        )
+
+    def _word(self, found: Hypothesis, place: int, text: str) -> Word:
+        others = self.vocabulary.decode(found.alternatives[place].tolist())
+        probs = found.alternative_probs[place].tolist()
+        alternatives = tuple((_shown(o), p) for o, p in zip(others, probs, strict=True))
+        if found.tokens[place] == UNK:
+            return Word(text, None, None, alternatives, known=False)
+        log_prob = float(found.log_probs[place])
+        shares = found.extras.get("copy_share")
+        copied = None if shares is None else float(shares[place])
+        return Word(text, float(np.exp(log_prob)), log_prob, alternatives, copy_share=copied)
+
+
+def _recognised(memory: Memory, photos: int) -> Sequence[Sequence[float] | None]:
+    """What the classifier says of each photo, as `confidence.RECOGNISING` names it."""
+    if memory.kinds is None:
+        return [None] * photos
+    energy = memory.kinds.float().logsumexp(-1)  # (B,)
+    log_probs = memory.kinds.float() - energy.unsqueeze(-1)  # (B, C)
+    entropy = -(log_probs.exp() * log_probs).sum(-1)
+    found: list[list[float]] = torch.stack([log_probs.amax(-1), entropy, energy], -1).tolist()
+    return found
+
+
+def _shown(word: str) -> str:
+    """An alternative as people read it: ending the sentence here is a full stop."""
+    return "." if word == "<eos>" else word

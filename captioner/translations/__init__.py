@@ -1,0 +1,1 @@
+"""The task sentence → sentence: what is read, and what is said in another language."""

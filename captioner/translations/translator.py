@@ -1,0 +1,389 @@
+"""What people call: a sentence in, its translation out, with what every word looked at.
+
+Shapes: B sentences, S source words, T target words, N positions of the memory (the source's pieces
+and its end), P pieces of the translation.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from os import PathLike
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from captioner import checkpoint as checkpoints
+from captioner import devices
+from captioner.errors import ConfigError
+from captioner.nn.attention import Memory
+from captioner.options import SENTENCES_AT_ONCE, SearchOptions
+from captioner.pipeline import in_batches
+from captioner.search import Hypothesis, Start, force, search
+from captioner.subwords import SPACE, UNREADABLE, Pieces, clean
+from captioner.text import EOS, SPECIALS, UNK, has_words
+from captioner.tracing import trace
+from captioner.translations.reader import Line, Reader, nothing, short, untold
+from captioner.translations.translation import SentenceReading, Translation, joined, together
+from captioner.words import Word
+
+T = TypeVar("T")
+
+END = "(end)"  # how an alternative reads that would end the sentence
+_AHEAD = 8  # batches that are read before the first is translated
+
+
+class Translator:
+    """Translates sentences between the languages of one checkpoint."""
+
+    def __init__(
+        self, checkpoint: checkpoints.TranslationCheckpoint, device: str | torch.device = "cpu"
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.device = devices.pick(device)
+        self._process = os.getpid()
+        model = copy.deepcopy(checkpoint.model).eval().requires_grad_(False)
+        self.model = model.to(self.device)
+        self.subwords = checkpoint.subwords
+        self.languages = checkpoint.languages
+        self.reader = Reader(self.subwords, self.languages)
+
+    @classmethod
+    def load(
+        cls, path: str | PathLike[str] | None = None, device: str | torch.device = "cpu"
+    ) -> Translator:
+        """The translator of a checkpoint; without a path, of the weights that came along.
+
+        Args:
+            path: of the checkpoint.
+            device: where to compute; `auto` is a GPU where there is one.
+
+        Raises:
+            ConfigError: the device cannot be used.
+            CheckpointError: there is no usable checkpoint at `path`.
+        """
+        device = devices.pick(device)  # before the weights are read
+        path = checkpoints.default_path(checkpoints.TRANSLATE) if path is None else path
+        return cls(checkpoints.load_translation(path), device)
+
+    def options(self, own: SearchOptions | None = None, /, **settings: Any) -> SearchOptions:
+        """`own`, or the checkpoint's options, with `settings` (fields of `SearchOptions`) put in.
+
+        Raises:
+            ConfigError: a field is unknown or out of range.
+        """
+        return (self.checkpoint.search if own is None else own).changed(**settings)
+
+    def __call__(
+        self,
+        text: str,
+        *,
+        to: str,
+        source_language: str | None = None,
+        options: SearchOptions | None = None,
+        **settings: Any,
+    ) -> Translation:
+        """Translates one text, sentence by sentence.
+
+        Args:
+            text: one sentence or several; an empty one gives an empty translation.
+            to: language, such as `de`.
+            source_language: of the text; left out, it is guessed.
+            options: how to decode; left out, as the checkpoint has it.
+            settings: fields of `SearchOptions` that are put into the options.
+
+        Returns:
+            The translation; its `warning` says where it should not be relied on.
+
+        Raises:
+            ConfigError: the checkpoint does not translate so, the text is no string, has no words,
+                cannot be read or has a sentence that is too long, or a setting is wrong.
+        """
+        lines = self.stream(
+            [text], to=to, source_language=source_language, options=options, **settings
+        )
+        translation = self._raised(lines)
+        if clean(text) and not has_words(text):
+            raise ConfigError(f"{short(text)} has no words to translate; write a sentence")
+        return translation
+
+    translate = __call__
+
+    def explain(
+        self, text: str, translation: str, *, to: str, source_language: str | None = None
+    ) -> Translation:
+        """What the model thinks of *your* translation: how likely each word is, where it looks.
+
+        Raises:
+            ConfigError: as `translate`, or the translation has no words.
+        """
+        pairs = self.stream_explained([(text, translation)], to=to, source_language=source_language)
+        return self._raised(pairs)
+
+    def trace(self, found: Translation, alternatives: int = 8) -> SentenceReading:
+        """Everything that is computed while a sentence and its translation are read, step by step.
+
+        Args:
+            found: of one sentence.
+            alternatives: how many of the likeliest next pieces to keep.
+
+        Raises:
+            ConfigError: the model attends to nothing.
+        """
+        devices.check_process(self.device, self._process)
+        read, said = (self.subwords.encode(text).ids for text in (found.source, found.text))
+        with torch.inference_mode():
+            source = torch.tensor([[*read, EOS]], device=self.device)
+            memory = self.model.encoder(source, torch.tensor([len(read) + 1]))
+        start = Start(self.subwords.start(found.target_language))
+        traced = trace(self.model.decoder, memory, said, start=start, alternatives=alternatives)
+        named = functools.partial(map, self._piece)
+        following = tuple(tuple(named(row)) for row in traced.tokens.tolist())
+        return SentenceReading(tuple(named(read)), tuple(named(said)), following, traced)
+
+    def _piece(self, number: int) -> str:
+        """A piece as people read it; a lone space is shown as one."""
+        if number < len(SPECIALS):
+            return SPECIALS[EOS] if number == EOS else UNREADABLE
+        return self.subwords.pieces[number].replace(SPACE, " ").strip() or "\u2423"
+
+    @staticmethod
+    def _raised(found: Iterator[Translation]) -> Translation:
+        translation = next(found)
+        if translation.error is not None:
+            raise ConfigError(translation.error)
+        return translation
+
+    def stream(
+        self,
+        lines: Iterable[str],
+        *,
+        to: str,
+        source_language: str | None = None,
+        batch_size: int = SENTENCES_AT_ONCE,
+        split: bool = True,
+        options: SearchOptions | None = None,
+        **settings: Any,
+    ) -> Iterator[Translation]:
+        """Translates any number of texts in their order, in bounded memory.
+
+        An empty line gives an empty `Translation`, one that cannot be translated gives its `error`,
+        and the others go on. A line without words, such as `* * *`, is its own translation, with a
+        `warning`; so is an unreadable sentence among others.
+
+        Where the texts are no sequence, they are taken in a thread of their own: what is there
+        already is translated while the next text is waited for, and what taking one raises comes
+        behind the translations of all texts before it.
+
+        Args:
+            lines: any iterable of texts, taken some batches ahead and searched by length.
+            to: language, such as `de`.
+            source_language: of all texts; left out, it is guessed for each.
+            batch_size: sentences translated together.
+            split: translate a text of several sentences sentence by sentence (see
+                `captioner.text.sentences`); otherwise each text is one sentence to the model, which
+                tends to leave out all but one.
+            options: how to decode; left out, as the checkpoint has it.
+            settings: fields of `SearchOptions` that are put into the options.
+
+        Raises:
+            ConfigError: the checkpoint does not translate so, `lines` is a single text, or a
+                setting is wrong.
+        """
+        options = self.options(options, **settings)
+        to, source_language = self._check(to, source_language, batch_size, options)
+        guessed = not source_language
+        numbers = itertools.count()
+        for several in in_batches(_many(lines), lambda text: text, batch_size * _AHEAD, 1):
+            texts = [self.reader.lines(text, to, source_language, split) for text in several]
+            read = [line for own in texts for line in own]
+            # A sentence draws by the place of its text, and by its own place in there.
+            draws = [
+                n + (k << 32)
+                for own, n in zip(texts, numbers, strict=False)
+                for k in range(len(own))
+            ]
+            found = self._searched(read, draws, to, guessed, batch_size, options)
+            rest = (found.get(n) or untold(line, to, guessed) for n, line in enumerate(read))
+            for text, own in zip(several, texts, strict=True):
+                parts = list(itertools.islice(rest, len(own)))
+                yield joined(text, parts, options) if len(own) > 1 else parts[0]
+
+    def _searched(
+        self,
+        read: Sequence[Line],
+        draws: Sequence[int],
+        to: str,
+        guessed: bool,
+        batch_size: int,
+        options: SearchOptions,
+    ) -> dict[int, Translation]:
+        """The translations of the sentences that can be translated, by their place."""
+        found: dict[int, Translation] = {}
+        for places in _alike(read, batch_size):
+            limit = min(options.max_length, read[places[0]].limit)
+            hypotheses = search(
+                self.model.decoder,
+                self._memory([read[place] for place in places]),
+                dataclasses.replace(options, max_length=limit),
+                indices=[draws[place] for place in places],
+                start=self._start(to),
+            )
+            for place, best in zip(places, hypotheses, strict=True):
+                found[place] = self._translation(read[place], best, to, guessed)
+        return found
+
+    def stream_explained(
+        self,
+        pairs: Iterable[tuple[str, str]],
+        *,
+        to: str,
+        source_language: str | None = None,
+        batch_size: int = SENTENCES_AT_ONCE,
+        alternatives: int = SearchOptions.alternatives,
+        split: bool = True,
+    ) -> Iterator[Translation]:
+        """`explain` for any number of (text, translation) pairs, in their order.
+
+        A pair of as many sentences on both sides is explained sentence by sentence.
+        """
+        options = self.options(alternatives=alternatives)
+        to, source_language = self._check(to, source_language, batch_size, options)
+        guessed = not source_language
+        for several in in_batches(_many(pairs), lambda pair: pair, batch_size, 1):
+            tasks = [self.reader.pair(*pair, to, source_language, split) for pair in several]
+            every = [task for own in tasks for task in own]
+            good = [(line, said) for line, said in every if not line.error and line.pieces.ids]
+            found = iter(
+                force(
+                    self.model.decoder,
+                    self._memory([line for line, _ in good]),
+                    [self.subwords.encode(said).ids for _, said in good],
+                    alternatives=options.alternatives,
+                    start=self._start(to),
+                )
+                if good
+                else []
+            )
+            for (text, _), own in zip(several, tasks, strict=True):
+                parts = [
+                    nothing(line, to, guessed)
+                    if line.error or not line.pieces.ids
+                    else self._merged(
+                        line, next(found), clean(said), self.subwords.encode(said), to, guessed
+                    )
+                    for line, said in own
+                ]
+                yield together(text, parts) if len(own) > 1 else parts[0]
+
+    def _check(
+        self, to: str, source_language: str | None, batch_size: int, options: SearchOptions
+    ) -> tuple[str, str | None]:
+        """The languages as the checkpoint writes them."""
+        devices.check_process(self.device, self._process)
+        options.check_batch(batch_size)
+        to = self.languages.code(to)
+        source_language = source_language and self.languages.code(source_language)
+        self.languages.check(source_language, to)
+        return to, source_language
+
+    def _start(self, to: str) -> Start:
+        return Start(self.subwords.start(to), self.subwords.starts)
+
+    @torch.inference_mode()
+    def _memory(self, lines: Sequence[Line]) -> Memory:
+        sources = [torch.tensor([*line.pieces.ids, EOS]) for line in lines]
+        lengths = torch.tensor([len(source) for source in sources])
+        padded = pad_sequence(sources, batch_first=True).to(self.device)
+        return self.model.encoder(padded, lengths)
+
+    def _translation(
+        self, line: Line, hypotheses: Sequence[Hypothesis], to: str, guessed: bool
+    ) -> Translation:
+        said = []
+        for hypothesis in hypotheses:
+            text, target = self.subwords.decode(hypothesis.tokens)
+            one = self._merged(line, hypothesis, text, target, to, guessed)
+            notes = filter(None, (line.warning, self.reader.answer_warning(line, target, to)))
+            said.append(dataclasses.replace(one, warning="; ".join(notes) or None))
+        return dataclasses.replace(said[0], n_best=tuple(said[1:]))
+
+    def _merged(
+        self, line: Line, found: Hypothesis, text: str, target: Pieces, to: str, guessed: bool
+    ) -> Translation:
+        """Whole words: sums over a source word's pieces, the mean over a target word's."""
+        source = line.pieces
+        looked = found.weights.mean(1)[:, : len(source.ids) + 1].astype(np.float64)  # (P, N)
+        by_source = np.zeros((looked.shape[1], len(source.words) + 1))
+        by_source[np.arange(looked.shape[1]), [*source.owners, len(source.words)]] = 1
+        by_target = np.zeros((len(target.words), len(looked)))
+        by_target[list(target.owners), np.arange(len(target.owners))] = 1
+        by_target /= by_target.sum(1, keepdims=True)
+        merged = by_target @ looked @ by_source  # (T, S + 1)
+        alignment = merged[:, :-1] + np.finfo(np.float32).tiny  # all may be on the end
+        alignment /= alignment.sum(1, keepdims=True)
+        return Translation(
+            text=text,
+            source_words=source.words,
+            words=tuple(self._word(found, target, word) for word in range(len(target.words))),
+            alignment=alignment.astype(np.float32),
+            end_mass=merged[:, -1].astype(np.float32),
+            log_prob=found.log_prob,
+            pieces=len(found.tokens),
+            source=line.text,
+            source_language=line.language,
+            target_language=to,
+            guessed=guessed,
+        )
+
+    def _word(self, found: Hypothesis, target: Pieces, word: int) -> Word:
+        """The product of its pieces' probabilities; what else could have begun there."""
+        places = [place for place, owner in enumerate(target.owners) if owner == word]
+        others = found.alternatives[places[0]].tolist()
+        probs = found.alternative_probs[places[0]].tolist()
+        alternatives = tuple((self._shown(o), p) for o, p in zip(others, probs, strict=True))
+        if any(found.tokens[place] == UNK for place in places):
+            return Word(target.words[word], None, None, alternatives, known=False)
+        log_prob = float(found.log_probs[places].sum(dtype=np.float64))
+        return Word(target.words[word], float(np.exp(log_prob)), log_prob, alternatives)
+
+    def _shown(self, piece: int) -> str:
+        if self.subwords.is_byte(piece):
+            return self.subwords.pieces[piece]
+        return END if piece == EOS else self.subwords.decode([piece])[0]
+
+
+def _many(items: Iterable[T]) -> Iterable[T]:
+    """The items, unless they are one text, which would be taken letter by letter.
+
+    Raises:
+        ConfigError: they are, or cannot be taken one by one.
+    """
+    if isinstance(items, (str, bytes)) or not isinstance(items, Iterable):
+        name = "None" if items is None else f"one value of type {type(items).__name__}"
+        raise ConfigError(
+            f"a stream takes any number of sentences, but {name} came; put one sentence in a list, "
+            "[text], or call the translator itself"
+        )
+    return items
+
+
+def _several(items: Iterable[T], count: int) -> Iterator[list[T]]:
+    """The items in lists of `count`."""
+    rest = iter(items)
+    while several := list(itertools.islice(rest, count)):
+        yield several
+
+
+def _alike(lines: Sequence[Line], batch_size: int) -> Iterator[list[int]]:
+    """Places of lines of a like length, at most `batch_size` together."""
+    good = [place for place, line in enumerate(lines) if line.good]
+    good.sort(key=lambda place: len(lines[place].pieces.ids))
+    for _, alike in itertools.groupby(good, lambda place: lines[place].limit):
+        yield from _several(alike, batch_size)
