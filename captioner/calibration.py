@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from captioner.captions.captioner import Captioner
 from captioner.confidence import Confidence, Regression
 from captioner.datasets import Photo
 from captioner.errors import ConfigError, DataError
 from captioner.evaluation import decoding
 from captioner.naming import common_words, key_words, named
-from captioner.prediction import Captioner
 
 EMPTIES = 240  # pictures with nothing in them
 FOLDS, BINS = 5, 10
