@@ -22,8 +22,8 @@ from PIL import Image
 from captioner import checkpoint as checkpoints
 from captioner import devices
 from captioner.errors import CaptionerError, ConfigError, ImageError, shown
-from captioner.nn.attention import Memory
 from captioner.nn.encoders import fold_batch_norm, normalise
+from captioner.nn.memory import Memory
 from captioner.options import PHOTOS_AT_ONCE, THREADS, SearchOptions, check_workers
 from captioner.pictures.folders import is_pipe
 from captioner.pictures.geometry import Geometry

@@ -25,7 +25,7 @@ from torch.nn.utils.rnn import pad_sequence
 from captioner import checkpoint as checkpoints
 from captioner import devices
 from captioner.errors import CaptionerError, ConfigError, shown
-from captioner.nn.attention import Memory
+from captioner.nn.memory import Memory
 from captioner.options import SENTENCES_AT_ONCE, SearchOptions
 from captioner.pictures.heatmap import draw_heatmap
 from captioner.pipeline import in_batches

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from captioner.errors import ConfigError
 from captioner.settings import check_positive, check_share, setting
@@ -17,6 +17,7 @@ BACKBONES = (
     "resnet101",
     "vgg16",
 )
+CELLS = ("lstm", "gru", "rnn")
 SCORES = ("additive", "dot", "scaled_dot", "general", "cosine")
 DROPOUTS = (  # what a model is trained with, and no part of what it is
     "encoder.dropout",
@@ -114,7 +115,7 @@ class AttentionConfig:
         "state that asks: before the recurrent step (Bahdanau, Xu) or after it (Luong)",
         choices=("before", "after"),
     )
-    size: int = setting(512, "hidden size of the additive score")
+    size: int = setting(512, "hidden size of the additive score, of all heads together")
     heads: int = setting(
         1, "heads that look at once, each at projections of its own (Vaswani et al. 2017, §3.2.2)"
     )
@@ -137,10 +138,15 @@ class AttentionConfig:
     def __post_init__(self) -> None:
         check_positive(self, "size", "heads")
         check_share(self, "dropout")
-        if self.heads > 1 and self.score != "scaled_dot":
+        if self.heads > 1 and self.score == "none":
             raise ConfigError(
-                f"attention.heads is {self.heads}, and heads compare by scaled_dot, but "
-                f'attention.score is {self.score}; set score = "scaled_dot", or heads = 1'
+                f"attention.heads is {self.heads}, but with attention.score none nothing looks; "
+                "choose a score, or set heads = 1"
+            )
+        if self.score == "additive" and self.size % self.heads:
+            raise ConfigError(
+                f"attention.heads is {self.heads}, which do not share attention.size {self.size} "
+                "evenly; choose a divisor of it"
             )
         if self.every_step and self.score != "none":
             raise ConfigError(
@@ -160,7 +166,7 @@ class AttentionConfig:
 class DecoderConfig:
     """The recurrent network that writes the sentence."""
 
-    cell: str = setting("lstm", "recurrent cell", choices=("lstm", "gru"))
+    cell: str = setting("lstm", "recurrent cell", choices=CELLS)
     hidden_size: int = setting(512, "size of the recurrent state")
     embedding_size: int = setting(512, "size of a word embedding")
     dropout: float = setting(0.5, "share dropped of embeddings and of the deep output in training")
@@ -241,6 +247,34 @@ class TranslationConfig:
 
     def __post_init__(self) -> None:
         _check_sizes(self.attention, self.encoder.feature_size, self.decoder.hidden_size)
+
+
+@dataclass(frozen=True)
+class Dropouts:
+    """The shares dropped in training: of a phase, and no part of what a model is."""
+
+    encoder: float
+    encoder_words: float  # of a source sentence
+    attention: float
+    decoder: float
+    decoder_words: float
+
+    @classmethod
+    def of(cls, config: ModelConfig | TranslationConfig) -> Dropouts:
+        """The rates that a model's settings name."""
+        encoder, decoder = config.encoder, config.decoder
+        words = encoder.word_dropout if isinstance(encoder, SentenceEncoderConfig) else 0.0
+        return cls(
+            encoder=encoder.dropout,
+            encoder_words=words,
+            attention=config.attention.dropout,
+            decoder=decoder.dropout,
+            decoder_words=decoder.word_dropout,
+        )
+
+    def without_inputs(self) -> Dropouts:
+        """Nothing dropped of what the decoder reads: of the memory, its weights and the words."""
+        return replace(self, encoder=0.0, encoder_words=0.0, attention=0.0, decoder_words=0.0)
 
 
 def _check_sizes(attention: AttentionConfig, feature_size: int, hidden_size: int) -> None:
