@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from captioner.nn import architecture
+from captioner.nn import architecture, scores
 from captioner.nn.attention import Attended, Attention, Bottleneck, Heads, Query
 from captioner.nn.memory import Memory
 from captioner.nn.scores import SCORE_BUILDERS, Additive, Cosine, Dot, General
@@ -154,6 +154,28 @@ def test_additive_is_the_loop_of_the_paper() -> None:
     np.testing.assert_allclose(double(attended.weights[:, :, 0]), weights, atol=1e-6)
     context = np.einsum("kmn,knd->kmd", weights, values)
     np.testing.assert_allclose(double(attended.context), context, atol=1e-6)
+
+
+@pytest.mark.parametrize("cached", [1, 2 * M * N * SIZE, 10**6])
+def test_additive_a_few_memories_at_a_time_has_the_same_gradients(
+    cached: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As finite differences say; one, two or all memories at once."""
+    monkeypatch.setattr(scores, "_CACHED", cached)
+    score = Additive(OTHER_QUERY, D, SIZE).double()
+    queries = queries_of("additive").double().requires_grad_()
+    keys = score.keys(values_of().double()).detach().requires_grad_()
+    hidden = torch.tanh(score.query(queries).unsqueeze(2) + keys.unsqueeze(1))
+    torch.testing.assert_close(score(queries, keys), score.energy(hidden).squeeze(-1))
+    weight = score.energy.weight
+
+    def energies(*given: Tensor) -> Tensor:
+        found: Tensor = torch.func.functional_call(score, {"energy.weight": given[2]}, given[:2])
+        return found
+
+    assert torch.autograd.gradcheck(energies, (queries, keys, weight))
+    assert score(queries[:, :0], keys).shape == (K, 0, N)
+    assert score(queries[:0], keys[:0]).shape == (0, M, N)
 
 
 def test_general_is_the_loop_of_the_paper() -> None:

@@ -6,11 +6,14 @@ dimensions there may be others, as of heads, if queries and keys have the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+_CACHED = 2**19  # numbers that stay in a CPU's cache between two operations
 
 
 class Additive(nn.Module):
@@ -28,8 +31,60 @@ class Additive(nn.Module):
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
         """Scores (B, M, N) of queries (B, M, Q) against keys (B, N, size)."""
-        hidden = torch.tanh(self.query(query).unsqueeze(-2) + keys.unsqueeze(-3))
+        asked, weight = self.query(query), self.energy.weight[0]
+        if asked.device.type == "cpu" and asked.dtype == keys.dtype == weight.dtype:
+            flat = _AdditiveEnergies.apply(
+                asked.flatten(0, -3).contiguous(), keys.flatten(0, -3), weight
+            )
+            found: Tensor = flat.unflatten(0, keys.shape[:-2])
+            return found
+        hidden = torch.tanh(asked.unsqueeze(-2) + keys.unsqueeze(-3))
         return self.energy(hidden).squeeze(-1)
+
+
+class _AdditiveEnergies(torch.autograd.Function):
+    """vᵀ tanh(q + k) on a CPU in half the time: a few memories at once, gradients too.
+
+    All sums q + k together, (B, M, N, size), would be written to memory and read again four times
+    a step, and kept until the gradient is computed; those of a few memories stay in the cache, and
+    are computed once more. It can be derived once.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, keys: Tensor, weight: Tensor) -> Tensor:
+        """Scores (B, M, N) of queries (B, M, size) and keys (B, N, size), by weights (size,)."""
+        ctx.save_for_backward(query, keys, weight)
+        energies = query.new_empty(*query.shape[:2], keys.shape[1])
+        for part in _parts(query, keys):
+            energies[part] = torch.matmul(_hidden(query[part], keys[part]), weight)
+        return energies
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of queries, keys and weights, in an order that no thread changes."""
+        query, keys, weight = ctx.saved_tensors
+        of_query, of_keys = torch.empty_like(query), torch.empty_like(keys)
+        of_weight = torch.zeros_like(weight)
+        for part in _parts(query, keys):
+            hidden, gradient = _hidden(query[part], keys[part]), outer[0][part]
+            of_weight += torch.mv(hidden.flatten(0, 2).T, gradient.flatten())
+            # (1 − tanh²) g, which the weights scale when it has been summed.
+            inner = hidden.square_().neg_().add_(1).mul_(gradient.unsqueeze(-1))
+            torch.sum(inner, 2, out=of_query[part])
+            torch.sum(inner, 1, out=of_keys[part])
+        return of_query.mul_(weight), of_keys.mul_(weight), of_weight
+
+
+def _parts(query: Tensor, keys: Tensor) -> Iterator[slice]:
+    """As many memories at once as the cache holds, one at least."""
+    each = query.shape[1] * keys.shape[1] * keys.shape[2]
+    count = max(1, _CACHED // max(1, each))
+    return (slice(first, first + count) for first in range(0, len(query), count))
+
+
+def _hidden(query: Tensor, keys: Tensor) -> Tensor:
+    return (query.unsqueeze(2) + keys.unsqueeze(1)).tanh_()  # (B, M, N, size)
 
 
 class Dot(nn.Module):
