@@ -4,9 +4,10 @@ import pytest
 
 from captioner.errors import ConfigError
 from captioner.nn import encoders
-from captioner.nn.architecture import BACKBONES, SCORES, Dropouts, ModelConfig, TranslationConfig
+from captioner.nn.architecture import BACKBONES, SCORES, ModelConfig, TranslationConfig
 from captioner.nn.architecture import CELLS as CELL_NAMES
 from captioner.nn.cells import CELLS
+from captioner.nn.model import Dropouts
 from captioner.nn.scores import SCORE_BUILDERS
 from captioner.settings import from_dict
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from captioner.errors import ConfigError
 from captioner.settings import check_positive, check_share, setting
@@ -247,34 +247,6 @@ class TranslationConfig:
 
     def __post_init__(self) -> None:
         _check_sizes(self.attention, self.encoder.feature_size, self.decoder.hidden_size)
-
-
-@dataclass(frozen=True)
-class Dropouts:
-    """The shares dropped in training: of a phase, and no part of what a model is."""
-
-    encoder: float
-    encoder_words: float  # of a source sentence
-    attention: float
-    decoder: float
-    decoder_words: float
-
-    @classmethod
-    def of(cls, config: ModelConfig | TranslationConfig) -> Dropouts:
-        """The rates that a model's settings name."""
-        encoder, decoder = config.encoder, config.decoder
-        words = encoder.word_dropout if isinstance(encoder, SentenceEncoderConfig) else 0.0
-        return cls(
-            encoder=encoder.dropout,
-            encoder_words=words,
-            attention=config.attention.dropout,
-            decoder=decoder.dropout,
-            decoder_words=decoder.word_dropout,
-        )
-
-    def without_inputs(self) -> Dropouts:
-        """Nothing dropped of what the decoder reads: of the memory, its weights and the words."""
-        return replace(self, encoder=0.0, encoder_words=0.0, attention=0.0, decoder_words=0.0)
 
 
 def _check_sizes(attention: AttentionConfig, feature_size: int, hidden_size: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,8 @@ from captioner.nn.architecture import (
     AttentionConfig,
     CopyConfig,
     DecoderConfig,
-    Dropouts,
     ModelConfig,
+    SentenceEncoderConfig,
     TranslationConfig,
 )
 from captioner.nn.attention import Attention, Bottleneck, Heads
@@ -24,6 +25,34 @@ from captioner.nn.recurrent import RecurrentDecoder
 from captioner.nn.scores import SCORE_BUILDERS
 from captioner.nn.sentences import SentenceEncoder
 from captioner.text import PAD
+
+
+@dataclass(frozen=True)
+class Dropouts:
+    """The shares dropped in training: of a phase, and no part of what a model is."""
+
+    encoder: float
+    encoder_words: float  # of a source sentence
+    attention: float
+    decoder: float
+    decoder_words: float
+
+    @classmethod
+    def of(cls, config: ModelConfig | TranslationConfig) -> Dropouts:
+        """The rates that a model's settings name."""
+        encoder, decoder = config.encoder, config.decoder
+        words = encoder.word_dropout if isinstance(encoder, SentenceEncoderConfig) else 0.0
+        return cls(
+            encoder=encoder.dropout,
+            encoder_words=words,
+            attention=config.attention.dropout,
+            decoder=decoder.dropout,
+            decoder_words=decoder.word_dropout,
+        )
+
+    def without_inputs(self) -> Dropouts:
+        """Nothing dropped of what the decoder reads: of the memory, its weights and the words."""
+        return replace(self, encoder=0.0, encoder_words=0.0, attention=0.0, decoder_words=0.0)
 
 
 class CaptionModel(nn.Module):

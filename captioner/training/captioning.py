@@ -28,10 +28,10 @@ from captioner.errors import ConfigError, DataError
 from captioner.evaluation import evaluate
 from captioner.judges import Judge, JudgesBeside
 from captioner.metrics import Score
-from captioner.nn.architecture import CopyConfig, Dropouts
+from captioner.nn.architecture import CopyConfig
 from captioner.nn.encoders import load_pretrained, normalise
 from captioner.nn.memory import Memory
-from captioner.nn.model import CaptionModel, build_model
+from captioner.nn.model import CaptionModel, Dropouts, build_model
 from captioner.nn.recognition import Recogniser, load_recogniser, read_kinds
 from captioner.options import SearchOptions
 from captioner.pictures.preprocess import Preprocess
