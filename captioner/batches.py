@@ -63,15 +63,16 @@ class Batch:
     inputs: Tensor  # (K, T) previous words, each sentence from the start token on
     targets: Tensor  # (K, T) the words to say, each sentence up to its end token
     lengths: Tensor  # (K,) words and the end, on the CPU
-    owners: Tensor  # (K,) which of the photos a caption is about
+    owners: Tensor  # (K,) which of the photos a caption is about, on the CPU
     numbers: Tensor  # (B,) of the photos among the reader's
     mentions: Tensor  # (M, 2) caption and place of each word that names something with a box
     regions: Tensor  # (M, N) the share of each grid cell that lies in its boxes
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on `device`; lengths and numbers stay, as packing and judging want them so."""
+        """The batch on `device`, but for what packing and judging want on the CPU."""
         moved = {f.name: getattr(self, f.name).to(device) for f in fields(self)}
-        return replace(self, **{**moved, "lengths": self.lengths, "numbers": self.numbers})
+        stay = {name: getattr(self, name) for name in ("lengths", "owners", "numbers")}
+        return replace(self, **{**moved, **stay})
 
 
 @dataclass(frozen=True)

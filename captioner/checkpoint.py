@@ -388,12 +388,12 @@ def name_kinds(model: CaptionModel, vocabulary: Vocabulary, kinds: Sequence[str]
     Raises:
         CheckpointError: there are no words for the classes.
     """
-    copying = model.decoder.copying
-    if copying is None:
+    classes = model.copied_classes
+    if classes is None:
         return
-    if len(kinds) != len(copying.groups):
-        raise CheckpointError(f"{len(kinds)} words for the {len(copying.groups)} classes to copy")
-    copying.name_classes([vocabulary.encode(["", *tokenise(kind)])[-1] for kind in kinds])
+    if len(kinds) != classes:
+        raise CheckpointError(f"{len(kinds)} words for the {classes} classes to copy")
+    model.name_classes([vocabulary.encode(["", *tokenise(kind)])[-1] for kind in kinds])
 
 
 def _fill(model: nn.Module, tensors: dict[str, Tensor]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +18,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from captioner.errors import ConfigError
-from captioner.nn.attention import Memory
 from captioner.nn.copying import Copied
 from captioner.nn.decoder import Decoder, Step
+from captioner.nn.memory import Memory, of_each
 from captioner.options import SearchOptions
 from captioner.text import BOS, EOS, PAD, UNK
 
@@ -156,7 +157,7 @@ def uniform_draws(seed: int, indices: Sequence[int], samples: int, steps: int) -
 
 @torch.inference_mode()
 def search(
-    decoder: Decoder,
+    decoder: Decoder[Any],
     memory: Memory,
     options: SearchOptions,
     prefix: Sequence[int] = (),
@@ -180,8 +181,8 @@ def search(
     Raises:
         ConfigError: the prefix is longer than `max_length` or holds a word that cannot be said.
     """
-    _check_prefix(prefix, options, decoder.embedding.num_embeddings, start.never)
-    batch, device = len(memory), memory.values.device
+    _check_prefix(prefix, options, decoder.vocabulary_size, start.never)
+    batch, device = len(memory), memory.device
     if batch == 0:
         return []
     rule: _Beam | _Nucleus = _Beam(batch, options.beam_size, device)
@@ -208,7 +209,7 @@ def _check_prefix(
 
 
 def _run(
-    decoder: Decoder,
+    decoder: Decoder[Any],
     memory: Memory,
     rule: _Beam | _Nucleus,
     options: SearchOptions,
@@ -217,18 +218,16 @@ def _run(
 ) -> _Trace:
     totals = rule.totals  # (B, K)
     batch, beams = totals.shape
-    first_rows = torch.arange(batch, device=totals.device).unsqueeze(1) * beams  # (B, 1)
     memory, state = decoder.start(memory)
-    rows = torch.arange(batch, device=totals.device).repeat_interleave(beams)
-    memory, state = memory.select(rows), state.select(rows)
-    tokens = start.column(batch, totals.device)[rows]
-    trace = _Trace(first_rows, options.alternatives, start.never)
+    state = state.select(torch.zeros_like(totals, dtype=torch.long))
+    tokens = start.column(batch, totals.device).unsqueeze(1).expand(-1, beams)  # (B, K)
+    trace = _Trace(options.alternatives, start.never)
     said: _Said | None = None
     # One step more than words: at the last, whatever still runs must end.
     forced = (*prefix, *[None] * (options.max_length - len(prefix)), EOS)
     for number, only in enumerate(forced):
         step = decoder.step(tokens, state, memory)
-        log_probs = word_log_probs(step.logits, start.never).view(batch, beams, -1)  # (B, K, V)
+        log_probs = word_log_probs(step.logits, start.never)  # (B, K, V)
         if start.once and said is None:
             said = _Said(start.once, torch.zeros_like(log_probs, dtype=torch.bool))
         allowed = log_probs
@@ -245,8 +244,7 @@ def _run(
             break
         if said is not None:
             said.add(choice)
-        state = step.state.select((first_rows + choice.parents).flatten())
-        tokens = choice.tokens.flatten()
+        state, tokens = step.state.select(choice.parents), choice.tokens
     return trace
 
 
@@ -274,31 +272,29 @@ class _Said:
 class _Trace:
     """What every step chose and saw, from which the sentences are read backwards."""
 
-    def __init__(self, first_rows: Tensor, alternatives: int, never: Sequence[int]) -> None:
-        self.first_rows = first_rows
+    def __init__(self, alternatives: int, never: Sequence[int]) -> None:
         self.alternatives = alternatives
         self.never = never
         self.parents: list[Tensor] = []
         self.steps: list[dict[str, Tensor]] = []  # (B, K, …) each, in the order of the children
         self.ended: list[Tensor] = []
 
-    def add(self, choice: _Choice, ended: Tensor, log_probs: Tensor, step: Step) -> None:
+    def add(self, choice: _Choice, ended: Tensor, log_probs: Tensor, step: Step[Any]) -> None:
         """Keeps one step; what belongs to a parent is put at its children's places."""
-        rows = self.first_rows + choice.parents  # (B, K)
-        flat = log_probs.flatten(0, 1)  # (B·K, V)
-        chosen = flat[rows, choice.tokens]
-        best_tokens, best_probs = _most_probable(flat, self.alternatives, self.never)
-        extras = {name: value[rows].float() for name, value in step.attended.extras.items()}
+        parents = choice.parents
+        memories = torch.arange(len(parents), device=parents.device).unsqueeze(1)
+        best_tokens, best_probs = _most_probable(log_probs, self.alternatives, self.never)
+        extras = {k: of_each(v, parents).float() for k, v in step.attended.extras.items()}
         if step.copied is not None:
-            copied = Copied(step.copied.tokens[rows], step.copied.shares[rows])
-            extras["copy_share"] = copied.of(choice.tokens)
+            own, shares = (of_each(v, parents) for v in (step.copied.tokens, step.copied.shares))
+            extras["copy_share"] = Copied(own, shares).of(choice.tokens)
         self.steps.append(
             {
                 "token": choice.tokens,
-                "log_prob": chosen,
-                "weights": step.attended.weights[rows].float(),
-                "alternatives": best_tokens[rows],
-                "alternative_probs": best_probs[rows],
+                "log_prob": log_probs[memories, parents, choice.tokens],
+                "weights": of_each(step.attended.weights, parents).float(),
+                "alternatives": of_each(best_tokens, parents),
+                "alternative_probs": of_each(best_probs, parents),
                 **extras,
             }
         )
@@ -343,7 +339,7 @@ def _hypothesis(columns: dict[str, np.ndarray]) -> Hypothesis:
 
 @torch.inference_mode()
 def force(
-    decoder: Decoder,
+    decoder: Decoder[Any],
     memory: Memory,
     sentences: Sequence[Sequence[int]],
     owners: Sequence[int] | None = None,
@@ -362,15 +358,14 @@ def force(
     """
     if not sentences:
         return []
-    device = memory.values.device
+    device = memory.device
     targets = [torch.tensor([*sentence, EOS]) for sentence in sentences]
     lengths = torch.tensor([len(target) for target in targets])
     target = pad_sequence(targets, batch_first=True).to(device)  # (K, T)
-    rows = None if owners is None else torch.tensor(owners, device=device)
-    first = start.column(len(memory), device)
-    first = first if rows is None else first[rows]
+    about = torch.arange(len(sentences)) if owners is None else torch.tensor(owners)  # (K,)
+    first = start.column(len(memory), device)[about.to(device)]
     inputs = torch.cat([first.unsqueeze(1), target[:, :-1]], 1)
-    unrolled = decoder(inputs, lengths, memory, rows)
+    unrolled = decoder.unroll(inputs, lengths, memory, about)
     log_probs = word_log_probs(unrolled.padded_logits(), start.never)  # (K, T, V)
     chosen = log_probs.gather(-1, target.unsqueeze(-1)).squeeze(-1)
     chosen = chosen.masked_fill(target == UNK, torch.nan)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from captioner.errors import ConfigError
-from captioner.nn.attention import Bottleneck, Memory
-from captioner.nn.decoder import Decoder, State, Step
+from captioner.nn.decoder import Decoder, Probe
+from captioner.nn.memory import Memory
 from captioner.search import Start, word_log_probs
 
 
@@ -34,7 +35,7 @@ class Trace:
 
 @torch.inference_mode()
 def trace(
-    decoder: Decoder,
+    decoder: Decoder[Any],
     memory: Memory,
     tokens: Sequence[int],
     *,
@@ -53,55 +54,39 @@ def trace(
     Raises:
         ConfigError: the model attends to nothing, so there are no scores to show.
     """
-    attention = decoder.attention
-    if isinstance(attention, Bottleneck):
-        raise ConfigError("this model has no attention, so there is no step to look inside of")
     memory, state = decoder.start(memory)
-    first = int(start.column(1, memory.values.device))
-    steps: list[tuple[torch.Tensor, torch.Tensor, Step]] = []
+    first = int(start.column(1, memory.device))
+    probes: list[Probe[Any]] = []
     for token in (first, *tokens):
-        read = torch.tensor([token], device=memory.values.device)
-        step = decoder.step(read, state, memory)
-        query = _query(decoder, state, step)
-        steps.append((query, attention.energies(query, memory), step))  # (1, H, N)
-        state = step.state
-    return _collected(memory, steps, start, alternatives)
+        probe = decoder.probe(torch.tensor([[token]], device=memory.device), state, memory)
+        if probe is None:
+            raise ConfigError("this model has no attention, so there is no step to look inside of")
+        probes.append(probe)
+        state = probe.step.state
+    return _collected(probes, start, alternatives)
 
 
-def _query(decoder: Decoder, before: State, step: Step) -> torch.Tensor:
-    """The state that asks: the one before the recurrent step (Bahdanau), or after it (Luong)."""
-    return before.hidden if decoder.query == "before" else step.state.hidden
-
-
-def _collected(
-    memory: Memory,
-    steps: Sequence[tuple[torch.Tensor, torch.Tensor, Step]],
-    start: Start,
-    alternatives: int,
-) -> Trace:
-    logits = torch.cat([step.logits for _, _, step in steps])
+def _collected(probes: Sequence[Probe[Any]], start: Start, alternatives: int) -> Trace:
+    steps = [probe.step for probe in probes]
+    logits = torch.cat([step.logits[0] for step in steps])
     log_probs = word_log_probs(logits, start.never)  # (S, V)
     count = int(log_probs[0].isfinite().sum())
     best, tokens = log_probs.topk(min(alternatives, count), dim=-1)
-    gates = [step.attended.extras.get("gate") for _, _, step in steps]
+    gates = [step.attended.extras.get("gate") for step in steps]
     known = [gate for gate in gates if gate is not None]
     return Trace(
-        queries=_array([query for query, _, _ in steps]),
-        scores=_array([energies for _, energies, _ in steps]),
-        weights=_array([step.attended.weights for _, _, step in steps]),
-        lengths=_summed(memory).norm(dim=-1).float().cpu().numpy(),
-        contexts=_array([step.attended.context for _, _, step in steps]),
+        queries=_array([probe.query for probe in probes]),
+        scores=_array([probe.energies for probe in probes]),
+        weights=_array([step.attended.weights for step in steps]),
+        lengths=probes[0].lengths[0].float().cpu().numpy(),
+        contexts=_array([step.attended.context for step in steps]),
         gates=_array(known)[:, 0] if known else None,
         tokens=tokens.cpu().numpy(),
         probs=best.exp().float().cpu().numpy(),
     )
 
 
-def _summed(memory: Memory) -> torch.Tensor:
-    """What the heads sum up: the values themselves, or each head's own projection, (H, N, ·)."""
-    return memory.values if memory.contents is None else memory.contents[0]
-
-
 def _array(parts: Sequence[torch.Tensor]) -> NDArray[np.float32]:
-    stacked: NDArray[np.float32] = torch.cat(list(parts)).float().cpu().numpy()
+    """Of each step's (1, 1, …), all together, (S, …)."""
+    stacked: NDArray[np.float32] = torch.cat([part[0] for part in parts]).float().cpu().numpy()
     return stacked

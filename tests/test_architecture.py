@@ -4,22 +4,30 @@ import pytest
 
 from captioner.errors import ConfigError
 from captioner.nn import encoders
-from captioner.nn.architecture import BACKBONES, SCORES, ModelConfig
-from captioner.nn.attention import SCORE_BUILDERS
+from captioner.nn.architecture import BACKBONES, SCORES, ModelConfig, TranslationConfig
+from captioner.nn.architecture import CELLS as CELL_NAMES
+from captioner.nn.cells import CELLS
+from captioner.nn.model import Dropouts
+from captioner.nn.scores import SCORE_BUILDERS
 from captioner.settings import from_dict
 
 
 def test_choices_are_what_the_networks_know() -> None:
     assert set(BACKBONES) == set(encoders.BACKBONES)
     assert set(SCORES) == set(SCORE_BUILDERS)
+    assert set(CELL_NAMES) == set(CELLS)
 
 
 @pytest.mark.parametrize(
     ("attention", "message"),
     [
         (
-            {"heads": 2},
-            "heads is 2, and heads compare by scaled_dot, but attention.score",
+            {"heads": 2, "score": "none"},
+            "heads is 2, but with attention.score none nothing looks; choose a score, or set",
+        ),
+        (
+            {"heads": 4, "size": 510},
+            "heads is 4, which do not share attention.size 510 evenly; choose a divisor",
         ),
         (
             {"heads": 3, "score": "scaled_dot"},
@@ -31,3 +39,18 @@ def test_choices_are_what_the_networks_know() -> None:
 def test_attention_settings_that_do_not_fit(attention: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         from_dict(ModelConfig, {"attention": attention})
+
+
+def test_rates_of_dropout_are_read_from_settings_and_left_out_of_inputs() -> None:
+    model = from_dict(
+        ModelConfig,
+        {
+            "encoder": {"dropout": 0.1},
+            "attention": {"dropout": 0.2},
+            "decoder": {"dropout": 0.3, "word_dropout": 0.4},
+        },
+    )
+    assert Dropouts.of(model) == Dropouts(0.1, 0.0, 0.2, 0.3, 0.4)
+    assert Dropouts.of(model).without_inputs() == Dropouts(0.0, 0.0, 0.0, 0.3, 0.0)
+    other = from_dict(TranslationConfig, {"encoder": {"dropout": 0.6, "word_dropout": 0.7}})
+    assert Dropouts.of(other) == Dropouts(0.6, 0.7, 0.0, 0.3, 0.0)

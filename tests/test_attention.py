@@ -11,21 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from captioner.nn import architecture
-from captioner.nn.attention import (
-    SCORE_BUILDERS,
-    Additive,
-    Attended,
-    Attention,
-    Bottleneck,
-    Cosine,
-    Dot,
-    General,
-    Memory,
-    MultiHead,
-)
+from captioner.nn import architecture, scores
+from captioner.nn.attention import Attended, Attention, Bottleneck, Heads, Query
+from captioner.nn.memory import Memory
+from captioner.nn.scores import SCORE_BUILDERS, Additive, Cosine, Dot, General
 
-K, N, D, SIZE = 5, 7, 11, 13
+K, M, N, D, SIZE = 5, 3, 7, 11, 13  # K memories, M queries of each
 OTHER_QUERY = 17  # of the scores that compare unequal sizes
 SCORES = tuple(SCORE_BUILDERS)
 
@@ -40,7 +31,7 @@ def attention_of(score: str, seed: int = 1) -> Attention:
 
 
 def queries_of(score: str, seed: int = 2) -> Tensor:
-    return torch.randn(K, query_size(score), generator=torch.Generator().manual_seed(seed))
+    return torch.randn(K, M, query_size(score), generator=torch.Generator().manual_seed(seed))
 
 
 def values_of(positions: int = N, seed: int = 3) -> Tensor:
@@ -55,7 +46,8 @@ def mask_of() -> Tensor:
 
 
 def attend(attention: Attention, queries: Tensor, memory: Memory) -> Attended:
-    return attention(queries, attention.prepare(memory))
+    found: Attended = attention(Query(queries), attention.prepare(memory))
+    return found
 
 
 def softmax(energies: np.ndarray) -> np.ndarray:
@@ -76,12 +68,12 @@ def test_the_scores_are_those_of_the_settings() -> None:
 def test_weights_sum_to_1_and_weigh_the_values(score: str, masked: bool) -> None:
     values, mask = values_of(), mask_of() if masked else None
     attended = attend(attention_of(score), queries_of(score), Memory(values, mask))
-    assert attended.weights.shape == (K, 1, N)
-    assert attended.context.shape == (K, D)
+    assert attended.weights.shape == (K, M, 1, N)
+    assert attended.context.shape == (K, M, D)
     assert attended.extras == {}
     assert bool((attended.weights >= 0).all())
-    torch.testing.assert_close(attended.weights.sum(-1), torch.ones(K, 1))
-    expected = np.einsum("kn,knd->kd", double(attended.weights[:, 0]), double(values))
+    torch.testing.assert_close(attended.weights.sum(-1), torch.ones(K, M, 1))
+    expected = np.einsum("kmn,knd->kmd", double(attended.weights[:, :, 0]), double(values))
     np.testing.assert_allclose(double(attended.context), expected, atol=1e-6)
 
 
@@ -90,12 +82,13 @@ def test_masked_positions_get_exactly_0_and_count_for_nothing(score: str) -> Non
     attention, queries = attention_of(score), queries_of(score)
     values, mask = values_of(), mask_of()
     attended = attend(attention, queries, Memory(values, mask))
-    assert bool((attended.weights[:, 0][~mask] == 0).all())
-    assert bool((attended.weights[:, 0][mask] > 0).all())
+    by_place = attended.weights[:, :, 0].transpose(1, 2)  # (K, N, M)
+    assert bool((by_place[~mask] == 0).all())
+    assert bool((by_place[mask] > 0).all())
     for row in range(K):
         alone = Memory(values[row : row + 1, mask[row]])
         expected = attend(attention, queries[row : row + 1], alone)
-        torch.testing.assert_close(attended.weights[row, :, mask[row]], expected.weights[0])
+        torch.testing.assert_close(attended.weights[row][..., mask[row]], expected.weights[0])
         torch.testing.assert_close(attended.context[row], expected.context[0])
 
 
@@ -134,21 +127,20 @@ def test_scaled_dot_is_torchs_own(masked: bool) -> None:
     queries, values, mask = queries_of("scaled_dot"), values_of(), mask_of()
     attended = attend(attention_of("scaled_dot"), queries, Memory(values, mask if masked else None))
     expected = F.scaled_dot_product_attention(
-        queries.unsqueeze(1), values, values, attn_mask=mask.unsqueeze(1) if masked else None
+        queries, values, values, attn_mask=mask.unsqueeze(1) if masked else None
     )
-    torch.testing.assert_close(attended.context, expected.squeeze(1))
+    torch.testing.assert_close(attended.context, expected)
 
 
 def test_additive_is_the_loop_of_the_paper() -> None:
     rng = np.random.default_rng(4)
     sizes = {"W": (SIZE, OTHER_QUERY), "b": (SIZE,), "U": (SIZE, D), "v": (SIZE,)}
     hand = {name: rng.normal(size=size) for name, size in sizes.items()}
-    queries, values = rng.normal(size=(K, OTHER_QUERY)), rng.normal(size=(K, N, D))
-    energies = np.zeros((K, N))
-    for k in range(K):
-        for j in range(N):
-            hidden = np.tanh(hand["W"] @ queries[k] + hand["b"] + hand["U"] @ values[k, j])
-            energies[k, j] = hand["v"] @ hidden
+    queries, values = rng.normal(size=(K, M, OTHER_QUERY)), rng.normal(size=(K, N, D))
+    energies = np.zeros((K, M, N))
+    for k, m, j in np.ndindex(K, M, N):
+        hidden = np.tanh(hand["W"] @ queries[k, m] + hand["b"] + hand["U"] @ values[k, j])
+        energies[k, m, j] = hand["v"] @ hidden
 
     score = Additive(OTHER_QUERY, D, SIZE).double()
     names = {"query.weight": "W", "query.bias": "b", "key.weight": "U", "energy.weight": "v"}
@@ -159,16 +151,40 @@ def test_additive_is_the_loop_of_the_paper() -> None:
 
     attended = attend(Attention(score), torch.tensor(queries), Memory(torch.tensor(values)))
     weights = softmax(energies)
-    np.testing.assert_allclose(double(attended.weights[:, 0]), weights, atol=1e-6)
-    context = np.einsum("kn,knd->kd", weights, values)
+    np.testing.assert_allclose(double(attended.weights[:, :, 0]), weights, atol=1e-6)
+    context = np.einsum("kmn,knd->kmd", weights, values)
     np.testing.assert_allclose(double(attended.context), context, atol=1e-6)
+
+
+@pytest.mark.parametrize("cached", [1, 2 * M * N * SIZE, 10**6])
+def test_additive_a_few_memories_at_a_time_has_the_same_gradients(
+    cached: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As finite differences say; one, two or all memories at once."""
+    monkeypatch.setattr(scores, "_CACHED", cached)
+    score = Additive(OTHER_QUERY, D, SIZE).double()
+    queries = queries_of("additive").double().requires_grad_()
+    keys = score.keys(values_of().double()).detach().requires_grad_()
+    hidden = torch.tanh(score.query(queries).unsqueeze(2) + keys.unsqueeze(1))
+    torch.testing.assert_close(score(queries, keys), score.energy(hidden).squeeze(-1))
+    weight = score.energy.weight
+
+    def energies(*given: Tensor) -> Tensor:
+        found: Tensor = torch.func.functional_call(score, {"energy.weight": given[2]}, given[:2])
+        return found
+
+    assert torch.autograd.gradcheck(energies, (queries, keys, weight))
+    assert score(queries[:, :0], keys).shape == (K, 0, N)
+    assert score(queries[:0], keys[:0]).shape == (0, M, N)
 
 
 def test_general_is_the_loop_of_the_paper() -> None:
     rng = np.random.default_rng(5)
     matrix = rng.normal(size=(OTHER_QUERY, D))
-    queries, values = rng.normal(size=(K, OTHER_QUERY)), rng.normal(size=(K, N, D))
-    energies = np.array([[queries[k] @ matrix @ values[k, j] for j in range(N)] for k in range(K)])
+    queries, values = rng.normal(size=(K, M, OTHER_QUERY)), rng.normal(size=(K, N, D))
+    energies = np.zeros((K, M, N))
+    for k, m, j in np.ndindex(K, M, N):
+        energies[k, m, j] = queries[k, m] @ matrix @ values[k, j]
     score = General(OTHER_QUERY, D).double()
     score.load_state_dict({"key.weight": torch.tensor(matrix)})
     found = score(torch.tensor(queries), score.keys(torch.tensor(values)))
@@ -203,8 +219,9 @@ def test_cosine_is_numpys_and_sees_no_lengths() -> None:
     with torch.no_grad():
         score.temperature.fill_(tau)
     q, k = double(queries), double(values)
-    dots = np.einsum("kd,knd->kn", q, k)
-    energies = tau * dots / np.linalg.norm(q, axis=-1)[:, None] / np.linalg.norm(k, axis=-1)
+    dots = np.einsum("kmd,knd->kmn", q, k)
+    energies = tau * dots / np.linalg.norm(q, axis=-1)[..., None]
+    energies /= np.linalg.norm(k, axis=-1)[:, None]
     found = score(queries, score.keys(values))
     np.testing.assert_allclose(double(found), energies, atol=1e-5)
     lengths = torch.linspace(0.1, 9, K * N).view(K, N, 1)
@@ -223,7 +240,7 @@ def test_the_gradient_reaches_everything_but_the_padding(score: str) -> None:
         assert bool(parameter.grad.isfinite().all()), name
         assert bool((parameter.grad != 0).any()), name
     assert queries.grad is not None
-    assert bool((queries.grad != 0).any(1)[mask.sum(1) > 1].all())
+    assert bool((queries.grad != 0).any(-1)[mask.sum(1) > 1].all())
     assert values.grad is not None
     assert bool((values.grad[mask] != 0).any(-1).all())
     assert bool((values.grad[~mask] == 0).all())
@@ -289,9 +306,9 @@ def test_half_precision_still_sums_to_1(score: str, kind: torch.dtype) -> None:
 def test_large_energies_do_not_overflow() -> None:
     queries, values = queries_of("dot") * 1e4, values_of() * 1e4
     weights = attend(attention_of("dot"), queries, Memory(values)).weights
-    torch.testing.assert_close(weights.sum(-1), torch.ones(K, 1))
-    best = torch.einsum("kd,knd->kn", queries, values).argmax(-1)
-    assert torch.equal(weights[:, 0].argmax(-1), best)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(K, M, 1))
+    best = torch.einsum("kmd,knd->kmn", queries, values).argmax(-1)
+    assert torch.equal(weights[:, :, 0].argmax(-1), best)
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -299,31 +316,37 @@ def test_nothing_is_kept_between_two_calls(score: str) -> None:
     attention, queries = attention_of(score), queries_of(score)
     first, second = Memory(values_of(seed=6)), Memory(values_of(seed=7))
     prepared, other = attention.prepare(first), attention.prepare(second)
-    expected = attention(queries, prepared).weights
-    attention(queries, other)
-    assert torch.equal(attention(queries, prepared).weights, expected)
+    expected = attention(Query(queries), prepared).weights
+    attention(Query(queries), other)
+    assert torch.equal(attention(Query(queries), prepared).weights, expected)
     assert first.keys is None  # `prepare` gives a new memory
 
 
 def test_an_unprepared_memory_is_our_own_mistake() -> None:
     with pytest.raises(AssertionError, match=r"Attention\.prepare comes first"):
-        attention_of("dot")(queries_of("dot"), Memory(values_of()))
+        attention_of("dot")(Query(queries_of("dot")), Memory(values_of()))
 
 
 def test_the_grid_changes_no_weights() -> None:
     attention, queries = attention_of("general"), queries_of("general")
     row = attention.prepare(Memory(values_of()))
     column = replace(row, grid=(N, 1))
-    assert torch.equal(attention(queries, column).weights, attention(queries, row).weights)
+    found, expected = (attention(Query(queries), memory) for memory in (column, row))
+    assert torch.equal(found.weights, expected.weights)
 
 
 HEADS, HEAD = 3, 5  # a head's features
 
 
-def multi_head() -> tuple[MultiHead, torch.nn.MultiheadAttention]:
+def heads_of(score: str, dropout: float = 0.0, seed: int = 4) -> Attention:
+    torch.manual_seed(seed)
+    heads = Heads(HEADS, OTHER_QUERY, HEADS * HEAD)
+    return Attention(SCORE_BUILDERS[score](HEAD, HEAD, SIZE), heads=heads, dropout=dropout)
+
+
+def multi_head() -> tuple[Attention, torch.nn.MultiheadAttention]:
     """Ours and torch's own with the same weights."""
-    torch.manual_seed(4)
-    own = MultiHead(OTHER_QUERY, HEADS * HEAD, HEADS)
+    own = heads_of("scaled_dot")
     theirs = torch.nn.MultiheadAttention(
         HEADS * HEAD, HEADS, batch_first=True, kdim=HEADS * HEAD, vdim=HEADS * HEAD
     )
@@ -342,37 +365,87 @@ def multi_head() -> tuple[MultiHead, torch.nn.MultiheadAttention]:
 @pytest.mark.parametrize("masked", [False, True])
 def test_multi_head_is_torchs_own(masked: bool) -> None:
     own, theirs = multi_head()
-    queries, values = torch.randn(K, OTHER_QUERY), torch.randn(K, N, HEADS * HEAD)
+    queries, values = torch.randn(K, M, OTHER_QUERY), torch.randn(K, N, HEADS * HEAD)
     mask = mask_of() if masked else None
-    found = own(queries, own.prepare(Memory(values, mask)))
+    found = own(Query(queries), own.prepare(Memory(values, mask)))
     context, weights = theirs(
-        own.query(queries).unsqueeze(1),  # torch's queries are of the memory's size
+        own.query(queries),  # torch's queries are of the memory's size
         values,
         values,
         key_padding_mask=None if mask is None else ~mask,
         average_attn_weights=False,
     )
-    torch.testing.assert_close(found.context, context.squeeze(1))
-    torch.testing.assert_close(found.weights, weights.squeeze(2))
-    assert found.weights.shape == (K, HEADS, N)
+    torch.testing.assert_close(found.context, context)
+    torch.testing.assert_close(found.weights, weights.transpose(1, 2))
+    assert found.weights.shape == (K, M, HEADS, N)
     if mask is not None:
-        assert (found.weights.transpose(1, 2)[~mask] == 0).all()
+        assert (found.weights.permute(0, 3, 1, 2)[~mask] == 0).all()
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_every_head_is_an_attention_of_its_own(score: str) -> None:
+    """Each looks at its own projections as a single head would, with the score that all share."""
+    own, mask = heads_of(score), mask_of()
+    queries, values = torch.randn(K, M, OTHER_QUERY), torch.randn(K, N, HEADS * HEAD)
+    found = own(Query(queries), own.prepare(Memory(values, mask)))
+    alone, sums = Attention(own.score), []
+    for head in range(HEADS):
+        part = slice(head * HEAD, (head + 1) * HEAD)
+        asked = queries @ own.query.weight[part].T + own.query.bias[part]
+        keys = values @ own.key.weight[part].T + own.key.bias[part]
+        expected = attend(alone, asked, Memory(keys, mask)).weights
+        torch.testing.assert_close(found.weights[:, :, head : head + 1], expected)
+        contents = values @ own.value.weight[part].T + own.value.bias[part]
+        sums.append(torch.einsum("kmn,knd->kmd", expected[:, :, 0], contents))
+    context = torch.cat(sums, -1) @ own.output.weight.T + own.output.bias
+    torch.testing.assert_close(found.context, context)
+    found.context.square().sum().backward()
+    for name, parameter in own.named_parameters():
+        assert parameter.grad is not None, name
+        # A softmax does not feel what all positions have in common, such as a key's bias.
+        if name != "key.bias" or score in ("additive", "cosine"):
+            assert bool((parameter.grad != 0).any()), name
+
+
+@pytest.mark.parametrize("heads", [1, HEADS])
+@pytest.mark.parametrize("score", SCORES)
+def test_queries_of_one_memory_are_those_of_as_many_copies(score: str, heads: int) -> None:
+    torch.manual_seed(5)
+    size = HEADS * HEAD
+    parts = Heads(heads, size, size) if heads > 1 else None
+    own = Attention(SCORE_BUILDERS[score](size // heads, size // heads, SIZE), heads=parts)
+    queries, memory = torch.randn(K, M, size), Memory(torch.randn(K, N, size), mask_of())
+    found = attend(own, queries, memory)
+    copies = memory.select(torch.arange(K).repeat_interleave(M))
+    expected = attend(own, queries.view(K * M, 1, size), copies)
+    torch.testing.assert_close(found.context.view(K * M, 1, size), expected.context)
+    torch.testing.assert_close(found.weights.reshape(K * M, 1, heads, N), expected.weights)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_no_memory_is_copied_for_its_queries(score: str) -> None:
+    attention = attention_of(score)
+    ready = attention.prepare(Memory(values_of()))
+    assert ready.contents is not None
+    assert ready.contents.data_ptr() == ready.values.data_ptr()
+    assert ready.first(K) is ready
+    assert ready.first(2).values.data_ptr() == ready.values.data_ptr()
 
 
 def test_the_heads_of_a_selected_memory_are_selected_too() -> None:
     own, _ = multi_head()
     memory = own.prepare(Memory(torch.randn(K, N, HEADS * HEAD), mask_of()))
     rows = torch.tensor([3, 0, 0])
-    queries = torch.randn(3, OTHER_QUERY)
-    found = own(queries, memory.select(rows))
+    queries = torch.randn(3, M, OTHER_QUERY)
+    found = own(Query(queries), memory.select(rows))
     for query, row, context in zip(queries, rows.tolist(), found.context, strict=True):
-        alone = own(query.unsqueeze(0), memory.select(torch.tensor([row])))
+        alone = own(Query(query.unsqueeze(0)), memory.select(torch.tensor([row])))
         torch.testing.assert_close(alone.context[0], context)
 
 
 def test_heads_must_share_the_features_evenly() -> None:
     with pytest.raises(ValueError, match="4 heads cannot share 11 features evenly"):
-        MultiHead(OTHER_QUERY, D, 4)
+        Heads(4, OTHER_QUERY, D)
 
 
 def test_a_memory_masked_everywhere_is_an_error_for_heads_too() -> None:
@@ -387,19 +460,18 @@ def test_a_memory_masked_everywhere_is_an_error_for_heads_too() -> None:
 def test_dropped_weights_change_the_context_alone(heads: int) -> None:
     size = HEADS * HEAD
     torch.manual_seed(6)
-    module = (
-        MultiHead(size, size, heads, 0.4) if heads > 1 else Attention(Dot(size, size), dropout=0.4)
-    )
-    memory = module.prepare(Memory(torch.randn(1, N, size)).select(torch.zeros(2000).long()))
-    queries = torch.randn(1, size).expand(2000, size)
+    parts = Heads(heads, size, size) if heads > 1 else None
+    module = Attention(Dot(size // heads, size // heads), heads=parts, dropout=0.4)
+    memory = module.prepare(Memory(torch.randn(1, N, size)))
+    queries = Query(torch.randn(1, 1, size).expand(1, 2000, size))
     drawn = module(queries, memory)
     whole = module.eval()(queries, memory)
     assert torch.equal(drawn.weights, whole.weights)
     assert torch.equal(module(queries, memory).context, whole.context)
     assert not torch.allclose(drawn.context, whole.context)
     # In the mean over many draws nothing is lost.
-    error = drawn.context.std(0) / 2000**0.5
-    assert ((drawn.context.mean(0) - whole.context[0]).abs() < 5 * error + 1e-6).all()
+    error = drawn.context.std(1) / 2000**0.5
+    assert ((drawn.context.mean(1) - whole.context[:, 0]).abs() < 5 * error + 1e-6).all()
 
 
 # ---- no attention --------------------------------------------------------------------------------
@@ -412,13 +484,16 @@ def test_the_bottleneck_passes_the_sum_or_nothing(every_step: bool, masked: bool
     summary = torch.randn(K, D, generator=torch.Generator().manual_seed(8))
     ready = own.prepare(Memory(values_of(), mask, summary=summary))
     assert torch.equal(own.first(ready), summary)
-    attended = own(queries_of("general"), ready)
-    assert torch.equal(attended.context, summary if every_step else torch.zeros(K, D))
+    attended = own(Query(queries_of("general")), ready)
+    assert torch.equal(
+        attended.context, (summary if every_step else torch.zeros(K, D))[:, None].expand(K, M, D)
+    )
     assert attended.extras == {}
     real = torch.ones(K, N) if mask is None else mask.float()
-    assert torch.equal(attended.weights, (real / real.sum(1, keepdim=True)).unsqueeze(1))
+    even = real / real.sum(1, keepdim=True)
+    assert torch.equal(attended.weights, even[:, None, None].expand(K, M, 1, N))
     other = own(
-        queries_of("general", seed=9), own.prepare(replace(ready, values=values_of(seed=9)))
+        Query(queries_of("general", seed=9)), own.prepare(replace(ready, values=values_of(seed=9)))
     )
     assert torch.equal(other.context, attended.context)
     assert torch.equal(other.weights, attended.weights)
@@ -429,7 +504,8 @@ def test_without_a_sum_the_bottleneck_takes_the_mean() -> None:
     own, memory = Bottleneck(every_step=True), Memory(values_of(), mask_of())
     torch.testing.assert_close(own.first(memory), memory.mean())
     ready = own.prepare(memory)
-    torch.testing.assert_close(own(queries_of("general"), ready).context, memory.mean())
+    found = own(Query(queries_of("general")), ready).context
+    torch.testing.assert_close(found, memory.mean()[:, None].expand(K, M, D))
     assert memory.summary is None  # `prepare` gives a new memory
 
 
@@ -437,8 +513,8 @@ def test_the_sum_of_a_selected_memory_is_selected_too() -> None:
     own = Bottleneck(every_step=True)
     ready = own.prepare(Memory(values_of(), mask_of()))
     rows = torch.tensor([3, 0, 0])
-    found = own(queries_of("general")[:3], ready.select(rows))
-    assert torch.equal(found.context, own.first(ready)[rows])
+    found = own(Query(queries_of("general")[:3]), ready.select(rows))
+    assert torch.equal(found.context[:, 1], own.first(ready)[rows])
 
 
 def test_a_memory_masked_everywhere_is_an_error_without_attention_too() -> None:

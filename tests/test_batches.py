@@ -170,10 +170,10 @@ def test_captions_without_words_are_left_out(photos: list[Photo], vocabulary: Vo
     assert batch.lengths.min() > 1
 
 
-def test_a_batch_moves_but_its_lengths_and_numbers_stay() -> None:
+def test_a_batch_moves_but_its_lengths_owners_and_numbers_stay() -> None:
     batch = Batch(*(torch.zeros(2) for _ in fields(Batch)))
     moved = batch.to(torch.device("meta"))
-    stay = ("lengths", "numbers")
+    stay = ("lengths", "owners", "numbers")
     assert all(getattr(moved, name) is getattr(batch, name) for name in stay)
     others = [getattr(moved, e.name) for e in fields(Batch) if e.name not in stay]
     assert {tensor.device.type for tensor in others} == {"meta"}

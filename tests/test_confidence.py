@@ -24,7 +24,7 @@ from captioner.confidence import (
 )
 from captioner.errors import CheckpointError
 from captioner.nn.architecture import ModelConfig
-from captioner.nn.attention import Memory
+from captioner.nn.memory import Memory
 from captioner.nn.model import build_model
 from captioner.pictures.preprocess import Preprocess
 from captioner.prediction import Caption, Captioner

@@ -8,9 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.copying import copied_rightly, f1, named, split
-from captioner.nn.attention import SCORE_BUILDERS, Attention, Memory
+from captioner.nn.attention import Attention
+from captioner.nn.cells import LSTM
 from captioner.nn.copying import Copied, Copying
-from captioner.nn.decoder import Decoder
+from captioner.nn.memory import Memory
+from captioner.nn.recurrent import RecurrentDecoder
+from captioner.nn.scores import SCORE_BUILDERS
 from captioner.options import SearchOptions
 from captioner.prediction import Caption
 from captioner.search import force, search, word_log_probs
@@ -33,12 +36,12 @@ def copying_of(things: int = THINGS) -> Copying:
     return copying
 
 
-def decoder_of(copying: Copying | None) -> Decoder:
+def decoder_of(copying: Copying | None) -> RecurrentDecoder:
     torch.manual_seed(3)
-    decoder = Decoder(
+    decoder = RecurrentDecoder(
         Attention(SCORE_BUILDERS["general"](S, D, 1)),
         nn.Embedding(V, E),
-        nn.LSTMCell(E + D, S),
+        LSTM(E + D, S),
         context_size=D,
         query="after",
         input_feeding=True,
@@ -54,7 +57,7 @@ def memory() -> Memory:
 
 
 def test_things_are_the_likeliest_words_with_their_classes_taken_together() -> None:
-    prepared = copying_of().prepare(memory())
+    prepared = copying_of().prepare(memory(), nn.Embedding(V, E))
     assert prepared.things is not None
     assert prepared.thing_log_probs is not None
     probs = memory().kinds.double().softmax(-1).numpy()  # type: ignore[union-attr]
@@ -71,9 +74,13 @@ def test_things_are_the_likeliest_words_with_their_classes_taken_together() -> N
 @torch.no_grad()
 def test_one_softmax_takes_in_vocabulary_and_things() -> None:
     copying, embedding = copying_of(), nn.Embedding(V, E)
-    prepared = copying.prepare(memory())
+    prepared = copying.prepare(memory(), embedding)
     logits, deep = torch.randn(B, V), torch.randn(B, E)
-    mixed, copied = copying(logits, deep, embedding, prepared)
+    mixed, copied = copying(logits, deep, prepared, torch.arange(B))
+    # M captions beside each other share what can be copied from their photo.
+    beside = copying(*(part.unsqueeze(1).expand(-1, 3, -1) for part in (logits, deep)), prepared)
+    torch.testing.assert_close(beside[0], mixed.unsqueeze(1).expand(-1, 3, -1))
+    torch.testing.assert_close(beside[1].shares, copied.shares.unsqueeze(1).expand(-1, 3, -1))
     # The equations, one thing at a time.
     query, key = copying.query, copying.key.weight
     for row in range(B):
@@ -119,16 +126,17 @@ def test_word_by_word_equals_unrolled() -> None:
     tokens, lengths = torch.randint(4, V, (4, 6)), torch.tensor([3, 6, 1, 5])
     unrolled = decoder(tokens, lengths, memory(), owners)
     assert unrolled.copied is not None
-    own, state = decoder.start(memory())
-    own, state = own.select(owners), state.select(owners)
+    own, state = decoder.start(memory().select(owners))
     for place in range(6):
-        step = decoder.step(tokens[:, place], state, own)
+        step = decoder.step(tokens[:, place : place + 1], state, own)
         state = step.state
         runs = lengths > place
-        assert torch.allclose(unrolled.padded_logits()[runs, place], step.logits[runs], atol=1e-5)
+        assert torch.allclose(
+            unrolled.padded_logits()[runs, place], step.logits[runs, 0], atol=1e-5
+        )
         assert step.copied is not None
-        assert torch.allclose(unrolled.copied.shares[runs, place], step.copied.shares[runs])
-        assert torch.equal(unrolled.copied.tokens[runs, place], step.copied.tokens[runs])
+        assert torch.allclose(unrolled.copied.shares[runs, place], step.copied.shares[runs, 0])
+        assert torch.equal(unrolled.copied.tokens[runs, place], step.copied.tokens[runs, 0])
 
 
 def test_search_and_forcing_tell_the_same_share() -> None:
@@ -173,12 +181,12 @@ def test_classes_need_their_words() -> None:
 
 def test_the_mixture_of_low_precision_logits_keeps_their_precision() -> None:
     copying = copying_of()
-    prepared = copying.prepare(memory())
-    logits, deep = torch.randn(B, V), torch.randn(B, E)
-    mixed, copied = copying(logits.bfloat16(), deep, nn.Embedding(V, E), prepared)
+    prepared = copying.prepare(memory(), nn.Embedding(V, E))
+    logits, deep = torch.randn(B, 1, V), torch.randn(B, 1, E)
+    mixed, copied = copying(logits.bfloat16(), deep, prepared)
     assert mixed.dtype == torch.bfloat16
     assert copied.shares.dtype == torch.float32
-    whole: Tensor = copying(logits, deep, nn.Embedding(V, E), prepared)[0]
+    whole: Tensor = copying(logits, deep, prepared)[0]
     assert word_log_probs(mixed).isfinite().sum() == word_log_probs(whole).isfinite().sum()
 
 

@@ -11,8 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from captioner.nn.attention import SCORE_BUILDERS, Attention, Bottleneck, Memory
-from captioner.nn.decoder import Decoder, State, Unrolled
+from captioner import losses
+from captioner.nn.architecture import ModelConfig
+from captioner.nn.attention import Attended, Attention, Bottleneck, Query
+from captioner.nn.cells import CELLS
+from captioner.nn.decoder import Step, Unrolled
+from captioner.nn.memory import Memory
+from captioner.nn.model import build_model
+from captioner.nn.recurrent import RecurrentDecoder, RecurrentState
+from captioner.nn.scores import SCORE_BUILDERS
+from captioner.settings import from_dict
 
 V, E, S, D, SIZE = 23, 11, 13, 7, 5  # words, embedding, state, features, additive's hidden size
 B, N, T = 3, 17, 6
@@ -20,9 +28,9 @@ LENGTHS = torch.tensor([4, 6, 1, 3, 6])  # of K = 5 sentences
 OWNERS = torch.tensor([2, 0, 0, 1, 2])
 
 QUERIES = ("before", "after", "fed")  # fed: after, with the previous context fed to the next step
-VARIANTS = list(product(("lstm", "gru"), QUERIES, (True, False), (True, False)))
+VARIANTS = list(product(tuple(CELLS), QUERIES, (True, False), (True, False)))
 every_variant = pytest.mark.parametrize(("cell", "query", "gate", "tied"), VARIANTS)
-every_step = pytest.mark.parametrize(("cell", "query"), list(product(("lstm", "gru"), QUERIES)))
+every_step = pytest.mark.parametrize(("cell", "query"), list(product(tuple(CELLS), QUERIES)))
 
 
 def decoder_of(
@@ -32,13 +40,13 @@ def decoder_of(
     tied: bool = True,
     dropout: float = 0.0,
     score: str = "additive",
-) -> Decoder:
+) -> RecurrentDecoder:
     torch.manual_seed(3)
     inputs = E if query == "after" else E + D
-    decoder = Decoder(
+    decoder = RecurrentDecoder(
         Attention(SCORE_BUILDERS[score](S, D, SIZE)),
         nn.Embedding(V, E),
-        (nn.LSTMCell if cell == "lstm" else nn.GRUCell)(inputs, S),
+        CELLS[cell](inputs, S),
         context_size=D,
         query="after" if query == "fed" else query,
         input_feeding=query == "fed",
@@ -92,10 +100,9 @@ def test_word_by_word_is_unrolled(
     assert unrolled.weights.shape == (len(LENGTHS), T, 1, N)
     assert unrolled.extras.keys() == ({"gate"} if gate else set())
 
-    ready, state = decoder.start(memory)
-    ready, state = ready.select(OWNERS), state.select(OWNERS)
+    ready, state = decoder.start(memory.select(OWNERS))
     for t in range(T):
-        step = decoder.step(tokens[:, t], state, ready)
+        step = decoder.step(tokens[:, t : t + 1], state, ready)
         state = step.state
         runs = t < LENGTHS
         found = {"logits": logits, "weights": unrolled.weights, **unrolled.extras}
@@ -106,7 +113,7 @@ def test_word_by_word_is_unrolled(
         }
         assert found.keys() == expected.keys()
         for name in expected:
-            torch.testing.assert_close(found[name][runs, t], expected[name][runs])
+            torch.testing.assert_close(found[name][runs, t], expected[name][runs, 0])
             assert bool((found[name][~runs, t] == 0).all())
 
 
@@ -126,6 +133,118 @@ def test_sentences_together_are_sentences_alone(
         torch.testing.assert_close(alone.weights[0], together.weights[k, :length])
         for name, values in alone.extras.items():
             torch.testing.assert_close(values[0], together.extras[name][k, :length])
+
+
+@every_variant
+@pytest.mark.parametrize("masked", [False, True])
+def test_sentences_of_one_memory_share_it(
+    cell: str, query: str, gate: bool, tied: bool, masked: bool
+) -> None:
+    """M sentences side by side, about memories that are not copied, are each of them alone."""
+    decoder, memory = decoder_of(cell, query, gate, tied), grids()
+    memory = sentences_of_words() if masked else memory
+    tokens = torch.randint(0, V, (B, 4, T), generator=torch.Generator().manual_seed(8))
+    ready, state = decoder.start(memory)
+    state, steps = state.select(torch.zeros(B, 4, dtype=torch.long)), []
+    for t in range(T):
+        step: Step[RecurrentState] = decoder.step(tokens[:, :, t], state, ready)
+        state = step.state
+        steps.append(step)
+    assert state.place == T
+    unrolled = decoder.unroll(
+        tokens.flatten(0, 1),
+        torch.full((B * 4,), T),
+        memory.select(torch.arange(B).repeat_interleave(4)),
+    )
+    logits = torch.stack([step.logits for step in steps], 2).flatten(0, 1)
+    torch.testing.assert_close(logits, unrolled.padded_logits())
+    weights = torch.stack([step.attended.weights for step in steps], 2).flatten(0, 1)
+    torch.testing.assert_close(weights, unrolled.weights)
+
+
+def test_only_what_still_runs_is_read() -> None:
+    """Sentences that have ended fall out of the steps, unless one beside them outlasts them."""
+    decoder, sizes = decoder_of(), []
+    attention = decoder.attention
+
+    class Counted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.prepare, self.first = attention.prepare, attention.first
+
+        def forward(self, query: Query, memory: Memory) -> Attended:
+            sizes.append((len(memory), query.hidden.shape[:2]))
+            found: Attended = attention(query, memory)
+            return found
+
+    decoder.attention = Counted()  # type: ignore[assignment]
+    decoder(tokens_of(), LENGTHS, grids(), OWNERS)
+    # Memory 0 has sentences of 6 and 1 words, memory 1 one of 3, memory 2 two of 6 and 4.
+    running = [(3, 2), (3, 2), (3, 2), (2, 2), (2, 1), (2, 1)]
+    assert sizes == [(memories, (memories, most)) for memories, most in running]
+
+
+def test_a_memory_without_sentences_is_left_out() -> None:
+    decoder, tokens = decoder_of(), tokens_of()[:2]
+    owners, lengths = torch.tensor([2, 2]), LENGTHS[:2]
+    values = grids().values.clone()
+    values[:2] = torch.nan
+    found = decoder(tokens, lengths, Memory(values), owners)
+    assert_same(found, decoder(tokens, lengths, grids(), owners))
+
+
+def test_new_words_start_at_the_mean_and_old_ones_stay() -> None:
+    for tied in (False, True):
+        decoder = decoder_of(tied=tied)
+        assert decoder.vocabulary_size == V
+        expected = decoder(tokens_of(), LENGTHS, grids(), OWNERS).padded_logits()
+        mean = decoder.embedding.weight.mean(0)
+        decoder.resize_vocabulary(V + 4)
+        assert decoder.vocabulary_size == V + 4
+        assert (decoder.output.weight is decoder.embedding.weight) == tied
+        found = decoder(tokens_of(), LENGTHS, grids(), OWNERS).padded_logits()
+        torch.testing.assert_close(found[..., :V], expected)
+        torch.testing.assert_close(decoder.embedding.weight[V:], mean.expand(4, -1))
+
+
+@every_step
+def test_a_probe_is_the_step_taken_apart(cell: str, query: str) -> None:
+    decoder, memory = decoder_of(cell, query), sentences_of_words()
+    ready, state = decoder.start(memory)
+    tokens = torch.tensor([[3], [8], [13]])
+    probe, step = decoder.probe(tokens, state, ready), decoder.step(tokens, state, ready)
+    assert probe is not None
+    torch.testing.assert_close(probe.step.logits, step.logits)
+    torch.testing.assert_close(probe.energies.softmax(-1), step.attended.weights)
+    asked = state.hidden if query == "before" else step.state.hidden
+    torch.testing.assert_close(probe.query, asked)
+    torch.testing.assert_close(probe.lengths[:, 0], memory.values.norm(dim=-1))
+
+
+def test_the_query_knows_the_word_the_place_and_the_cell() -> None:
+    decoder, tokens, asked = decoder_of(), torch.tensor([[3, 8, 13]]), []
+    forward = decoder.attention.forward
+
+    def listening(query: Query, memory: Memory) -> Attended:
+        asked.append(query)
+        found: Attended = forward(query, memory)
+        return found
+
+    decoder.attention.forward = listening  # type: ignore[method-assign]
+    decoder(tokens, torch.tensor([3]), grids(1))
+    ready, state = decoder.start(grids(1))
+    for token in tokens[0]:
+        state = decoder.step(token.view(1, 1), state, ready).state
+    for unrolled, single, place, word in zip(
+        asked[:3], asked[3:], range(3), tokens[0], strict=True
+    ):
+        assert unrolled.place == single.place == place
+        for query in (unrolled, single):
+            assert query.word is not None
+            assert torch.equal(query.word[0, 0], decoder.embedding.weight[word])
+        assert unrolled.cell is not None
+        assert single.cell is not None
+        torch.testing.assert_close(unrolled.cell, single.cell)
 
 
 def test_without_owners_the_kth_sentence_is_about_the_kth_memory() -> None:
@@ -174,7 +293,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 class ByHand:
     """The decoder's equations in NumPy, float64, for one sentence."""
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: RecurrentDecoder) -> None:
         self.decoder = decoder
         self.weights = {name: double(value) for name, value in decoder.named_parameters()}
         self.after = decoder.query == "after"
@@ -186,7 +305,9 @@ class ByHand:
         w = self.weights
         from_input = w["cell.weight_ih"] @ x + w["cell.bias_ih"]
         from_state = w["cell.weight_hh"] @ h + w["cell.bias_hh"]
-        if isinstance(self.decoder.cell, nn.LSTMCell):
+        if self.weights["cell.weight_ih"].shape[0] == S:
+            return np.tanh(from_input + from_state), c
+        if self.weights["cell.weight_ih"].shape[0] == 4 * S:
             i, f, g, o = np.split(from_input + from_state, 4)
             c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
             return sigmoid(o) * np.tanh(c), c
@@ -246,17 +367,17 @@ def test_the_query_before_does_not_see_the_word_and_the_query_after_does() -> No
     for query, sees in (("before", False), ("after", True)):
         decoder = decoder_of(query=query)
         ready, state = decoder.start(twice)
-        weights = decoder.step(torch.tensor([5, 9]), state, ready).attended.weights.detach()
+        weights = decoder.step(torch.tensor([[5], [9]]), state, ready).attended.weights.detach()
         assert (float((weights[0] - weights[1]).abs().max()) > 1e-4) == sees
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", list(CELLS))
 def test_the_fed_context_changes_the_next_step(cell: str) -> None:
     """The first one is fed the memory's mean, each later one what the one before it looked at."""
-    decoder, tokens = decoder_of(cell, "fed"), torch.tensor([3, 8, 13])
+    decoder, tokens = decoder_of(cell, "fed"), torch.tensor([[3], [8], [13]])
     ready, state = decoder.start(grids())
     assert state.context is not None
-    torch.testing.assert_close(state.context, grids().mean())
+    torch.testing.assert_close(state.context[:, 0], grids().mean())
     first = decoder.step(tokens, state, ready)
     assert torch.equal(first.state.context, first.attended.context)
     expected = decoder.step(tokens, first.state, ready)
@@ -266,7 +387,7 @@ def test_the_fed_context_changes_the_next_step(cell: str) -> None:
         (changed.logits, expected.logits),
         (changed.state.hidden, expected.state.hidden),
     ):
-        assert float((one - same).detach().abs().amax(1).min()) > 1e-4
+        assert float((one - same).detach().abs().amax(-1).min()) > 1e-4
     for query in ("before", "after"):
         plain = decoder_of(cell, query)
         ready, state = plain.start(grids())
@@ -278,45 +399,44 @@ def test_the_fed_context_learns_from_the_next_word() -> None:
     """The gradient of a later word reaches what an earlier step looked at, through the context."""
     decoder = decoder_of("gru", "fed")
     ready, state = decoder.start(grids())
-    first = decoder.step(torch.tensor([3, 8, 13]), state, ready)
+    first = decoder.step(torch.tensor([[3], [8], [13]]), state, ready)
     context = first.state.context.detach().requires_grad_()
-    decoder.step(torch.tensor([4, 4, 19]), replace(first.state, context=context), ready).logits[
-        1
-    ].square().sum().backward()
+    changed = replace(first.state, context=context)
+    decoder.step(torch.tensor([[4], [4], [19]]), changed, ready).logits[1].square().sum().backward()
     assert context.grad is not None
     assert context.grad[1].all()
     assert not context.grad[[0, 2]].any()
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", list(CELLS))
 def test_states_are_selected_with_everything_they_have(cell: str) -> None:
     decoder, memory = decoder_of(cell, "fed"), grids()
     ready, state = decoder.start(memory)
-    assert (state.cell is None) == (cell == "gru")
-    indices = torch.tensor([2, 2, 0, 1])
-    for chosen in (indices, slice(2)):
-        selected = state.select(chosen)
-        assert torch.equal(selected.hidden, state.hidden[chosen])
-        assert selected.context is not None
-        assert state.context is not None
-        assert torch.equal(selected.context, state.context[chosen])
-        if state.cell is None:
-            assert selected.cell is None
-        else:
-            assert selected.cell is not None
-            assert torch.equal(selected.cell, state.cell[chosen])
-    tokens = torch.tensor([3, 8, 13])
+    assert (state.cell is None) == (cell != "lstm")
+    tokens = torch.tensor([[3, 5], [8, 11], [13, 17]])  # two sentences of each memory
+    state = decoder.step(tokens, state.select(torch.zeros(B, 2, dtype=torch.long)), ready).state
+    assert state.place == 1
+    indices = torch.tensor([[1, 0, 1], [0, 0, 1], [1, 1, 1]])  # three now
+    selected = state.select(indices)
+    assert selected.place == 1
+    for name in ("hidden", "cell", "context"):
+        before, after = getattr(state, name), getattr(selected, name)
+        assert (before is None) == (after is None)
+        if before is not None:
+            for b, m in np.ndindex(B, 3):
+                assert torch.equal(after[b, m], before[b, indices[b, m]]), name
     step = decoder.step(tokens, state, ready)
-    moved = decoder.step(tokens[indices], state.select(indices), ready.select(indices))
-    torch.testing.assert_close(moved.logits, step.logits[indices])
-    torch.testing.assert_close(moved.state.hidden, step.state.hidden[indices])
+    moved = decoder.step(tokens.gather(1, indices), selected, ready)
+    for b, m in np.ndindex(B, 3):
+        torch.testing.assert_close(moved.logits[b, m], step.logits[b, indices[b, m]])
+        torch.testing.assert_close(moved.state.hidden[b, m], step.state.hidden[b, indices[b, m]])
 
 
 def test_a_step_leaves_its_state_alone() -> None:
     decoder = decoder_of()
     ready, state = decoder.start(grids())
-    kept = State(state.hidden.clone(), None if state.cell is None else state.cell.clone())
-    tokens = torch.tensor([3, 8, 13])
+    kept = RecurrentState(state.hidden.clone())
+    tokens = torch.tensor([[3], [8], [13]])
     first = decoder.step(tokens, state, ready).logits
     assert torch.equal(state.hidden, kept.hidden)
     assert torch.equal(decoder.step(tokens, state, ready).logits, first)
@@ -357,7 +477,7 @@ def test_embeddings_and_the_deep_output_are_dropped(unrolled: bool) -> None:
             found = decoder(torch.tensor([tokens]).T, torch.ones(B, dtype=torch.long), memory)
             return found.logits.data
         ready, state = decoder.start(memory)
-        return decoder.step(torch.tensor(tokens), state, ready).logits
+        return decoder.step(torch.tensor(tokens).unsqueeze(1), state, ready).logits[:, 0]
 
     without_words = logits([3, 8, 13], call=1)
     torch.testing.assert_close(logits([4, 4, 19], call=1), without_words)
@@ -437,7 +557,7 @@ def summed() -> Memory:
     return replace(sentences_of_words(), summary=summary)
 
 
-def bottleneck_of(cell: str, query: str, every: bool) -> Decoder:
+def bottleneck_of(cell: str, query: str, every: bool) -> RecurrentDecoder:
     decoder = decoder_of(cell, query, gate=False)
     decoder.attention = Bottleneck(every)
     return decoder
@@ -449,13 +569,12 @@ def test_the_bottleneck_word_by_word_is_unrolled(cell: str, query: str, every: b
     decoder, tokens, memory = bottleneck_of(cell, query, every), tokens_of(), summed()
     unrolled = decoder(tokens, LENGTHS, memory, OWNERS)
     logits = unrolled.padded_logits()
-    ready, state = decoder.start(memory)
-    ready, state = ready.select(OWNERS), state.select(OWNERS)
+    ready, state = decoder.start(memory.select(OWNERS))
     for t in range(T):
-        step = decoder.step(tokens[:, t], state, ready)
+        step = decoder.step(tokens[:, t : t + 1], state, ready)
         state, runs = step.state, t < LENGTHS
-        torch.testing.assert_close(logits[runs, t], step.logits[runs])
-        torch.testing.assert_close(unrolled.weights[runs, t], step.attended.weights[runs])
+        torch.testing.assert_close(logits[runs, t], step.logits[runs, 0])
+        torch.testing.assert_close(unrolled.weights[runs, t], step.attended.weights[runs, 0])
 
 
 @every_step
@@ -477,12 +596,12 @@ def test_all_that_the_decoder_knows_is_the_sum(cell: str, query: str, every: boo
 
 
 @pytest.mark.parametrize("every", [False, True])
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", list(CELLS))
 def test_the_sum_is_the_first_state_and_where_wanted_the_context(cell: str, every: bool) -> None:
     """Sutskever et al. 2014 and Cho et al. 2014, by torch's own network over the whole sentence."""
     decoder, tokens, memory = bottleneck_of(cell, "after", every), tokens_of()[1:2], summed()
     assert memory.summary is not None
-    network = (nn.LSTM if cell == "lstm" else nn.GRU)(E, S, batch_first=True)
+    network = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[cell](E, S, batch_first=True)
     network.load_state_dict({f"{k}_l0": v for k, v in decoder.cell.state_dict().items()})
     embedded, summary = decoder.embedding(tokens), memory.summary[:1]
     first = torch.tanh(decoder.initial_hidden(summary)).unsqueeze(0)
@@ -496,3 +615,36 @@ def test_the_sum_is_the_first_state_and_where_wanted_the_context(cell: str, ever
     deep = torch.tanh(embedded + decoder.from_hidden(states) + decoder.from_context(context))
     found = decoder(tokens, LENGTHS[1:2], memory.select(slice(1)))
     torch.testing.assert_close(found.padded_logits(), decoder.output(deep))
+
+
+# ---- repeatable --------------------------------------------------------------------------------
+
+
+def trained() -> list[Tensor]:
+    """Weights after two steps of a real size: 16 photos of 196 cells, 5 captions each."""
+    config = from_dict(ModelConfig, {"encoder": {"weights": "random"}})
+    torch.manual_seed(11)
+    decoder = build_model(config, 4600).decoder.train()
+    lengths = torch.randint(2, 5, (80,))
+    tokens, targets = torch.randint(0, 4600, (2, 80, 4)).unbind()
+    values, owners = torch.randn(16, 196, 512), torch.arange(16).repeat_interleave(5)
+    learner = torch.optim.AdamW(decoder.parameters(), 1e-3)
+    project = nn.Linear(512, 512)  # stands for an encoder, which learns through the memory
+    for _ in range(2):
+        unrolled = decoder.unroll(tokens, lengths, Memory(project(values)), owners)
+        loss = losses.cross_entropy(unrolled.logits, targets, 0.1)
+        (loss + losses.doubly_stochastic(unrolled.weights)).backward()
+        learner.step()
+        learner.zero_grad()
+    assert project.weight.grad is not None
+    return [*decoder.state_dict().values(), project.weight.grad]
+
+
+def test_two_threads_learn_the_same_twice() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        first, second = trained(), trained()
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from captioner.errors import ConfigError
 from captioner.nn.architecture import SCORES, ModelConfig, TranslationConfig
-from captioner.nn.attention import Additive, Bottleneck, Cosine, Dot, General
+from captioner.nn.attention import Bottleneck
+from captioner.nn.cells import GRU, LSTM, RNN
 from captioner.nn.encoders import build_features
 from captioner.nn.model import (
     CaptionModel,
@@ -19,6 +20,7 @@ from captioner.nn.model import (
     build_translation_model,
     tied,
 )
+from captioner.nn.scores import Additive, Cosine, Dot, General
 from captioner.settings import from_dict
 from captioner.text import PAD
 
@@ -76,7 +78,7 @@ def test_every_score_makes_a_model(score: str, kind: type[nn.Module]) -> None:
 
 
 @pytest.mark.parametrize("query", ["before", "after"])
-@pytest.mark.parametrize(("cell", "kind"), [("lstm", nn.LSTMCell), ("gru", nn.GRUCell)])
+@pytest.mark.parametrize(("cell", "kind"), [("lstm", LSTM), ("gru", GRU), ("rnn", RNN)])
 def test_the_decoders_settings_arrive(cell: str, kind: type[nn.Module], query: str) -> None:
     config = settings(
         encoder={"stride": 16, "dropout": 0.3},

@@ -15,8 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from captioner.errors import ConfigError
-from captioner.nn.attention import SCORE_BUILDERS, Attended, Attention, Memory
-from captioner.nn.decoder import Decoder, State, Step
+from captioner.nn.attention import Attended, Attention
+from captioner.nn.cells import CELLS
+from captioner.nn.decoder import Step
+from captioner.nn.memory import Memory
+from captioner.nn.recurrent import RecurrentDecoder, RecurrentState
+from captioner.nn.scores import SCORE_BUILDERS
 from captioner.options import SearchOptions
 from captioner.search import Hypothesis, Start, force, search, uniform_draws, word_log_probs
 from captioner.text import BOS, EOS, PAD, UNK
@@ -25,13 +29,13 @@ V, E, S, D, N, B = 23, 11, 13, 7, 17, 5
 MAX_LENGTH = 6
 
 
-def decoder_of(seed: int = 3, cell: str = "lstm", query: str = "before") -> Decoder:
+def decoder_of(seed: int = 3, cell: str = "lstm", query: str = "before") -> RecurrentDecoder:
     torch.manual_seed(seed)
     inputs = E if query == "after" else E + D
-    decoder = Decoder(
+    decoder = RecurrentDecoder(
         Attention(SCORE_BUILDERS["additive"](S, D, 5)),
         nn.Embedding(V, E),
-        (nn.LSTMCell if cell == "lstm" else nn.GRUCell)(inputs, S),
+        CELLS[cell](inputs, S),
         context_size=D,
         query="after" if query == "fed" else query,
         input_feeding=query == "fed",  # the previous context is carried along
@@ -55,6 +59,17 @@ def options_of(**settings: Any) -> SearchOptions:
     return SearchOptions(**{"max_length": MAX_LENGTH, "alternatives": 3, **settings})
 
 
+@dataclass(frozen=True)
+class Said:
+    """All that the scripted decoder remembers."""
+
+    words: Tensor  # (B, K, T) the start and what has been said
+
+    def select(self, indices: Tensor) -> Said:
+        taken = [own[chosen] for own, chosen in zip(self.words, indices, strict=True)]
+        return Said(torch.stack(taken))
+
+
 class Scripted:
     """A decoder whose distributions are drawn anew for every photo and every beginning.
 
@@ -62,7 +77,7 @@ class Scripted:
     """
 
     def __init__(self, words: int, sharpness: float = 2.0) -> None:
-        self.embedding = nn.Embedding(words, 1)
+        self.vocabulary_size = words
         self.words, self.sharpness = words, sharpness
         self.cache: dict[tuple[int, ...], np.ndarray] = {}
 
@@ -77,24 +92,23 @@ class Scripted:
         kept[[PAD, BOS, UNK]] = -np.inf
         return kept - np.log(np.exp(kept).sum())
 
-    def start(self, memory: Memory) -> tuple[Memory, State]:
-        return memory, State(torch.zeros(len(memory), 0))
+    def start(self, memory: Memory) -> tuple[Memory, Said]:
+        return memory, Said(torch.zeros(len(memory), 1, 0))
 
-    def step(self, tokens: Tensor, state: State, memory: Memory) -> Step:
-        read = torch.cat([state.hidden, tokens.unsqueeze(1)], 1)  # the start and the words so far
-        photos = memory.values[:, 0, 0].long().tolist()
-        rows = [
-            (photo, *map(int, row[1:])) for photo, row in zip(photos, read.tolist(), strict=True)
-        ]
-        for photo, *said in rows:
-            self.log_probs(photo, tuple(said))
-        logits = torch.tensor(np.stack([self.cache[row] for row in rows]), dtype=torch.float32)
-        weights = torch.zeros(len(rows), 2, N)
-        for number, row in enumerate(rows):
-            for head, place in enumerate(places(row[0], row[1:])):
-                weights[number, head, place] = 1
-        extras = {"last": tokens.unsqueeze(1)}
-        return Step(logits, Attended(memory.values[:, 0], weights, extras), State(read))
+    def step(self, tokens: Tensor, state: Said, memory: Memory) -> Step[Said]:
+        read = torch.cat([state.words, tokens.unsqueeze(2)], 2)  # the start and the words so far
+        batch, beams = tokens.shape
+        logits, weights = torch.zeros(batch, beams, self.words), torch.zeros(batch, beams, 2, N)
+        for row, photo in enumerate(memory.values[:, 0, 0].long().tolist()):
+            for beam in range(beams):
+                said = tuple(map(int, read[row, beam, 1:].tolist()))
+                self.log_probs(photo, said)
+                logits[row, beam] = torch.from_numpy(self.cache[photo, *said])
+                for head, place in enumerate(places(photo, said)):
+                    weights[row, beam, head, place] = 1
+        extras = {"last": tokens.unsqueeze(2)}
+        contexts = memory.values[:, :1].expand(-1, beams, -1)
+        return Step(logits, Attended(contexts, weights, extras), Said(read))
 
 
 def places(photo: int, said: Sequence[int]) -> tuple[int, int]:
@@ -107,7 +121,9 @@ def photos_of(*numbers: int) -> Memory:
     return Memory(torch.tensor(numbers).float().view(-1, 1, 1).expand(-1, N, 1))
 
 
-def run(decoder: Decoder | Scripted, memory: Memory, *arguments: Any, **settings: Any) -> Any:
+def run(
+    decoder: RecurrentDecoder | Scripted, memory: Memory, *arguments: Any, **settings: Any
+) -> Any:
     return search(decoder, memory, *arguments, **settings)  # type: ignore[arg-type]
 
 
@@ -263,8 +279,8 @@ def test_a_beam_of_1_is_greedy(cell: str, query: str, masked: bool) -> None:
         ready, state = decoder.start(memory.select(slice(photo, photo + 1)))
         token, said, log_prob = BOS, [], 0.0
         while token != EOS:
-            step = decoder.step(torch.tensor([token]), state, ready)
-            logits, state = step.logits[0].detach().double().numpy(), step.state
+            step = decoder.step(torch.tensor([[token]]), state, ready)
+            logits, state = step.logits[0, 0].detach().double().numpy(), step.state
             logits[[PAD, BOS, UNK]] = -np.inf
             log_probs = logits - np.log(np.exp(logits).sum())
             token = EOS if len(said) == MAX_LENGTH else int(log_probs.argmax())
@@ -327,12 +343,14 @@ def test_what_is_found_is_what_teacher_forcing_says(
 def test_the_fed_context_follows_the_back_pointers() -> None:
     """Not only what is kept: each beam goes on with the context of the beam that it continues."""
 
-    class Forgetful(Decoder):
-        def step(self, tokens: Tensor, state: State, memory: Memory) -> Step:
+    class Forgetful(RecurrentDecoder):
+        def step(
+            self, tokens: Tensor, state: RecurrentState, memory: Memory
+        ) -> Step[RecurrentState]:
             found = super().step(tokens, state, memory)
             assert found.state.context is not None
             return replace(
-                found, state=replace(found.state, context=found.state.context.roll(1, 0))
+                found, state=replace(found.state, context=found.state.context.roll(1, 1))
             )
 
     decoder, memory = decoder_of(query="fed"), memory_of()
@@ -340,12 +358,31 @@ def test_the_fed_context_follows_the_back_pointers() -> None:
     found = [one for own in search(decoder, memory, options) for one in own]
     decoder.__class__ = Forgetful
     mixed = [one for own in search(decoder, memory, options) for one in own]
-    decoder.__class__ = Decoder
+    decoder.__class__ = RecurrentDecoder
     owners = [photo for photo in range(B) for _ in range(7)]
     for hypotheses, same in ((found, True), (mixed, False)):
         forced = force(decoder, memory, [one.tokens for one in hypotheses], owners)
         apart = [abs(a.log_prob - b.log_prob) for a, b in zip(hypotheses, forced, strict=True)]
         assert (max(apart) < 1e-4) == same
+
+
+@pytest.mark.parametrize("sample", [False, True])
+def test_beams_share_their_memory(sample: bool) -> None:
+    """No step sees more memories than there are, however wide the beam."""
+    seen = []
+
+    class Watched(RecurrentDecoder):
+        def step(
+            self, tokens: Tensor, state: RecurrentState, memory: Memory
+        ) -> Step[RecurrentState]:
+            seen.append((tokens.shape, len(memory)))
+            return super().step(tokens, state, memory)
+
+    decoder = decoder_of()
+    decoder.__class__ = Watched
+    search(decoder, memory_of(), options_of(beam_size=7, n_best=7, sample=sample))
+    assert seen
+    assert all(shape == (B, 7) and memories == B for shape, memories in seen)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -466,7 +503,9 @@ def test_prefixes_that_cannot_be(prefix: tuple[int, ...], message: str) -> None:
     assert str(caught.value) == message
 
 
-def sampled(decoder: Decoder, memory: Memory, **settings: Any) -> list[list[tuple[int, ...]]]:
+def sampled(
+    decoder: RecurrentDecoder, memory: Memory, **settings: Any
+) -> list[list[tuple[int, ...]]]:
     indices = settings.pop("indices", None)
     options = options_of(sample=True, **settings)
     found = search(decoder, memory, options, indices=indices)
@@ -592,9 +631,9 @@ def test_teacher_forcing_is_the_steps() -> None:
     ready, state = decoder.start(memory.select(slice(2, 3)))
     read, total = (BOS, *sentence), 0.0
     for t, word in enumerate((*sentence, EOS)):
-        step = decoder.step(torch.tensor([read[t]]), state, ready)
+        step = decoder.step(torch.tensor([[read[t]]]), state, ready)
         state = step.state
-        logits = step.logits[0].detach().double().numpy()
+        logits = step.logits[0, 0].detach().double().numpy()
         logits[[PAD, BOS, UNK]] = -np.inf
         log_prob = logits[word] - np.log(np.exp(logits).sum())
         total += log_prob
@@ -602,7 +641,7 @@ def test_teacher_forcing_is_the_steps() -> None:
             np.testing.assert_allclose(found.end_log_prob, log_prob, atol=1e-5)
         else:
             np.testing.assert_allclose(found.log_probs[t], log_prob, atol=1e-5)
-            weights = step.attended.weights[0].detach()
+            weights = step.attended.weights[0, 0].detach()
             np.testing.assert_allclose(found.weights[t], weights, atol=1e-6)
     np.testing.assert_allclose(found.log_prob, total, atol=1e-4)
 
@@ -670,7 +709,7 @@ TAGS = (7, 11, 19)  # one of them begins every sentence, and none stands within
 STARTS = (11, 7, 7, 19, 11)  # of the five memories
 
 
-def tag_lover(query: str = "before") -> Decoder:
+def tag_lover(query: str = "before") -> RecurrentDecoder:
     """A decoder that would say nothing but tags."""
     decoder = decoder_of(query=query)
     with torch.no_grad():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from captioner.nn.attention import Memory
+from captioner.nn.memory import Memory
 from captioner.nn.sentences import SentenceEncoder
 
 V, E, H = 23, 11, 7  # words, embedding, state of a direction

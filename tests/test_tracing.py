@@ -6,9 +6,10 @@ import torch
 
 from captioner.errors import ConfigError
 from captioner.nn.architecture import ModelConfig
-from captioner.nn.attention import Bottleneck, Memory
-from captioner.nn.decoder import Decoder
+from captioner.nn.attention import Bottleneck
+from captioner.nn.memory import Memory
 from captioner.nn.model import build_model
+from captioner.nn.recurrent import RecurrentDecoder
 from captioner.search import Start, force
 from captioner.settings import from_dict
 from captioner.tracing import trace
@@ -16,7 +17,7 @@ from captioner.tracing import trace
 WORDS, CELLS, FEATURES, HIDDEN = 23, 7, 11, 13
 
 
-def _decoder(**attention: object) -> Decoder:
+def _decoder(**attention: object) -> RecurrentDecoder:
     torch.manual_seed(2)
     settings = {
         "encoder": {"image_size": 64, "feature_size": FEATURES, "weights": "random"},
@@ -30,7 +31,7 @@ def _decoder(**attention: object) -> Decoder:
 
 
 @pytest.fixture(scope="module", params=[{}, {"query": "after"}, {"score": "general"}], ids=str)
-def decoder(request: pytest.FixtureRequest) -> Decoder:
+def decoder(request: pytest.FixtureRequest) -> RecurrentDecoder:
     return _decoder(**request.param)
 
 
@@ -40,7 +41,9 @@ def memory() -> Memory:
     return Memory(values, grid=(1, CELLS))
 
 
-def test_the_softmax_of_the_scores_is_the_weights(decoder: Decoder, memory: Memory) -> None:
+def test_the_softmax_of_the_scores_is_the_weights(
+    decoder: RecurrentDecoder, memory: Memory
+) -> None:
     found = trace(decoder, memory, [9, 4, 17])
     powers = np.exp(found.scores - found.scores.max(-1, keepdims=True))
     np.testing.assert_allclose(powers / powers.sum(-1, keepdims=True), found.weights, atol=1e-6)
@@ -48,7 +51,9 @@ def test_the_softmax_of_the_scores_is_the_weights(decoder: Decoder, memory: Memo
     assert found.weights.shape == (4, 1, CELLS)
 
 
-def test_the_weighted_sum_times_the_gate_is_the_context(decoder: Decoder, memory: Memory) -> None:
+def test_the_weighted_sum_times_the_gate_is_the_context(
+    decoder: RecurrentDecoder, memory: Memory
+) -> None:
     found = trace(decoder, memory, [9, 4])
     assert found.gates is not None
     expected = found.gates[:, None] * (found.weights[:, 0] @ memory.values[0].numpy())
@@ -72,7 +77,7 @@ def test_every_head_has_its_own_scores_and_values(memory: Memory) -> None:
     np.testing.assert_allclose(expected, found.contexts, atol=1e-5)
 
 
-def test_it_says_what_forcing_says(decoder: Decoder, memory: Memory) -> None:
+def test_it_says_what_forcing_says(decoder: RecurrentDecoder, memory: Memory) -> None:
     found = trace(decoder, memory, [9, 4, 17], alternatives=3)
     (forced,) = force(decoder, memory, [[9, 4, 17]], alternatives=3)
     np.testing.assert_array_equal(found.tokens[:-1], forced.alternatives)

@@ -20,7 +20,7 @@ from test_training import world as world
 
 from captioner import datasets
 from captioner.errors import CheckpointError
-from captioner.nn.attention import rows
+from captioner.nn.memory import rows
 from captioner.training import Interrupted, state, train
 
 gpu = pytest.mark.skipif(

@@ -159,11 +159,11 @@ def stepped(translator: Translator, source: str, target: str, to: str) -> Steppe
         memory, state = decoder.start(memory)
         read, log_probs, weights = subwords.start(to), [], []
         for wanted in (*subwords.encode(target).ids, EOS):
-            step = decoder.step(torch.tensor([read]), state, memory)
-            logits = step.logits[0].double().numpy()
+            step = decoder.step(torch.tensor([[read]]), state, memory)
+            logits = step.logits[0, 0].double().numpy()
             logits[[PAD, BOS, UNK, *map(subwords.start, subwords.languages)]] = -np.inf
             log_probs.append(float(logits[wanted] - np.log(np.exp(logits).sum())))
-            weights.append(step.attended.weights[0, 0].double().numpy())
+            weights.append(step.attended.weights[0, 0, 0].double().numpy())
             read, state = wanted, step.state
     return Stepped(log_probs[:-1], log_probs[-1], weights[:-1])
 

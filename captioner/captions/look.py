@@ -13,7 +13,7 @@ from captioner.captions.inputs import check_sentence
 from captioner.captions.opened import Opened
 from captioner.captions.writer import Request, Writer
 from captioner.errors import ImageError
-from captioner.nn.attention import Memory
+from captioner.nn.memory import Memory
 from captioner.options import SearchOptions
 from captioner.pictures.geometry import Geometry
 from captioner.text import tokenise

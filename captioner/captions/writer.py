@@ -27,8 +27,8 @@ from captioner.captions.opened import Opened
 from captioner.checkpoint import Checkpoint
 from captioner.confidence import evidence
 from captioner.errors import ConfigError
-from captioner.nn.attention import Memory
 from captioner.nn.encoders import fold_batch_norm, normalise
+from captioner.nn.memory import Memory
 from captioner.options import SearchOptions
 from captioner.pictures.geometry import Geometry
 from captioner.search import Hypothesis, Start, force, search

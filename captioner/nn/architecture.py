@@ -17,6 +17,7 @@ BACKBONES = (
     "resnet101",
     "vgg16",
 )
+CELLS = ("lstm", "gru", "rnn")
 SCORES = ("additive", "dot", "scaled_dot", "general", "cosine")
 DROPOUTS = (  # what a model is trained with, and no part of what it is
     "encoder.dropout",
@@ -114,7 +115,7 @@ class AttentionConfig:
         "state that asks: before the recurrent step (Bahdanau, Xu) or after it (Luong)",
         choices=("before", "after"),
     )
-    size: int = setting(512, "hidden size of the additive score")
+    size: int = setting(512, "hidden size of the additive score, of all heads together")
     heads: int = setting(
         1, "heads that look at once, each at projections of its own (Vaswani et al. 2017, §3.2.2)"
     )
@@ -137,10 +138,15 @@ class AttentionConfig:
     def __post_init__(self) -> None:
         check_positive(self, "size", "heads")
         check_share(self, "dropout")
-        if self.heads > 1 and self.score != "scaled_dot":
+        if self.heads > 1 and self.score == "none":
             raise ConfigError(
-                f"attention.heads is {self.heads}, and heads compare by scaled_dot, but "
-                f'attention.score is {self.score}; set score = "scaled_dot", or heads = 1'
+                f"attention.heads is {self.heads}, but with attention.score none nothing looks; "
+                "choose a score, or set heads = 1"
+            )
+        if self.score == "additive" and self.size % self.heads:
+            raise ConfigError(
+                f"attention.heads is {self.heads}, which do not share attention.size {self.size} "
+                "evenly; choose a divisor of it"
             )
         if self.every_step and self.score != "none":
             raise ConfigError(
@@ -160,7 +166,7 @@ class AttentionConfig:
 class DecoderConfig:
     """The recurrent network that writes the sentence."""
 
-    cell: str = setting("lstm", "recurrent cell", choices=("lstm", "gru"))
+    cell: str = setting("lstm", "recurrent cell", choices=CELLS)
     hidden_size: int = setting(512, "size of the recurrent state")
     embedding_size: int = setting(512, "size of a word embedding")
     dropout: float = setting(0.5, "share dropped of embeddings and of the deep output in training")

@@ -1,248 +1,166 @@
-"""Attention over a memory: grid cells of a photo or words of a sentence, the same module for both.
+"""Attention in four moves over any memory: energies → window → distribution → sum.
 
-Shapes: B memories, K queries (one memory each), N positions, D features, Q query size, H heads.
+Each move is a part of its own. A new kind of attention is another score, window or distribution,
+and neither the decoder nor the search hears of it.
+
+Shapes: B memories, M queries of each, N positions, D features, Q query size, H heads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-
-def rows(values: Tensor, indices: Tensor | slice) -> Tensor:
-    """The rows of `values` at `indices` (K,), on its device, which may repeat.
-
-    Where rows repeat, the gradients of `values[indices]` are added up by all threads at once, in
-    whatever order they come; those of `index_select` come one after the other.
-    """
-    if isinstance(indices, slice):
-        return values[indices]
-    return values.index_select(0, indices)
-
-
-_BY_MEMORY = (
-    "values",
-    "mask",
-    "keys",
-    "contents",
-    "summary",
-    "kinds",
-    "things",
-    "thing_log_probs",
-)
+from captioner.nn.memory import Memory
+from captioner.nn.scores import Score
 
 
 @dataclass(frozen=True)
-class Memory:
-    """What a decoder looks at: N positions of D features, in a row or on a grid."""
+class Query:
+    """What asks: M queries of each of B memories."""
 
-    values: Tensor  # (B, N, D)
-    mask: Tensor | None = None  # (B, N) bool, True where a position is real; None: all are
-    grid: tuple[int, int] | None = None  # (h, w) with h·w = N, for a photo
-    keys: Tensor | None = None  # (B, N, ·) or (B, H, N, ·) what the score compares, and
-    contents: Tensor | None = None  # (B, H, N, D / H) what heads sum up; both written by `prepare`
-    summary: Tensor | None = None  # (B, D) all positions in one vector, where the encoder sums up
-    kinds: Tensor | None = None  # (B, C) logits of kinds of things, where the encoder tells them
-    things: Tensor | None = None  # (B, S) words of the likeliest things, which can be copied, and
-    thing_log_probs: Tensor | None = None  # (B, S) how likely; both written by `Copying.prepare`
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def select(self, indices: Tensor | slice) -> Memory:
-        """The memories at `indices` (K,), which may repeat: one for every query."""
-        parts: dict[str, Any] = {
-            name: rows(part, indices)
-            for name in _BY_MEMORY
-            if (part := getattr(self, name)) is not None
-        }
-        return replace(self, **parts)
-
-    def mean(self) -> Tensor:
-        """Mean of the real positions' features, (B, D)."""
-        if self.mask is None:
-            return self.values.mean(1)
-        real = self.mask.unsqueeze(-1).to(self.values.dtype)  # (B, N, 1)
-        return (self.values * real).sum(1) / real.sum(1)
+    hidden: Tensor  # (B, M, Q) the recurrent state
+    word: Tensor | None = None  # (B, M, E) embedding of the previous word
+    place: int = 0  # of the next word in the sentence, from 0
+    cell: Tensor | None = None  # (B, M, Q) of an LSTM
 
 
 @dataclass(frozen=True)
 class Attended:
     """What one step of attention gives."""
 
-    context: Tensor  # (K, D)
-    weights: Tensor  # (K, H, N), rows sum to 1, exactly 0 where masked
-    extras: Mapping[str, Tensor] = field(default_factory=dict)  # by-products, (K, …) each
+    context: Tensor  # (B, M, D)
+    weights: Tensor  # (B, M, H, N), rows sum to 1, exactly 0 where masked
+    extras: Mapping[str, Tensor] = field(default_factory=dict)  # by-products, (B, M, …) each
 
 
-class Additive(nn.Module):
-    """e_j = vᵀ tanh(W q + U k_j): Bahdanau, Cho, Bengio 2015, appendix A.1.2."""
+class Everywhere(nn.Module):
+    """The window that is all of the memory: every real position can be looked at."""
 
-    def __init__(self, query_size: int, value_size: int, size: int) -> None:
-        super().__init__()
-        self.query = nn.Linear(query_size, size)
-        self.key = nn.Linear(value_size, size, bias=False)
-        self.energy = nn.Linear(size, 1, bias=False)
-
-    def keys(self, values: Tensor) -> Tensor:
-        """U k_j, which does not depend on the query: (B, N, D) → (B, N, size)."""
-        return self.key(values)
-
-    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Scores (K, N) of queries (K, Q) against keys (K, N, size)."""
-        return self.energy(torch.tanh(self.query(query).unsqueeze(1) + keys)).squeeze(-1)
+    def forward(self, energies: Tensor, query: Query, memory: Memory) -> Tensor:
+        """Energies (B, H, M, N), −∞ where nothing can be looked at."""
+        if memory.mask is None:
+            return energies
+        return energies.masked_fill(~memory.mask[:, None, None], -torch.inf)
 
 
-class Dot(nn.Module):
-    """e_j = q·k_j: Luong, Pham, Manning 2015, eq. 8; divided by √d: Vaswani et al. 2017, §3.2.1."""
+class Softmax(nn.Module):
+    """The distribution of soft attention: α_j = exp(e_j) / Σ_k exp(e_k)."""
 
-    def __init__(self, query_size: int, value_size: int, scaled: bool = False) -> None:
-        super().__init__()
-        if query_size != value_size:
-            raise ValueError(f"dot compares equal sizes, not {query_size} with {value_size}")
-        self.scale = query_size**-0.5 if scaled else 1.0
-
-    def keys(self, values: Tensor) -> Tensor:
-        """The values themselves, (B, N, D)."""
-        return values
-
-    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Scores (K, N) of queries (K, D) against keys (K, N, D)."""
-        return torch.bmm(keys, query.unsqueeze(-1)).squeeze(-1) * self.scale
-
-
-class General(nn.Module):
-    """e_j = qᵀ W k_j: Luong, Pham, Manning 2015, eq. 8."""
-
-    def __init__(self, query_size: int, value_size: int) -> None:
-        super().__init__()
-        self.key = nn.Linear(value_size, query_size, bias=False)
-
-    def keys(self, values: Tensor) -> Tensor:
-        """W k_j, which does not depend on the query: (B, N, D) → (B, N, Q)."""
-        return self.key(values)
-
-    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Scores (K, N) of queries (K, Q) against keys (K, N, Q)."""
-        return torch.bmm(keys, query.unsqueeze(-1)).squeeze(-1)
-
-
-class Cosine(nn.Module):
-    """e_j = τ q·k_j / (‖q‖‖k_j‖) with a learned τ: the angle counts, not the length."""
-
-    def __init__(self, query_size: int, value_size: int) -> None:
-        super().__init__()
-        if query_size != value_size:
-            raise ValueError(f"cosine compares equal sizes, not {query_size} with {value_size}")
-        # A softmax of cosines alone could never be sharper than e² : 1 between two positions.
-        self.temperature = nn.Parameter(torch.tensor(10.0))
-
-    def keys(self, values: Tensor) -> Tensor:
-        """Values of length 1, (B, N, D)."""
-        return F.normalize(values, dim=-1)
-
-    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Scores (K, N) of queries (K, D) against keys (K, N, D)."""
-        unit = F.normalize(query, dim=-1).unsqueeze(-1)
-        return torch.bmm(keys, unit).squeeze(-1) * self.temperature
-
-
-Score = Additive | Dot | General | Cosine
-
-SCORE_BUILDERS: Mapping[str, Callable[[int, int, int], Score]] = {
-    "additive": Additive,
-    "dot": lambda query_size, value_size, _: Dot(query_size, value_size),
-    "scaled_dot": lambda query_size, value_size, _: Dot(query_size, value_size, scaled=True),
-    "general": lambda query_size, value_size, _: General(query_size, value_size),
-    "cosine": lambda query_size, value_size, _: Cosine(query_size, value_size),
-}
+    def forward(self, energies: Tensor, query: Query) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Weights (B, H, M, N) of energies, in single precision, and by-products (B, M, …)."""
+        return energies.float().softmax(-1), {}
 
 
 class Attention(nn.Module):
-    """Soft attention: α = softmax(e), context = Σ_j α_j v_j, with any score."""
+    """α = distribution(window(e)), context = Σ_j α_j v_j, with any score and any number of heads.
 
-    def __init__(self, score: Score, dropout: float = 0.0) -> None:
+    Several heads look at once, each at projections of its own (Vaswani et al. 2017, §3.2.2), which
+    the score compares as it would compare the query and the values themselves.
+    """
+
+    def __init__(
+        self,
+        score: Score,
+        *,
+        heads: Heads | None = None,
+        window: Everywhere | None = None,
+        distribution: Softmax | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        """Takes finished parts.
+
+        Args:
+            score: of a query and a position, or of a head's projections of the two.
+            heads: sizes of the heads; left out, there is one, without projections.
+            window: what can be looked at; left out, everything.
+            distribution: how energies become weights; left out, their softmax.
+            dropout: share of the weights dropped from what the context sums.
+        """
         super().__init__()
         self.score = score
+        self.heads = 1 if heads is None else heads.count
+        # By these names, beside the score and not within a part, checkpoints know them.
+        projections: list[nn.Module] = [nn.Identity() for _ in range(4)]
+        if heads is not None:
+            projections = heads.projections()
+        self.query, self.key, self.value, self.output = projections
+        self.window, self.distribution = window or Everywhere(), distribution or Softmax()
         self.dropout = nn.Dropout(dropout)  # of what the context sums; the weights stay whole
 
     def prepare(self, memory: Memory) -> Memory:
-        """The memory with its keys computed, once for all steps.
+        """The memory with its keys and contents computed, once for all steps.
 
         Raises:
             ValueError: a memory has no real position, so nothing could be attended to.
         """
         _check_mask(memory)
-        return replace(memory, keys=self.score.keys(memory.values))
+        keys = self.score.keys(self._split(self.key(memory.values)))
+        contents = self._split(self.value(memory.values))
+        return replace(memory, keys=_as_multiplied(keys), contents=_as_multiplied(contents))
 
     def first(self, memory: Memory) -> Tensor:
         """What the decoder's first state is made from: the mean, (B, D)."""
         return memory.mean()
 
-    def forward(self, query: Tensor, memory: Memory) -> Attended:
-        """Attends with queries (K, Q) to K prepared memories."""
-        weights = self.energies(query, memory).float().softmax(-1)  # (K, 1, N)
-        weights = weights.to(memory.values.dtype)
-        return Attended(torch.bmm(self.dropout(weights), memory.values).squeeze(1), weights)
+    def forward(self, query: Query, memory: Memory) -> Attended:
+        """Attends with M queries to each of B prepared memories."""
+        weights, extras = self.distribution(self.energies(query, memory), query)
+        return Attended(self._sum(weights, memory), self._seen(weights, memory), extras)
 
-    def energies(self, query: Tensor, memory: Memory) -> Tensor:
-        """Scores (K, 1, N) of queries (K, Q), −∞ where masked."""
+    def energies(self, query: Query, memory: Memory) -> Tensor:
+        """Scores (B, H, M, N), −∞ outside the window."""
         assert memory.keys is not None, "Attention.prepare comes first"
-        return _masked(self.score(query, memory.keys).unsqueeze(1), memory)
+        energies = self.score(self._split(self.query(query.hidden)), memory.keys)
+        windowed: Tensor = self.window(energies, query, memory)
+        return windowed
 
+    def _sum(self, weights: Tensor, memory: Memory) -> Tensor:
+        """Contexts (B, M, D): each head's sum, side by side."""
+        assert memory.contents is not None, "Attention.prepare comes first"
+        contents = memory.contents
+        sums = torch.matmul(self.dropout(weights.to(contents.dtype)), contents)  # (B, H, M, D / H)
+        context: Tensor = self.output(sums.transpose(1, 2).flatten(2))
+        return context
 
-class MultiHead(nn.Module):
-    """head_i = softmax(Q_i K_iᵀ / √d) V_i, all heads projected together: Vaswani 2017, §3.2.2."""
-
-    def __init__(self, query_size: int, value_size: int, heads: int, dropout: float = 0.0) -> None:
-        super().__init__()
-        if value_size % heads:
-            raise ValueError(f"{heads} heads cannot share {value_size} features evenly")
-        self.heads = heads
-        self.query = nn.Linear(query_size, value_size)
-        self.key = nn.Linear(value_size, value_size)
-        self.value = nn.Linear(value_size, value_size)
-        self.output = nn.Linear(value_size, value_size)
-        self.dropout = nn.Dropout(dropout)
-
-    def prepare(self, memory: Memory) -> Memory:
-        """The memory with its heads' keys and contents computed, once for all steps.
-
-        Raises:
-            ValueError: a memory has no real position, so nothing could be attended to.
-        """
-        _check_mask(memory)
-        keys, contents = self.key(memory.values), self.value(memory.values)  # (B, N, D) each
-        return replace(memory, keys=self._split(keys), contents=self._split(contents))
+    def _seen(self, weights: Tensor, memory: Memory) -> Tensor:
+        return weights.to(memory.values.dtype).transpose(1, 2)  # (B, M, H, N)
 
     def _split(self, projected: Tensor) -> Tensor:
-        return projected.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, N, D / H)
+        """(B, ·, H·d) → (B, H, ·, d)."""
+        if self.heads == 1:
+            return projected.unsqueeze(1)
+        return projected.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-    def first(self, memory: Memory) -> Tensor:
-        """What the decoder's first state is made from: the mean, (B, D)."""
-        return memory.mean()
+    def set_dropout(self, rate: float) -> None:
+        """Sets the share of the weights dropped in training."""
+        self.dropout.p = rate
 
-    def forward(self, query: Tensor, memory: Memory) -> Attended:
-        """Attends with queries (K, Q) to K prepared memories."""
-        assert memory.contents is not None, "MultiHead.prepare comes first"
-        weights = self.energies(query, memory).float().softmax(-1)  # (K, H, N)
-        weights = weights.to(memory.contents.dtype)
-        heads = torch.matmul(
-            self.dropout(weights).unsqueeze(2), memory.contents
-        )  # (K, H, 1, D / H)
-        return Attended(self.output(heads.flatten(1)), weights)
 
-    def energies(self, query: Tensor, memory: Memory) -> Tensor:
-        """Scores (K, H, N) of queries (K, Q), −∞ where masked."""
-        assert memory.keys is not None, "MultiHead.prepare comes first"
-        split = self.query(query).unflatten(-1, (self.heads, -1, 1))  # (K, H, D / H, 1)
-        energies = torch.matmul(memory.keys, split).squeeze(-1)
-        return _masked(energies * memory.keys.shape[-1] ** -0.5, memory)
+@dataclass(frozen=True)
+class Heads:
+    """How many heads there are, and the sizes of what they project."""
+
+    count: int  # H
+    query_size: int  # Q
+    value_size: int  # D, which the heads share
+
+    def __post_init__(self) -> None:
+        if self.value_size % self.count:
+            raise ValueError(f"{self.count} heads cannot share {self.value_size} features evenly")
+
+    @property
+    def size(self) -> int:
+        """Of a head's query, and of its keys."""
+        return self.value_size // self.count
+
+    def projections(self) -> list[nn.Module]:
+        """Of queries, keys and values, all heads together, and of their sums."""
+        size = self.value_size
+        return [nn.Linear(self.query_size, size), *(nn.Linear(size, size) for _ in range(3))]
 
 
 class Bottleneck(nn.Module):
@@ -270,20 +188,26 @@ class Bottleneck(nn.Module):
         """What the decoder's first state is made from: the sum, (B, D)."""
         return memory.mean() if memory.summary is None else memory.summary
 
-    def forward(self, query: Tensor, memory: Memory) -> Attended:
-        """The same for every query (K, Q)."""
-        summary = self.first(memory)  # (K, D)
-        real = memory.values.new_ones(memory.values.shape[:2])  # (K, N)
+    def forward(self, query: Query, memory: Memory) -> Attended:
+        """The same for every query."""
+        queries = query.hidden.shape[1]
+        summary = self.first(memory).unsqueeze(1).expand(-1, queries, -1)  # (B, M, D)
+        real = memory.values.new_ones(memory.values.shape[:2])  # (B, N)
         if memory.mask is not None:
             real = memory.mask.to(real.dtype)
-        weights = (real / real.sum(1, keepdim=True)).unsqueeze(1)
+        weights = (real / real.sum(1, keepdim=True))[:, None, None].expand(-1, queries, -1, -1)
         return Attended(summary if self.every_step else torch.zeros_like(summary), weights)
 
+    def set_dropout(self, rate: float) -> None:
+        """Nothing is weighed, so nothing can be dropped."""
 
-def _masked(energies: Tensor, memory: Memory) -> Tensor:
-    if memory.mask is None:
-        return energies
-    return energies.masked_fill(~memory.mask.unsqueeze(1), -torch.inf)
+
+def _as_multiplied(part: Tensor) -> Tensor:
+    """In the precision and the layout that every step's product would turn it into anew."""
+    kind = part.device.type
+    if torch.is_autocast_enabled(kind):
+        part = part.to(torch.get_autocast_dtype(kind))
+    return part.contiguous()
 
 
 def _check_mask(memory: Memory) -> None:

@@ -4,7 +4,7 @@ CopyNet's mixture (Gu et al. 2016, §3.3) over the objects of a recogniser inste
 source sentence (LSTM-C: Yao et al. 2017; LSTM-P: Li et al. 2019). So a word can be said that no
 training caption ever held.
 
-Shapes: B photos, K captions of them, M words of all captions together, C classes, S things a photo,
+Shapes: B photos, M captions of each, W words of all captions together, C classes, S things a photo,
 E size of a word embedding, V vocabulary.
 """
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from captioner.nn.attention import Memory, rows
+from captioner.nn.memory import Memory, rows
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Copying(nn.Module):
         words, groups = torch.tensor(list(tokens)).unique(return_inverse=True)
         self.words, self.groups = words.to(device), groups.to(device)
 
-    def prepare(self, memory: Memory) -> Memory:
-        """The memory with its likeliest things, from its kinds' logits (B, C).
+    def prepare(self, memory: Memory, embedding: nn.Embedding) -> Memory:
+        """The memory with its likeliest things, from its kinds' logits (B, C), and their keys.
 
         Their probabilities are the classifier's own business: captions do not change it.
         """
@@ -82,36 +82,45 @@ class Copying(nn.Module):
         probs = memory.kinds.detach().float().softmax(-1)
         sums = probs.new_zeros(len(probs), len(self.words)).index_add_(1, self.groups, probs)
         best, places = sums.topk(min(self.count, len(self.words)), dim=-1)
-        log_probs = best.clamp(min=1e-9).log()
-        return replace(memory, things=self.words[places], thing_log_probs=log_probs)
+        things = self.words[places]  # (B, S)
+        return replace(
+            memory,
+            things=things,
+            thing_log_probs=best.clamp(min=1e-9).log(),
+            thing_keys=self.key(F.embedding(things, embedding.weight)).float(),
+        )
 
     def forward(
-        self,
-        logits: Tensor,
-        deep: Tensor,
-        embedding: nn.Embedding,
-        memory: Memory,
-        owners: Tensor | None = None,
+        self, logits: Tensor, deep: Tensor, memory: Memory, owners: Tensor | None = None
     ) -> tuple[Tensor, Copied]:
         """The logits with the things' scores taken in.
 
         Args:
-            logits: of the vocabulary, (M, V).
-            deep: what they were made of, (M, E).
-            embedding: of the vocabulary.
-            memory: K prepared memories.
-            owners: which of them each row is about, (M,); left out, the m-th is about the m-th.
+            logits: of the vocabulary, (B, M, V); with owners, (W, V).
+            deep: what they were made of, (B, M, E); with owners, (W, E).
+            memory: B prepared memories.
+            owners: which of them each of W words is about.
         """
         assert memory.things is not None
         assert memory.thing_log_probs is not None
-        things, log_probs = memory.things, memory.thing_log_probs  # (K, S)
-        keys = self.key(F.embedding(things, embedding.weight))  # (K, S, d)
-        if owners is not None:
-            things, log_probs, keys = (rows(part, owners) for part in (things, log_probs, keys))
-        asked = self.query(deep).float()  # (M, d + 2)
-        size = keys.shape[-1]
-        match = (keys.float() * asked[:, None, :size]).sum(-1) * size**-0.5  # (M, S)
-        scores = match + asked[:, -2:-1] * log_probs + asked[:, -1:]
-        own = logits.gather(1, things).float()
+        assert memory.thing_keys is not None
+        asked = self.query(deep).float()  # (…, d + 2)
+        match = _match(asked[..., :-2], memory.thing_keys, owners)  # (…, S)
+        things, log_probs = memory.things, memory.thing_log_probs  # (B, S)
+        if owners is None:
+            things = things.unsqueeze(1).expand_as(match)
+            log_probs = log_probs.unsqueeze(1)
+        else:
+            things, log_probs = rows(things, owners), rows(log_probs, owners)  # (W, S)
+        scores = match + asked[..., -2:-1] * log_probs + asked[..., -1:]
+        own = logits.gather(-1, things).float()
         both = torch.logaddexp(own, scores).to(logits.dtype)
-        return logits.scatter(1, things, both), Copied(things, torch.sigmoid(scores - own))
+        return logits.scatter(-1, things, both), Copied(things, torch.sigmoid(scores - own))
+
+
+def _match(asked: Tensor, keys: Tensor, owners: Tensor | None) -> Tensor:
+    """q·k / √d of queries (B, M, d) or (W, d) against keys (B, S, d)."""
+    scale = keys.shape[-1] ** -0.5
+    if owners is None:
+        return torch.matmul(asked, keys.transpose(-1, -2)) * scale
+    return (rows(keys, owners) * asked.unsqueeze(1)).sum(-1) * scale

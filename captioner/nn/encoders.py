@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from captioner.errors import CheckpointError
-from captioner.nn.attention import Memory
 from captioner.nn.efficientnet_lite import efficientnet_lite2
+from captioner.nn.memory import Memory
 
 
 @dataclass(frozen=True)

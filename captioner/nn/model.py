@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor, nn
 
@@ -11,20 +14,51 @@ from captioner.nn.architecture import (
     CopyConfig,
     DecoderConfig,
     ModelConfig,
+    SentenceEncoderConfig,
     TranslationConfig,
 )
-from captioner.nn.attention import SCORE_BUILDERS, Attention, Bottleneck, MultiHead
-from captioner.nn.copying import Copying
-from captioner.nn.decoder import Decoder, Unrolled
+from captioner.nn.attention import Attention, Bottleneck, Heads
+from captioner.nn.cells import CELLS
+from captioner.nn.decoder import Unrolled
 from captioner.nn.encoders import ImageEncoder, build_features
+from captioner.nn.recurrent import RecurrentDecoder
+from captioner.nn.scores import SCORE_BUILDERS
 from captioner.nn.sentences import SentenceEncoder
 from captioner.text import PAD
+
+
+@dataclass(frozen=True)
+class Dropouts:
+    """The shares dropped in training: of a phase, and no part of what a model is."""
+
+    encoder: float
+    encoder_words: float  # of a source sentence
+    attention: float
+    decoder: float
+    decoder_words: float
+
+    @classmethod
+    def of(cls, config: ModelConfig | TranslationConfig) -> Dropouts:
+        """The rates that a model's settings name."""
+        encoder, decoder = config.encoder, config.decoder
+        words = encoder.word_dropout if isinstance(encoder, SentenceEncoderConfig) else 0.0
+        return cls(
+            encoder=encoder.dropout,
+            encoder_words=words,
+            attention=config.attention.dropout,
+            decoder=decoder.dropout,
+            decoder_words=decoder.word_dropout,
+        )
+
+    def without_inputs(self) -> Dropouts:
+        """Nothing dropped of what the decoder reads: of the memory, its weights and the words."""
+        return replace(self, encoder=0.0, encoder_words=0.0, attention=0.0, decoder_words=0.0)
 
 
 class CaptionModel(nn.Module):
     """A photo's encoder and the decoder that writes about it."""
 
-    def __init__(self, encoder: ImageEncoder, decoder: Decoder) -> None:
+    def __init__(self, encoder: ImageEncoder, decoder: RecurrentDecoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
@@ -33,26 +67,16 @@ class CaptionModel(nn.Module):
         self, photos: Tensor, tokens: Tensor, lengths: Tensor, owners: Tensor | None = None
     ) -> Unrolled:
         """Teacher-forced logits and maps of given sentences about photos (B, 3, S, S)."""
-        return self.decoder(tokens, lengths, self.encoder(photos), owners)
+        return self.decoder.unroll(tokens, lengths, self.encoder(photos), owners)
 
-    @torch.no_grad()
     def extend_vocabulary(self, size: int) -> None:
-        """Makes room for new words behind the old ones, whose numbers and weights stay.
+        """Makes room for new words behind the old ones, whose numbers and weights stay."""
+        self.decoder.resize_vocabulary(size)
 
-        A new word starts at the mean of the old embeddings: rare and neutral, until it is learned.
-        """
-        old, output = self.decoder.embedding, self.decoder.output
-        added = size - old.num_embeddings
-        tied = output.weight is old.weight
-        embedding = nn.Embedding(size, old.embedding_dim).to(old.weight)
-        embedding.weight.copy_(_grown(old.weight, added))
-        new_output = nn.Linear(output.in_features, size).to(old.weight)
-        new_output.bias.copy_(_grown(output.bias, added))
-        if tied:
-            new_output.weight = embedding.weight
-        else:
-            new_output.weight.copy_(_grown(output.weight, added))
-        self.decoder.embedding, self.decoder.output = embedding, new_output
+    def set_dropouts(self, rates: Dropouts) -> None:
+        """Sets all shares that are dropped in training, which a phase may change."""
+        self.encoder.dropout.p = rates.encoder
+        _set_decoder_dropouts(self.decoder, rates)
 
     def add_copying(self, settings: CopyConfig) -> None:
         """Lets the decoder copy the words of what the encoder recognises.
@@ -65,18 +89,25 @@ class CaptionModel(nn.Module):
                 f"copy.things is {settings.things}, but encoder.classes is 0: nothing tells the "
                 "things apart that could be copied; train with a [teacher], or set things = 0"
             )
-        width, classes = self.decoder.embedding.embedding_dim, self.encoder.classifier.out_features
-        self.decoder.copying = Copying(width, settings.size, settings.things, classes)
+        classes = self.encoder.classifier.out_features
+        self.decoder.add_copying(settings.size, settings.things, classes)
 
+    @property
+    def copied_classes(self) -> int | None:
+        """How many classes have a word that can be copied; None where nothing is copied."""
+        copying = self.decoder.copying
+        return None if copying is None else len(copying.groups)
 
-def _grown(old: Tensor, added: int) -> Tensor:
-    return torch.cat([old, old.mean(0, keepdim=True).expand(added, *old.shape[1:])])
+    def name_classes(self, tokens: Sequence[int]) -> None:
+        """Tells the words of the classes that can be copied, in their order."""
+        assert self.decoder.copying is not None, "this model does not copy"
+        self.decoder.copying.name_classes(tokens)
 
 
 class TranslationModel(nn.Module):
     """A sentence's encoder and the decoder that says it in another language."""
 
-    def __init__(self, encoder: SentenceEncoder, decoder: Decoder) -> None:
+    def __init__(self, encoder: SentenceEncoder, decoder: RecurrentDecoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
@@ -85,7 +116,18 @@ class TranslationModel(nn.Module):
         self, sources: Tensor, source_lengths: Tensor, tokens: Tensor, lengths: Tensor
     ) -> Unrolled:
         """Teacher-forced logits and alignments of given translations (B, T) of sources (B, S)."""
-        return self.decoder(tokens, lengths, self.encoder(sources, source_lengths))
+        return self.decoder.unroll(tokens, lengths, self.encoder(sources, source_lengths))
+
+    def set_dropouts(self, rates: Dropouts) -> None:
+        """Sets all shares that are dropped in training, but those between the encoder's layers."""
+        self.encoder.dropout.p, self.encoder.word_dropout.p = rates.encoder, rates.encoder_words
+        _set_decoder_dropouts(self.decoder, rates)
+
+
+def _set_decoder_dropouts(decoder: RecurrentDecoder, rates: Dropouts) -> None:
+    decoder.set_dropout(
+        attention=rates.attention, words=rates.decoder_words, features=rates.decoder
+    )
 
 
 def build_model(config: ModelConfig, vocabulary_size: int) -> CaptionModel:
@@ -135,15 +177,15 @@ def build_translation_model(config: TranslationConfig, vocabulary_size: int) -> 
 
 def _decoder(
     settings: DecoderConfig, attention: AttentionConfig, feature_size: int, vocabulary_size: int
-) -> Decoder:
+) -> RecurrentDecoder:
     """The decoder of either model, over a memory of `feature_size` features."""
     reads_context = attention.query == "before" or attention.input_feeding
     inputs = settings.embedding_size + (feature_size if reads_context else 0)
     looks = _attention(attention, settings.hidden_size, feature_size)
-    return Decoder(
+    return RecurrentDecoder(
         looks,
         _embedding(vocabulary_size, settings.embedding_size),
-        (nn.LSTMCell if settings.cell == "lstm" else nn.GRUCell)(inputs, settings.hidden_size),
+        CELLS[settings.cell](inputs, settings.hidden_size),
         context_size=feature_size,
         query=attention.query,
         input_feeding=attention.input_feeding,
@@ -156,13 +198,17 @@ def _decoder(
 
 def _attention(
     settings: AttentionConfig, query_size: int, feature_size: int
-) -> Attention | Bottleneck | MultiHead:
+) -> Attention | Bottleneck:
     if settings.score == "none":
         return Bottleneck(settings.every_step)
+    heads = None
     if settings.heads > 1:
-        return MultiHead(query_size, feature_size, settings.heads, settings.dropout)
-    score = SCORE_BUILDERS[settings.score](query_size, feature_size, settings.size)
-    return Attention(score, settings.dropout)
+        heads = Heads(settings.heads, query_size, feature_size)
+        query_size = feature_size = heads.size
+    score = SCORE_BUILDERS[settings.score](
+        query_size, feature_size, settings.size // settings.heads
+    )
+    return Attention(score, heads=heads, dropout=settings.dropout)
 
 
 def _embedding(words: int, size: int) -> nn.Embedding:

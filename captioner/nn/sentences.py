@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from captioner.nn.attention import Memory
+from captioner.nn.memory import Memory
 
 
 class SentenceEncoder(nn.Module):

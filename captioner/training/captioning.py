@@ -30,9 +30,9 @@ from captioner.evaluation import evaluate
 from captioner.judges import Judge, JudgesBeside
 from captioner.metrics import Score
 from captioner.nn.architecture import CopyConfig
-from captioner.nn.attention import Memory
 from captioner.nn.encoders import load_pretrained, normalise
-from captioner.nn.model import CaptionModel, build_model
+from captioner.nn.memory import Memory
+from captioner.nn.model import CaptionModel, Dropouts, build_model
 from captioner.nn.recognition import Recogniser, load_recogniser, read_kinds
 from captioner.options import SearchOptions
 from captioner.pictures.preprocess import Preprocess
@@ -62,14 +62,8 @@ class CaptionTrainer(Trainer):
         """Readies model, optimiser and reader for a phase."""
         super().enter(phase)
         self.reader.batch_size = phase.batch_size or self.recipe.training.batch_size
-        model, settings = self.model, self.checkpoint.config
-        for module, rate in (
-            (model.encoder.dropout, settings.encoder.dropout),
-            (getattr(model.decoder.attention, "dropout", None), settings.attention.dropout),
-            (model.decoder.word_dropout, settings.decoder.word_dropout),
-        ):
-            if module is not None:  # there may be no attention
-                module.p = rate if phase.input_dropout else 0.0
+        rates = Dropouts.of(self.checkpoint.config)
+        self.model.set_dropouts(rates if phase.input_dropout else rates.without_inputs())
 
     def batches(self, epoch: int, first_step: int) -> Iterator[Batch]:
         """Photos, varied as the phase says, or cached grids."""
@@ -94,7 +88,7 @@ class CaptionTrainer(Trainer):
         grid = batch.photos if photos is None else self._grid(photos)
         memory = self.model.encoder.read(grid)
         drawn = self.draws(batch, memory) if phase.self_critical else None
-        unrolled = self.model.decoder(batch.inputs, batch.lengths, memory, batch.owners)
+        unrolled = self.model.decoder.unroll(batch.inputs, batch.lengths, memory, batch.owners)
         found = {
             "cross_entropy": losses.cross_entropy(
                 unrolled.logits, batch.targets, settings.label_smoothing
@@ -102,9 +96,8 @@ class CaptionTrainer(Trainer):
         }
         total = (1 - phase.self_critical) * found["cross_entropy"]
         if settings.doubly_stochastic:
-            found["doubly_stochastic"] = losses.doubly_stochastic(
-                unrolled.weights, memory.select(batch.owners).mask
-            )
+            mask = None if memory.mask is None else memory.mask[batch.owners]
+            found["doubly_stochastic"] = losses.doubly_stochastic(unrolled.weights, mask)
             total = total + settings.doubly_stochastic * found["doubly_stochastic"]
         if phase.attention_supervision:
             found["supervised_attention"] = losses.supervised_attention(

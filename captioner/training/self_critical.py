@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +16,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_sequence
 
 from captioner import losses
-from captioner.nn.attention import Memory
 from captioner.nn.decoder import Decoder
+from captioner.nn.memory import Memory
 from captioner.options import SearchOptions
 from captioner.search import Start, sayable, search
 from captioner.text import EOS
@@ -44,7 +45,7 @@ class Drawn:
 
 
 def draw(
-    decoder: Decoder,
+    decoder: Decoder[Any],
     memory: Memory,
     judge: Judge,
     *,
@@ -93,22 +94,21 @@ def draw(
         ]
         owners = torch.arange(len(memory)).repeat_interleave(samples)
         rewards = judge(drawn, owners.tolist())
-        device = memory.values.device
-        owners = owners.to(device)
+        device = memory.device
         targets = pad_sequence([torch.tensor(one) for one in drawn], batch_first=True).to(device)
-        before = start.column(len(memory), device)[owners].unsqueeze(1)
+        before = start.column(len(memory), device).repeat_interleave(samples).unsqueeze(1)
         inputs = torch.cat([before, targets[:, :-1]], 1)
         lengths = torch.tensor([len(one) for one in drawn])
-        logits = decoder(inputs, lengths, memory, owners).logits
+        logits = decoder.unroll(inputs, lengths, memory, owners).logits
     drawn_from = sayable(logits.data, start.never) / temperature
     return Drawn(logits._replace(data=drawn_from), targets, samples, rewards)
 
 
 @contextlib.contextmanager
-def _at_rest(decoder: Decoder) -> Iterator[None]:
+def _at_rest(decoder: Decoder[Any]) -> Iterator[None]:
     """The decoder without its dropout inside the block."""
     training = decoder.training
-    decoder.eval()
+    decoder.train(False)
     try:
         yield
     finally:

@@ -22,7 +22,7 @@ from captioner.checkpoint import TranslationCheckpoint
 from captioner.errors import ConfigError, MetricError
 from captioner.languages import Direction, Languages
 from captioner.metrics import Score
-from captioner.nn.attention import Memory
+from captioner.nn.memory import Memory
 from captioner.nn.model import TranslationModel, build_translation_model
 from captioner.options import SearchOptions
 from captioner.pairs import Pair, PairBatch, PairReader, drawn_count, read_pairs
@@ -57,7 +57,7 @@ class TranslationTrainer(Trainer):
         smoothing, logits = self.recipe.training.label_smoothing, []
         for _ in range(2 if phase.r_drop else 1):
             memory = self.model.encoder(batch.sources, batch.source_lengths)
-            logits.append(self.model.decoder(batch.inputs, batch.lengths, memory).logits)
+            logits.append(self.model.decoder.unroll(batch.inputs, batch.lengths, memory).logits)
         each = [losses.cross_entropy(one, batch.targets, smoothing) for one in logits]
         found = {"cross_entropy": torch.stack(each).mean()}
         total = (1 - phase.self_critical) * found["cross_entropy"]

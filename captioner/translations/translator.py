@@ -22,7 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from captioner import checkpoint as checkpoints
 from captioner import devices
 from captioner.errors import ConfigError
-from captioner.nn.attention import Memory
+from captioner.nn.memory import Memory
 from captioner.options import SENTENCES_AT_ONCE, SearchOptions
 from captioner.pipeline import in_batches
 from captioner.search import Hypothesis, Start, force, search
