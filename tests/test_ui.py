@@ -116,8 +116,9 @@ def test_a_view_tells_how_sure_the_caption_is(tiny_checkpoint: Checkpoint, photo
     never = Regression(-3.0, {})
     doubt = Confidence(never, never, 0.5, 0.0, 9, 0.0, 9, 1.0, "for tests")
     doubtful = Desk(Captioner(dataclasses.replace(tiny_checkpoint, confidence=doubt)))
-    for greedy in ({}, {"beam_size": 1}):
-        *_, (value, said) = doubtful.write(photo, **greedy)
+    for beams in (3, 1):
+        options = doubtful.captioner.options(beam_size=beams)
+        *_, (value, said) = doubtful.write(photo, options=options)
         assert value["confidence"] == pytest.approx(said.confidence, rel=1e-3)
         assert value["unsure"] is said.unsure is True
     value, _ = doubtful.explain(photo, "A dog.")
