@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import json
@@ -20,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from captioner import checkpoint as checkpoints
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
-from captioner.cli import describe, descriptions
+from captioner.cli import describe
 from captioner.confidence import Confidence, Regression
 from captioner.errors import CheckpointError
 from captioner.languages import Languages
@@ -296,7 +297,9 @@ SURE = Confidence(
 )
 
 
-def test_confidence_is_kept_and_the_rest_stays_bit_by_bit(tied: Checkpoint, tmp_path: Path) -> None:
+def test_confidence_is_kept_and_the_rest_stays_bit_by_bit(
+    tied: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "best.safetensors"
     checkpoints.save(tied, path)
     header, stored = checkpoints.describe(path), load_file(path)
@@ -304,7 +307,9 @@ def test_confidence_is_kept_and_the_rest_stays_bit_by_bit(tied: Checkpoint, tmp_
     assert checkpoints.load(path).confidence is None
     checkpoints.save_confidence(path, checkpoints.load(path), SURE)
     after, weights = checkpoints.describe(path), load_file(path)
-    assert {**after, "bytes": 0} == {**header, "confidence": SURE.to_dict(), "bytes": 0}
+    expected = {**header, "confidence": SURE.to_dict()}
+    counted = {"bytes": 0, "sha256": ""}
+    assert {**after, **counted} == {**expected, **counted}
     assert weights.keys() == stored.keys()
     assert all(torch.equal(weights[name], stored[name]) for name in stored)
     loaded = checkpoints.load(path)
@@ -313,7 +318,9 @@ def test_confidence_is_kept_and_the_rest_stays_bit_by_bit(tied: Checkpoint, tmp_
     assert checkpoints.load(tmp_path / "again.safetensors").confidence == SURE
     checkpoints.save_scores(path, loaded, "test", {}, SearchOptions())
     assert checkpoints.load(path).confidence == SURE
-    told = dict(descriptions._what_it_is(checkpoints.describe(path)))["confidence"]
+    capsys.readouterr()
+    assert describe.run(argparse.Namespace(checkpoint=path, json=False)) == 0
+    told = " ".join(capsys.readouterr().out.split())
     assert "expected calibration error 0.062 on 97 photos, each left out of the fit" in told
     assert "Below 25.0 % a caption is unsure, as 3.1 % of them were and 98.4 % of 24" in told
     assert "(val/captions.json; beam 3)" in told
