@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from captioner import checkpoint as checkpoints
 from captioner.checkpoint import Checkpoint
 from captioner.cli import main
+from captioner.confidence import Confidence, Regression
 
 
 def test_describe(weights: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,3 +50,26 @@ def test_describe_tells_whether_damage_would_be_noticed(
     save_file(load_file(path), path, metadata)
     assert main(["describe", str(path)]) == 0
     assert "none: written before files had one" in capsys.readouterr().out
+
+
+def test_describe_tells_how_sure_captions_are(
+    tiny_checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sure = Confidence(
+        Regression(0.5, {"mean_log_prob": 1.5}),
+        Regression(-0.25, {"mean_log_prob": 0.1, "lowest_log_prob": 1 / 3}),
+        threshold=0.25,
+        ece=0.0625,
+        photos=97,
+        unsure_photos=0.03125,
+        empties=24,
+        unsure_empties=0.984375,
+        fitted="val/captions.json; beam 3",
+    )
+    path = tmp_path / "sure.safetensors"
+    checkpoints.save(dataclasses.replace(tiny_checkpoint, confidence=sure), path)
+    assert main(["describe", str(path)]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "expected calibration error 0.062 on 97 photos, each left out of the fit" in told
+    assert "Below 25.0 % a caption is unsure, as 3.1 % of them were and 98.4 % of 24" in told
+    assert "(val/captions.json; beam 3)" in told
