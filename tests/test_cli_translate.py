@@ -632,7 +632,7 @@ def test_train_from_the_recipe_to_the_next_command(
         (["--batch-tokens", "3"], "did you mean --training.batch_tokens?"),
         (["--data.validation.0.source", "no.en"], "no.en: no such file; expected sentences, one a"),
         (["--data.train.0.target", "recipe.toml"], "train.en has 7 lines and recipe.toml"),
-        (["--model.attention.heads", "3"], "attention.heads is 3, and heads compare by scaled_dot"),
+        (["--model.attention.heads", "3"], "attention.heads is 3, which do not share encoder.feat"),
         (["--task", "caption"], "data.subwords is no setting"),
         (["--task", "translation"], "task is 'translation'; expected one of caption, translate"),
         (["--resume"], "somewhere: nothing to resume"),
