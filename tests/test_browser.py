@@ -23,12 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import uvicorn
 from PIL import Image
 
 from benchmarks.page import LEAVES, Server, serving
 from captioner import examples
+from captioner.pictures.scale import shared_peak
 from tests import bilingual
 
 PATIENCE = 120_000  # milliseconds; a slow machine is slow, not broken
@@ -269,6 +271,7 @@ def test_a_place_in_the_photo_tells_which_words_looked_there(
 ) -> None:
     _, answer = programs.ask("caption", photo=programs.upload(photos["cheetah"]))
     (rows, columns), maps = answer["grid"], answer["maps"]
+    peak = shared_peak(np.array(maps).reshape(-1, rows, columns))
     found = visit()
     found.drop(photos["cheetah"])
     canvas = found.page.locator("#caption-viewer canvas.photo")
@@ -283,7 +286,8 @@ def test_a_place_in_the_photo_tells_which_words_looked_there(
             continue
         told += 1
         first = detail.removeprefix("Who looked here: ").split(" ")[0]
-        most = max(one[cell] for one in maps)
+        # What the page shows ends at the shared peak: of what lies above, it knows no order.
+        most = min(max(one[cell] for one in maps), peak)
         best = {
             word["word"]
             for word, one in zip(answer["words"], maps, strict=True)
@@ -523,7 +527,7 @@ def test_a_word_in_another_language_lights_its_english_and_its_place(
             agreed += 1
             assert light[best] == max(light.values())
     assert agreed
-    found.page.locator("#caption-viewer .main .word").nth(english.index("dog")).hover()
+    found.page.locator("#caption-viewer .main .word").nth(english.index("lion")).hover()
     assert max(found.lit("#caption-viewer .links .word").values()) > 0
     canvas = found.page.locator("#caption-viewer canvas.photo")
     best = answer["original"]["maps"][0]
