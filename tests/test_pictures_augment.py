@@ -211,31 +211,3 @@ def test_a_seed_gives_the_views_that_it_always_gave() -> None:
     assert view.brightness == pytest.approx(0.9520945655013942)
     assert view.contrast == pytest.approx(1.07181081865422)
     assert view.saturation == pytest.approx(0.9495963204628186)
-
-
-@checked
-@given(rectangles(), st.floats(0.1, 1), st.integers(0, 2**32 - 1))
-def test_a_mask_lies_where_its_box_does(
-    rectangle: tuple[int, int, int, int], crop: float, seed: int
-) -> None:
-    x, y, width, height = rectangle
-    mask = np.zeros((HIGH, WIDE), bool)
-    mask[y : y + height, x : x + width] = True
-    view = View.draw(AugmentConfig(flip=True, crop=crop), np.random.default_rng(seed))
-    seen = view.mask(mask)
-    assert seen.dtype == bool
-    placed = view.place((x / WIDE, y / HIGH, width / WIDE, height / HIGH)) or (0, 0, 0, 0)
-    left, top, wide, high = placed
-    across, down = (np.arange(size) + 0.5 for size in (WIDE, HIGH))
-    for apart, expected in ((1e-6, True), (-1e-6, False)):  # a centre on an edge may go either way
-        rows = _between(down, top * HIGH, (top + high) * HIGH, apart)
-        columns = _between(across, left * WIDE, (left + wide) * WIDE, apart)
-        inside = rows[:, None] & columns
-        assert (seen[inside] if expected else ~seen[~inside]).all()
-
-
-def test_a_mask_keeps_its_values() -> None:
-    mask = np.arange(6).reshape(2, 3)
-    np.testing.assert_array_equal(View().mask(mask), mask)
-    np.testing.assert_array_equal(View(mirrored=True).mask(mask), mask[:, ::-1])
-    assert View(0.5, 0.5, 1.0, 1.0).mask(mask).tolist() == [[4, 5, 5], [4, 5, 5]]

@@ -1,4 +1,4 @@
-"""Training photos varied: a view is drawn once, then applied to pixels, boxes and masks alike.
+"""Training photos varied: a view is drawn once, then applied to pixels and boxes alike.
 
 torchvision's `transforms.v2` does the same kind of thing for pixels and boxes, but draws from
 torch's one generator, which the threads that read photos would share, and crops at whole pixels; it
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import exp, log
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,18 +79,6 @@ class View:
         if self.mirrored:
             left, right = 1 - right, 1 - left
         return (left, top, right - left, bottom - top) if right > left and bottom > top else None
-
-    def mask(self, mask: NDArray[Any]) -> NDArray[Any]:
-        """A mask (H, W) of the photo as the copy shows it: the nearest value, none in between."""
-        rows = _sources(len(mask), self.top, self.bottom)
-        columns = _sources(mask.shape[1], self.left, self.right)
-        return mask[rows[:, None], columns[:: -1 if self.mirrored else 1]]
-
-
-def _sources(size: int, start: float, end: float) -> NDArray[np.int64]:
-    """The pixel that each of a side's pixels, by its centre, shows of a part of that side."""
-    centres = (np.arange(size) + 0.5) / size
-    return ((start + centres * (end - start)) * size).astype(np.int64)
 
 
 def _crop_box(smallest: float, draws: NDArray[np.float64]) -> tuple[float, float, float, float]:
