@@ -40,8 +40,8 @@ from captioner.settings import from_dict
 from captioner.subwords import Subwords
 from captioner.translation import Translator
 from captioner.ui import assets, batches, messages, pictures, server, uploads, values
-from captioner.ui.desk import Desk, options_of
-from captioner.ui.painting import Painting
+from captioner.ui.desk import Desk, Written, options_of
+from captioner.ui.painting import Painting, mean_colour
 from captioner.ui.values import view
 from tests.processes import hear_signals
 
@@ -120,7 +120,8 @@ def test_a_view_tells_how_sure_the_caption_is(tiny_checkpoint: Checkpoint, photo
     doubtful = Desk(Captioner(dataclasses.replace(tiny_checkpoint, confidence=doubt)))
     for beams in (3, 1):
         options = doubtful.captioner.options(beam_size=beams)
-        *_, (value, said) = doubtful.write(photo, options=options)
+        *_, (value, written) = doubtful.write(photo, options=options)
+        said = written.caption()
         assert value["confidence"] == pytest.approx(said.confidence, rel=1e-3)
         assert value["unsure"] is said.unsure is True
     value, _ = doubtful.explain(photo, "A dog.")
@@ -147,9 +148,11 @@ def test_a_large_photo_is_sent_small_and_without_its_own_data(tmp_path: Path) ->
 
 
 def test_all_cards_share_one_scale(desk: Desk, photo: str) -> None:
-    ((value, caption),) = desk.write(
+    ((value, written),) = desk.write(
         photo, compare=True, options=desk.captioner.options(beam_size=3, n_best=3)
     )
+    caption = written.caption()
+    assert [one.text for one in written.captions] == [one["caption"] for one in value["choices"]]
     assert [card["title"] for card in value["choices"]] == ["beam 3", "2", "3", "greedy"]
     assert value["choices"][0]["caption"] == value["caption"] == caption.text
     maps = [caption.maps, *(other.maps for other in caption.n_best)]
@@ -164,7 +167,8 @@ def test_all_cards_share_one_scale(desk: Desk, photo: str) -> None:
 def test_words_appear_one_by_one_and_end_as_in_one_go(
     desk: Desk, photo: str, how: dict[str, Any]
 ) -> None:
-    *partial, (final, caption) = desk.write(photo, options=desk.captioner.options(**how))
+    *partial, (final, written) = desk.write(photo, options=desk.captioner.options(**how))
+    caption = written.caption()
     at_once = desk.captioner(photo, **how)
     assert caption.text == at_once.text
     assert caption.log_prob == pytest.approx(at_once.log_prob, rel=1e-4)
@@ -179,30 +183,30 @@ def test_words_appear_one_by_one_and_end_as_in_one_go(
 
 
 def test_a_beam_appears_at_once(desk: Desk, photo: str) -> None:
-    ((value, caption),) = desk.write(photo, options=desk.captioner.options(beam_size=3))
-    assert caption.text == desk.captioner(photo, beam_size=3).text
+    ((value, written),) = desk.write(photo, options=desk.captioner.options(beam_size=3))
+    assert written.caption().text == desk.captioner(photo, beam_size=3).text
     assert "choices" not in value
 
 
 def test_a_chosen_word_stays_and_the_rest_is_written_anew(desk: Desk, photo: str) -> None:
     *_, (value, _) = desk.write(
-        photo, before=["the", "red", "cat"], options=desk.captioner.options(beam_size=2)
+        photo, edits=[["the", "red", "cat"]], options=desk.captioner.options(beam_size=2)
     )
     assert [word["text"] for word in value["words"]][:3] == ["the", "red", "cat"]
 
 
 def test_a_chosen_full_stop_ends_the_sentence(desk: Desk, photo: str) -> None:
     *_, (value, _) = desk.write(
-        photo, before=["the", "red", "cat", "."], options=desk.captioner.options(beam_size=1)
+        photo, edits=[["the", "red", "cat", "."]], options=desk.captioner.options(beam_size=1)
     )
     assert value["caption"] == "The red cat."
     with pytest.raises(ConfigError, match="needs a word before its full stop"):
-        next(desk.write(photo, before=["."]))
+        next(desk.write(photo, edits=[["."]]))
 
 
 def test_a_word_that_cannot_be_said_is_refused(desk: Desk, photo: str) -> None:
     with pytest.raises(ConfigError, match=r"the prefix holds 'script'"):
-        list(desk.write(photo, before=["<script>"]))
+        list(desk.write(photo, edits=[["<script>"]]))
 
 
 def test_your_own_sentence_keeps_its_unknown_words(desk: Desk, photo: str) -> None:
@@ -213,13 +217,122 @@ def test_your_own_sentence_keeps_its_unknown_words(desk: Desk, photo: str) -> No
     assert caption.text == "A unicorn jumps."
 
 
+# Words that a visitor chose
+
+
+def _visit(page: Any, photo: str) -> tuple[list[Any], Written]:
+    controls = [control.value for control in page.column.controls.values()]
+    *_, (_, written) = page.caption.write(photo, None, "", *controls)
+    return controls, written
+
+
+def _chosen(page: Any, photo: str, written: Written, words: list[str], controls: list[Any]) -> Any:
+    gr = pytest.importorskip("gradio")
+    event = gr.EventData(None, {"before": words[:-1], "word": words[-1]})
+    *_, found = page.caption.go_on(event, photo, written, "", *controls)
+    return found
+
+
+def test_a_choice_is_named_survives_other_options_and_is_undone(page: Any, photo: str) -> None:
+    controls, plain = _visit(page, photo)
+    value, first = _chosen(page, photo, plain, ["the", "red"], controls)
+    assert value["edited"] == {"index": 1, "word": "red"}
+    value, second = _chosen(page, photo, first, ["the", "red", "cat"], controls)
+    assert second.before == ("the", "red", "cat")
+    chosen = dict(zip(page.column.controls, controls, strict=True))
+    others = {**chosen, "n_best": 2, "compare": True}.values()
+    *_, (value, after) = page.caption.rewrite(photo, second, "", *others)
+    assert value["edited"] == {"index": 2, "word": "cat"}
+    assert [card["title"] for card in value["choices"]] == ["beam 3", "2", "greedy"]
+    assert all(one.text.startswith("The red cat") for one in after.captions)
+    *_, (value, once) = page.caption.undo(photo, after, "", *controls)
+    assert once.caption().text == first.caption().text
+    *_, (value, twice) = page.caption.undo(photo, once, "", *controls)
+    assert twice.caption().text == plain.caption().text
+    assert "edited" not in value
+    *_, (value, fresh) = page.caption.write(photo, second, "", *controls)  # a photo came
+    assert fresh.edits == ()
+
+
+def test_a_choice_belongs_to_its_photo(page: Any, photo: str, tmp_path: Path) -> None:
+    controls, plain = _visit(page, photo)
+    _, chosen = _chosen(page, photo, plain, ["the", "red"], controls)
+    other = tmp_path / "other.png"
+    Image.new("RGB", (31, 17), "red").save(other)
+    *_, (_, written) = page.caption.rewrite(str(other), chosen, "", *controls)
+    assert written.edits == ()
+    assert list(page.caption.undo(str(other), chosen, "", *controls)) == []
+
+
+def test_a_full_stop_that_was_chosen_is_no_word(page: Any, photo: str) -> None:
+    controls, plain = _visit(page, photo)
+    value, _ = _chosen(page, photo, plain, ["the", "red", "."], controls)
+    assert value["caption"] == "The red."
+    assert value["edited"] == {"index": 1, "word": "."}
+
+
+def test_choices_are_few(desk: Desk, photo: str) -> None:
+    with pytest.raises(ConfigError, match="more than 200 words were chosen in turn; undo some"):
+        next(desk.write(photo, edits=[["a"]] * 201))
+
+
+# The card that is shown
+
+
+def test_everything_follows_the_card_that_is_shown(bilingual: Desk, photo: str) -> None:
+    from captioner.ui import app
+
+    page = app.Page(bilingual)
+    chosen = {name: control.value for name, control in page.column.controls.items()}
+    controls = list({**chosen, "compare": True, "n_best": 2, "max_length": 7}.values())
+    *_, (value, written) = page.caption.write(photo, None, "", *controls)
+    texts = [one.text for one in written.captions]
+    assert len(texts) == 3
+    assert len({*texts}) > 1
+
+    def file(shown: Any) -> str:
+        path = Path(page.caption.file("json", written, shown, ""))
+        return str(json.loads(path.read_text(encoding="utf-8"))["caption"])
+
+    for card, text in enumerate(texts):
+        shown = {**value, "choice": card}
+        assert file(shown) == text
+        _, (_, inside) = page.inside.open(photo, written, shown, None)
+        _, (_, painted) = page.what_if.open(photo, written, shown, None, *controls)
+        assert inside == painted.text == text
+        again = page.caption.translate(photo, written, shown, "de")
+        assert (again["choice"], again["links"]["card"]) == (card, card)
+        lengths = {len(row) for row in again["links"]["alignment"]}
+        assert lengths == {len(written.captions[card].words)}
+    for odd in (None, {}, {"choice": 7}, {"choice": "1"}, {"choice": -1}, [1], 3):
+        assert file(odd) == texts[0]
+
+
+def test_open_tabs_follow_the_photo(page: Any, photo: str, tmp_path: Path) -> None:
+    gr = pytest.importorskip("gradio")
+    other = str(tmp_path / "other.png")
+    Image.new("RGB", (31, 17), "red").save(other)
+    controls, written = _visit(page, photo)
+    _, shown = page.sentence.explain(photo, "the red dog")
+    value, again = page.sentence.open(other, shown)
+    assert again == (other, "the red dog")
+    assert [word["text"] for word in value["words"]] == ["the", "red", "dog"]
+    assert value["size"] == [31, 17]
+    assert page.sentence.open(None, shown) == ({"photo": "", "words": []}, None)
+    _, painted = page.what_if.open(photo, written, None, None, *controls)
+    event = gr.EventData(None, {"strokes": [{"cell": 1}]})
+    value, _ = page.what_if.paint(event, photo, painted, *controls)
+    assert value["moved"]
+    assert page.what_if.paint(event, other, painted, *controls) == (gr.skip(), gr.skip())
+
+
 # What if
 
 
 def test_painting_covers_what_was_painted_and_nothing_else(picture: Image.Image) -> None:
     painting = Painting.from_json([{"cell": 3}, {"radius": 0.05, "points": [[0.9, 0.9]]}])
     painted = np.asarray(painting.over(picture, (2, 2)))
-    before, fill = np.asarray(picture), painting.mean_colour(picture)
+    before, fill = np.asarray(picture), mean_colour(picture)
     assert (painted[30:, 52:] == fill).all()
     assert (painted[:20] == before[:20]).all()
     assert (np.asarray(picture) == before).all()
@@ -357,19 +470,19 @@ def test_a_visit_opens_and_encodes_a_photo_once(bilingual: Desk, photo: str, wor
     chosen = {name: control.value for name, control in page.column.controls.items()}
     controls = list({**chosen, "compare": True, "n_best": 2}.values())
     work.watch(photo)
-    *_, (value, said) = page.caption.write(photo, "de", *controls)
+    *_, (value, said) = page.caption.write(photo, None, "de", *controls)
     assert [card["title"] for card in value["choices"]] == ["beam 3", "2", "greedy"]
     assert value["links"]["language"] == "de"
     assert work.done == (1, 1)
-    inside, _ = page.inside.open(photo, said, None)
-    assert len(inside["steps"]) == len(said.words) + 1
-    page.caption.translate(photo, said, "de")
+    inside, _ = page.inside.open(photo, said, None, None)
+    assert len(inside["steps"]) == len(said.caption().words) + 1
+    page.caption.translate(photo, said, value, "de")
     page.caption.file("json", said, value, "de")
     page.sentence.open(photo, None)
     page.sentence.explain(photo, "the red dog runs")
-    page.what_if.open(photo, said, None, *controls)
+    page.what_if.open(photo, said, None, None, *controls)
     assert work.done == (1, 1)
-    painted, _ = page.what_if.repaint(photo, said, [{"cell": 3}], controls)
+    painted, _ = page.what_if.repaint(photo, said.caption(), [{"cell": 3}], controls)
     assert painted["moved"]
     assert work.done == (2, 2)  # a painted photo is another photo
 
@@ -388,7 +501,8 @@ def test_growing_words_cost_one_search(
     monkeypatch.setattr(type(decoder), "step", counted)
     work.watch(photo)
     options = bilingual.captioner.options(beam_size=1, max_length=9)
-    *partial, (_, caption) = bilingual.write(photo, options=options)
+    *partial, (_, written) = bilingual.write(photo, options=options)
+    caption = written.caption()
     assert len(partial) == len(caption.words)
     assert len(steps) == len(caption.words) + 1  # the end
     assert work.done == (1, 1)
@@ -396,8 +510,9 @@ def test_growing_words_cost_one_search(
 
 def test_growing_words_are_those_of_the_best_sample(desk: Desk, photo: str) -> None:
     options = desk.captioner.options(sample=True, seed=5, n_best=7, temperature=3.0, top_p=1.0)
-    *partial, (_, caption) = desk.write(photo, options=options)
-    assert [p.text for _, p in partial][-1] == caption.text
+    *partial, (_, written) = desk.write(photo, options=options)
+    caption = written.caption()
+    assert [p.caption().text for _, p in partial][-1] == caption.text
     assert len(caption.n_best) == 6
 
 
@@ -406,7 +521,8 @@ def test_the_page_says_what_a_call_says(desk: Desk, tmp_path: Path) -> None:
     pixels = np.random.default_rng(31).integers(0, 256, (13, 17, 3), dtype=np.uint8)
     path = str(tmp_path / "large.jpg")
     Image.fromarray(pixels).resize((3400, 2600)).save(path)
-    ((_, caption),) = desk.write(path, options=desk.captioner.options(beam_size=3))
+    ((_, written),) = desk.write(path, options=desk.captioner.options(beam_size=3))
+    caption = written.caption()
     assert caption.to_dict(maps=True) == desk.captioner(path, beam_size=3).to_dict(maps=True)
     assert caption.geometry is not None
     assert caption.geometry.photo == (3400, 2600)
@@ -462,7 +578,7 @@ def test_without_a_photo_there_is_nothing_to_see(desk: Desk) -> None:
 
 def test_a_translated_caption_is_linked_to_its_words(bilingual: Desk, photo: str) -> None:
     said = bilingual.captioner(photo)
-    value = bilingual.in_language(said, "de")
+    value = bilingual.value_of(Written.of(said), to="de")
     linked = value["links"]
     assert value["caption"] == said.text
     assert linked["language"] == "de"
@@ -473,12 +589,12 @@ def test_a_translated_caption_is_linked_to_its_words(bilingual: Desk, photo: str
     levels = _decoded(linked["maps"]).reshape(-1, cells) / 255 * value["peak"]
     expected = np.minimum(shares @ said.maps.reshape(-1, cells), value["peak"])
     np.testing.assert_allclose(levels, expected, atol=value["peak"] / 200)
-    assert "links" not in bilingual.in_language(said, "")
+    assert "links" not in bilingual.value_of(Written.of(said))
 
 
 def test_the_cards_stay_beside_a_translation(bilingual: Desk, photo: str) -> None:
     said = bilingual.captioner(photo, beam_size=3, n_best=3)
-    value = bilingual.in_language(said, "de")
+    value = bilingual.value_of(Written.of(said), to="de")
     assert [card["title"] for card in value["choices"]] == ["1", "2", "3"]
     assert value["links"]
 
@@ -526,7 +642,7 @@ def test_without_weights_translation_says_so(desk: Desk, photo: str) -> None:
     with pytest.raises(ConfigError, match="weights for translation are not there"):
         alone.translate("A dog.", "de")
     with pytest.raises(ConfigError, match="weights for translation are not there"):
-        alone.in_language(desk.captioner(photo), "de")
+        alone.value_of(Written.of(desk.captioner(photo)), to="de")
 
 
 # Files
@@ -560,7 +676,7 @@ def test_a_viewer_says_everything_in_both_languages(viewer: str) -> None:
     assert used <= english.keys()
     own = assets.strings()["en"][viewer]
     assert own.keys() <= used
-    assert not own.keys() & assets.strings()["en"]["places"].keys()
+    assert not own.keys() & assets.strings()["en"]["shared"].keys()
 
 
 def test_the_page_says_everything_in_both_languages() -> None:
@@ -595,6 +711,7 @@ def test_a_script_holds_the_modules_it_needs_once(viewer: str) -> None:
 
 def test_every_module_and_style_belongs_to_a_viewer() -> None:
     needed = {f"{name}.js" for viewer in VIEWERS for name in assets.modules(viewer)}
+    needed |= {"page.js"}  # for the whole page
     styles = {f"{viewer}.css" for viewer in (*VIEWERS, "page")}
     assert {path.name for path in (UI / "static").iterdir()} == needed | styles
 
@@ -696,15 +813,15 @@ def test_whatever_runs_the_model_waits_in_one_queue(page: Any) -> None:
 
 def test_handlers_answer_a_visitor_and_keep_nothing(page: Any, photo: str) -> None:
     controls = [control.value for control in page.column.controls.values()]
-    *_, (value, said) = page.caption.write(photo, "", *controls)
-    assert value["caption"] == said.text
-    assert next(page.caption.write(None, "", *controls)) == ({"photo": "", "words": []}, None)
-    other, (shown, _) = page.what_if.open(photo, said, None, *controls)
+    *_, (value, said) = page.caption.write(photo, None, "", *controls)
+    assert value["caption"] == said.caption().text
+    assert next(page.caption.write(None, None, "", *controls)) == ({"photo": "", "words": []}, None)
+    other, (shown, _) = page.what_if.open(photo, said, None, None, *controls)
     assert shown == photo
     assert other["paint"]
-    inside, _ = page.inside.open(photo, said, None)
-    assert len(inside["steps"]) == len(said.words) + 1
-    assert page.inside.open("another.jpg", said, None) == ({}, None)
+    inside, _ = page.inside.open(photo, said, None, None)
+    assert len(inside["steps"]) == len(said.caption().words) + 1
+    assert page.inside.open("another.jpg", said, None, None) == ({}, None)
 
 
 def test_files_are_in_the_language_that_was_chosen(bilingual: Desk, photo: str) -> None:
@@ -712,16 +829,17 @@ def test_files_are_in_the_language_that_was_chosen(bilingual: Desk, photo: str) 
 
     page = app.Page(bilingual)
     controls = [control.value for control in page.column.controls.values()]
-    *_, (value, said) = page.caption.write(photo, "de", *controls)
+    *_, (value, written) = page.caption.write(photo, None, "de", *controls)
+    said = written.caption()
     assert value["links"]["language"] == "de"
     values = json.loads(
-        Path(page.caption.file("json", said, value, "de")).read_text(encoding="utf-8")
+        Path(page.caption.file("json", written, value, "de")).read_text(encoding="utf-8")
     )
     assert values["to"] == "de"
     assert values["original"]["caption"] == said.text
     assert values["caption"] == value["links"]["caption"]
     values = json.loads(
-        Path(page.caption.file("json", said, value, "")).read_text(encoding="utf-8")
+        Path(page.caption.file("json", written, value, "")).read_text(encoding="utf-8")
     )
     assert values["caption"] == said.text
     assert values.keys().isdisjoint({"original", "to"})
@@ -743,7 +861,7 @@ def test_a_bad_photo_takes_the_old_caption_away(page: Any, tmp_path: Path) -> No
     path = tmp_path / "song.jpg"
     path.write_text("la la la")
     answers = page.caption.write(
-        str(path), "", *[control.value for control in page.column.controls.values()]
+        str(path), None, "", *[control.value for control in page.column.controls.values()]
     )
     assert next(answers) == ({"photo": "", "words": []}, None)
     with pytest.raises(ImageError, match="this is text"):
@@ -787,7 +905,14 @@ def test_the_page_is_served_and_healthy(client: TestClient) -> None:
 CANARY = "the canary's own words"
 ENDPOINTS = (
     *("caption", "caption_batch", "explain", "translate"),
-    *("_write", *(f"_write_{name}" for name in CONTROLS), "_go_on", "_in_language", "_example"),
+    *(
+        "_write",
+        *(f"_write_{name}" for name in CONTROLS),
+        "_go_on",
+        "_undo",
+        "_in_language",
+        "_example",
+    ),
     *("_draws", "_sheet", "_json", "_html", "_open_sentence", "_explain", "_open_paint", "_paint"),
     *("_open_inside", "_many", "_import", "_row", "_csv", "_jsonl", "_zip", "_translate"),
 )
@@ -961,7 +1086,7 @@ def test_chosen_words_are_few_and_short(
     event = gr.EventData(None, chosen)
     controls = [control.value for control in page.column.controls.values()]
     with pytest.raises(gr.Error) as caught:
-        list(events.streaming_with_errors(page.caption.go_on)(event, photo, "", *controls))
+        list(events.streaming_with_errors(page.caption.go_on)(event, photo, None, "", *controls))
     assert said in caught.value.message
     assert len(caught.value.message) < 120
 
@@ -1008,7 +1133,7 @@ def test_a_number_is_a_number(guarded: Stranger, photo: str, value: Any, said: s
     (name,) = guarded.upload(photo).json()
     file = {"path": name, "meta": {"_type": "gradio.FileData"}}
     assert said in guarded.ask("caption", [file, value, 1, None, False, None])
-    assert said in guarded.ask("_write", [file, "", value, 1, False, 9, False, 0.9, 1, 0])
+    assert said in guarded.ask("_write", [file, None, "", value, 1, False, 9, False, 0.9, 1, 0])
 
 
 def test_uploads_come_and_go_under_their_public_names(guarded: Stranger, photo: str) -> None:

@@ -22,6 +22,7 @@ from captioner.ui.desk import Desk
 from captioner.ui.tabs import theme
 from captioner.ui.tabs.about import AboutTab
 from captioner.ui.tabs.caption import CaptionTab
+from captioner.ui.tabs.events import PRIVATE
 from captioner.ui.tabs.inside import InsideTab
 from captioner.ui.tabs.many import ManyTab
 from captioner.ui.tabs.photo import PhotoColumn
@@ -33,9 +34,7 @@ from captioner.ui.tabs.what_if import WhatIfTab
 
 QUEUE = 32  # requests that wait; the next one is told so
 
-HEAD = """<script>
-document.documentElement.lang = (navigator.language || "en").startsWith("ko") ? "ko" : "en";
-</script>"""
+HEAD = f"<script>{assets.module('page')}</script>"
 
 
 def build(captioner: Captioner) -> gr.Blocks:
@@ -57,8 +56,9 @@ class Page:
                 gr.Markdown("# captioner")
                 gr.Markdown(I18N("tagline"))
             with gr.Tabs():
-                with gr.Tab(I18N("tab_photo"), id="photo"):
+                with gr.Tab(I18N("tab_photo"), id="photo") as tab:
                     self._one_photo()
+                tab.select(None, js="() => setTimeout(captionerPage.follow)", **PRIVATE)
                 with gr.Tab(I18N("tab_many"), id="many"):
                     self.many = ManyTab(desk, self.downloads)
                 with gr.Tab(I18N("tab_translate"), id="translate"):

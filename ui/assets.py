@@ -85,9 +85,9 @@ def _scoped(name: str) -> str:
 
 
 def texts(viewer: str) -> dict[str, dict[str, str]]:
-    """What a viewer says, by language; the names of places in a photo included."""
+    """What a viewer says, by language; what all of them say included."""
     said = strings()
-    return {language: {**said[language]["places"], **said[language][viewer]} for language in said}
+    return {language: {**said[language]["shared"], **said[language][viewer]} for language in said}
 
 
 @cache

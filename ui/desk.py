@@ -28,6 +28,7 @@ from captioner.ui.painting import Painting, mean_colour
 from captioner.ui.values import END, LONGEST, View, blank, view
 
 MOST_BEFORE, LONGEST_WORD = 50, 50  # words that a caption must start with, characters of each
+MOST_EDITS = 200  # words chosen one after the other
 MOST_INSIDE = 3  # sentences of a text whose steps are shown
 LANGUAGE = "en"  # of the captions
 
@@ -39,6 +40,39 @@ class PhotoAtHand:
     look: Look
     value: View  # the viewer's, with nothing caption yet
     fill: tuple[int, int, int]  # mean colour, which a painting is shown in
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What was written about one photo: sentences side by side, of which a visitor sees one."""
+
+    captions: tuple[Caption, ...]  # the best one first
+    titles: tuple[str, ...]  # what each is called
+    edits: tuple[tuple[str, ...], ...] = ()  # words to start with, as a visitor chose them in turn
+
+    @classmethod
+    def of(cls, caption: Caption) -> Written:
+        """A caption with the others that were found, by their ranks."""
+        captions = (caption, *caption.n_best)
+        return cls(captions, tuple(str(rank) for rank in range(1, len(captions) + 1)))
+
+    @property
+    def photo(self) -> Any:
+        """The photo it is about."""
+        return self.captions[0].source
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        """The words to start with; none where no word was chosen."""
+        return self.edits[-1] if self.edits else ()
+
+    def place(self, card: object) -> int:
+        """The number of a card, as a browser names it; 0, the best one's, where there is none."""
+        return int(card) if isinstance(card, int) and 0 <= card < len(self.captions) else 0
+
+    def caption(self, card: object = 0) -> Caption:
+        """The caption of a card."""
+        return self.captions[self.place(card)]
 
 
 class Desk:
@@ -73,37 +107,62 @@ class Desk:
         self,
         photo: str,
         *,
-        before: Sequence[str] = (),
+        edits: Sequence[Sequence[str]] = (),
         compare: bool = False,
         options: SearchOptions | None = None,
-    ) -> Iterator[tuple[View, Caption]]:
+    ) -> Iterator[tuple[View, Written]]:
         """Captions a photo; greedy and sampled sentences grow word by word.
 
         Args:
             photo: path.
-            before: words that the caption must start with; `.` as the last of them ends it there.
+            edits: words that the caption must start with, as they were chosen in turn: the last
+                ones count. `.` as the last of them ends the caption there.
             compare: put greedy decoding's sentence beside that of the beam.
             options: how to decode; left out, as the checkpoint has it.
 
         Yields:
-            the viewer's value and the caption; the last is the finished one.
+            the viewer's value and what is written; the last is the finished one.
 
         Raises:
-            ConfigError: `before` is no list of a few short words, or a setting is wrong.
+            ConfigError: `edits` are no lists of a few short words, or a setting is wrong.
         """
-        _check_before(before)
+        kept = _checked_edits(edits)
+        before = kept[-1] if kept else ()
         options = _ending(before, self.captioner.options(options))
         prefix = " ".join(word for word in before if word != ".")
         at_hand = self.album[photo]
         *growing, caption = at_hand.look.steps(prefix=prefix, options=options)
         for beginning in growing:
-            yield view(beginning, at_hand.value, busy=True), beginning
-        others, title = _ranked(caption), "1"
+            value = view(beginning, at_hand.value, busy=True)
+            yield {**value, **_edited(before)}, Written((beginning,), ("1",), kept)
+        written = dataclasses.replace(Written.of(caption), edits=kept)
         if compare and not options.sample and options.beam_size > 1:
-            title = f"beam {options.beam_size}"
             plain = dataclasses.replace(options, beam_size=1, n_best=1)
-            others.append(("greedy", at_hand.look.caption(prefix=prefix, options=plain)))
-        yield view(caption, at_hand.value, others=others, title=title), caption
+            greedy = at_hand.look.caption(prefix=prefix, options=plain)
+            titles = (f"beam {options.beam_size}", *written.titles[1:], "greedy")
+            written = Written((*written.captions, greedy), titles, kept)
+        yield self.value_of(written), written
+
+    def value_of(self, written: Written, card: object = 0, to: str = "") -> View:
+        """The viewer's value for what is written.
+
+        Args:
+            written: about a photo.
+            card: whose sentence is shown.
+            to: language of a translation below that sentence, word linked to word, such as `de`;
+                empty for none.
+
+        Raises:
+            ConfigError: there is no translator, or it does not speak the language.
+        """
+        best, *others = zip(written.titles, written.captions, strict=True)
+        photo = self.album[written.photo].value
+        value = view(best[1], photo, others=others, title=best[0])
+        value |= {**_edited(written.before), "choice": written.place(card)}
+        if to:
+            linked = values.links(self.translated(written.caption(card), to), value["peak"])
+            value["links"] = {**linked, "card": value["choice"]}
+        return value
 
     def explain(self, photo: str, sentence: str) -> tuple[View, Caption]:
         """What the model thinks of a sentence about a photo.
@@ -164,26 +223,8 @@ class Desk:
         targets = self.translator.languages.targets
         return next((code for code in targets if code != LANGUAGE), targets[0])
 
-    def in_language(self, caption: Caption, to: str) -> View:
-        """The viewer's value for a caption with its translation below, word linked to word.
-
-        Args:
-            caption: what the model wrote about a photo.
-            to: language, such as `de`; empty for none.
-
-        Raises:
-            ConfigError: there is no translator, or it does not speak the language.
-        """
-        photo = self.album[caption.source].value
-        value = view(caption, photo, others=_ranked(caption), title="1")
-        return self.linked(value, caption, to) if to else value
-
-    def linked(self, value: View, caption: Caption, to: str) -> View:
-        """A caption's value with the translation of its words."""
-        return {**value, "links": values.links(self.translated(caption, to), value["peak"])}
-
     def translated(self, caption: Caption, to: str) -> Caption:
-        """A caption in another language, word for word the one that was caption.
+        """A caption in another language, word for word the one that was written.
 
         Raises:
             ConfigError: there is no translator, or it does not speak the language.
@@ -205,7 +246,7 @@ class Desk:
         found = [
             dataclasses.replace(one, guessed=not source)
             for one in translator.stream(
-                sentences(text), to=to, source_language=source or self._guessed(text, to)
+                sentences(text), to=to, source_language=source or translator.guess(text, to)
             )
         ]
         for one in found:
@@ -215,12 +256,6 @@ class Desk:
             raise ConfigError("there is nothing to translate; write a sentence")
         inside = values.one_after_another([self._inside(one) for one in found[:MOST_INSIDE]])
         return {"sentences": [values.pairs(one) for one in found]}, {**inside, "language": to}
-
-    def _guessed(self, text: str, to: str) -> str | None:
-        """The language of the whole text, which tells more than each of its sentences."""
-        translator = self._translator()
-        read = translator.subwords.encode(text).ids
-        return translator.languages.guess(read, to) if read else None
 
     def _inside(self, found: Translation) -> View:
         """Every step of a translated sentence."""
@@ -244,18 +279,38 @@ def _check_length(name: str, text: str, most: int) -> None:
         raise ConfigError(f"{name} has {len(text)} characters; expected at most {most}")
 
 
-def _check_before(before: object) -> None:
-    is_list = isinstance(before, (list, tuple)) and len(before) <= MOST_BEFORE
-    if not is_list or not all(isinstance(word, str) for word in before):  # type: ignore[attr-defined]
+def _checked_edits(edits: object) -> tuple[tuple[str, ...], ...]:
+    """The words that captions must start with, as they may be.
+
+    Raises:
+        ConfigError: they are no lists of a few short words.
+    """
+    if not isinstance(edits, (list, tuple)) or len(edits) > MOST_EDITS:
+        raise ConfigError(f"more than {MOST_EDITS} words were chosen in turn; undo some")
+    return tuple(_checked_words(words) for words in edits)
+
+
+def _checked_words(words: object) -> tuple[str, ...]:
+    is_list = isinstance(words, (list, tuple)) and len(words) <= MOST_BEFORE
+    if not is_list or not all(isinstance(word, str) for word in words):  # type: ignore[attr-defined]
         raise ConfigError(
             f"the words before are no list of at most {MOST_BEFORE} words; choose a word again"
         )
-    for word in before:  # type: ignore[attr-defined]
+    for word in words:  # type: ignore[attr-defined]
         if len(word) > LONGEST_WORD:
             raise ConfigError(
                 f"the word {word[:20]!r}… has {len(word)} characters; expected at most "
                 f"{LONGEST_WORD}"
             )
+    return tuple(words)  # type: ignore[arg-type]
+
+
+def _edited(before: Sequence[str]) -> View:
+    """Which word of the sentence a visitor chose, for the viewer; nothing where none was."""
+    if not before:
+        return {}
+    ends = before[-1] == "."
+    return {"edited": {"index": len(before) - 1 - ends, "word": before[-1]}}
 
 
 def _ending(before: Sequence[str], options: SearchOptions) -> SearchOptions:
@@ -265,10 +320,6 @@ def _ending(before: Sequence[str], options: SearchOptions) -> SearchOptions:
     if len(before) < 2:
         raise ConfigError("a sentence needs a word before its full stop; choose a word")
     return dataclasses.replace(options, max_length=len(before) - 1)
-
-
-def _ranked(caption: Caption) -> list[tuple[str, Caption]]:
-    return [(str(rank), other) for rank, other in enumerate(caption.n_best, 2)]
 
 
 def options_of(own: SearchOptions, controls: Mapping[str, Any]) -> SearchOptions:

@@ -3,7 +3,6 @@
 import { make } from "./dom.js";
 import { stop } from "./selection.js";
 import { tool } from "./tools.js";
-import { fillWords } from "./words.js";
 
 export function fillCards(view) {
   const { choices } = view.value;
@@ -28,12 +27,15 @@ export function fillCards(view) {
 function chooseCard(view, number) {
   stop(view);
   view.choice = number;
+  view.props.value = { ...view.value, choice: number }; // for downloads and the other tabs
+  view.value = view.props.value;
   view.pinned = null;
   view.shown = null;
   view.heats.clear();
-  fillWords(view);
+  view.fill();
   for (const [index, card] of view.part.choices.querySelectorAll(".card").entries()) {
     card.setAttribute("aria-pressed", String(index === number));
   }
   view.update();
+  if (view.value.links && !view.value.offline) view.trigger("choose", {});
 }

@@ -43,7 +43,10 @@ export function repaint(view, change) {
       ? { ...stroke, points: stroke.points.map((p) => p.map((c) => Number(c.toFixed(4)))) }
       : stroke,
   );
-  view.asking = setTimeout(() => view.trigger("paint", { strokes: rounded }), PAUSE);
+  view.asking = setTimeout(() => {
+    view.asking = null;
+    view.trigger("paint", { strokes: rounded });
+  }, PAUSE);
 }
 
 export function drawStrokes(view, pen, width, height) {

@@ -29,7 +29,7 @@ function render(view) {
   const fresh = value.photo !== view.value.photo;
   view.value = value;
   view.step = Math.min(view.step, Math.max(0, (value.steps || []).length - 1));
-  root.replaceChildren();
+  root.replaceChildren(make("p", "waiting", view.texts.waiting));
   if (!value.steps || !value.steps.length) {
     view.photo = null;
     root.append(make("p", "empty", view.texts.empty));
@@ -57,8 +57,8 @@ function load(view, source) {
 }
 
 function wordsOf(view, value) {
-  const texts = value.words.map((text) => text || view.texts.end);
-  const group = row(view, "words", view.texts.words, "step", texts);
+  const labels = value.words.map((text) => text || view.texts.end);
+  const group = row(view, "words", view.texts.words, "step", labels);
   value.words.forEach((text, index) => {
     if (text) group.children[index].lang = value.language || "en";
   });
@@ -72,11 +72,11 @@ function headsOf(view, count) {
 
 // A row of buttons of which one is pressed; the arrow keys walk over them. `key` names what they
 // choose in the view.
-function row(view, name, label, key, texts) {
+function row(view, name, label, key, labels) {
   const group = make("div", name);
   group.setAttribute("role", "group");
   group.setAttribute("aria-label", label);
-  const buttons = texts.map((text) => make("button", "word", text));
+  const buttons = labels.map((text) => make("button", "word", text));
   const choose = (index) => {
     view[key] = index;
     mark();
@@ -232,17 +232,17 @@ function figures(values) {
 }
 
 // The memory's places: cells over the photo, or words in a row. Where the cells are too narrow for
-// the texts, the short ones stand there.
+// the labels, the short ones stand there.
 
-function places(view, levels, texts, short = texts) {
+function places(view, levels, labels, short = labels) {
   const { positions } = memory(view);
-  if (!positions) return gridOf(view, levels, texts, short);
+  if (!positions) return gridOf(view, levels, labels, short);
   const list = make("ol", "places");
   positions.forEach((text, j) => {
     const item = make("li", "place");
     item.dataset.place = String(j);
     item.style.setProperty("--level", String(levels[j] / 255));
-    item.append(make("span", "text", text || view.texts.end), make("small", "", texts[j]));
+    item.append(make("span", "text", text || view.texts.end), make("small", "", labels[j]));
     item.addEventListener("pointerenter", () => follow(view, j));
     list.append(item);
   });
@@ -250,7 +250,7 @@ function places(view, levels, texts, short = texts) {
   return list;
 }
 
-function gridOf(view, levels, texts, short) {
+function gridOf(view, levels, labels, short) {
   const { grid } = view.value;
   const canvas = make("canvas", "grid");
   const aspect = view.photo.naturalWidth / view.photo.naturalHeight;
@@ -271,15 +271,15 @@ function gridOf(view, levels, texts, short) {
   pen.textAlign = "center";
   pen.textBaseline = "middle";
   if (size > 12) {
-    const widest = Math.max(...texts.map((text) => pen.measureText(text).width));
-    (widest < 0.95 * width ? texts : short).forEach((text, j) => {
+    const widest = Math.max(...labels.map((text) => pen.measureText(text).width));
+    (widest < 0.95 * width ? labels : short).forEach((text, j) => {
       pen.fillStyle = levels[j] > 165 ? "#111" : "#fff";
       pen.fillText(text, ((j % grid[1]) + 0.5) * width, (Math.floor(j / grid[1]) + 0.5) * height);
     });
   }
   canvas.setAttribute("role", "img");
   const best = levels.indexOf(Math.max(...levels));
-  canvas.setAttribute("aria-label", texts[best] + ", " + placeOf(best, grid, view.texts));
+  canvas.setAttribute("aria-label", labels[best] + ", " + placeOf(best, grid, view.texts));
   canvas.addEventListener("pointermove", (event) => {
     const box = canvas.getBoundingClientRect();
     const x = Math.min(0.999, Math.max(0, (event.clientX - box.left) / box.width));

@@ -2,9 +2,12 @@
 // photo here in the browser. The page and the downloaded HTML file both run it. Data only ever
 // becomes text nodes and pixels.
 
+import { buildAlt, fillAlt } from "./alt.js";
 import { fillCards } from "./cards.js";
 import { doubtText, fillDetail } from "./detail.js";
 import { make, valueOf } from "./dom.js";
+import { fillEdit } from "./edit.js";
+import { keepingFocus } from "./focus.js";
 import { draw, load, warmUp } from "./picture.js";
 import { listenToPhoto } from "./pointing.js";
 import { stop, wordAt } from "./selection.js";
@@ -30,9 +33,15 @@ export function start(page) {
     stroke: null,
     byCell: false,
     heats: new Map(),
+    lastIndex: 0, // of the word whose alternative was chosen
+    original: "", // the sentence, before a person corrects it as alternative text
     part: {}, // the elements, by what they hold
   };
   view.draw = () => draw(view);
+  view.fill = () => {
+    fillWords(view);
+    fillAlt(view);
+  };
   view.update = () => {
     fillDetail(view);
     light(view);
@@ -40,7 +49,7 @@ export function start(page) {
   };
   build(view);
   render(view);
-  page.watch("value", () => render(view));
+  page.watch("value", () => keepingFocus(view, () => render(view)));
 }
 
 function build(view) {
@@ -48,11 +57,14 @@ function build(view) {
   const root = view.element.querySelector(".viewer");
   root.replaceChildren();
   part.root = root;
+  root.tabIndex = -1; // for the focus, where nothing else is left
   part.empty = make("p", "empty", view.texts.empty);
+  part.waiting = make("p", "waiting", view.texts.waiting);
   part.body = make("div", "body");
   part.moved = make("section", "line moved");
   part.main = make("section", "line main");
   part.links = make("section", "line links");
+  part.edit = make("p", "edit");
   part.doubt = make("p", "doubt");
   part.detail = make("div", "detail");
   part.frame = make("div", "frame");
@@ -65,9 +77,11 @@ function build(view) {
   part.honest = make("p", "honest");
   part.live = make("p", "live");
   part.live.setAttribute("aria-live", "polite");
-  part.body.append(part.moved, part.main, part.links, part.doubt, part.detail, part.frame);
-  part.body.append(part.tools, part.choices, part.honest, part.live);
-  root.append(part.empty, part.body);
+  buildAlt(view);
+  part.body.append(part.moved, part.main, part.links, part.edit, part.doubt, part.detail);
+  part.body.append(part.frame);
+  part.body.append(part.tools, part.alt, part.choices, part.honest, part.live);
+  root.append(part.waiting, part.empty, part.body);
   buildTools(view);
   listenToPhoto(view);
 }
@@ -85,13 +99,15 @@ function render(view) {
   // What is painted on must not move when the words about it come.
   if (value.paint && part.body.firstChild !== part.frame) part.body.prepend(part.frame, part.tools);
   if (fresh) forget(view);
-  view.choice = 0;
+  if (value.paint && !value.moved && !view.asking) view.strokes = [];
+  view.choice = value.choice || 0;
   view.heats.clear();
-  fillWords(view);
+  view.fill();
   fillLegend(view);
   const idle = busy || !view.rows.main.words.length;
   for (const button of [part.play, part.mean]) button.disabled = idle;
   fillCards(view);
+  fillEdit(view);
   part.honest.textContent = value.paint ? texts.causal : texts.honest;
   part.honest.hidden = !value.words || (!value.words.length && !value.paint);
   part.doubt.textContent = doubtText(view);

@@ -4,12 +4,14 @@ import { filled, make, percent, walk } from "./dom.js";
 import { mapsOf, placeOf } from "./maps.js";
 import { hover, pin, release, same, show } from "./selection.js";
 
+const DOUBTFUL = 0.5; // probability below which a word is marked
+
 export function fillWords(view) {
   const { value } = view;
   const sentence = value.choices ? value.choices[view.choice] : value;
   const cells = value.grid ? value.grid[0] * value.grid[1] : 0;
   view.rows = { main: rowOf(sentence.words, sentence.maps, sentence.spread, cells) };
-  if (value.links && view.choice === 0) {
+  if (value.links && view.choice === (value.links.card || 0)) {
     view.rows.links = rowOf(value.links.words, value.links.maps, value.links.spread, cells);
   }
   if (value.moved) {
@@ -60,22 +62,28 @@ function wordButton(view, name, word, index) {
   node.setAttribute("aria-pressed", "false");
   const shown = index || name === "links" ? word.text : capital(word.text);
   node.append(make("span", "text", shown));
-  if (row.spread[index] !== undefined) {
-    const gauge = make("span", "gauge");
-    const bar = make("i");
-    bar.style.width = percent(row.spread[index], 1).replace(" ", "");
-    gauge.append(bar);
-    gauge.title = view.texts.spread;
-    node.append(gauge);
-  }
+  if (typeof word.prob === "number" && name !== "moved") node.append(gauge(view, word.prob));
   node.append(probability(name, word));
   if (word.known === false) node.classList.add("unknown");
+  if (isDoubtful(word)) node.classList.add("doubtful");
+  if (word.copied) node.classList.add("copied");
+  if (isEdited(view, name, index)) node.classList.add("edited");
   if (word.text.startsWith("'") || word.text === "n't") node.classList.add("joined");
   node.setAttribute("aria-label", wordLabel(view, name, word, index));
   node.addEventListener("pointerenter", () => hover(view, name, index));
   node.addEventListener("focus", () => hover(view, name, index));
   node.addEventListener("blur", () => show(view, view.pinned));
   node.addEventListener("click", () => pin(view, name, index));
+  return node;
+}
+
+// A bar as long as the word is probable.
+function gauge(view, prob) {
+  const node = make("span", "gauge");
+  const bar = make("i");
+  bar.style.width = (100 * prob).toFixed(1) + "%";
+  node.append(bar);
+  node.title = view.texts.probability;
   return node;
 }
 
@@ -92,6 +100,16 @@ function probability(name, word) {
   return node;
 }
 
+// Whether a word is one of those that the model would rather have said otherwise.
+export function isDoubtful(word) {
+  return typeof word.prob === "number" && word.prob < DOUBTFUL;
+}
+
+function isEdited(view, name, index) {
+  const { edited, paint } = view.value;
+  return Boolean(edited) && !paint && name === "main" && edited.word !== "." && edited.index === index;
+}
+
 function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
@@ -102,6 +120,7 @@ function wordLabel(view, name, word, index) {
   else if (name === "moved") parts.push(percent(word.prob) + " → " + percent(word.after));
   else if (word.prob !== undefined) parts.push(percent(word.prob));
   if (word.copied) parts.push(view.texts.copied);
+  if (isEdited(view, name, index)) parts.push(view.texts.chosen);
   const where = lookText(view, name, index);
   if (where) parts.push(where);
   return parts.join(", ");

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
-from captioner.captions.caption import Caption
 from captioner.errors import ConfigError, ImageError
 from captioner.ui import exports
-from captioner.ui.desk import Desk
+from captioner.ui.desk import Desk, Written
 from captioner.ui.tabs.components import Drawing
-from captioner.ui.tabs.events import ASKING, LATEST, PRIVATE, streaming_with_errors, with_errors
+from captioner.ui.tabs.events import (
+    ASKING,
+    CARD,
+    LATEST,
+    PRIVATE,
+    streaming_with_errors,
+    with_errors,
+)
 from captioner.ui.tabs.photo import PhotoColumn
 from captioner.ui.tabs.texts import I18N, LANGUAGES, in_both
 from captioner.ui.values import View, view
+
+BEGUN = "() => captionerPage.begin('%s')"
+ENDED = "() => { captionerPage.end('%s'); captionerPage.follow(); }"
 
 
 class CaptionTab:
@@ -24,7 +33,7 @@ class CaptionTab:
 
     def __init__(self, desk: Desk, column: PhotoColumn, downloads: exports.Downloads) -> None:
         self.desk, self.column, self.downloads = desk, column, downloads
-        self.caption = gr.State()  # the last one; kept by Gradio while the visitor's page is open
+        self.written = gr.State()  # the last; kept by Gradio while the visitor's page is open
         self.viewer = Drawing("viewer", elem_id="caption-viewer")
         with gr.Row(elem_id="under"):
             self.to = self._languages()
@@ -34,51 +43,84 @@ class CaptionTab:
 
     def _listen(self) -> None:
         photo, chosen = self.column.photo, self.column.chosen
-        inputs = [photo, self.to, *self.column.controls.values()]
-        outputs = [self.viewer, self.caption]
-        write = streaming_with_errors(self.write)
+        inputs = [photo, self.written, self.to, *self.column.controls.values()]
+        outputs = [self.viewer, self.written]
         # A photo that replaces another fires `change` twice, and would be written about twice.
-        gr.on([photo.input, chosen.change], write, inputs, outputs, api_name="_write", **LATEST)
+        changes: dict[str, tuple[list[Any], Callable[..., Iterator[Any]]]] = {
+            "write": ([photo.input, chosen.change], self.write)
+        }
         for name, control in self.column.controls.items():
             listen = control.release if isinstance(control, gr.Slider) else control.input
-            listen(write, inputs, outputs, api_name=f"_write_{name}", **LATEST)
-        go_on = streaming_with_errors(self.go_on)
-        self.viewer.select(go_on, inputs, outputs, api_name="_go_on", **LATEST)
+            changes[f"write_{name}"] = ([listen], self.rewrite)
+        changes |= {
+            "go_on": ([self.viewer.select], self.go_on),
+            "undo": ([self.viewer.undo], self.undo),
+        }
+        for name, (triggers, handler) in changes.items():
+            gr.on(triggers, None, js=BEGUN % name, **PRIVATE)
+            gr.on(
+                triggers,
+                streaming_with_errors(handler),
+                inputs,
+                outputs,
+                api_name=f"_{name}",
+                **LATEST,
+            ).then(None, js=ENDED % name, **PRIVATE)
 
     def write(
-        self, photo: str | None, to: str, *controls: Any
-    ) -> Iterator[tuple[View, Caption | None]]:
-        """The viewer's value and the caption, as they grow."""
+        self, photo: str | None, written: Written | None, to: str, *controls: Any
+    ) -> Iterator[tuple[View, Written | None]]:
+        """The viewer's value and what is written about a photo that came, as it grows."""
+        yield from self._write(photo, (), to, controls)
+
+    def rewrite(
+        self, photo: str | None, written: Written | None, to: str, *controls: Any
+    ) -> Iterator[tuple[View, Written | None]]:
+        """As `write`, for other options: words that were chosen stay."""
+        about = about_photo(photo, written)
+        yield from self._write(photo, about.edits if about else (), to, controls)
+
+    def go_on(
+        self,
+        event: gr.EventData,
+        photo: str | None,
+        written: Written | None,
+        to: str,
+        *controls: Any,
+    ) -> Iterator[tuple[View, Written | None]]:
+        """As `write`, from a word on that was chosen."""
+        before, word = event._data.get("before", []), event._data.get("word", "")
+        words = [*before, word] if isinstance(before, list) else before
+        about = about_photo(photo, written)
+        edits = [*about.edits, words] if about else [words]
+        if photo is not None:
+            yield from self._write(photo, edits, to, controls)
+
+    def undo(
+        self, photo: str | None, written: Written | None, to: str, *controls: Any
+    ) -> Iterator[tuple[View, Written | None]]:
+        """As `write`, without the word that was chosen last."""
+        about = about_photo(photo, written)
+        if about is not None:
+            yield from self._write(photo, about.edits[:-1], to, controls)
+
+    def _write(
+        self, photo: str | None, edits: Sequence[Sequence[str]], to: str, controls: Sequence[Any]
+    ) -> Iterator[tuple[View, Written | None]]:
         if photo is None:
             yield self.desk.shown(None), None
             return
         options, compare = self.column.options(controls), self.column.compared(controls)
         try:
-            answers = self.desk.write(photo, compare=compare, options=options)
-            yield from self._in_language_at_end(to, answers)
+            for value, written in self.desk.write(
+                photo, edits=edits, compare=compare, options=options
+            ):
+                yield value, written
+            if to:
+                yield self.desk.value_of(written, to=to), written
         except ImageError:  # the caption of the photo before must not stand beside it
             yield self.desk.shown(None), None
             raise
-
-    def go_on(
-        self, event: gr.EventData, photo: str | None, to: str, *controls: Any
-    ) -> Iterator[tuple[View, Caption | None]]:
-        """As `write`, from a word on that was chosen."""
-        if photo is None:
-            return
-        before, word = event._data.get("before", []), event._data.get("word", "")
-        words = [*before, word] if isinstance(before, list) else before
-        answers = self.desk.write(photo, before=words, options=self.column.options(controls))
-        yield from self._in_language_at_end(to, answers)
-
-    def _in_language_at_end(
-        self, to: str, answers: Iterator[tuple[View, Caption]]
-    ) -> Iterator[tuple[View, Caption]]:
-        """The answers, and at their end the translation, if one is wanted."""
-        for value, caption in answers:
-            yield value, caption
-        if to:
-            yield self.desk.linked(value, caption, to), caption
 
     def _languages(self) -> Any:
         """The choice of another language; without a translator, a note in its place."""
@@ -88,21 +130,23 @@ class CaptionTab:
             return gr.State("")
         choices = [(I18N("no_language"), ""), *((LANGUAGES.get(c, c), c) for c in spoken)]
         to = gr.Radio(choices, value="", label=I18N("to"), elem_id="to", container=False)
-        to.input(
+        gr.on(
+            [to.input, self.viewer.choose],
             with_errors(self.translate),
-            [self.column.photo, self.caption, to],
+            [self.column.photo, self.written, self.viewer, to],
             self.viewer,
+            js=f"(photo, written, viewer, to) => [photo, written, {CARD}, to]",
             api_name="_in_language",
-            **ASKING,
+            **LATEST,
         )
         return to
 
-    def translate(self, photo: str | None, caption: Caption | None, to: str) -> Any:
-        """The viewer's value with the caption in the language that was chosen."""
-        about = None if photo is None else about_photo(photo, caption)
-        if photo is None or about is None:
-            return gr.skip()
-        return self.desk.in_language(about, to)
+    def translate(
+        self, photo: str | None, written: Written | None, shown: View | None, to: str
+    ) -> Any:
+        """The viewer's value with the sentence that is shown in the language that was chosen."""
+        about = about_photo(photo, written)
+        return gr.skip() if about is None else self.desk.value_of(about, card_of(shown), to)
 
     def _download(self, kind: str) -> None:
         """A button that makes a file of the caption, and a hidden one that fetches it."""
@@ -110,16 +154,17 @@ class CaptionTab:
         fetch = gr.DownloadButton(elem_id=f"fetch-{kind}", elem_classes="fetch")
         button.click(
             with_errors(partial(self.file, kind)),
-            [self.caption, self.viewer, self.to],
+            [self.written, self.viewer, self.to],
             fetch,
             api_name=f"_{kind}",
             **ASKING,
         ).success(None, js=f"() => document.querySelector('#fetch-{kind}').click()", **PRIVATE)
 
-    def file(self, kind: str, caption: Caption | None, shown: View | None, to: str) -> str:
-        """A file of the caption; in another language, where one is chosen, with its English."""
-        if caption is None:
+    def file(self, kind: str, written: Written | None, shown: View | None, to: str) -> str:
+        """A file of the sentence that is shown; in another language, where one is chosen."""
+        if written is None:
             raise ConfigError(in_both("need_photo"))
+        caption = written.caption(card_of(shown))
         public = exports.public(self.desk.translated(caption, to) if to else caption)
         made: dict[str, tuple[str, Callable[[], str | bytes]]] = {
             "sheet": (".png", lambda: exports.sheet(public)),
@@ -130,6 +175,11 @@ class CaptionTab:
         return self.downloads.put(exports.file_name(public, suffix), make())
 
 
-def about_photo(photo: str, caption: Caption | None) -> Caption | None:
-    """The caption, if it is about this photo and not about the one before."""
-    return caption if caption is not None and caption.source == photo else None
+def about_photo(photo: str | None, written: Written | None) -> Written | None:
+    """What is written, if it is about this photo and not about the one before."""
+    return written if written is not None and photo and written.photo == photo else None
+
+
+def card_of(shown: object) -> object:
+    """Which card the viewer shows, from what the browser sent of its value."""
+    return shown.get("choice", 0) if isinstance(shown, dict) else 0

@@ -24,6 +24,27 @@ ASKING: dict[str, Any] = {**QUIET, "concurrency_id": MODEL, "concurrency_limit":
 LATEST: dict[str, Any] = {"trigger_mode": "always_last", **ASKING}
 MANY: dict[str, Any] = {**QUIET, "concurrency_id": "many", "concurrency_limit": 1}
 
+CARD = "{choice: (viewer && viewer.choice) || 0}"
+"""What the server needs of the viewer's value, in JavaScript: which card is shown, no pictures."""
+
+
+def follow(tab: gr.Tab, handler: Callable[..., Any], *, api_name: str, **settings: Any) -> None:
+    """Calls a handler when a tab is opened, and when the photo or its caption changed meanwhile.
+
+    Once something was written, the page's script presses the button that lies in the open tab.
+    """
+    changed = gr.Button(elem_classes=["fetch", "follow"])
+    triggers = [tab.select, changed.click]
+    gr.on(triggers, None, js=f"() => captionerPage.begin('{api_name}')", **PRIVATE)
+    gr.on(
+        triggers,
+        with_errors(handler),
+        api_name=api_name,
+        trigger_mode="always_last",
+        **settings,
+        **ASKING,
+    ).then(None, js=f"() => captionerPage.end('{api_name}')", **PRIVATE)
+
 
 def with_errors(function: Callable[..., Any]) -> Callable[..., Any]:
     """A handler whose errors are shown to the person who asked, in one line."""
