@@ -131,7 +131,7 @@ class CaptionTab:
         choices = [(I18N("no_language"), ""), *((LANGUAGES.get(c, c), c) for c in spoken)]
         to = gr.Radio(choices, value="", label=I18N("to"), elem_id="to", container=False)
         gr.on(
-            [to.input, self.viewer.choose],
+            [to.input, self.viewer.input],
             with_errors(self.translate),
             [self.column.photo, self.written, self.viewer, to],
             self.viewer,
