@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,10 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes that share the cores; before torch counts them
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
 from PIL import Image
 
