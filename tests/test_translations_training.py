@@ -26,7 +26,7 @@ from captioner.options import SearchOptions
 from captioner.search import Start, search
 from captioner.text import EOS
 from captioner.training import Interrupted, state, train
-from captioner.training.callbacks import Interrupt, Save
+from captioner.training.callbacks import Interrupt, Save, Watch
 from captioner.training.loop import Callback
 from captioner.translation import Translation, Translator
 from captioner.translations.pairs import Pair, PairReader, read_pairs
@@ -464,7 +464,7 @@ def test_scores_are_those_of_the_averaged_weights(
     trainer = trainer_of(wanted)
     state.load_state(trainer, uninterrupted / "resume.safetensors")
     directions = read_directions(wanted)
-    validation = TranslationValidation(directions, tmp_path, False, Interrupt())
+    validation = TranslationValidation(directions, Watch(tmp_path, False, Interrupt()))
     assert validation.logged == ("bleu", "bleu_en_de", "bleu_fr_en")
     found = validation.scores(trainer)
     translator = Translator(trainer.averaged())
@@ -493,7 +493,7 @@ def test_without_the_tokeniser_there_is_no_score(
 
     monkeypatch.setattr(metrics, "score_translations", missing)
     wanted = recipe(corpus, tmp_path)
-    validation = TranslationValidation(read_directions(wanted), tmp_path, False, Interrupt())
+    validation = TranslationValidation(read_directions(wanted), Watch(tmp_path, False, Interrupt()))
     with pytest.raises(MetricError, match="sacremoses is not installed"):
         validation.scores(trainer_of(wanted))
 
