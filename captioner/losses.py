@@ -143,7 +143,7 @@ def leave_one_out(rewards: Tensor) -> Tensor:
 
 
 def supervised_attention(
-    weights: Tensor, mentions: Tensor, regions: Tensor, enough: float = 1.0
+    weights: Tensor, mentions: Tensor, regions: Tensor, required: float = 1.0
 ) -> Tensor:
     """−log Σ_j A_j α_j, mean over mentions: Liu et al. 2017, "Attention Correctness", as a mass.
 
@@ -153,13 +153,13 @@ def supervised_attention(
         weights: (K, T, H, N).
         mentions: (M, 2), sentence and place of each word that names something.
         regions: (M, N), the share of each position that what is named covers.
-        enough: mass from which on the loss is 0.
+        required: mass from which on the loss is 0.
     """
     if not len(mentions):
         return weights.sum() * 0.0
     maps = weights[mentions[:, 0], mentions[:, 1]].float().mean(1)  # (M, N)
     mass = (maps * regions).sum(-1)
-    return -((mass + 1e-6) / enough).clamp(max=1).log().mean()
+    return -((mass + 1e-6) / required).clamp(max=1).log().mean()
 
 
 def doubly_stochastic(weights: Tensor, mask: Tensor | None = None) -> Tensor:
