@@ -1,3 +1,5 @@
+"""The file format: written whole or not at all, read as it was written, damage named."""
+
 from __future__ import annotations
 
 import contextlib
@@ -22,62 +24,14 @@ from captioner import checkpoint as checkpoints
 from captioner import storage
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
 from captioner.cli import describe
-from captioner.confidence import Confidence, Regression
 from captioner.errors import CheckpointError
-from captioner.languages import Languages
-from captioner.nn.architecture import ModelConfig, TranslationConfig
-from captioner.nn.model import build_model, build_translation_model
+from captioner.nn.model import build_model
 from captioner.options import SearchOptions
-from captioner.pictures.preprocess import Preprocess
-from captioner.prediction import Captioner
-from captioner.settings import from_dict, to_dict
-from captioner.subwords import Subwords
-from captioner.text import Vocabulary
-from captioner.translation import Translator
-
-WORDS = ("a", "dog", "éclair", "runs", "t-shirt", "'s", "雪")
-SMALL = {
-    "encoder": {"image_size": 64, "feature_size": 23, "weights": "random"},
-    "attention": {"size": 19},
-    "decoder": {"hidden_size": 29, "embedding_size": 17},
-}
-
-
-def made(**decoder: Any) -> Checkpoint:
-    settings = from_dict(ModelConfig, {**SMALL, "decoder": {**SMALL["decoder"], **decoder}})
-    torch.manual_seed(5)
-    model = build_model(settings, len(WORDS) + 4)
-    for module in model.modules():  # statistics that float16 would spoil
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_(std=3.0)
-            module.running_var.uniform_(0.3, 7.0)
-    return Checkpoint(
-        model=model.eval(),
-        config=settings,
-        vocabulary=Vocabulary(WORDS),
-        preprocess=Preprocess(64),
-        search=SearchOptions(beam_size=2, max_length=7),
-        provenance={"licence": "ours", "scores": {"cider": 0.5}, "epoch": 3},
-    )
-
-
-@pytest.fixture(scope="module")
-def tied() -> Checkpoint:
-    return made()
-
-
-@pytest.fixture(scope="module")
-def saved(tied: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("saved") / "model.safetensors"
-    checkpoints.save(tied, path)
-    return path
-
-
-def photo() -> np.ndarray:
-    return np.random.default_rng(3).integers(0, 256, (71, 83, 3)).astype(np.uint8)
-
-
-# ---- the round trip ------------------------------------------------------------------------------
+from captioner.settings import to_dict
+from tests.stored import WORDS, altered, made, put, refused
+from tests.stored import saved as saved
+from tests.stored import tied as tied
+from tests.stored import translator_file as translator_file
 
 
 @pytest.mark.parametrize("tie", [True, False])
@@ -115,15 +69,6 @@ def test_tied_weights_are_stored_once(saved: Path, tmp_path: Path) -> None:
     assert "decoder.output.weight" in load_file(untied)
 
 
-def test_the_captions_stay_the_same(tied: Checkpoint, tmp_path: Path) -> None:
-    checkpoints.save(tied, tmp_path / "exact.safetensors", torch.float32)
-    before = Captioner(tied)(photo())
-    exact = Captioner.load(tmp_path / "exact.safetensors")(photo())
-    assert exact.text == before.text
-    assert exact.log_prob == before.log_prob
-    assert np.array_equal(exact.maps, before.maps)
-
-
 def test_saving_what_was_loaded_changes_nothing(saved: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.safetensors"
     checkpoints.save(checkpoints.load(saved), again)
@@ -146,9 +91,6 @@ def test_a_model_in_another_memory_format_is_stored_the_same(
     checkpoints.save(turned, tmp_path / "turned.safetensors")
     first, second = load_file(saved), load_file(tmp_path / "turned.safetensors")
     assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-# ---- what it says of itself ----------------------------------------------------------------------
 
 
 def test_describe_builds_no_model(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,9 +118,6 @@ def test_the_metadata_are_json_in_utf8(saved: Path) -> None:
     with safe_open(saved, framework="np") as file:
         header = {key: json.loads(value) for key, value in file.metadata().items()}
     assert header["vocabulary"][-1] == "雪"
-
-
-# ---- writing whole or not at all -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("failing", ["save_file", "fsync", "replace"])
@@ -243,9 +182,6 @@ def test_a_file_has_the_usual_permissions(mask: int, mode: int, tmp_path: Path) 
     assert (tmp_path / "one.safetensors").stat().st_mode & 0o777 == mode
 
 
-# ---- scores --------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 def test_scores_are_kept_and_nothing_else_changes(
     dtype: torch.dtype, tied: Checkpoint, tmp_path: Path
@@ -279,83 +215,6 @@ def test_scores_of_another_checkpoint_are_refused(tied: Checkpoint, tmp_path: Pa
     with pytest.raises(CheckpointError, match="changed since it was loaded; score what it holds"):
         checkpoints.save_scores(path, judged, "test", {}, SearchOptions())
     assert path.read_bytes() == before
-
-
-# ---- how sure its captions can be ----------------------------------------------------------------
-
-
-SURE = Confidence(
-    Regression(0.5, {"mean_log_prob": 1.5}),
-    Regression(-0.25, {"mean_log_prob": 0.1, "lowest_log_prob": 1 / 3}),
-    threshold=0.25,
-    ece=0.0625,
-    photos=97,
-    unsure_photos=0.03125,
-    empties=24,
-    unsure_empties=0.984375,
-    fitted="val/captions.json; beam 3",
-)
-
-
-def test_confidence_is_kept_and_the_rest_stays_bit_by_bit(tied: Checkpoint, tmp_path: Path) -> None:
-    path = tmp_path / "best.safetensors"
-    checkpoints.save(tied, path)
-    header, stored = checkpoints.describe(path), load_file(path)
-    assert "confidence" not in header
-    assert checkpoints.load(path).confidence is None
-    checkpoints.save_confidence(path, checkpoints.load(path), SURE)
-    after, weights = checkpoints.describe(path), load_file(path)
-    expected = {**header, "confidence": SURE.to_dict()}
-    counted = {"bytes": 0, "sha256": ""}
-    assert {**after, **counted} == {**expected, **counted}
-    assert weights.keys() == stored.keys()
-    assert all(torch.equal(weights[name], stored[name]) for name in stored)
-    loaded = checkpoints.load(path)
-    assert loaded.confidence == SURE
-    checkpoints.save(loaded, tmp_path / "again.safetensors")
-    assert checkpoints.load(tmp_path / "again.safetensors").confidence == SURE
-    checkpoints.save_scores(path, loaded, "test", {}, SearchOptions())
-    assert checkpoints.load(path).confidence == SURE
-
-
-def test_confidence_of_another_checkpoint_is_refused(tied: Checkpoint, tmp_path: Path) -> None:
-    path = tmp_path / "best.safetensors"
-    checkpoints.save(dataclasses.replace(tied, provenance={"epoch": 5}), path)
-    before = path.read_bytes()
-    with pytest.raises(CheckpointError, match="changed since it was loaded; calibrate what it hol"):
-        checkpoints.save_confidence(path, tied, SURE)
-    assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [
-        (None, "the confidence is None; expected a table of shows, names"),
-        ({**SURE.to_dict(), "ece": float("nan")}, "ece is nan; expected a number from 0 to 1"),
-        ({**SURE.to_dict(), "threshold": 2}, "threshold is 2; expected a number from 0 to 1"),
-        (
-            {**SURE.to_dict(), "shows": {"bias": 0, "weights": {"kind_entropy": 1}}},
-            "this model's captions have mean_log_prob, lowest_log_prob",
-        ),
-    ],
-)
-def test_a_confidence_that_no_caption_can_have_is_refused(
-    value: Any, reason: str, saved: Path, tmp_path: Path
-) -> None:
-    path = altered(saved, tmp_path / "model.safetensors", put("confidence", value))
-    refused(path, f"contradicts itself .*{reason}.*; get an undamaged copy")
-
-
-# ---- files that are none -------------------------------------------------------------------------
-
-
-def refused(path: Path, message: str) -> None:
-    """Both readers refuse the file with one line that names it."""
-    for read in (checkpoints.load, checkpoints.describe):
-        with pytest.raises(CheckpointError, match=message) as caught:
-            read(path)
-        assert str(caught.value).startswith(f"{path}: ")
-        assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
@@ -429,104 +288,6 @@ def test_weights_of_a_plain_cnn(tmp_path: Path) -> None:
     refused(path, "the metadata are no JSON")
 
 
-# ---- checkpoints that are not right --------------------------------------------------------------
-
-Change = Callable[[dict[str, Any], dict[str, torch.Tensor]], None]
-
-
-def altered(saved: Path, path: Path, change: Change) -> Path:
-    with safe_open(saved, framework="pt") as file:
-        header = {key: json.loads(value) for key, value in file.metadata().items()}
-    header.pop("sha256", None)  # or nothing but that would be found wrong
-    tensors = load_file(saved)
-    change(header, tensors)
-    texts = {k: v if isinstance(v, bytes) else json.dumps(v) for k, v in header.items()}
-    save_file(
-        tensors, path, {k: v.decode() if isinstance(v, bytes) else v for k, v in texts.items()}
-    )
-    return path
-
-
-def put(place: str, value: Any) -> Change:
-    def change(header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
-        *way, last = place.split(".")
-        node = header
-        for step in way:
-            node = node[step]
-        node[last] = value
-
-    return change
-
-
-def drop(name: str) -> Change:
-    return lambda header, tensors: header.pop(name)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (put("format", 2), r"format 2 is newer than this captioner reads \(1\); upgrade captioner"),
-        (put("format", "one"), "format one is newer"),
-        (put("task", "translation"), "a checkpoint for 'translation'; expected one for 'caption'"),
-        (drop("task"), "a checkpoint for None"),
-        (put("config", b"{broken"), "the metadata are no JSON"),
-        (put("provenance", b"9" * 5000), "the metadata are no JSON"),
-        (put("provenance", b"[" * 100_000), "the metadata are no JSON"),
-        (drop("vocabulary"), "the metadata lack vocabulary"),
-        (lambda h, t: [h.pop("config"), h.pop("search")], "the metadata lack config, search"),
-    ],
-)
-def test_metadata_that_no_reader_takes(
-    change: Change, message: str, saved: Path, tmp_path: Path
-) -> None:
-    refused(altered(saved, tmp_path / "model.safetensors", change), message)
-
-
-def reshape(name: str, *shape: int) -> Change:
-    return lambda header, tensors: tensors.update({name: torch.zeros(shape)})
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (put("config.encoder.name", "alexnet"), "encoder.name is 'alexnet'"),
-        (put("config.encoder.size", 3), "encoder.size is no setting"),
-        (put("config", [1, 2]), "expected a table"),
-        (put("config.decoder.hidden_size", 31), "size mismatch"),
-        (put("config.encoder.name", "resnet18"), "Missing key"),
-        (put("search.beam_size", 0), "beam_size is 0"),
-        (put("preprocess.std", [0, 0, 0]), "std"),
-        (put("preprocess", {}), "preprocess"),
-        (put("vocabulary", ["<pad>", "<bos>", "<eos>", "<unk>", "a", "a"]), "lists 'a' twice"),
-        (put("vocabulary", ["a", "dog"]), "does not start with <pad>, <bos>, <eos>, <unk>"),
-        (put("vocabulary", ["<pad>", "<bos>", "<eos>", "<unk>", 5, 6, 7]), "is no list of words"),
-        (put("vocabulary", ["<pad>", "<bos>", "<eos>", "<unk>", "too", "few"]), "size mismatch"),
-        (put("vocabulary", 7), "is no list of words"),
-        (put("vocabulary", {}), "is no list of words"),
-        (lambda h, t: t.pop("decoder.from_hidden.bias"), "Missing key.*from_hidden.bias"),
-        (lambda h, t: t.pop("decoder.embedding.weight"), "decoder.embedding.weight"),
-        (reshape("decoder.surplus", 3), "Unexpected key.*surplus"),
-        (reshape("decoder.output.bias", 3), "size mismatch for decoder.output.bias"),
-        (
-            lambda h, t: t.update({"decoder.output.bias": torch.zeros(11, dtype=torch.int64)}),
-            "floating point",
-        ),
-    ],
-)
-def test_checkpoints_that_contradict_themselves(
-    change: Change, reason: str, saved: Path, tmp_path: Path
-) -> None:
-    path = altered(saved, tmp_path / "model.safetensors", change)
-    with pytest.raises(
-        CheckpointError, match=r"contradicts itself .*get an undamaged copy"
-    ) as caught:
-        checkpoints.load(path)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert "\n" not in str(caught.value)
-    assert caught.value.__cause__ is not None
-    assert caught.match(reason)
-
-
 def test_without_shipped_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage.importlib.resources, "files", lambda package: tmp_path)
     for task in ("caption", "translate"):
@@ -535,148 +296,6 @@ def test_without_shipped_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (tmp_path / f"{task}.safetensors").touch()
         assert checkpoints.default_path(task) == tmp_path / f"{task}.safetensors"
     assert checkpoints.default_path() == tmp_path / "caption.safetensors"
-
-
-# ---- the other kind ------------------------------------------------------------------------------
-
-ENGLISH, GERMAN = (
-    ("A dog runs.", "The dog is a dog."),
-    ("Ein Hund läuft.", "Der Hund ist ein Hund."),
-)
-
-
-def translating(source: bool = True, output: bool = True) -> TranslationCheckpoint:
-    values = {
-        "encoder": {"hidden_size": 11, "tie_embeddings": source},
-        "decoder": {"hidden_size": 23, "embedding_size": 17, "tie_embeddings": output},
-    }
-    settings = from_dict(TranslationConfig, values)
-    subwords = Subwords.train([*ENGLISH, *GERMAN], 61, ["en", "de"], byte_fallback=False)
-    read = {
-        name: [subwords.encode(text).ids for text in texts]
-        for name, texts in (("en", ENGLISH), ("de", GERMAN))
-    }
-    languages = Languages.count([("en", "de"), ("de", "en")], read, len(subwords))
-    torch.manual_seed(5)
-    model = build_translation_model(settings, len(subwords)).eval()
-    search = SearchOptions(beam_size=2, max_length=7)
-    return TranslationCheckpoint(
-        model, settings, subwords, languages, search=search, provenance={"epoch": 3}
-    )
-
-
-@pytest.fixture(scope="module")
-def translator_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("saved") / "translator.safetensors"
-    checkpoints.save(translating(), path)
-    return path
-
-
-@pytest.mark.parametrize(("source", "output"), [(True, True), (True, False), (False, True)])
-def test_a_translators_float32_comes_back_bit_by_bit(
-    source: bool, output: bool, tmp_path: Path
-) -> None:
-    checkpoint = translating(source, output)
-    checkpoints.save(checkpoint, tmp_path / "model.safetensors", torch.float32)
-    loaded = checkpoints.load_translation(tmp_path / "model.safetensors")
-    before, after = checkpoint.model.state_dict(), loaded.model.state_dict()
-    assert before.keys() == after.keys()
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    model = loaded.model
-    assert (model.encoder.embedding.weight is model.decoder.embedding.weight) == source
-    assert (model.decoder.output.weight is model.decoder.embedding.weight) == output
-    stored = load_file(tmp_path / "model.safetensors")
-    assert len(stored) == len(before) - source - output
-    assert loaded.config == checkpoint.config
-    assert loaded.subwords == checkpoint.subwords
-    assert loaded.languages.to_dict() == checkpoint.languages.to_dict()
-    assert loaded.search == checkpoint.search
-    assert loaded.provenance == checkpoint.provenance
-    assert not any(module.training for module in model.modules())
-    assert all(parameter.requires_grad for parameter in model.parameters())
-    same = [Translator(one)("A dog is a dog.", to="de") for one in (checkpoint, loaded)]
-    assert same[0].text == same[1].text
-    assert same[0].log_prob == same[1].log_prob
-
-
-def test_a_translator_describes_itself(translator_file: Path) -> None:
-    told = checkpoints.describe(translator_file)
-    checkpoint = translating()
-    assert told["task"] == "translate"
-    assert told["languages"]["directions"] == [["en", "de"], ["de", "en"]]
-    assert told["subwords"]["languages"] == ["en", "de"]
-    assert told["provenance"] == {"epoch": 3}
-    assert told["parameters"] == sum(p.numel() for p in checkpoint.model.parameters())
-    assert not {"vocabulary", "preprocess"} & told.keys()
-
-
-def test_each_reader_takes_its_own_kind(saved: Path, translator_file: Path) -> None:
-    with pytest.raises(CheckpointError) as caught:
-        checkpoints.load(translator_file)
-    assert str(caught.value) == (
-        f"{translator_file}: a checkpoint for 'translate'; expected one for 'caption'"
-    )
-    with pytest.raises(CheckpointError) as caught:
-        checkpoints.load_translation(saved)
-    assert str(caught.value) == (
-        f"{saved}: a checkpoint for 'caption'; expected one for 'translate'"
-    )
-
-
-def test_a_translators_scores_are_kept(translator_file: Path, tmp_path: Path) -> None:
-    path = tmp_path / "model.safetensors"
-    path.write_bytes(translator_file.read_bytes())
-    judged, search = checkpoints.load_translation(path), SearchOptions(beam_size=5)
-    checkpoints.save_scores(path, judged, "validation", {"bleu": {"value": 0.4}}, search)
-    again = checkpoints.load_translation(path)
-    assert again.provenance == {"epoch": 3, "scores": {"validation": {"bleu": {"value": 0.4}}}}
-    assert again.search == search
-    before, after = load_file(translator_file), load_file(path)
-    assert all(torch.equal(before[name], after[name]) for name in before)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (drop("subwords"), "the metadata lack subwords"),
-        (drop("languages"), "the metadata lack languages"),
-        (put("task", "translator"), "a checkpoint for 'translator'; expected one for 'translate'"),
-    ],
-)
-def test_a_translators_metadata_that_no_reader_takes(
-    change: Change, message: str, translator_file: Path, tmp_path: Path
-) -> None:
-    path = altered(translator_file, tmp_path / "model.safetensors", change)
-    with pytest.raises(CheckpointError, match=message):
-        checkpoints.load_translation(path)
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (put("config.encoder.cell", "rnn"), "encoder.cell is 'rnn'; expected one of lstm, gru"),
-        (put("config.encoder.hidden_size", 13), "size mismatch"),
-        (put("config.attention.score", "none"), "Unexpected key"),
-        (put("subwords.merges", ["x y"]), "the subwords are damaged: no pieces for the merge"),
-        (put("subwords", 7), "the subwords are damaged"),
-        (put("subwords.languages", ["en"]), "their counts do not fit the subwords"),
-        (put("languages.counts.en", [1, 2]), "the languages are damaged"),
-        (put("languages.directions", [["fr", "de"]]), "a direction starts in an unknown one"),
-        (put("languages", []), "the languages are damaged"),
-        (put("search.beam_size", 0), "beam_size is 0"),
-        (lambda h, t: t.pop("encoder.network.weight_ih_l0"), "Missing key.*weight_ih_l0"),
-        (lambda h, t: t.pop("encoder.embedding.weight"), "encoder.embedding.weight"),
-    ],
-)
-def test_translators_that_contradict_themselves(
-    change: Change, reason: str, translator_file: Path, tmp_path: Path
-) -> None:
-    path = altered(translator_file, tmp_path / "model.safetensors", change)
-    with pytest.raises(CheckpointError, match=r"contradicts itself .*undamaged copy") as caught:
-        checkpoints.load_translation(path)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert "\n" not in str(caught.value)
-    assert caught.match(reason)
 
 
 @pytest.mark.parametrize(
@@ -697,9 +316,6 @@ def test_what_is_no_file_is_told(path: Any, message: str) -> None:
         with pytest.raises(CheckpointError) as caught:
             load(path)
         assert str(caught.value) == message
-
-
-# ---- damage --------------------------------------------------------------------------------------
 
 
 def same(one: Checkpoint, other: Checkpoint) -> bool:
