@@ -19,7 +19,14 @@ from captioner.captions.captioner import Captioner
 from captioner.datasets import Photo
 from captioner.errors import DataError, MetricError
 from captioner.metrics import Score
-from captioner.options import PHOTOS_AT_ONCE, RESAMPLES, SENTENCES_AT_ONCE, THREADS, SearchOptions
+from captioner.options import (
+    PHOTOS_AT_ONCE,
+    RESAMPLES,
+    SENTENCES_AT_ONCE,
+    THREADS,
+    SearchOptions,
+    given_or,
+)
 from captioner.pairs import Pair
 from captioner.pictures.sheets import photo_rows
 from captioner.text import tokenise
@@ -90,7 +97,7 @@ def evaluate(
     Raises:
         DataError: none of the photos can be read.
     """
-    options = (options or captioner.options(alternatives=0)).changed(**settings)
+    options = given_or(options, captioner.options(alternatives=0)).changed(**settings)
     paths = [photo.path for photo in photos]
     kept, captions, left_out = [], [], []
     stream = captioner.stream(paths, batch_size=batch_size, workers=workers, options=options)
@@ -239,7 +246,7 @@ def evaluate_translations(
         DataError: there is no pair, or the pairs are of several directions.
     """
     source, target = _direction(pairs)
-    options = (options or translator.options(alternatives=0)).changed(**settings)
+    options = given_or(options, translator.options(alternatives=0)).changed(**settings)
     stream = translator.stream(
         [pair.source_text for pair in pairs],
         to=target,

@@ -29,7 +29,7 @@ from captioner.confidence import evidence
 from captioner.errors import ConfigError
 from captioner.nn.encoders import fold_batch_norm, normalise
 from captioner.nn.memory import Memory
-from captioner.options import SearchOptions
+from captioner.options import SearchOptions, given_or
 from captioner.pictures.geometry import Geometry
 from captioner.search import Hypothesis, Start, force, search
 from captioner.text import UNK, detokenise, tokenise, unread
@@ -75,7 +75,7 @@ class Writer:
         Raises:
             ConfigError: a field is unknown or out of range.
         """
-        return (self.checkpoint.search if own is None else own).changed(**settings)
+        return given_or(own, self.checkpoint.search).changed(**settings)
 
     def request(
         self,
