@@ -49,7 +49,7 @@ class Look:
     picture: Image.Image | None = None  # the photo, if it was asked for
 
     def __repr__(self) -> str:
-        photo = type(self.source).__name__ if self.file is None else shown(self.file)
+        photo = type(self.source).__name__ if self.file is None else repr(self.file)
         height, width = self.geometry.grid
         return f"<Look at {photo}, {height}×{width} cells>"
 
