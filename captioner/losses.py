@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 _ROWS = 256  # whose vocabulary of a few thousand words fits into a CPU's last cache
 
@@ -131,6 +131,35 @@ def self_critical(logits: PackedSequence, targets: Tensor, advantages: Tensor) -
         return (weights * each).mean()
     own: Tensor = _CrossEntropy.apply(logits.data, words, 0.0, weights)
     return own
+
+
+def word_log_likelihoods(logits: PackedSequence, targets: Tensor) -> Tensor:
+    """Mean of log p over each sentence's words and its end, (K,), without a gradient.
+
+    Args:
+        logits: packed, (M, V).
+        targets: padded, (K, T); what lies beyond a sentence's end is not read.
+    """
+    with torch.no_grad():
+        words = pack_like(logits, targets)
+        each = -F.cross_entropy(logits.data.float(), words, reduction="none")
+        padded, lengths = pad_packed_sequence(logits._replace(data=each), batch_first=True)
+        return padded.sum(1) / lengths.to(padded.device)
+
+
+def reinforce(log_probs: Tensor, advantages: Tensor, lengths: Tensor) -> Tensor:
+    """−Σ_k T_k A_k Σ_t log p(s_kt) / Σ_k T_k: what hard attention's draws add to the gradient.
+
+    Of the mean over words of log p(y | s), as the cross-entropy is, it is the part that comes from
+    how likely the draws were (Xu et al. 2015, eq. 11; Williams 1992).
+
+    Args:
+        log_probs: of the drawn positions, (K, T, H), 0 beyond a sentence's end.
+        advantages: (K,), by how much log p(y | s) a word exceeds the baseline.
+        lengths: words of each sentence, its end among them, (K,).
+    """
+    counts = lengths.to(log_probs)
+    return -(counts * advantages * log_probs.sum((1, 2))).sum() / counts.sum()
 
 
 def leave_one_out(rewards: Tensor) -> Tensor:

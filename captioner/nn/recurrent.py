@@ -312,9 +312,11 @@ class RecurrentDecoder(nn.Module):
             query = _query(word, state, state.place)
             attended = self._attend(query, memory)
             return query, attended, self._recur(inputs, weight, attended.context, state)
-        place = state.place
-        state = self._recur(inputs, weight, state.context, state)
-        query = _query(word, state, place)
+        before = state
+        state = self._recur(inputs, weight, before.context, before)
+        query = replace(
+            _query(word, state, before.place), previous=before.hidden, fed=before.context
+        )
         attended = self._attend(query, memory)
         fed = attended.context if self.input_feeding else None
         return query, attended, replace(state, context=fed)

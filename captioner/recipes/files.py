@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -95,6 +97,6 @@ def continued(recipe: Recipe | TranslationRecipe, held: T, name: str) -> T:
                 f"model.{place} is {value!r}, but {name}, which the run starts from, has "
                 f"{own[place]!r}; leave the setting out, or leave out init to train a new model"
             )
-        table, _, field = place.partition(".")
-        changed[table][field] = value
+        *tables, field = place.split(".")
+        functools.reduce(operator.getitem, tables, changed)[field] = value
     return settings.from_dict(type(held), changed)

@@ -38,6 +38,7 @@ from captioner.options import SearchOptions
 from captioner.pictures.preprocess import Preprocess
 from captioner.recipes.captioning import DataConfig, PhaseConfig, Recipe
 from captioner.text import EOS, Vocabulary, tokenise
+from captioner.training.attending import attention_losses
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
 from captioner.training.loop import Callback, Trainer
 from captioner.training.run import STATE_FILE, claim, run, with_dropouts
@@ -95,6 +96,10 @@ class CaptionTrainer(Trainer):
             )
         }
         total = (1 - phase.self_critical) * found["cross_entropy"]
+        added, parts = attention_losses(
+            self.checkpoint.config.attention, unrolled, batch, self.kept
+        )
+        total, found = total + added, found | parts
         if settings.doubly_stochastic:
             mask = None if memory.mask is None else memory.mask[batch.owners]
             found["doubly_stochastic"] = losses.doubly_stochastic(unrolled.weights, mask)

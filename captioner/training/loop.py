@@ -87,6 +87,7 @@ class Trainer:
         self.device = next(self.model.parameters()).device
         self.precision = _precision(recipe.training.precision, self.device)
         self.progress = Progress()
+        self.kept: dict[str, Tensor] = {}  # what a loss remembers between steps, saved with a run
         self.average = AveragedModel(
             self.model, multi_avg_fn=self._average_weights, use_buffers=True
         )

@@ -29,6 +29,7 @@ from captioner.pairs import Pair, PairBatch, PairReader, drawn_count, read_pairs
 from captioner.recipes.translation import TranslationPhaseConfig, TranslationRecipe
 from captioner.search import Start
 from captioner.subwords import Subwords
+from captioner.training.attending import attention_losses
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
 from captioner.training.loop import Trainer
 from captioner.training.run import STATE_FILE, claim, run, with_dropouts
@@ -54,15 +55,21 @@ class TranslationTrainer(Trainer):
         self-critical loss takes the place of a share of it.
         """
         phase = cast(TranslationPhaseConfig, self.phase)
-        smoothing, logits = self.recipe.training.label_smoothing, []
+        smoothing, passes = self.recipe.training.label_smoothing, []
         for _ in range(2 if phase.r_drop else 1):
             memory = self.model.encoder(batch.sources, batch.source_lengths)
-            logits.append(self.model.decoder.unroll(batch.inputs, batch.lengths, memory).logits)
-        each = [losses.cross_entropy(one, batch.targets, smoothing) for one in logits]
+            passes.append(self.model.decoder.unroll(batch.inputs, batch.lengths, memory))
+        each = [losses.cross_entropy(one.logits, batch.targets, smoothing) for one in passes]
         found = {"cross_entropy": torch.stack(each).mean()}
         total = (1 - phase.self_critical) * found["cross_entropy"]
+        for unrolled in passes:  # of two, each counts half, as it does above
+            added, parts = attention_losses(
+                self.checkpoint.config.attention, unrolled, batch, self.kept
+            )
+            total = total + added / len(passes)
+            found |= parts
         if phase.r_drop:
-            found["r_drop"] = losses.r_drop(*logits)
+            found["r_drop"] = losses.r_drop(*(one.logits for one in passes))
             total = total + phase.r_drop * found["r_drop"]
         if phase.self_critical:
             found |= self._self_critical(batch, memory)
