@@ -50,6 +50,11 @@ def test_choices_are_what_the_networks_know() -> None:
             r"^attention.kind sentinel is made by the recurrent step, but attention.query is "
             r'before it; set query = "after", or another kind$',
         ),
+        (
+            {"coverage": True, "score": "dot"},
+            r"^attention.coverage is a part of the additive score, but attention.score is dot; set "
+            r'score = "additive", or coverage = false$',
+        ),
         ({"kind": "wild"}, "kind is 'wild'; expected one of soft, hard, local_m, local_p, sent"),
         ({"places": 0}, "^places is 0; expected a number above 0$"),
         ({"local": {"radius": 0}}, "^radius is 0; expected a number above 0$"),

@@ -22,6 +22,8 @@ from tests.miniature import FEATURES, captioning, translating
 AFTER = {"query": "after"}
 KINDS: dict[str, dict[str, Any]] = {
     "location": {"score": "location"},
+    "coverage": {"score": "additive", "coverage": True},
+    "coverage, after": {"score": "additive", "coverage": True, **AFTER, "heads": 3},
     "hard": {"kind": "hard"},
     "hard argmax": {"kind": "hard", "hard": {"decode": "argmax"}},
     "hard sample": {"kind": "hard", "hard": {"decode": "sample"}, "heads": 3},
@@ -113,6 +115,7 @@ def test_a_checkpoint_brings_its_kind_along(name: str, tmp_path: Path) -> None:
 SAID = {
     "location": "attention location score, asked after the recurrent step",
     "hard argmax": "hard, decoding by argmax; general score, asked after",
+    "coverage, after": "attention additive score of size 6 with coverage in 3 heads, asked after",
     "local_m": "local, 1 around a centre that moves with the words; general score, asked",
     "local_p": "local, 1 around a centre that is predicted; general score in 3 heads, asked after",
     "local_p of the paper": "local, 3 around a centre that is predicted, not renormalised; general",

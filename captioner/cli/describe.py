@@ -148,6 +148,7 @@ def _of_both(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     else:
         fed = ", its last context fed back" if attention.get("input_feeding") else ""
         size = f" of size {attention['size']}" if attention["score"] == "additive" else ""
+        size += " with coverage" if attention.get("coverage") else ""
         size += f" in {heads} heads" if (heads := attention.get("heads", 1)) > 1 else ""
         yield (
             "attention",

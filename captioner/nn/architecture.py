@@ -195,6 +195,11 @@ class AttentionConfig:
         "with score none: the sum is there at every step (Cho et al. 2014), not only in the first "
         "state (Sutskever et al. 2014)",
     )
+    coverage: bool = setting(
+        False,
+        "with score additive: it sees how much each position has been looked at so far (See et al. "
+        "2017, eq. 11, after Tu et al. 2016)",
+    )
     places: int = setting(
         128,
         "with score location: positions of a sentence that can be looked at, from the first on; of "
@@ -232,6 +237,11 @@ class AttentionConfig:
 
     def _check_kind(self) -> None:
         """Refuses what no paper defines."""
+        if self.coverage and self.score != "additive":
+            raise ConfigError(
+                "attention.coverage is a part of the additive score, but attention.score is "
+                f'{self.score}; set score = "additive", or coverage = false'
+            )
         if self.kind != "soft" and self.score == "none":
             raise ConfigError(
                 f"attention.kind is {self.kind}, but with attention.score none nothing looks; "

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from captioner.nn.distributions import Distribution, Softmax
 from captioner.nn.memory import Memory
-from captioner.nn.scores import Score
+from captioner.nn.scores import Covering, Score
 from captioner.nn.windows import Everywhere, Window, Windowed
 
 
@@ -31,6 +31,7 @@ class Query:
     # Where the query comes after the recurrent step, what that step has started from:
     previous: Tensor | None = None  # (B, M, Q) the state before it
     fed: Tensor | None = None  # (B, M, D) the context that it read beside the word, if any
+    covered: Tensor | None = None  # (B, M, H, N) what has been looked at, where a score asks for it
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,11 @@ class Attention(nn.Module):
     def windowed(self, query: Query, memory: Memory) -> Windowed:
         """Scores (B, H, M, N), −∞ outside the window, and what the window was."""
         assert memory.keys is not None, "Attention.prepare comes first"
-        energies = self.score(self._split(self.query(query.hidden)), memory.keys)
+        asked = self._split(self.query(query.hidden))
+        if isinstance(self.score, Covering) and query.covered is not None:
+            energies = self.score(asked, memory.keys, query.covered.transpose(1, 2))
+        else:
+            energies = self.score(asked, memory.keys)
         windowed: Windowed = self.window(energies, query, memory)
         return windowed
 
@@ -132,6 +137,11 @@ class Attention(nn.Module):
         if self.heads == 1:
             return projected.unsqueeze(1)
         return projected.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it asks for what has been looked at before."""
+        return isinstance(self.score, Covering)
 
     def set_dropout(self, rate: float) -> None:
         """Sets the share of the weights dropped in training."""
@@ -168,6 +178,8 @@ class Bottleneck(nn.Module):
     step too (Cho et al. 2014, §2.2). The weights are even over the real positions, for nothing is
     looked at.
     """
+
+    remembers = False  # nothing is looked at
 
     def __init__(self, every_step: bool) -> None:
         super().__init__()

@@ -23,7 +23,7 @@ from captioner.nn.decoder import Unrolled
 from captioner.nn.distributions import Hard
 from captioner.nn.encoders import ImageEncoder, build_features
 from captioner.nn.recurrent import RecurrentDecoder
-from captioner.nn.scores import SCORE_BUILDERS
+from captioner.nn.scores import SCORE_BUILDERS, Covering, Score
 from captioner.nn.sentences import SentenceEncoder
 from captioner.nn.sentinel import Adaptive
 from captioner.nn.windows import Monotonic, Predictive, Window
@@ -232,7 +232,9 @@ def _attention(
         asked = compared = heads.size
     places = settings.places if cells is None else cells
     size = settings.size // settings.heads
-    score = SCORE_BUILDERS[settings.score](asked, compared, size, places)
+    score: Score = SCORE_BUILDERS[settings.score](asked, compared, size, places)
+    if settings.coverage:
+        score = Covering(asked, compared, size)
     if settings.kind == "sentinel":
         return Adaptive(
             score,

@@ -44,6 +44,25 @@ class Additive(nn.Module):
         return self.energy(hidden).squeeze(-1)
 
 
+class Covering(Additive):
+    """e_j = vᵀ tanh(W q + U k_j + w c_j): See, Liu, Manning 2017, eq. 11, after Tu et al. 2016.
+
+    c_j is how much position j has been looked at so far, the sum of its weights.
+    """
+
+    def __init__(self, query_size: int, value_size: int, size: int) -> None:
+        super().__init__(query_size, value_size, size)
+        self.covered = nn.Linear(1, size, bias=False)
+
+    def forward(self, query: Tensor, keys: Tensor, covered: Tensor | None = None) -> Tensor:
+        """Scores (B, M, N) by what each query has covered (B, M, N); left out, nothing."""
+        if covered is None:
+            return super().forward(query, keys)
+        hidden = self.query(query).unsqueeze(-2) + keys.unsqueeze(-3)  # (B, M, N, size)
+        hidden = torch.tanh(hidden + self.covered(covered.to(hidden.dtype).unsqueeze(-1)))
+        return self.energy(hidden).squeeze(-1)
+
+
 class _AdditiveEnergies(torch.autograd.Function):
     """vᵀ tanh(q + k) on a CPU in half the time: a few memories at once, gradients too.
 

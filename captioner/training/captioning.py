@@ -42,6 +42,7 @@ from captioner.training.attending import attention_losses
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
 from captioner.training.loop import Callback, Trainer
 from captioner.training.run import STATE_FILE, claim, run, with_dropouts
+from captioner.training.scheduled import mixed_inputs, own_share
 from captioner.training.self_critical import Drawn, draw
 from captioner.training.store import PhotoStore
 
@@ -89,7 +90,8 @@ class CaptionTrainer(Trainer):
         grid = batch.photos if photos is None else self._grid(photos)
         memory = self.model.encoder.read(grid)
         drawn = self.draws(batch, memory) if phase.self_critical else None
-        unrolled = self.model.decoder.unroll(batch.inputs, batch.lengths, memory, batch.owners)
+        inputs = self._inputs(batch, memory)
+        unrolled = self.model.decoder.unroll(inputs, batch.lengths, memory, batch.owners)
         found = {
             "cross_entropy": losses.cross_entropy(
                 unrolled.logits, batch.targets, settings.label_smoothing
@@ -97,18 +99,13 @@ class CaptionTrainer(Trainer):
         }
         total = (1 - phase.self_critical) * found["cross_entropy"]
         added, parts = attention_losses(
-            self.checkpoint.config.attention, unrolled, batch, self.kept
+            self.checkpoint.config.attention, phase, unrolled, batch, self.kept
         )
         total, found = total + added, found | parts
         if settings.doubly_stochastic:
             mask = None if memory.mask is None else memory.mask[batch.owners]
             found["doubly_stochastic"] = losses.doubly_stochastic(unrolled.weights, mask)
             total = total + settings.doubly_stochastic * found["doubly_stochastic"]
-        if phase.attention_supervision:
-            found["supervised_attention"] = losses.supervised_attention(
-                unrolled.weights, batch.mentions, batch.regions, phase.supervised_mass
-            )
-            total = total + phase.attention_supervision * found["supervised_attention"]
         if phase.distillation:
             assert self.teacher is not None  # the recipe saw to both
             assert photos is not None
@@ -119,6 +116,14 @@ class CaptionTrainer(Trainer):
             found |= drawn.loss()
             total = total + phase.self_critical * found["self_critical"]
         return {"loss": total, **found}
+
+    def _inputs(self, batch: Batch, memory: Memory) -> Tensor:
+        """The words that are read: the captions' own, or some of the model's instead."""
+        phase = self.phase
+        share = own_share(self.through, phase.scheduled_sampling, phase.scheduled_decay)
+        if not share:
+            return batch.inputs
+        return mixed_inputs(self.model.decoder, memory, batch.inputs, share, batch.owners)
 
     def draws(self, batch: Batch, memory: Memory) -> Drawn:
         """Captions drawn for a batch, which are being judged."""

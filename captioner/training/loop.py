@@ -117,6 +117,12 @@ class Trainer:
         """What the batches depend on besides the recipe."""
         raise NotImplementedError
 
+    @property
+    def through(self) -> float:
+        """How much of the phase is over, 0 to 1."""
+        position, steps = self.progress.position, len(self.reader)
+        return (position.epoch * steps + position.step) / (self.phase.epochs * steps)
+
     def enter(self, phase: PhaseConfig) -> None:
         """Readies the model and a new optimiser for a phase."""
         self.phase = phase

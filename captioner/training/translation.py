@@ -31,8 +31,10 @@ from captioner.search import Start
 from captioner.subwords import Subwords
 from captioner.training.attending import attention_losses
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, progress_bar
+from captioner.training.links import LINKS_FILE, read_or_align
 from captioner.training.loop import Trainer
 from captioner.training.run import STATE_FILE, claim, run, with_dropouts
+from captioner.training.scheduled import mixed_inputs, own_share
 from captioner.training.self_critical import draw
 from captioner.translations.translator import Translator
 
@@ -56,15 +58,16 @@ class TranslationTrainer(Trainer):
         """
         phase = cast(TranslationPhaseConfig, self.phase)
         smoothing, passes = self.recipe.training.label_smoothing, []
+        inputs = self._inputs(batch)
         for _ in range(2 if phase.r_drop else 1):
             memory = self.model.encoder(batch.sources, batch.source_lengths)
-            passes.append(self.model.decoder.unroll(batch.inputs, batch.lengths, memory))
+            passes.append(self.model.decoder.unroll(inputs, batch.lengths, memory))
         each = [losses.cross_entropy(one.logits, batch.targets, smoothing) for one in passes]
         found = {"cross_entropy": torch.stack(each).mean()}
         total = (1 - phase.self_critical) * found["cross_entropy"]
         for unrolled in passes:  # of two, each counts half, as it does above
             added, parts = attention_losses(
-                self.checkpoint.config.attention, unrolled, batch, self.kept
+                self.checkpoint.config.attention, phase, unrolled, batch, self.kept
             )
             total = total + added / len(passes)
             found |= parts
@@ -75,6 +78,17 @@ class TranslationTrainer(Trainer):
             found |= self._self_critical(batch, memory)
             total = total + phase.self_critical * found["self_critical"]
         return {"loss": total, **found}
+
+    def _inputs(self, batch: PairBatch) -> Tensor:
+        """The pieces that are read: the translations' own, or some of the model's instead."""
+        phase = cast(TranslationPhaseConfig, self.phase)
+        share = own_share(self.through, phase.scheduled_sampling, phase.scheduled_decay)
+        if not share:
+            return batch.inputs
+        with torch.no_grad():
+            memory = self.model.encoder(batch.sources, batch.source_lengths)
+        starts = self.checkpoint.subwords.starts
+        return mixed_inputs(self.model.decoder, memory, batch.inputs, share, never=starts)
 
     def _self_critical(self, batch: PairBatch, memory: Memory) -> dict[str, Tensor]:
         """The self-critical loss of translations drawn for a batch, and their mean reward."""
@@ -286,6 +300,14 @@ def train(
         shares=[source.share for source in recipe.data.train],
         max_pieces=recipe.data.max_pieces,
     )
+    if any(phase.attention_supervision for phase in recipe.phases):
+        reader.links = read_or_align(
+            reader.pairs,
+            checkpoint.subwords,
+            folder / LINKS_FILE,
+            most=recipe.data.linked_pairs,
+            seed=recipe.seed,
+        )
     interrupt = Interrupt()
     callbacks = [
         TranslationValidation(directions, folder, visible, interrupt),
