@@ -11,20 +11,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from captioner.batches import Batch
-from captioner.checkpoint import Checkpoint, TranslationCheckpoint
+from captioner.captions.batches import Batch
+from captioner.captions.checkpoint import Checkpoint
+from captioner.captions.recipe import Recipe
+from captioner.captions.training import CaptionTrainer
 from captioner.languages import Languages
 from captioner.nn import model as models
 from captioner.nn.encoders import BACKBONES
-from captioner.pairs import Pair, PairReader
 from captioner.pictures.preprocess import Preprocess
-from captioner.recipes.captioning import Recipe
-from captioner.recipes.translation import TranslationRecipe
 from captioner.settings import from_dict
 from captioner.subwords import Subwords
 from captioner.text import BOS, EOS, Vocabulary
-from captioner.training.captioning import CaptionTrainer
-from captioner.training.translation import TranslationTrainer
+from captioner.translations.checkpoint import TranslationCheckpoint
+from captioner.translations.pairs import Pair, PairReader
+from captioner.translations.recipe import TranslationRecipe
+from captioner.translations.training import TranslationTrainer
 from tests.conftest import PHRASES, WORDS
 
 SIDE, FEATURES, STATE, EMBEDDING, SIZE = 2, 15, 15, 7, 6  # a photo's grid is 2×2

@@ -5,15 +5,16 @@ Shapes: K sentences, T words, N positions, M mentions.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from captioner import losses
 from captioner.nn.architecture import AttentionConfig
 from captioner.nn.decoder import Unrolled
-from captioner.training.glimpses import glimpse_losses
+from captioner.training.glimpses import glimpse_terms
 
 
 class Told(Protocol):
@@ -56,14 +57,14 @@ class Asking(Protocol):
         """Weight of the loss on looking again."""
 
 
-def attention_losses(
+def attention_terms(
     attention: AttentionConfig,
     phase: Asking,
     unrolled: Unrolled,
     batch: Told,
     kept: MutableMapping[str, Tensor],
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """What is added to the cross-entropy, and its parts by name.
+) -> dict[str, tuple[float, Tensor]]:
+    """What is added to the cross-entropy: the weight and the value of each term.
 
     Args:
         attention: the model's settings.
@@ -72,20 +73,28 @@ def attention_losses(
         batch: what was to be said.
         kept: what the run keeps between its steps.
     """
-    total = unrolled.weights.new_zeros(())
-    found: dict[str, Tensor] = {}
+    terms = {}
     if attention.kind == "hard":
-        total, found = glimpse_losses(attention.hard, unrolled, batch.targets, batch.lengths, kept)
+        terms = glimpse_terms(attention.hard, unrolled, batch.targets, batch.lengths, kept)
     if phase.attention_supervision:
-        found["supervised_attention"] = losses.supervised_attention(
+        supervised = losses.supervised_attention(
             unrolled.weights,
             batch.mentions,
             batch.regions,
             phase.supervised_mass,
             phase.supervised_by,
         )
-        total = total + phase.attention_supervision * found["supervised_attention"]
+        terms["supervised_attention"] = phase.attention_supervision, supervised
     if phase.coverage:
-        found["coverage"] = losses.coverage(unrolled.weights, batch.lengths)
-        total = total + phase.coverage * found["coverage"]
-    return total, found
+        terms["coverage"] = phase.coverage, losses.coverage(unrolled.weights, batch.lengths)
+    return terms
+
+
+def averaged(
+    passes: Sequence[Mapping[str, tuple[float, Tensor]]],
+) -> dict[str, tuple[float, Tensor]]:
+    """The terms of several passes over one batch, each counting alike."""
+    return {
+        name: (weight, torch.stack([terms[name][1] for terms in passes]).mean())
+        for name, (weight, _) in passes[0].items()
+    }

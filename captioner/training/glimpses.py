@@ -17,14 +17,14 @@ BASELINE = "glimpse_baseline"  # by which name a run keeps it
 _MEMORY = 0.9  # b ← 0.9 b + 0.1 log p
 
 
-def glimpse_losses(
+def glimpse_terms(
     settings: HardConfig,
     unrolled: Unrolled,
     targets: Tensor,
     lengths: Tensor,
     kept: MutableMapping[str, Tensor],
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """What is added to the loss, and its parts by name.
+) -> dict[str, tuple[float, Tensor]]:
+    """What is added to the loss: the weight and the value of each term.
 
     Args:
         settings: the weights of the parts.
@@ -42,5 +42,4 @@ def glimpse_losses(
     drawn = losses.reinforce(unrolled.extras["glimpse_log_prob"], rewards - baseline, lengths)
     heads = unrolled.weights.shape[2]
     entropy = unrolled.extras["glimpse_entropy"].sum() / (counts.sum() * heads)
-    found = {"glimpses": drawn, "glimpse_entropy": entropy}
-    return settings.reward * drawn - settings.entropy * entropy, found
+    return {"glimpses": (settings.reward, drawn), "glimpse_entropy": (-settings.entropy, entropy)}

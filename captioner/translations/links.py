@@ -17,8 +17,8 @@ import numpy as np
 from captioner.alignments import Link, align
 from captioner.atomic import whole
 from captioner.errors import ConfigError
-from captioner.pairs import Pair, PieceLink
 from captioner.subwords import Subwords
+from captioner.translations.pairs import Pair, PieceLink
 
 LINKS_FILE = "links.json"
 _LOG = logging.getLogger(__name__)
