@@ -148,9 +148,12 @@ def _of_every_task(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     else:
         fed = ", its last context fed back" if attention.get("input_feeding") else ""
         size = f" of size {attention['size']}" if attention["score"] == "additive" else ""
+        size += " with coverage" if attention.get("coverage") else ""
+        size += f" in {heads} heads" if (heads := attention.get("heads", 1)) > 1 else ""
         yield (
             "attention",
-            f"{attention['score']} score{size}, asked {attention['query']} the recurrent step{fed}",
+            f"{_kind(attention)}{attention['score']} score{size}, asked {attention['query']} the "
+            f"recurrent step{fed}",
         )
     gate = ", gated context" if decoder["gate"] else ""
     tied = ", one matrix for words in and out" if decoder["tie_embeddings"] else ""
@@ -160,6 +163,21 @@ def _of_every_task(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         f"{decoder['embedding_size']}{gate}{tied}",
     )
     yield "parameters", f"{header['parameters']:,}"
+
+
+def _kind(attention: Mapping[str, Any]) -> str:
+    """What sets it apart from soft attention, which older files do not name."""
+    kind = attention.get("kind", "soft")
+    if kind == "hard":
+        return f"hard, decoding by {attention['hard']['decode']}; "
+    if kind == "sentinel":
+        return "adaptive, with a sentinel; "
+    if kind in ("local_m", "local_p"):
+        local = attention["local"]
+        whole = "" if kind == "local_m" or local["renormalise"] else ", not renormalised"
+        centre = "moves with the words" if kind == "local_m" else "is predicted"
+        return f"local, {local['radius']} around a centre that {centre}{whole}; "
+    return ""
 
 
 _OWN = {  # by task: what only its checkpoints say, and the unit of a sentence's length

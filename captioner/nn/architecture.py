@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from captioner.errors import ConfigError
@@ -18,11 +19,16 @@ BACKBONES = (
     "vgg16",
 )
 CELLS = ("lstm", "gru", "rnn")
-SCORES = ("additive", "dot", "scaled_dot", "general", "cosine")
-DROPOUTS = (  # what a model is trained with, and no part of what it is
+SCORES = ("additive", "dot", "scaled_dot", "general", "cosine", "location")
+KINDS = ("soft", "hard", "local_m", "local_p", "sentinel")
+DROPOUTS = (  # what a model is trained or asked with, and no part of what it is
     "encoder.dropout",
     "encoder.word_dropout",
     "attention.dropout",
+    "attention.hard.decode",
+    "attention.hard.expected",
+    "attention.hard.reward",
+    "attention.hard.entropy",
     "decoder.dropout",
     "decoder.word_dropout",
 )
@@ -101,6 +107,53 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True)
+class HardConfig:
+    """How attention that draws one position a step is trained and asked (kind hard)."""
+
+    decode: str = setting(
+        "expectation",
+        "what a trained model looks at: expectation, all positions by their weights; argmax, the "
+        "likeliest one; sample, one that is drawn",
+        choices=("expectation", "argmax", "sample"),
+    )
+    expected: float = setting(
+        0.5, "share of the steps in training that look at the expectation instead of a draw"
+    )
+    reward: float = setting(
+        1.0,
+        "weight of REINFORCE, by which draws that made the words likelier than the moving baseline "
+        "become likelier (lambda_r)",
+    )
+    entropy: float = setting(
+        0.002, "weight of the reward for not being sure where to look (lambda_e)"
+    )
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.expected <= 1:
+            raise ConfigError(f"hard.expected is {self.expected}; expected a share from 0 to 1")
+        for name in ("reward", "entropy"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"hard.{name} is {getattr(self, name)}; expected 0 or more")
+
+
+@dataclass(frozen=True)
+class LocalConfig:
+    """The window of attention that looks at a part of the memory (kinds local_m and local_p)."""
+
+    radius: int = setting(
+        3, "positions that can be looked at on either side of the centre; on a grid, cells"
+    )
+    renormalise: bool = setting(
+        True,
+        "local_p: weights under the Gaussian sum to 1; false, as in the paper: what the Gaussian "
+        "takes off is lost to the context",
+    )
+
+    def __post_init__(self) -> None:
+        check_positive(self, "radius")
+
+
+@dataclass(frozen=True)
 class AttentionConfig:
     """How the decoder weighs the memory's positions."""
 
@@ -109,6 +162,14 @@ class AttentionConfig:
         "how a position is scored against the query; none: no attention, all that the decoder "
         "knows is what the encoder summed up (the bottleneck)",
         choices=(*SCORES, "none"),
+    )
+    kind: str = setting(
+        "soft",
+        "soft: all positions, weighed; hard: one drawn position a step (Xu et al. 2015, section "
+        "4.1); local_m, local_p: a window that moves on with the words, or goes where it predicts "
+        "(Luong et al. 2015, section 3.2); sentinel: what the LSTM knows already competes with "
+        "the positions (Lu et al. 2017)",
+        choices=KINDS,
     )
     query: str = setting(
         "before",
@@ -134,10 +195,23 @@ class AttentionConfig:
         "with score none: the sum is there at every step (Cho et al. 2014), not only in the first "
         "state (Sutskever et al. 2014)",
     )
+    coverage: bool = setting(
+        False,
+        "with score additive: it sees how much each position has been looked at so far (See et al. "
+        "2017, eq. 11, after Tu et al. 2016)",
+    )
+    places: int = setting(
+        128,
+        "with score location: positions of a sentence that can be looked at, from the first on; of "
+        "a photo it is all cells",
+    )
+    hard: HardConfig = setting(HardConfig, "attention that draws one position a step")
+    local: LocalConfig = setting(LocalConfig, "attention to a part of the memory")
 
     def __post_init__(self) -> None:
-        check_positive(self, "size", "heads")
+        check_positive(self, "size", "heads", "places")
         check_share(self, "dropout")
+        self._check_kind()
         if self.heads > 1 and self.score == "none":
             raise ConfigError(
                 f"attention.heads is {self.heads}, but with attention.score none nothing looks; "
@@ -159,6 +233,30 @@ class AttentionConfig:
                 "attention.input_feeding brings the previous context into the next step, but with "
                 "attention.query before the step its own context is there already; set query = "
                 '"after", or input_feeding = false'
+            )
+
+    def _check_kind(self) -> None:
+        """Refuses what no paper defines."""
+        if self.coverage and self.score != "additive":
+            raise ConfigError(
+                "attention.coverage is a part of the additive score, but attention.score is "
+                f'{self.score}; set score = "additive", or coverage = false'
+            )
+        if self.kind != "soft" and self.score == "none":
+            raise ConfigError(
+                f"attention.kind is {self.kind}, but with attention.score none nothing looks; "
+                'choose a score, or set kind = "soft"'
+            )
+        if self.kind in ("local_m", "local_p", "sentinel") and self.score == "location":
+            raise ConfigError(
+                f"attention.kind {self.kind} compares the query with what lies at a position, but "
+                "attention.score location asks for the place alone; choose another score, or set "
+                'kind = "soft" or "hard"'
+            )
+        if self.kind == "sentinel" and self.query == "before":
+            raise ConfigError(
+                "attention.kind sentinel is made by the recurrent step, but attention.query is "
+                'before it; set query = "after", or another kind'
             )
 
 
@@ -208,7 +306,7 @@ class ModelConfig:
     copy: CopyConfig = setting(CopyConfig, "copying of what is recognised")
 
     def __post_init__(self) -> None:
-        _check_sizes(self.attention, self.encoder.feature_size, self.decoder.hidden_size)
+        _check_sizes(self.attention, self.encoder.feature_size, self.decoder)
 
 
 @dataclass(frozen=True)
@@ -246,10 +344,16 @@ class TranslationConfig:
     decoder: DecoderConfig = setting(lambda: DecoderConfig(dropout=0.3, gate=False), "the decoder")
 
     def __post_init__(self) -> None:
-        _check_sizes(self.attention, self.encoder.feature_size, self.decoder.hidden_size)
+        _check_sizes(self.attention, self.encoder.feature_size, self.decoder)
 
 
-def _check_sizes(attention: AttentionConfig, feature_size: int, hidden_size: int) -> None:
+def _check_sizes(attention: AttentionConfig, feature_size: int, decoder: DecoderConfig) -> None:
+    hidden_size = decoder.hidden_size
+    if attention.kind == "sentinel" and decoder.cell != "lstm":
+        raise ConfigError(
+            f"attention.kind sentinel is made from an LSTM's cell, but decoder.cell is "
+            f'{decoder.cell}; set cell = "lstm", or another kind'
+        )
     if attention.heads > 1:
         if feature_size % attention.heads:
             raise ConfigError(

@@ -20,10 +20,13 @@ from captioner.nn.architecture import (
 from captioner.nn.attention import Attention, Bottleneck, Heads
 from captioner.nn.cells import CELLS
 from captioner.nn.decoder import Unrolled
+from captioner.nn.distributions import Hard
 from captioner.nn.encoders import ImageEncoder, build_features
 from captioner.nn.recurrent import RecurrentDecoder
-from captioner.nn.scores import SCORE_BUILDERS
+from captioner.nn.scores import SCORE_BUILDERS, Covering, Score
 from captioner.nn.sentences import SentenceEncoder
+from captioner.nn.sentinel import Adaptive
+from captioner.nn.windows import Monotonic, Predictive, Window
 from captioner.text import PAD
 
 
@@ -145,7 +148,13 @@ def build_model(config: ModelConfig, vocabulary_size: int) -> CaptionModel:
             encoder.lateral,
             encoder.classes,
         ),
-        _decoder(config.decoder, config.attention, encoder.feature_size, vocabulary_size),
+        _decoder(
+            config.decoder,
+            config.attention,
+            encoder.feature_size,
+            vocabulary_size,
+            cells=(encoder.image_size // encoder.stride) ** 2,
+        ),
     )
     if config.copy.things:
         model.add_copying(config.copy)
@@ -176,12 +185,24 @@ def build_translation_model(config: TranslationConfig, vocabulary_size: int) -> 
 
 
 def _decoder(
-    settings: DecoderConfig, attention: AttentionConfig, feature_size: int, vocabulary_size: int
+    settings: DecoderConfig,
+    attention: AttentionConfig,
+    feature_size: int,
+    vocabulary_size: int,
+    cells: int | None = None,
 ) -> RecurrentDecoder:
-    """The decoder of either model, over a memory of `feature_size` features."""
+    """The decoder of either model, over a memory of `feature_size` features.
+
+    Args:
+        settings: of the decoder.
+        attention: its settings.
+        feature_size: D.
+        vocabulary_size: V.
+        cells: of the grid that the memory is, if it is one.
+    """
     reads_context = attention.query == "before" or attention.input_feeding
     inputs = settings.embedding_size + (feature_size if reads_context else 0)
-    looks = _attention(attention, settings.hidden_size, feature_size)
+    looks = _attention(attention, settings.hidden_size, feature_size, inputs, cells)
     return RecurrentDecoder(
         looks,
         _embedding(vocabulary_size, settings.embedding_size),
@@ -197,18 +218,56 @@ def _decoder(
 
 
 def _attention(
-    settings: AttentionConfig, query_size: int, feature_size: int
+    settings: AttentionConfig,
+    query_size: int,
+    feature_size: int,
+    input_size: int,
+    cells: int | None,
 ) -> Attention | Bottleneck:
     if settings.score == "none":
         return Bottleneck(settings.every_step)
-    heads = None
+    heads, asked, compared = None, query_size, feature_size
     if settings.heads > 1:
         heads = Heads(settings.heads, query_size, feature_size)
-        query_size = feature_size = heads.size
-    score = SCORE_BUILDERS[settings.score](
-        query_size, feature_size, settings.size // settings.heads
+        asked = compared = heads.size
+    places = settings.places if cells is None else cells
+    size = settings.size // settings.heads
+    score: Score = SCORE_BUILDERS[settings.score](asked, compared, size, places)
+    if settings.coverage:
+        score = Covering(asked, compared, size)
+    if settings.kind == "sentinel":
+        return Adaptive(
+            score,
+            query_size=query_size,
+            value_size=feature_size,
+            input_size=input_size,
+            heads=heads,
+            dropout=settings.dropout,
+        )
+    hard = settings.hard
+    return Attention(
+        score,
+        heads=heads,
+        window=_window(settings, query_size, axes=1 if cells is None else 2),
+        distribution=Hard(hard.decode, hard.expected) if settings.kind == "hard" else None,
+        dropout=settings.dropout,
     )
-    return Attention(score, heads=heads, dropout=settings.dropout)
+
+
+def _window(settings: AttentionConfig, query_size: int, axes: int) -> Window | None:
+    """What limits the view, if anything does."""
+    local = settings.local
+    if settings.kind == "local_m":
+        return Monotonic(local.radius)
+    if settings.kind == "local_p":
+        return Predictive(
+            query_size,
+            local.radius,
+            heads=settings.heads,
+            axes=axes,
+            renormalise=local.renormalise,
+        )
+    return None
 
 
 def _embedding(words: int, size: int) -> nn.Embedding:

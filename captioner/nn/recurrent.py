@@ -6,8 +6,9 @@ all sentences together, N positions, D features, E embedding, S state, H heads, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,20 +30,25 @@ class RecurrentState:
     cell: Tensor | None = None  # (B, M, S), of an LSTM
     context: Tensor | None = None  # (B, M, D) of the previous step, where the next one is fed it
     place: int = 0  # how many words have been read
+    covered: Tensor | None = None  # (B, M, H, N) sums of the weights, where the attention asks
 
     def select(self, indices: Tensor) -> RecurrentState:
         """Of each memory's sentences those at `indices` (B, K), which may repeat."""
-        cell = None if self.cell is None else of_each(self.cell, indices)
-        context = None if self.context is None else of_each(self.context, indices)
-        return RecurrentState(of_each(self.hidden, indices), cell, context, self.place)
+        return self._each(lambda part: of_each(part, indices))
 
     def first(self, memories: int, sentences: int) -> RecurrentState:
         """Of the first memories the first sentences."""
         if self.hidden.shape[:2] == (memories, sentences):
             return self
-        cell = None if self.cell is None else self.cell[:memories, :sentences]
-        context = None if self.context is None else self.context[:memories, :sentences]
-        return RecurrentState(self.hidden[:memories, :sentences], cell, context, self.place)
+        return self._each(lambda part: part[:memories, :sentences])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> RecurrentState:
+        """The state with all that it holds of sentences changed."""
+        names = ("hidden", "cell", "context", "covered")
+        parts: dict[str, Any] = {
+            name: change(part) for name in names if (part := getattr(self, name)) is not None
+        }
+        return replace(self, **parts)
 
 
 @dataclass(frozen=True)
@@ -308,16 +314,30 @@ class RecurrentDecoder(nn.Module):
         memory: Memory,
     ) -> tuple[Query, Attended, RecurrentState]:
         """One step on: the query, what it found, and the state behind the step."""
+        covered = state.covered
         if self.query == "before":
-            query = _query(word, state, state.place)
+            query = replace(_query(word, state, state.place), covered=covered)
             attended = self._attend(query, memory)
-            return query, attended, self._recur(inputs, weight, attended.context, state)
-        place = state.place
-        state = self._recur(inputs, weight, state.context, state)
-        query = _query(word, state, place)
+            state = self._recur(inputs, weight, attended.context, state)
+            return query, attended, replace(state, covered=self._covering(covered, attended))
+        before = state
+        state = self._recur(inputs, weight, before.context, before)
+        query = replace(
+            _query(word, state, before.place),
+            previous=before.hidden,
+            fed=before.context,
+            covered=covered,
+        )
         attended = self._attend(query, memory)
         fed = attended.context if self.input_feeding else None
-        return query, attended, replace(state, context=fed)
+        covered = self._covering(covered, attended)
+        return query, attended, replace(state, context=fed, covered=covered)
+
+    def _covering(self, covered: Tensor | None, attended: Attended) -> Tensor | None:
+        """What has been looked at after this step, where the attention asks for it."""
+        if not self.attention.remembers:
+            return None
+        return attended.weights if covered is None else covered + attended.weights
 
     def _recur(
         self, inputs: Tensor, weight: Tensor | None, context: Tensor | None, state: RecurrentState
