@@ -19,17 +19,17 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from captioner import checkpoint as checkpoints
 from captioner import devices
-from captioner.errors import ConfigError
+from captioner.errors import ConfigError, shown
 from captioner.nn.memory import Memory
 from captioner.nn.sentences import TransformerEncoder
-from captioner.options import SENTENCES_AT_ONCE, SearchOptions
+from captioner.options import SENTENCES_AT_ONCE, SearchOptions, check_alternatives
 from captioner.pipeline import in_batches
 from captioner.search import Hypothesis, Start, force, search
 from captioner.subwords import SPACE, UNREADABLE, Pieces, clean
 from captioner.text import EOS, SPECIALS, UNK, has_words
 from captioner.tracing import trace
+from captioner.translations.checkpoint import TranslationCheckpoint
 from captioner.translations.reader import Line, Reader, nothing, short, untold
 from captioner.translations.selfattention import SelfAttention, by_word
 from captioner.translations.translation import SentenceReading, Translation, joined, together
@@ -45,8 +45,13 @@ class Translator:
     """Translates sentences between the languages of one checkpoint."""
 
     def __init__(
-        self, checkpoint: checkpoints.TranslationCheckpoint, device: str | torch.device = "cpu"
+        self, checkpoint: TranslationCheckpoint, device: str | torch.device = "cpu"
     ) -> None:
+        if not isinstance(checkpoint, TranslationCheckpoint):
+            raise ConfigError(
+                f"the checkpoint is {shown(checkpoint)}; expected a translator's; "
+                "Translator.load(path) reads a file"
+            )
         self.checkpoint = checkpoint
         self.device = devices.pick(device)
         self._process = os.getpid()
@@ -71,8 +76,7 @@ class Translator:
             CheckpointError: there is no usable checkpoint at `path`.
         """
         device = devices.pick(device)  # before the weights are read
-        path = checkpoints.default_path(checkpoints.TRANSLATE) if path is None else path
-        return cls(checkpoints.load_translation(path), device)
+        return cls(TranslationCheckpoint.load(path), device)
 
     def options(self, own: SearchOptions | None = None, /, **settings: Any) -> SearchOptions:
         """`own`, or the checkpoint's options, with `settings` (fields of `SearchOptions`) put in.
@@ -80,7 +84,7 @@ class Translator:
         Raises:
             ConfigError: a field is unknown or out of range.
         """
-        return (self.checkpoint.search if own is None else own).changed(**settings)
+        return self.checkpoint.options(own, **settings)
 
     def __call__(
         self,
@@ -136,8 +140,9 @@ class Translator:
             alternatives: how many of the likeliest next pieces to keep.
 
         Raises:
-            ConfigError: the model attends to nothing.
+            ConfigError: `alternatives` is out of range, or the model attends to nothing.
         """
+        check_alternatives(alternatives)
         devices.check_process(self.device, self._process)
         read, said = (self.subwords.encode(text).ids for text in (found.source, found.text))
         memory, weights = self._looked(read)
