@@ -132,6 +132,19 @@ class Translator:
         pairs = self.stream_explained([(text, translation)], to=to, source_language=source_language)
         return self._raised(pairs)
 
+    def guess(self, text: str, to: str) -> str | None:
+        """The language of a whole text that shall be translated into `to`; None if it is empty.
+
+        A text tells more than each of its sentences.
+
+        Raises:
+            ConfigError: it is, without doubt, of a language that is not translated into `to`, or
+                nothing is.
+        """
+        self.languages.check(None, to)
+        pieces = self.subwords.encode(text).ids
+        return self.languages.guess(pieces, to) if pieces else None
+
     def trace(self, found: Translation, alternatives: int = 8) -> SentenceReading:
         """Everything that is computed while a sentence and its translation are read, step by step.
 

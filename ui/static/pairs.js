@@ -1,61 +1,44 @@
 // Sentences and their translations, whose words are linked; the alignments as heat maps.
 
-const TEXTS = {
-  en: {
-    empty: "The translation appears here, each of its words linked to those it looked at.",
-    source: "Source",
-    target: "Translation",
-    hint: "Touch a word: the words that belong to it light up. Rows of the map are the translation's words; the column apart is what the source's end took beforehand.",
-    end: "end",
-    guessed: "language guessed: {language}",
-    table: "How much each word of the translation (rows) looked at each word of the source (columns)",
-    honest: "Attention shows which words the model looked at, not why it chose its own.",
-  },
-  ko: {
-    empty: "번역이 여기에 나타나고, 각 단어는 모델이 본 단어와 이어집니다.",
-    source: "원문",
-    target: "번역",
-    hint: "단어에 손을 대면 짝이 되는 단어들이 밝아집니다. 지도의 행은 번역의 단어들이고, 떨어진 열은 그에 앞서 원문의 끝이 가져간 몫입니다.",
-    end: "끝",
-    guessed: "짐작한 언어: {language}",
-    table: "번역의 단어(행)가 원문의 단어(열)를 얼마나 보았는지",
-    honest: "주의 지도는 모델이 어느 단어를 보았는지 보여 줄 뿐, 왜 그 단어를 골랐는지는 알려 주지 않습니다.",
-  },
-};
-const SAY = KOREAN ? TEXTS.ko : TEXTS.en;
+import { INFERNO } from "./colours.js";
+import { filled, make, percent, valueOf, walk } from "./dom.js";
 
-function render() {
+export function start(page) {
+  render(page);
+  page.watch("value", () => render(page));
+}
+
+function render({ element, props, texts }) {
   const root = element.querySelector(".pairs");
-  const value = props.value && typeof props.value === "object" ? props.value : {};
-  const sentences = (value.sentences || []).filter((sentence) => sentence.words.length);
+  const sentences = (valueOf(props).sentences || []).filter((sentence) => sentence.words.length);
   root.replaceChildren();
   if (!sentences.length) {
-    root.append(make("p", "empty", SAY.empty));
+    root.append(make("p", "empty", texts.empty));
     return;
   }
-  sentences.forEach((sentence, number) => root.append(pairOf(sentence, number)));
-  root.append(make("p", "honest", SAY.honest));
+  sentences.forEach((sentence, number) => root.append(pairOf(sentence, number, texts)));
+  root.append(make("p", "honest", texts.honest));
 }
 
 // One sentence with its translation; `pair` is what belongs to it.
-function pairOf(value, number) {
-  const pair = { value, node: make("section", "pair") };
-  pair.source = line(pair, SAY.source, value.source_words.map((text) => ({ text })), "source");
-  pair.target = line(pair, SAY.target, value.words, "target");
+function pairOf(value, number, texts) {
+  const pair = { value, texts, node: make("section", "pair") };
+  pair.source = line(pair, texts.source, value.source_words.map((text) => ({ text })), "source");
+  pair.target = line(pair, texts.target, value.words, "target");
   pair.node.append(pair.source.node, pair.target.node);
   if (value.warning) pair.node.append(make("p", "hint", value.warning));
-  if (!number) pair.node.append(make("p", "hint", SAY.hint));
+  if (!number) pair.node.append(make("p", "hint", texts.hint));
   pair.node.append(table(pair));
   return pair.node;
 }
 
 function line(pair, title, words, side) {
-  const { value } = pair;
+  const { value, texts } = pair;
   const node = make("section", "line");
   const language = side === "source" ? value.source_language : value.target_language;
   const heading = make("h2", "", title + (language ? " · " + language : ""));
   if (side === "source" && value.guessed) {
-    heading.textContent = title + " · " + SAY.guessed.replace("{language}", language);
+    heading.textContent = title + " · " + filled(texts.guessed, { language });
   }
   const group = make("div", "words");
   group.setAttribute("role", "group");
@@ -75,17 +58,7 @@ function line(pair, title, words, side) {
   });
   group.append(...buttons);
   group.addEventListener("pointerleave", () => show(pair, null));
-  group.addEventListener("keydown", (event) => {
-    const now = buttons.indexOf(document.activeElement);
-    const last = buttons.length - 1;
-    const goals = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: last };
-    if (!(event.key in goals) || now < 0) return;
-    event.preventDefault();
-    const goal = Math.min(last, Math.max(0, goals[event.key]));
-    buttons[now].tabIndex = -1;
-    buttons[goal].tabIndex = 0;
-    buttons[goal].focus();
-  });
+  group.addEventListener("keydown", (event) => walk(event, buttons));
   node.append(heading, group);
   return { node, buttons };
 }
@@ -126,17 +99,17 @@ function colour(share) {
 }
 
 function table(pair) {
-  const { value } = pair;
+  const { value, texts } = pair;
   const frame = make("div", "frame");
   frame.tabIndex = 0;
   frame.setAttribute("role", "region");
-  frame.setAttribute("aria-label", SAY.table);
+  frame.setAttribute("aria-label", texts.table);
   const node = make("table");
-  node.append(make("caption", "", SAY.table));
+  node.append(make("caption", "", texts.table));
   const head = make("tr");
   head.append(make("td", "corner"));
   for (const text of value.source_words) head.append(heading(text, "col"));
-  if (value.end_mass) head.append(heading(SAY.end, "col apart"));
+  if (value.end_mass) head.append(heading(texts.end, "col apart"));
   const top = make("thead");
   top.append(head);
   const body = make("tbody");
@@ -173,6 +146,3 @@ function cell(pair, share, row, column) {
   td.addEventListener("pointerleave", () => show(pair, null));
   return td;
 }
-
-render();
-watch("value", render);

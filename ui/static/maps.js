@@ -1,35 +1,16 @@
-// Maps as pictures: shared by all viewers. The same promises as in captioner/pictures/scale.py hold: one
-// colour scale, only the map has colour, and no weight that no cell has.
+// Maps as pictures: shared by all viewers. One colour scale, and no weight that no cell has.
 
-const INFERNO = Uint8Array.from(
-  atob(
-    "AAADAAAEAAAGAQAHAQEJAQELAgEOAgIQAwISBAMUBAMWBQQYBgQbBwUdCAYfCQYhCgcjCwcmDQgoDggqDwktEAkvEgoyEwo0FAs2Fgs5Fws7GQs+GgtAHAxDHQxFHwxHIAxKIgtMJAtOJgtQJwtSKQtUKwpWLQpYLgpaMApcMgldNAlfNQlgNwlhOQliOwlkPAllPglmQAlmQQlnQwpoRQppRgppSAtqSgtqSwxrTQxrTw1sUA1sUg5sUw5tVQ9tVw9tWBBtWhFtWxFuXRJuXxJuYBNuYhRuYxRuZRVuZhVuaBZuahduaxdubRhubhhucBluchltcxptdRttdhtteBxtehxtex1sfR1sfh5sgB9rgR9rgyBrhSBqhiFqiCFqiSJpiyJpjSNpjiRokCRokSVnkyVnlSZmliZmmCdlmShkmyhknCljniljoCpioSthoythpCxgpixfpy1fqS5eqy5drC9crjBbrzFbsTFasjJZtDNYtTNXtzRWuDVWujZVuzdUvTdTvjhSvzlRwTpQwjtPxDxOxT1Nxz5MyD5LyT9Ky0BJzEFIzUJHz0RG0EVE0UZD0kdC1EhB1UlA1ko/10s+2U092k4720863FA53VI43lM331Q24FY04lcz41gy5Fox5Vsw5lwu5l4t518s6GEr6WIq6mQo62Un7Gcm7Wgl7Woj7mwi720h8G8f8HAe8XId8nQc8nUa83cZ83kY9HoW9XwV9X4U9oAS9oER94MQ94UO+IcN+IgM+IoL+YwJ+Y4I+ZAI+pEH+pMG+pUG+pcG+5kG+5sG+50G+54H+6AH+6II+6QK+6YL+6gN+6oO+6wQ+64S+7AU+7EW+7MY+7Ua+7cc+7ke+rsh+r0j+r8l+sEo+cMq+cUs+ccv+Mkx+Ms0+M03988699E89tM/9tVC9ddF9dlI9NtL9NxP895S8+BW8+JZ8uRd8uZg8ehk8elo8ets8e1w8e508fB58fJ98vOB8vSF8/aJ9PeN9fiR9vqV9/uZ+fyd+v2g/P6k"
-  ),
-  (character) => character.charCodeAt(0),
-); // matplotlib's, 256 colours, R G B each
-const KOREAN = (document.documentElement.lang || navigator.language || "en").startsWith("ko");
+import { INFERNO } from "./colours.js";
+import { make } from "./dom.js";
+
 const SURFACE = 192; // pixels of a smoothed map's side; the browser enlarges it further
-
-function make(tag, name, text) {
-  const node = document.createElement(tag);
-  if (name) node.className = name;
-  if (text !== undefined) node.textContent = text;
-  return node;
-}
-
-function percent(share, digits = 0) {
-  if (share === null || share === undefined) return "–";
-  if (share > 0 && share < 0.005 && digits === 0) return "<1 %";
-  if (share > 0.995 && share < 1 && digits === 0) return ">99 %";
-  return (100 * share).toFixed(digits) + " %";
-}
 
 function bytesOf(text) {
   return Uint8Array.from(atob(text || ""), (character) => character.charCodeAt(0));
 }
 
 // The maps of a sentence: T arrays of h·w levels, 0 to 255, 255 being the shared peak.
-function mapsOf(text, count, cells) {
+export function mapsOf(text, count, cells) {
   const bytes = bytesOf(text);
   return Array.from({ length: count }, (_, t) => bytes.slice(t * cells, (t + 1) * cells));
 }
@@ -77,7 +58,7 @@ function surfaceOf(levels, [h, w]) {
   return surface;
 }
 
-function coloured(levels, width, height) {
+export function coloured(levels, width, height) {
   const canvas = make("canvas");
   canvas.width = width;
   canvas.height = height;
@@ -95,12 +76,12 @@ function coloured(levels, width, height) {
 }
 
 // A map as a small coloured picture, to be enlarged over the photo.
-function heatOf(levels, grid, cells) {
+export function heatOf(levels, grid, cells) {
   if (cells) return coloured(levels, grid[1], grid[0]);
   return coloured(surfaceOf(levels, grid), SURFACE, SURFACE);
 }
 
-function greyOf(picture, width, height) {
+export function greyOf(picture, width, height) {
   const canvas = make("canvas");
   canvas.width = width;
   canvas.height = height;
@@ -118,7 +99,7 @@ function greyOf(picture, width, height) {
   return canvas;
 }
 
-function linesOf(pen, [h, w], width, height) {
+export function linesOf(pen, [h, w], width, height) {
   pen.strokeStyle = "rgba(255, 255, 255, 0.35)";
   pen.lineWidth = Math.max(1, width / 700);
   pen.beginPath();
@@ -134,12 +115,12 @@ function linesOf(pen, [h, w], width, height) {
 }
 
 // Where on the photo a cell lies, in words.
-function placeOf(cell, [h, w]) {
+export function placeOf(cell, [h, w], texts) {
   const y = (Math.floor(cell / w) + 0.5) / h;
   const x = ((cell % w) + 0.5) / w;
-  const rows = KOREAN ? ["위", "가운데", "아래"] : ["top", "middle", "bottom"];
-  const columns = KOREAN ? ["왼쪽", "가운데", "오른쪽"] : ["left", "centre", "right"];
+  const rows = [texts.top, texts.middle, texts.bottom];
+  const columns = [texts.left, texts.centre, texts.right];
   const [row, column] = [Math.min(2, Math.floor(3 * y)), Math.min(2, Math.floor(3 * x))];
-  if (row === 1 && column === 1) return KOREAN ? "한가운데" : "centre";
+  if (row === 1 && column === 1) return texts.inTheMiddle;
   return rows[row] + " " + columns[column];
 }
