@@ -135,4 +135,4 @@ def written_results(entries: Sequence[Entry]) -> str:
         seen[identity] = entry.name or identity
         number = int(identity) if _is_number(identity) else identity
         rows.append({"image_id": number, "caption": entry.captions[0]})
-    return json.dumps(rows, ensure_ascii=False, indent=0) + "\n"
+    return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n"

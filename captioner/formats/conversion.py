@@ -64,6 +64,11 @@ def convert(order: Order) -> Outcome:
             for entry in entries:
                 folder.copy_photo(entry, images, order.photos)
         registry.write(entries, order.output, order.to, images=images, overwrite=order.overwrite)
+    if order.to.name == "imagefolder" and not (order.output.parent / entries[0].name).is_file():
+        notes.append(
+            f"{order.to.title} wants the photos below {order.output.parent}; "
+            f"add --photos {order.output.parent}"
+        )
     captions = sum(len(entry.captions) for entry in entries) if order.to.several else len(entries)
     return Outcome(len(entries), captions, tuple(r.format for r in readings), tuple(notes))
 

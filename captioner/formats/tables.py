@@ -92,9 +92,7 @@ def _rows(content: Content, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The rows that hold anything, with the numbers of their last lines."""
     previous = csv.field_size_limit(_LONGEST_CELL)
     try:
-        reader = csv.reader(
-            io.StringIO(content.text, newline=""), delimiter=delimiter, skipinitialspace=True
-        )
+        reader = csv.reader(io.StringIO(content.text, newline=""), delimiter=delimiter)
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 yield reader.line_num, cells

@@ -126,9 +126,9 @@ def opened(path: Path) -> Iterator[tarfile.TarFile]:
             yield archive
     except (tarfile.TarError, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
         raise DataError(
-            f"{path}: no tar archive that can be read ({error}); it may be cut short: get it again"
+            f"{path}: no tar archive that can be read; it may be cut short: get it again"
         ) from error
 
 
