@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from captioner.errors import DataError
@@ -29,6 +29,11 @@ class Entry:
     def key(self) -> str:
         """Who it is in another file about the same photos: see `photo_id`."""
         return photo_id(self.name) if self.name else plain_id(self.identity)
+
+    def moved(self, folder: Path) -> Entry:
+        """The same, named as it is called from a folder, where it lies below it."""
+        inside = os.path.relpath(self.name, folder).replace(os.sep, "/")
+        return self if inside.startswith("..") else replace(self, name=inside)
 
 
 _FOLDERS = re.compile(r".*[\\/]", re.DOTALL)

@@ -297,11 +297,20 @@ def write(
     if format.name == "webdataset":
         webdataset.pack(entries, path, images)
         return
-    assert format.text is not None
-    is_csv = format.name == "imagefolder" and path.suffix.lower() == ".csv"
-    text = (tables.written_metadata_csv if is_csv else format.text)(entries)
+    text = text_of(entries, path, format)
     with whole(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="")
+
+
+def text_of(entries: Sequence[Entry], path: Path, format: Format) -> str:
+    """What a file of captions that is a text holds.
+
+    Raises:
+        DataError: the format cannot hold them.
+    """
+    assert format.text is not None
+    is_csv = format.name == "imagefolder" and path.suffix.lower() == ".csv"
+    return (tables.written_metadata_csv if is_csv else format.text)(entries)
 
 
 def table() -> str:
