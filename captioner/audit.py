@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
+from captioner.captions.recipe import DataConfig
 from captioner.datasets import Photo
 from captioner.errors import DataError, ImageError
 from captioner.pictures.messages import shown_name
 from captioner.pictures.open import open_photo, original_size, was_turned
-from captioner.recipes.captioning import DataConfig
 from captioner.text import Vocabulary, tokenise
 
 SEVERITIES = ("error", "warning", "info")

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from captioner.captions.recipe import Source
 from captioner.errors import ConfigError, DataError
-from captioner.recipes.captioning import Source
 from captioner.text import decoded
 
 FORMATS = ("auto", "coco", "karpathy", "flickr8k")

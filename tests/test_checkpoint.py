@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from captioner import checkpoint as checkpoints
+from captioner import storage
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
 from captioner.cli import describe
 from captioner.confidence import Confidence, Regression
@@ -151,7 +152,7 @@ def test_a_model_in_another_memory_format_is_stored_the_same(
 
 
 def test_describe_builds_no_model(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "build_model", lambda *_: pytest.fail("a model was built"))
+    monkeypatch.setattr(Checkpoint, "build", lambda *_: pytest.fail("a model was built"))
     told = checkpoints.describe(saved)
     assert told["file"] == str(saved)
     assert told["bytes"] == saved.stat().st_size
@@ -196,8 +197,8 @@ def test_a_failed_write_leaves_the_old_file(
 
     monkeypatch.setattr(
         *{
-            "save_file": (checkpoints, "save_file", half),
-            "fsync": (checkpoints.os, "fsync", fail),
+            "save_file": (storage, "save_file", half),
+            "fsync": (storage.os, "fsync", fail),
             "replace": (Path, "replace", fail),
         }[failing]
     )
@@ -215,7 +216,7 @@ def test_an_interrupted_write_leaves_nothing_behind(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoints.os, "fsync", interrupt)
+    monkeypatch.setattr(storage.os, "fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
         checkpoints.save(tied, tmp_path / "model.safetensors")
     assert list(tmp_path.iterdir()) == []
@@ -236,7 +237,7 @@ def test_missing_folders_are_made(tied: Checkpoint, tmp_path: Path) -> None:
 def test_a_file_has_the_usual_permissions(mask: int, mode: int, tmp_path: Path) -> None:
     before = os.umask(mask)
     try:
-        checkpoints.write_tensors({"one": torch.zeros(2)}, {}, tmp_path / "one.safetensors")
+        storage.write_tensors({"one": torch.zeros(2)}, {}, tmp_path / "one.safetensors")
     finally:
         os.umask(before)
     assert (tmp_path / "one.safetensors").stat().st_mode & 0o777 == mode
@@ -366,7 +367,7 @@ def test_a_file_without_permission(saved: Path, monkeypatch: pytest.MonkeyPatch)
     def deny(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(checkpoints, "safe_open", deny)
+    monkeypatch.setattr(storage, "safe_open", deny)
     refused(saved, r"cannot be read \(Permission denied\)")
 
 
@@ -527,7 +528,7 @@ def test_checkpoints_that_contradict_themselves(
 
 
 def test_without_shipped_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints.importlib.resources, "files", lambda package: tmp_path)
+    monkeypatch.setattr(storage.importlib.resources, "files", lambda package: tmp_path)
     for task in ("caption", "translate"):
         with pytest.raises(CheckpointError, match="the shipped weights are not there; reinstall"):
             checkpoints.default_path(task)
@@ -559,7 +560,9 @@ def translating(source: bool = True, output: bool = True) -> TranslationCheckpoi
     torch.manual_seed(5)
     model = build_translation_model(settings, len(subwords)).eval()
     search = SearchOptions(beam_size=2, max_length=7)
-    return TranslationCheckpoint(model, settings, subwords, languages, search, {"epoch": 3})
+    return TranslationCheckpoint(
+        model, settings, subwords, languages, search=search, provenance={"epoch": 3}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -656,7 +659,7 @@ def test_a_translators_metadata_that_no_reader_takes(
         (put("config.attention.score", "none"), "Unexpected key"),
         (put("subwords.merges", ["x y"]), "the subwords are damaged: no pieces for the merge"),
         (put("subwords", 7), "the subwords are damaged"),
-        (put("subwords.languages", ["en"]), "size mismatch"),
+        (put("subwords.languages", ["en"]), "their counts do not fit the subwords"),
         (put("languages.counts.en", [1, 2]), "the languages are damaged"),
         (put("languages.directions", [["fr", "de"]]), "a direction starts in an unknown one"),
         (put("languages", []), "the languages are damaged"),

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from captioner.captions.recipe import Source
 from captioner.datasets import (
     Photo,
     photo_id,
@@ -23,7 +24,6 @@ from captioner.datasets import (
     split_off,
 )
 from captioner.errors import ConfigError, DataError
-from captioner.recipes.captioning import Source
 
 Captions = Mapping[str, Sequence[str]]
 

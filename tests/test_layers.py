@@ -11,8 +11,8 @@ ROOT = Path(__file__).parent.parent
 FLOORS = (
     ("errors", "atomic"),
     ("settings",),
-    ("options", "nn.architecture", "recipes.shared"),
-    ("recipes.captioning", "recipes.translation"),
+    ("options", "nn.architecture", "recipes.photos", "recipes.shared"),
+    ("captions.recipe", "translations.recipe"),
     # The drawn world's own floors, of which the others see only the house that holds them.
     ("scenes.colours",),
     ("scenes.sketch",),
@@ -44,13 +44,12 @@ FLOORS = (
         "naming",
         "words",
     ),
-    ("recipes.files",),
     ("confidence", "languages", "nn.decoder", "nn.recognition", "nn.sentences", "subwords"),
     ("nn.recurrent",),
     ("nn.model",),
-    ("checkpoint", "metrics", "search", "trials"),
-    ("tracing",),
-    ("datasets", "judges", "losses", "pairs", "translations.translation"),
+    ("metrics", "search", "storage", "trials"),
+    ("captions.checkpoint", "scoring", "tracing", "translations.checkpoint"),
+    ("datasets", "judges", "losses", "translations.pairs", "translations.translation"),
     ("translations.reader",),
     ("translations.translator",),
     ("captions.caption", "captions.inputs"),
@@ -58,18 +57,24 @@ FLOORS = (
     ("captions.writer",),
     ("captions.look",),
     ("captions.captioner",),
-    ("alignments", "audit", "boxes", "evaluation", "outputs"),
-    ("batches", "calibration", "maps"),
+    (
+        *("alignments", "audit", "boxes", "outputs"),
+        *("captions.evaluation", "translations.evaluation"),
+    ),
+    ("calibration", "captions.batches", "maps"),
     ("training.loop",),
     ("training.state",),
     ("training.callbacks",),
-    ("training.run",),
-    ("training.self_critical", "training.store"),
-    ("training.captioning", "training.translation"),
-    ("training",),
+    ("training.run", "training.self_critical", "training.start"),
+    ("captions.start", "captions.store", "translations.start"),
+    ("captions.training", "translations.training"),
+    ("captions.task", "translations.task"),
+    ("tasks",),
+    ("checkpoint", "recipes.files", "training"),
     ("studies",),
     ("cli.display", "cli.flags", "cli.models", "cli.streams"),
-    ("cli.results", "cli.scores"),
+    ("cli.results", "cli.scored"),
+    ("cli.scores",),
     (
         "cli.calibrate",
         "cli.caption",
@@ -90,9 +95,10 @@ FLOORS = (
     (
         "__main__",
         "config",
+        "evaluation",
         "prediction",
         "translation",
-    ),  # the last three are old names: nothing may use them
+    ),  # the last four are old names: nothing may use them
 )
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
 MODULES = sorted((ROOT / "captioner").rglob("*.py"))
@@ -130,6 +136,28 @@ def test_imports_point_downwards(path: Path) -> None:
         assert FLOOR[name] < FLOOR[_name(path)], f"{_name(path)} imports {name}"
 
 
+def test_the_tasks_do_not_see_each_other() -> None:
+    """But for one seam: a caption can be translated."""
+    rooms = {"captions": "translations", "translations": "captions"}
+    seam = {"captioner.translations.translator", "captioner.translations.translation"}
+    for path in MODULES:
+        other = rooms.get(path.parent.name)
+        if other is not None:
+            seen = {name for name in _imports(path) if name.startswith(f"captioner.{other}.")}
+            modules = {name for name in seen if name.removeprefix("captioner.") in FLOOR}
+            assert modules <= seam, path
+
+
+@pytest.mark.parametrize("room", ["nn", "pictures", "training"])
+def test_rooms_below_the_tasks_know_none(room: str) -> None:
+    for path in MODULES:
+        if path.parent.name == room and path.name != "__init__.py":
+            names = _imports(path)
+            assert not any(
+                n.startswith(("captioner.captions", "captioner.translations")) for n in names
+            ), path
+
+
 def test_the_drawn_world_has_one_door() -> None:
     rooms = {f"captioner.{name}" for name in FLOOR if name.startswith("scenes.")}
     for path in MODULES:
@@ -150,9 +178,13 @@ def test_only_the_page_imports_gradio() -> None:
         "metrics",
         "nn/architecture",
         "options",
-        "recipes/captioning",
+        "captions/recipe",
+        "captions/task",
         "recipes/files",
-        "recipes/translation",
+        "recipes/photos",
+        "tasks",
+        "translations/recipe",
+        "translations/task",
         "settings",
         "subwords",
         *(name for name in FLOOR if name.startswith("pictures.")),

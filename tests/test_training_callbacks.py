@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from captioner.captions.recipe import PhaseConfig
 from captioner.cli import train as command
 from captioner.errors import ConfigError
-from captioner.recipes.captioning import PhaseConfig
 from captioner.training import callbacks, run
 from captioner.training.callbacks import Interrupt, Interrupted, Log
 from captioner.training.loop import Progress, Trainer

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from captioner import checkpoint as checkpoints
 from captioner import devices
 from captioner.captions.caption import Caption
+from captioner.captions.checkpoint import Checkpoint
 from captioner.captions.inputs import check_pairs, check_photo, check_photos, check_sentence
 from captioner.captions.look import Look
 from captioner.captions.opened import Opened, open_one
@@ -31,7 +31,7 @@ class Captioner:
 
     def __init__(
         self,
-        checkpoint: checkpoints.Checkpoint,
+        checkpoint: Checkpoint,
         device: str | torch.device = "cpu",
         translator: Translator | None = None,
     ) -> None:
@@ -72,8 +72,7 @@ class Captioner:
             CheckpointError: there is no usable checkpoint at `path`.
         """
         device = devices.pick(device)  # before the weights are read
-        path = checkpoints.default_path() if path is None else path
-        return cls(checkpoints.load(path), device, translator)
+        return cls(Checkpoint.load(path), device, translator)
 
     def options(self, own: SearchOptions | None = None, /, **settings: Any) -> SearchOptions:
         """`own`, or the checkpoint's options, with `settings` (fields of `SearchOptions`) put in.
@@ -81,7 +80,7 @@ class Captioner:
         Raises:
             ConfigError: a field is unknown or out of range.
         """
-        return self.writer.options(own, **settings)
+        return self.checkpoint.options(own, **settings)
 
     @property
     def translator(self) -> Translator:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from captioner import tasks
+from captioner.captions.recipe import DataConfig, Source
 from captioner.cli import flags
 from captioner.cli.display import progress_bar
 from captioner.errors import ConfigError
-from captioner.recipes.captioning import DataConfig, Recipe, Source
 from captioner.recipes.files import read_recipe
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _named_sources(arguments: argparse.Namespace) -> tuple[dict[str, tuple[Sourc
     min_count = arguments.min_count or DataConfig.min_count
     if arguments.config:
         recipe = read_recipe(arguments.config)
-        if not isinstance(recipe, Recipe):
+        if recipe.task != tasks.CAPTION:
             raise ConfigError(f"{arguments.config} trains a translator; data check looks at photos")
         data = recipe.data
         named = {"train": data.train, "validation": data.validation}

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from captioner import tasks
 from captioner.cli.display import one_line, percent, score_lines
 from captioner.errors import CheckpointError
 
@@ -74,16 +75,15 @@ def _what_it_is(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "file", f"{header['file']}, {header['bytes'] / 1e6:.1f} MB, format {header['format']}"
     if "sha256" not in header:
         yield "checksum", "none: written before files had one, so damage would go unnoticed"
-    own = _of_a_captioner if header["task"] == "caption" else _of_a_translator
+    own, unit = _OWN[header["task"]]
     yield from own(header)
     search = header["search"]
-    unit = "words" if header["task"] == "caption" else "pieces"
     yield (
         "decoding",
         f"beam {search['beam_size']}, length penalty {search['length_penalty']:g}, at most "
         f"{search['max_length']} {unit}{_once(search)}",
     )
-    if header["task"] == "caption" and "confidence" in header:
+    if "confidence" in header:
         yield "confidence", _doubts(header["confidence"])
 
 
@@ -110,7 +110,7 @@ def _of_a_captioner(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         f"{encoder['name']}, stride {encoder['stride']}: {side} × {side} pixels become {cells} × "
         f"{cells} cells of {encoder['feature_size']} features",
     )
-    yield from _of_both(header)
+    yield from _of_every_task(header)
     yield "vocabulary", f"{len(header['vocabulary']) - 4:,} words and 4 special tokens"
     if things := header["config"].get("copy", {}).get("things"):
         yield "copying", f"of the {things} likeliest of {len(header['kinds']):,} kinds of things"
@@ -131,7 +131,7 @@ def _of_a_translator(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         f"bidirectional {encoder['cell'].upper()}{layers}: a piece of a word becomes "
         f"{2 * encoder['hidden_size']} features",
     )
-    yield from _of_both(header)
+    yield from _of_every_task(header)
     subwords = header["subwords"]
     yield (
         "vocabulary",
@@ -140,7 +140,7 @@ def _of_a_translator(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     )
 
 
-def _of_both(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _of_every_task(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     attention, decoder = header["config"]["attention"], header["config"]["decoder"]
     if attention["score"] == "none":
         step = "every step's context and the" if attention["every_step"] else "the"
@@ -160,6 +160,12 @@ def _of_both(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         f"{decoder['embedding_size']}{gate}{tied}",
     )
     yield "parameters", f"{header['parameters']:,}"
+
+
+_OWN = {  # by task: what only its checkpoints say, and the unit of a sentence's length
+    tasks.CAPTION: (_of_a_captioner, "words"),
+    tasks.TRANSLATE: (_of_a_translator, "pieces"),
+}
 
 
 def _where_it_is_from(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

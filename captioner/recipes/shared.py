@@ -12,11 +12,31 @@ from captioner.settings import setting
 
 
 class Phase(Protocol):
-    """What is checked alike of one stretch of training, whatever is learned."""
+    """What is alike of one stretch of training, whatever is learned."""
 
     @property
     def name(self) -> str:
         """What the logs call it."""
+
+    @property
+    def epochs(self) -> int:
+        """How often the data are gone through."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The peak of it."""
+
+    @property
+    def warmup(self) -> float:
+        """Share of the phase in which the rate climbs."""
+
+    @property
+    def schedule(self) -> str:
+        """What the rate does then: `cosine` or `constant`."""
+
+    @property
+    def final_rate(self) -> float:
+        """Share of the peak that the cosine ends at."""
 
     @property
     def samples(self) -> int:

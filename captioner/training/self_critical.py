@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,18 @@ class Drawn:
     samples: int  # sentences of each memory
     rewards: Callable[[], np.ndarray]  # waits for them, (K,)
 
-    def loss(self) -> dict[str, Tensor]:
-        """The self-critical loss and the mean reward, once the judgement is there."""
-        rewards = torch.from_numpy(self.rewards()).float()
-        advantages = losses.leave_one_out(rewards.view(-1, self.samples)).flatten()
-        device = self.targets.device
-        each = losses.self_critical(self.logits, self.targets, advantages.to(device))
-        return {"self_critical": each, "reward": rewards.mean()}
+    def loss(self) -> Tensor:
+        """The self-critical loss, once the judgement is there."""
+        advantages = losses.leave_one_out(self._judged.view(-1, self.samples)).flatten()
+        return losses.self_critical(self.logits, self.targets, advantages.to(self.targets.device))
+
+    def reward(self) -> Tensor:
+        """The mean reward."""
+        return self._judged.mean()
+
+    @cached_property
+    def _judged(self) -> Tensor:
+        return torch.from_numpy(self.rewards()).float()  # (K,)
 
 
 def draw(

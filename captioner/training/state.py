@@ -12,8 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from captioner import checkpoint as checkpoints
-from captioner import settings
+from captioner import settings, storage
 from captioner.errors import CheckpointError
 from captioner.training.loop import Position, Progress, Trainer
 
@@ -41,7 +40,7 @@ def save_state(trainer: Trainer, path: Path) -> None:
         "scaler": json.dumps(trainer.scaler.state_dict()),
         "data": json.dumps(trainer.data_digest),
     }
-    checkpoints.write_tensors(copies, metadata, path)
+    storage.write_tensors(copies, metadata, path)
 
 
 def load_state(trainer: Trainer, path: Path) -> None:
@@ -63,7 +62,7 @@ def load_state(trainer: Trainer, path: Path) -> None:
         raise CheckpointError(
             f"{path}: no resume state, or a damaged one ({error}); start anew in another --output"
         ) from error
-    checkpoints.check_whole(path, tensors, texts)
+    storage.check_whole(path, tensors, texts)
     try:
         _put(trainer, metadata, progress, tensors, path)
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from captioner import checkpoint as checkpoints
 from captioner import devices
 from captioner.errors import ConfigError
 from captioner.nn.memory import Memory
@@ -29,6 +28,7 @@ from captioner.search import Hypothesis, Start, force, search
 from captioner.subwords import SPACE, UNREADABLE, Pieces, clean
 from captioner.text import EOS, SPECIALS, UNK, has_words
 from captioner.tracing import trace
+from captioner.translations.checkpoint import TranslationCheckpoint
 from captioner.translations.reader import Line, Reader, nothing, short, untold
 from captioner.translations.translation import SentenceReading, Translation, joined, together
 from captioner.words import Word
@@ -43,7 +43,7 @@ class Translator:
     """Translates sentences between the languages of one checkpoint."""
 
     def __init__(
-        self, checkpoint: checkpoints.TranslationCheckpoint, device: str | torch.device = "cpu"
+        self, checkpoint: TranslationCheckpoint, device: str | torch.device = "cpu"
     ) -> None:
         self.checkpoint = checkpoint
         self.device = devices.pick(device)
@@ -69,8 +69,7 @@ class Translator:
             CheckpointError: there is no usable checkpoint at `path`.
         """
         device = devices.pick(device)  # before the weights are read
-        path = checkpoints.default_path(checkpoints.TRANSLATE) if path is None else path
-        return cls(checkpoints.load_translation(path), device)
+        return cls(TranslationCheckpoint.load(path), device)
 
     def options(self, own: SearchOptions | None = None, /, **settings: Any) -> SearchOptions:
         """`own`, or the checkpoint's options, with `settings` (fields of `SearchOptions`) put in.
@@ -78,7 +77,7 @@ class Translator:
         Raises:
             ConfigError: a field is unknown or out of range.
         """
-        return (self.checkpoint.search if own is None else own).changed(**settings)
+        return self.checkpoint.options(own, **settings)
 
     def __call__(
         self,

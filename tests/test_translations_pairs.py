@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captioner.errors import ConfigError, DataError
-from captioner.pairs import Pair, PairBatch, PairReader, read_pairs, split_by_source
-from captioner.recipes.translation import PairSource
 from captioner.settings import from_dict, to_dict
 from captioner.subwords import Subwords
 from captioner.text import EOS, PAD
+from captioner.translations.pairs import Pair, PairBatch, PairReader, read_pairs, split_by_source
+from captioner.translations.recipe import PairSource
 
 ENGLISH = ("A dog runs.", "Two men", "The red ball rolls down the hill .")
 GERMAN = ("Ein Hund läuft.", "Zwei Männer", "Der rote Ball rollt den Hügel hinab.")

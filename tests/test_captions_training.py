@@ -26,6 +26,10 @@ from safetensors.torch import load_file, save_file
 
 from captioner import boxes, datasets, losses, scenes, settings
 from captioner import checkpoint as checkpoints
+from captioner.captions import training as captioning
+from captioner.captions.recipe import PhaseConfig, Recipe
+from captioner.captions.start import read_splits, start_checkpoint
+from captioner.captions.training import CaptionTrainer, FeatureCache
 from captioner.confidence import Confidence, Regression
 from captioner.errors import CheckpointError, ConfigError, DataError
 from captioner.metrics import CiderScorer, Score
@@ -34,14 +38,12 @@ from captioner.nn.encoders import build_features
 from captioner.nn.recognition import Recogniser, load_recogniser
 from captioner.options import SearchOptions
 from captioner.prediction import Captioner
-from captioner.recipes.captioning import PhaseConfig, Recipe
-from captioner.recipes.files import continued
 from captioner.search import search
 from captioner.text import EOS, tokenise
-from captioner.training import Interrupted, captioning, loop, state, train
+from captioner.training import Interrupted, callbacks, loop, state, train
 from captioner.training.callbacks import Interrupt
-from captioner.training.captioning import CaptionTrainer, FeatureCache
 from captioner.training.loop import Callback, Position, Trainer
+from captioner.training.start import with_dropouts
 from tests.processes import hear_signals
 
 SIZE = 64  # two cells a side
@@ -226,7 +228,7 @@ def test_training_on_forgets_how_sure_captions_were(
     checkpoints.save(calibrated, tmp_path / "calibrated.safetensors")
     begun = str(tmp_path / "calibrated.safetensors")
     wanted = recipe(world, Path("unused"), init=begun, model=LEARNER["model"])
-    assert captioning.start_checkpoint(wanted, photos).confidence is None
+    assert start_checkpoint(wanted, photos).confidence is None
 
 
 def test_new_words_leave_what_was_known_untouched(
@@ -234,7 +236,7 @@ def test_new_words_leave_what_was_known_untouched(
 ) -> None:
     before = checkpoints.load(learned)
     wanted = recipe(world, Path("unused"), init=str(learned), model=LEARNER["model"])
-    after = captioning.start_checkpoint(wanted, photos)
+    after = start_checkpoint(wanted, photos)
     known = len(before.vocabulary)
     assert len(after.vocabulary) > known
     old, new = before.model.state_dict(), after.model.state_dict()
@@ -261,7 +263,7 @@ def test_only_dropouts_of_a_checkpoint_can_be_changed(
     def started(model: dict[str, Any]) -> checkpoints.Checkpoint:
         source = {"captions": "x", "images": "x"}
         values = {"init": str(begun), "data": {"train": [source]}, "model": model}
-        return captioning.start_checkpoint(settings.from_dict(Recipe, values), photos)
+        return start_checkpoint(settings.from_dict(Recipe, values), photos)
 
     assert started({}).config == before.config  # no default is held against it
     same = {"decoder": {"hidden_size": 64}, "encoder": {"image_size": SIZE, "dropout": 0.0}}
@@ -291,7 +293,7 @@ def test_only_dropouts_of_a_checkpoint_can_be_changed(
 def test_settings_made_in_python_count_where_they_differ_from_the_defaults(begun: Path) -> None:
     held = checkpoints.load(begun).config
     model = ModelConfig(decoder=DecoderConfig(dropout=0.25))
-    found = continued(Recipe(init=str(begun), model=model), held, "best")
+    found = with_dropouts(Recipe(init=str(begun), model=model), held, "best")
     assert found == dataclasses.replace(
         held, decoder=dataclasses.replace(held.decoder, dropout=0.25)
     )
@@ -410,9 +412,8 @@ CHILD = """
 import json, sys
 from captioner import settings, training
 from captioner.nn.architecture import DecoderConfig, ModelConfig
-from captioner.recipes.captioning import Recipe
-from captioner.recipes.files import continued
-from captioner.training import captioning
+from captioner.captions.recipe import Recipe
+from captioner.captions import training as captioning
 
 def evaluate(*arguments, inner=captioning.evaluate, **settings):
     print("validating", flush=True)
@@ -589,7 +590,7 @@ def test_best_and_last_and_early_stopping(
     """Patience counts within a phase; the best is the best of all phases."""
     watcher = Watcher()
     monkeypatch.setattr(captioning, "evaluate", scores(0.1, 0.3, 0.2, 0.3, 0.25, 0.4, 0.4, 0.1))
-    monkeypatch.setattr(captioning, "Save", lambda path: watcher)
+    monkeypatch.setattr(callbacks, "Save", lambda path: watcher)
     phases = [{**FROZEN, "epochs": 9}, {**FROZEN, "name": "more", "epochs": 9}]
     wanted = recipe(world, tmp_path / "run", training={"patience": 2}, phases=phases)
     assert train(wanted) == tmp_path / "run" / "best.safetensors"
@@ -689,7 +690,7 @@ def small_trainer(
     **boxes: Any,
 ) -> CaptionTrainer:
     torch.manual_seed(wanted.seed)
-    checkpoint = captioning.start_checkpoint(wanted, photos, teacher)
+    checkpoint = start_checkpoint(wanted, photos, teacher)
     checkpoint.model.to(device).encoder.features.to(memory_format=torch.channels_last)
     reader = captioning.BatchReader(
         photos,
@@ -804,14 +805,14 @@ def test_unreadable_photos_are_left_out_with_one_warning(
 
 def test_validation_photos_are_split_off_and_limited(world: Path) -> None:
     data = recipe(world, Path("unused"), data={"validation": [], "validation_share": 0.4}).data
-    training_photos, validation = captioning.read_splits(data, 3)
+    training_photos, validation = read_splits(data, 3)
     ids = [{photo.photo_id for photo in part} for part in (training_photos, validation)]
     assert not ids[0] & ids[1]
     assert len(ids[0] | ids[1]) == 6
     few = dataclasses.replace(recipe(world, Path("unused")).data, validation_photos=2)
-    chosen = captioning.read_splits(few, 3)[1]
+    chosen = read_splits(few, 3)[1]
     assert len(chosen) == 2
-    assert chosen == captioning.read_splits(few, 3)[1]
+    assert chosen == read_splits(few, 3)[1]
 
 
 def test_validation_photos_that_are_learned_from_are_told(
@@ -819,9 +820,9 @@ def test_validation_photos_that_are_learned_from_are_told(
 ) -> None:
     data = recipe(world, Path("unused")).data
     with caplog.at_level(logging.WARNING):
-        captioning.read_splits(data, 3)
+        read_splits(data, 3)
         assert not caplog.messages
-        captioning.read_splits(dataclasses.replace(data, validation=data.train), 3)
+        read_splits(dataclasses.replace(data, validation=data.train), 3)
     (message,) = caplog.messages
     assert re.fullmatch(
         r"(\d+) of the \1 validation photos are training photos, too \(0+\d\.png\): .* flatter",
@@ -963,7 +964,7 @@ def test_a_checkpoint_without_a_classifier_takes_the_teachers(
     begun = str(uninterrupted / "best.safetensors")
     wanted = recipe(world, Path("unused"), init=begun, teacher=teacher, phases=[KEPT])
     network = load_recogniser("mobilenet_v2", wanted.teacher)
-    start = captioning.start_checkpoint(wanted, photos, network)
+    start = start_checkpoint(wanted, photos, network)
     assert torch.equal(start.model.encoder.classifier.weight, network.classifier.weight)
     assert start.model.encoder.classifier.weight.requires_grad
     old = checkpoints.load(begun).vocabulary.ordinary
@@ -973,7 +974,7 @@ def test_a_checkpoint_without_a_classifier_takes_the_teachers(
     path = uninterrupted / "with-kinds.safetensors"
     checkpoints.save(again, path, torch.float32)
     learned = dataclasses.replace(wanted, init=str(path))  # its classifier is its own by now
-    kept = captioning.start_checkpoint(learned, photos, network)
+    kept = start_checkpoint(learned, photos, network)
     assert kept.kinds == ("a", "b", "c", "d", "e")
 
 
@@ -1386,11 +1387,11 @@ def test_copying_joins_a_checkpoint_that_did_not_copy(
         world, Path("unused"), init=begun, teacher=teacher, model={"copy": COPY}, phases=[KEPT]
     )
     network = load_recogniser("mobilenet_v2", wanted.teacher)
-    start = captioning.start_checkpoint(wanted, photos, network)
+    start = start_checkpoint(wanted, photos, network)
     assert start.config.copy == wanted.model.copy
     assert start.model.decoder.copying is not None
     with pytest.raises(ConfigError, match=r"copy.things is 2, but encoder.classes is 0"):
-        captioning.start_checkpoint(wanted, photos)
+        start_checkpoint(wanted, photos)
 
 
 def test_copying_needs_something_that_tells_things_apart(world: Path) -> None:
@@ -1403,7 +1404,7 @@ def test_a_file_whose_classes_have_no_words_contradicts_itself(
 ) -> None:
     wanted = recipe(world, tmp_path, teacher=teacher, model={"copy": COPY}, phases=[KEPT])
     network = load_recogniser("mobilenet_v2", wanted.teacher)
-    start = captioning.start_checkpoint(wanted, photos, network)
+    start = start_checkpoint(wanted, photos, network)
     path = tmp_path / "wordless.safetensors"
     checkpoints.save(dataclasses.replace(start, kinds=()), path)
     with pytest.raises(CheckpointError, match="0 words for the 5 classes to copy"):

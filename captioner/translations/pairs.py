@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from captioner.errors import ConfigError, DataError
-from captioner.recipes.translation import PairSource
 from captioner.subwords import Subwords, clean
 from captioner.text import EOS, PAD, decoded
+from captioner.translations.recipe import PairSource
 
 _LOG = logging.getLogger(__name__)
 _Numbers = NDArray[np.int64]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from nltk.translate.gleu_score import sentence_gleu
-from test_training import Recorder, equal_runs, log, logged, logged_steps
+from test_captions_training import Recorder, equal_runs, log, logged, logged_steps
 from torch.nn import functional as F
 
 from captioner import checkpoint as checkpoints
@@ -23,20 +23,19 @@ from captioner.errors import CheckpointError, ConfigError, DataError, MetricErro
 from captioner.languages import Languages
 from captioner.metrics import Score
 from captioner.options import SearchOptions
-from captioner.pairs import Pair, PairReader, read_pairs
-from captioner.recipes.translation import TranslationRecipe
 from captioner.search import Start, search
 from captioner.text import EOS
-from captioner.training import Interrupted, state, train, translation
+from captioner.training import Interrupted, state, train
 from captioner.training.callbacks import Interrupt, Save
 from captioner.training.loop import Callback
-from captioner.training.translation import (
+from captioner.translation import Translation, Translator
+from captioner.translations.pairs import Pair, PairReader, read_pairs
+from captioner.translations.recipe import TranslationRecipe
+from captioner.translations.start import read_directions, start_checkpoint
+from captioner.translations.training import (
     TranslationTrainer,
     TranslationValidation,
-    read_directions,
-    start_checkpoint,
 )
-from captioner.translation import Translation, Translator
 
 Phrases = dict[str, tuple[str, ...]]
 
@@ -684,16 +683,3 @@ def test_what_a_broken_step_says(corpus: Path, tmp_path: Path) -> None:
         trainer.model.decoder.output.bias[0] = torch.nan
     with pytest.raises(ConfigError, match="phase 1, epoch 1, step 1: the loss is nan"):
         trainer.fit()
-
-
-def test_the_package_trains_both(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`training.train` takes either recipe."""
-    seen: list[TranslationRecipe] = []
-    monkeypatch.setattr(
-        translation, "train", lambda recipe, **_: seen.append(recipe) or tmp_path / "best"
-    )
-    wanted = recipe(corpus, tmp_path)
-    assert train(wanted) == tmp_path / "best"
-    assert seen == [wanted]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from captioner.batches import BatchReader
+from captioner.captions.batches import BatchReader
 from captioner.pictures.augment import View
 
 _LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601), as for photos from files

@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from captioner.batches import BatchReader
+from captioner.captions.batches import BatchReader
+from captioner.captions.store import PhotoStore, show_all
 from captioner.datasets import Photo
 from captioner.errors import DataError
 from captioner.pictures.augment import View
 from captioner.pictures.preprocess import Preprocess
-from captioner.recipes.captioning import AugmentConfig
+from captioner.recipes.photos import AugmentConfig
 from captioner.text import Vocabulary
-from captioner.training.store import PhotoStore, show_all
 
 SIDE, PHOTOS = 64, 11
 CHANGES = AugmentConfig(flip=True, crop=0.5, jitter=0.3)

@@ -33,7 +33,7 @@ from captioner.nn.encoders import ImageEncoder, fold_batch_norm, normalise
 from captioner.pictures.augment import View
 from captioner.pictures.open import open_photo
 from captioner.pictures.preprocess import Preprocess
-from captioner.recipes.captioning import AugmentConfig
+from captioner.recipes.photos import AugmentConfig
 from captioner.text import BOS, EOS, Vocabulary, tokenise
 
 _GRIDS = re.compile(r"[0-9a-f]{24}(\.npy|\.partial\.npy|\.count)")  # what `cache_grids` writes

@@ -11,14 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from captioner import batches
-from captioner.batches import Batch, BatchReader, cache_grids, fingerprint
+from captioner.captions import batches
+from captioner.captions.batches import Batch, BatchReader, cache_grids, fingerprint
 from captioner.datasets import Photo
 from captioner.errors import DataError
 from captioner.nn.encoders import ImageEncoder, build_features, normalise
 from captioner.pictures.open import open_photo
 from captioner.pictures.preprocess import Preprocess
-from captioner.recipes.captioning import AugmentConfig
+from captioner.recipes.photos import AugmentConfig
 from captioner.text import BOS, EOS, PAD, UNK, Vocabulary, tokenise
 
 SIDE = 32  # of the model's square
