@@ -25,7 +25,15 @@ import torch
 from captioner import datasets, scenes
 from captioner.captions.captioner import Captioner
 from captioner.datasets import Photo
-from captioner.grounding import comparison, controls, inventions, pointing, regions, sentences
+from captioner.grounding import (
+    comparison,
+    controls,
+    inventions,
+    marks,
+    pointing,
+    regions,
+    sentences,
+)
 from captioner.grounding.covering import Patches
 from captioner.grounding.sentences import Asked
 from captioner.grounding.synonyms import SYNONYMS, Namer, by_word, namer
@@ -41,7 +49,9 @@ def asked_of(typed: argparse.Namespace) -> list[Asked]:
     """The words that name something: with a region where there are boxes, else COCO's kinds."""
     if not typed.boxes:
         return sentences.ask(photos_of(typed), namer(SYNONYMS))
-    found = regions.read(typed.boxes)
+    found, marked = regions.read(typed.boxes), marks.read(typed.boxes)
+    if marked:
+        return marks.ask(photos_of(typed), marked, found)
     return sentences.ask(photos_of(typed), naming(found, typed.drawn), found)
 
 
