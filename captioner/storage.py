@@ -29,7 +29,7 @@ from captioner import devices
 from captioner.atomic import whole
 from captioner.errors import CaptionerError, CheckpointError, shown
 from captioner.nn.model import tied
-from captioner.options import SearchOptions
+from captioner.options import SearchOptions, given_or
 from captioner.settings import from_dict, to_dict
 from captioner.text import is_harmless
 
@@ -128,7 +128,7 @@ class Stored:
         Raises:
             ConfigError: a field is unknown or out of range.
         """
-        return (self.search if own is None else own).changed(**settings)
+        return given_or(own, self.search).changed(**settings)
 
     def rebuilt(self, config: Any) -> Self:
         """The same weights in a model of other settings, which take as many."""

@@ -20,9 +20,9 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from captioner import devices
-from captioner.errors import ConfigError
+from captioner.errors import ConfigError, shown
 from captioner.nn.memory import Memory
-from captioner.options import SENTENCES_AT_ONCE, SearchOptions
+from captioner.options import SENTENCES_AT_ONCE, SearchOptions, check_alternatives
 from captioner.pipeline import in_batches
 from captioner.search import Hypothesis, Start, force, search
 from captioner.subwords import SPACE, UNREADABLE, Pieces, clean
@@ -45,6 +45,11 @@ class Translator:
     def __init__(
         self, checkpoint: TranslationCheckpoint, device: str | torch.device = "cpu"
     ) -> None:
+        if not isinstance(checkpoint, TranslationCheckpoint):
+            raise ConfigError(
+                f"the checkpoint is {shown(checkpoint)}; expected a translator's; "
+                "Translator.load(path) reads a file"
+            )
         self.checkpoint = checkpoint
         self.device = devices.pick(device)
         self._process = os.getpid()
@@ -133,8 +138,9 @@ class Translator:
             alternatives: how many of the likeliest next pieces to keep.
 
         Raises:
-            ConfigError: the model attends to nothing.
+            ConfigError: `alternatives` is out of range, or the model attends to nothing.
         """
+        check_alternatives(alternatives)
         devices.check_process(self.device, self._process)
         read, said = (self.subwords.encode(text).ids for text in (found.source, found.text))
         with torch.inference_mode():
