@@ -35,6 +35,7 @@ _OBJECTS = tuple(
         "source translation error",  # translate; evaluate, of pairs
         "section source reference outputs",  # study
         "checkpoint decoding scores",  # evaluate
+        "checkpoint pointing",  # evaluate, of a file of maps
         "sections systems bleu recipe",  # study
     )
 )
