@@ -24,8 +24,8 @@ from typing import Any
 from captioner import datasets
 from captioner.captions.caption import Caption
 from captioner.captions.captioner import Captioner
+from captioner.captions.recipe import Source
 from captioner.metrics import meteor
-from captioner.recipes.captioning import Source
 from captioner.text import tokenise
 
 KINDS = ("bottle", "bus", "couch", "microwave", "pizza", "racket", "zebra")

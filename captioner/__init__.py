@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from captioner.captions.caption import Caption
     from captioner.captions.captioner import Captioner
+    from captioner.captions.evaluation import evaluate
+    from captioner.captions.recipe import Recipe, Source
     from captioner.checkpoint import Checkpoint
     from captioner.checkpoint import describe as describe_checkpoint
     from captioner.checkpoint import load as load_checkpoint
@@ -36,11 +38,10 @@ if TYPE_CHECKING:
         ImageError,
         MetricError,
     )
-    from captioner.evaluation import evaluate, evaluate_translations
     from captioner.nn.architecture import ModelConfig
     from captioner.options import SearchOptions
-    from captioner.recipes.captioning import Recipe, Source
     from captioner.training import train
+    from captioner.translations.evaluation import evaluate_translations
     from captioner.translations.translation import Translation
     from captioner.translations.translator import Translator
     from captioner.words import Word
@@ -76,12 +77,13 @@ __all__ = [
 _HOMES = {
     "checkpoint": ("Checkpoint", "describe_checkpoint", "load_checkpoint", "save_checkpoint"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
-    "evaluation": ("evaluate", "evaluate_translations"),
+    "captions.evaluation": ("evaluate",),
+    "translations.evaluation": ("evaluate_translations",),
     "nn.architecture": ("ModelConfig",),
     "options": ("SearchOptions",),
     "captions.caption": ("Caption",),
     "captions.captioner": ("Captioner",),
-    "recipes.captioning": ("Recipe", "Source"),
+    "captions.recipe": ("Recipe", "Source"),
     "training": ("train",),
     "translations.translation": ("Translation",),
     "translations.translator": ("Translator",),

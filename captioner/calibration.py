@@ -20,8 +20,8 @@ from captioner.captions.captioner import Captioner
 from captioner.confidence import Confidence, Regression
 from captioner.datasets import Photo
 from captioner.errors import ConfigError, DataError
-from captioner.evaluation import decoding
 from captioner.naming import common_words, key_words, named
+from captioner.scoring import decoding
 
 EMPTIES = 240  # pictures with nothing in them
 FOLDS, BINS = 5, 10

@@ -1,4 +1,4 @@
-"""The old name of what is now `options`, `recipes`, `nn.architecture` and `settings`."""
+"""The old name of what is now `options`, `nn.architecture`, `settings` and the tasks' recipes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import importlib
 import warnings
 from typing import Any
 
-_HOMES = ("settings", "options", "nn.architecture", "recipes.captioning", "recipes.translation")
+_HOMES = (
+    *("settings", "options", "nn.architecture"),
+    *("recipes.photos", "captions.recipe", "translations.recipe"),
+)
 
 
 def __getattr__(name: str) -> Any:

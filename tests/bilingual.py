@@ -47,7 +47,9 @@ def save(path: Path) -> None:
     counted = {"en": [source.ids for source in sources], "de": [target.ids for target in targets]}
     languages = Languages.count([("en", "de")], counted, len(subwords))
     search = SearchOptions(max_length=60)
-    made = checkpoint.TranslationCheckpoint(model.eval(), config, subwords, languages, search)
+    made = checkpoint.TranslationCheckpoint(
+        model.eval(), config, subwords, languages, search=search
+    )
     checkpoint.save(made, path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,10 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes that share the cores; before torch counts them
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
 from PIL import Image
 
@@ -22,17 +27,17 @@ from captioner.languages import Languages
 from captioner.nn.architecture import ModelConfig
 from captioner.nn.model import build_model, build_translation_model
 from captioner.options import SearchOptions
-from captioner.pairs import Pair, PairReader
 from captioner.pictures.preprocess import Preprocess
 from captioner.prediction import Captioner
-from captioner.recipes.translation import TranslationRecipe
 from captioner.settings import from_dict
 from captioner.subwords import Subwords
 from captioner.text import Vocabulary
 from captioner.training.callbacks import Interrupt, Save
 from captioner.training.loop import Trainer
-from captioner.training.translation import TranslationTrainer
 from captioner.translation import Translator
+from captioner.translations.pairs import Pair, PairReader
+from captioner.translations.recipe import TranslationRecipe
+from captioner.translations.training import TranslationTrainer
 from tests.commands import noisy_picture
 
 # A busy machine is no error: no test fails on a clock.
@@ -60,7 +65,9 @@ def tiny_checkpoint() -> Checkpoint:
         model.decoder.attention.score.energy.weight.mul_(20)
     search = SearchOptions(beam_size=3, max_length=9)
     provenance = {"licence": "for tests", "scores": {}}
-    return Checkpoint(model, config, vocabulary, Preprocess(64), search, provenance)
+    return Checkpoint(
+        model, config, vocabulary, Preprocess(64), search=search, provenance=provenance
+    )
 
 
 @pytest.fixture(scope="session")
@@ -135,7 +142,9 @@ def tiny_translation() -> TranslationCheckpoint:
     languages = Languages.count(DIRECTIONS, read, len(subwords))
     torch.manual_seed(recipe.seed)
     model = build_translation_model(recipe.model, len(subwords))
-    checkpoint = TranslationCheckpoint(model, recipe.model, subwords, languages, recipe.search)
+    checkpoint = TranslationCheckpoint(
+        model, recipe.model, subwords, languages, search=recipe.search
+    )
     reader = PairReader(sets, subwords, batch_tokens=10_000, seed=recipe.seed)
     trainer = TranslationTrainer(recipe, checkpoint, reader)
     trainer.fit()

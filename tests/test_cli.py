@@ -16,16 +16,16 @@ import torch
 
 from captioner import checkpoint as checkpoints
 from captioner import cli, training
+from captioner.captions.recipe import Recipe
 from captioner.checkpoint import Checkpoint
 from captioner.cli import main
 from captioner.cli.display import one_line
 from captioner.cli.parser import make_parser
 from captioner.cli.train import split_settings
 from captioner.options import SearchOptions
-from captioner.recipes.captioning import Recipe
-from captioner.recipes.translation import TranslationRecipe
 from captioner.settings import groups
 from captioner.text import Vocabulary
+from captioner.translations.recipe import TranslationRecipe
 from tests.commands import (
     one_error,
     read_objects,

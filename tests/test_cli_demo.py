@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from captioner import checkpoint as checkpoints
-from captioner import examples
+from captioner import examples, storage
 from captioner.cli import main
 from captioner.examples import Example
 from tests.commands import (
@@ -58,6 +57,6 @@ def test_demo_names_what_the_shipped_weights_get_wrong(
     monkeypatch.setattr(examples, "EXAMPLES", (cup,))
     assert typed("demo") == 0
     assert "wrong" not in capsys.readouterr().out  # other weights have faults of their own
-    monkeypatch.setattr(checkpoints, "default_path", lambda *_: Path(weights))
+    monkeypatch.setattr(storage, "default_path", lambda *_: Path(weights))
     assert main(["demo", "--output", "shipped"]) == 0
     assert "\n  it gets this one wrong: a cake\n" in capsys.readouterr().out

@@ -15,13 +15,15 @@ import pytest
 from PIL import Image
 
 from captioner import checkpoint as checkpoints
-from captioner import evaluation, metrics
+from captioner import metrics, storage
+from captioner.captions.evaluation import CaptionEvaluation
 from captioner.checkpoint import Checkpoint
 from captioner.cli import main
-from captioner.evaluation import decoding
 from captioner.options import SearchOptions
 from captioner.prediction import Captioner
+from captioner.scoring import decoding
 from captioner.translation import Translator
+from captioner.translations.evaluation import TranslationEvaluation
 from captioner.trials import Trial
 from tests.commands import (
     names_in,
@@ -201,11 +203,13 @@ def test_search_takes_the_best_by_bleu(
         Trial(5, 0.0, {"bleu": 0.5, "chrf": 0.25}),
     )
 
-    def search(translator: Translator, pairs: list[Any], **settings: Any) -> tuple[Trial, ...]:
-        seen.update(settings, pairs=len(pairs))
+    def search(
+        self: TranslationEvaluation, options: SearchOptions, **settings: Any
+    ) -> tuple[Trial, ...]:
+        seen.update(settings, options=options, pairs=len(self.items), batch_size=self.batch_size)
         return trials
 
-    monkeypatch.setattr(evaluation, "search_translation_decoding", search)
+    monkeypatch.setattr(TranslationEvaluation, "search", search)
     assert of_pairs("--search", "--bootstrap", 0, "--max-length", 31, "--batch-size", 2) == 0
     del seen["progress"]
     assert seen == {
@@ -390,7 +394,7 @@ def test_without_a_checkpoint_the_shipped_translator_is_scored(
         asked.append(task)
         return Path("tiny.safetensors")
 
-    monkeypatch.setattr(checkpoints, "default_path", shipped)
+    monkeypatch.setattr(storage, "default_path", shipped)
     assert main(["evaluate", *PAIRS, "--bootstrap", "0", "--json", "-", "--device", "cpu"]) == 0
     assert asked == [checkpoints.TRANSLATE]
     out, err = capsys.readouterr()
@@ -505,11 +509,13 @@ def test_search_takes_the_best_by_cider(
         Trial(3, 1.0, {"cider": 0.5, "bleu_4": 0.0625}),
     )
 
-    def search(captioner: Captioner, photos: list[Any], **settings: Any) -> tuple[Trial, ...]:
-        seen.update(settings, photos=len(photos))
+    def search(
+        self: CaptionEvaluation, options: SearchOptions, **settings: Any
+    ) -> tuple[Trial, ...]:
+        seen.update(settings, options=options, photos=len(self.items), workers=self.workers)
         return trials
 
-    monkeypatch.setattr(evaluation, "search_decoding", search)
+    monkeypatch.setattr(CaptionEvaluation, "search", search)
     flags = ["--search", "--bootstrap", 0, "--max-length", 7, "--workers", 3]
     assert typed("evaluate", *SPLIT, *flags) == 0
     del seen["progress"]

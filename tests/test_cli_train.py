@@ -7,9 +7,9 @@ import pytest
 
 from captioner import checkpoint as checkpoints
 from captioner import training
+from captioner.captions.recipe import Recipe
 from captioner.cli import main
 from captioner.options import SearchOptions
-from captioner.recipes.captioning import Recipe
 
 TINY_MODEL = [
     "--model.encoder.image_size=64",

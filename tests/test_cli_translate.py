@@ -21,9 +21,9 @@ from captioner.cli import main
 from captioner.cli.flags import help_of
 from captioner.cli.parser import make_parser
 from captioner.options import SearchOptions
-from captioner.recipes.translation import TranslationRecipe
 from captioner.settings import groups, override
 from captioner.translation import Translation, Translator
+from captioner.translations.recipe import TranslationRecipe
 
 Phrases = dict[str, tuple[str, ...]]
 Typed = Callable[..., int]

@@ -8,10 +8,10 @@ import torch
 
 from captioner import checkpoint as checkpoints
 from captioner import devices, training
+from captioner.captions.recipe import Recipe
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
 from captioner.errors import ConfigError
 from captioner.prediction import Captioner
-from captioner.recipes.captioning import Recipe
 from captioner.translation import Translator
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

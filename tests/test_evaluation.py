@@ -13,7 +13,7 @@ from PIL import Image
 
 from captioner import metrics
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
-from captioner.cli.scores import judged_captions
+from captioner.cli.scores import json_lines
 from captioner.datasets import Photo
 from captioner.errors import ConfigError, DataError, MetricError
 from captioner.evaluation import (
@@ -26,9 +26,9 @@ from captioner.evaluation import (
 )
 from captioner.nn.model import build_model
 from captioner.options import SearchOptions
-from captioner.pairs import Pair
 from captioner.prediction import Captioner
 from captioner.translation import Translator
+from captioner.translations.pairs import Pair
 
 SAYINGS = ("A dog runs.", "The red ball", "A cat jumps over the log!", "the man's dog")
 
@@ -81,7 +81,7 @@ def test_one_photo_has_no_cider_of_its_own(
     report = evaluate(tiny_captioner, photos[:1], bootstrap=5)
     assert "of one photo always 0" in report.to_dict()["cider"]["recipe"]
     assert np.isnan(report.photo_cider).tolist() == [True]
-    (line,) = judged_captions(report)
+    (line,) = json_lines(report)
     assert json.loads(line)["cider"] is None
     assert draw_extremes(report).width > 0
     for several in (photos[:1], [Photo("x", tmp_path / "gone.png", ("A dog.",)), photos[0]]):

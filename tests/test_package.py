@@ -93,6 +93,7 @@ def test_help_and_misuse_load_nothing_heavy() -> None:
         "describe",
         "data",
         "data check",
+        "data convert",
         "study",
         "study length",
         "study alignment",

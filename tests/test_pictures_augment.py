@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from captioner.pictures.augment import View
-from captioner.recipes.captioning import AugmentConfig
+from captioner.recipes.photos import AugmentConfig
 from tests.photographs import (
     checked,
     noise,

@@ -25,6 +25,12 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "_GRACE", LIMIT)
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits a moment for the rest of a batch: what comes later is tested, not how much later."""
+    monkeypatch.setattr(pipeline, "_GRACE", 0.2)
+
+
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
 @pytest.mark.parametrize("count", [0, 1, 6, 20])
@@ -73,6 +79,7 @@ def test_what_is_done_does_not_wait_for_what_is_still_to_come() -> None:
     assert results == [[0], [1], [4]]
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("size", [2, 3, 32])
 @pytest.mark.parametrize("sequence", [True, False])
 def test_what_is_done_does_not_wait_for_an_item_that_is_slow(sequence: bool, size: int) -> None:
@@ -93,6 +100,7 @@ def test_what_is_done_does_not_wait_for_an_item_that_is_slow(sequence: bool, siz
     assert results == [0, 1, 4, 9, 16, 25]
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_batch_that_was_not_full_lets_no_more_under_way() -> None:
     slow, started = threading.Event(), []
 

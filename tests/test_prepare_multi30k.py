@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from captioner.pairs import read_pairs
-from captioner.recipes.translation import PairSource
+from captioner.translations.pairs import read_pairs
+from captioner.translations.recipe import PairSource
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 sys.path.insert(0, str(DATA))

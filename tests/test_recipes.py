@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from captioner.captions.recipe import Recipe
 from captioner.errors import ConfigError
-from captioner.recipes.captioning import Recipe
 from captioner.recipes.files import read_recipe
-from captioner.recipes.translation import TranslationRecipe
 from captioner.settings import from_dict, to_dict
+from captioner.translations.recipe import TranslationRecipe
 
 TRANSLATORS = ("korean", "length", "translate", "translate-critical", "translate-on")
 RECIPES = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from captioner.errors import CheckpointError, DataError
 from captioner.nn.efficientnet_lite import efficientnet_lite2
 from captioner.nn.recognition import load_recogniser, read_kinds
-from captioner.recipes.captioning import TeacherConfig
+from captioner.recipes.photos import TeacherConfig
 
 CLASSES = 1000
 

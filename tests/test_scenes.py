@@ -18,8 +18,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from captioner import datasets, scenes
+from captioner.captions.recipe import Source
 from captioner.errors import ConfigError, DataError
-from captioner.recipes.captioning import Source
 from captioner.scenes import BACKGROUNDS, COLOURS, KINDS, Scene, Thing, files
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -12,14 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captioner import options, settings
+from captioner.captions import recipe as captioning
+from captioner.captions.recipe import PhaseConfig, Recipe
 from captioner.errors import ConfigError
 from captioner.nn import architecture
 from captioner.nn.architecture import ModelConfig
 from captioner.options import SearchOptions
-from captioner.recipes import captioning, translation
-from captioner.recipes.captioning import PhaseConfig, Recipe
-from captioner.recipes.translation import TranslationPhaseConfig, TranslationRecipe
 from captioner.settings import from_dict
+from captioner.translations import recipe as translation
+from captioner.translations.recipe import TranslationPhaseConfig, TranslationRecipe
 
 SETTINGS = [
     entry
@@ -220,8 +221,8 @@ def test_nothing_but_a_config_error(values: Any) -> None:
     ("name", "home"),
     [
         ("SearchOptions", "options"),
-        ("Recipe", "recipes.captioning"),
-        ("PairSource", "recipes.translation"),
+        ("Recipe", "captions.recipe"),
+        ("PairSource", "translations.recipe"),
         ("ModelConfig", "nn.architecture"),
         ("from_dict", "settings"),
     ],

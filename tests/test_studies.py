@@ -241,7 +241,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(3)
     model = build_translation_model(config, len(subwords)).eval()
     options = SearchOptions(beam_size=1, max_length=13)
-    tiny = checkpoint.TranslationCheckpoint(model, config, subwords, languages, options)
+    tiny = checkpoint.TranslationCheckpoint(model, config, subwords, languages, search=options)
     checkpoint.save(tiny, folder / "tiny.safetensors")
     return folder
 

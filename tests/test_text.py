@@ -10,11 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from captioner import boxes, datasets
+from captioner.captions.recipe import Source
 from captioner.errors import CaptionerError, CheckpointError, DataError
-from captioner.pairs import read_pairs
-from captioner.recipes.captioning import Source
 from captioner.recipes.files import read_recipe
-from captioner.recipes.translation import PairSource
 from captioner.text import (
     BOS,
     EOS,
@@ -31,6 +29,8 @@ from captioner.text import (
     tokenise,
     unread,
 )
+from captioner.translations.pairs import read_pairs
+from captioner.translations.recipe import PairSource
 
 
 @pytest.mark.parametrize(

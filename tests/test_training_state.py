@@ -13,15 +13,16 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from test_training import FROZEN, TUNED, log, recipe, small_trainer
-from test_training import no_fsync as no_fsync
-from test_training import photos as photos
-from test_training import world as world
 
 from captioner import datasets
 from captioner.errors import CheckpointError
 from captioner.nn.memory import rows
 from captioner.training import Interrupted, state, train
+from tests.captioning import FROZEN, TUNED, recipe, small_trainer
+from tests.captioning import photos as photos
+from tests.captioning import world as world
+from tests.runs import log
+from tests.runs import no_fsync as no_fsync
 
 gpu = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="resuming on CUDA is tested where there is a CUDA GPU"
@@ -121,8 +122,9 @@ REAL_SIZE = """
 import hashlib, sys
 import torch
 from captioner import datasets, settings
-from captioner.recipes.captioning import Recipe
-from captioner.training import captioning
+from captioner.captions.recipe import Recipe
+from captioner.captions import training as captioning
+from captioner.captions.start import start_checkpoint
 
 source = {"captions": sys.argv[1], "images": sys.argv[2]}
 wanted = settings.from_dict(Recipe, {
@@ -133,7 +135,7 @@ wanted = settings.from_dict(Recipe, {
 })
 photos = datasets.read(wanted.data.train[0])
 torch.manual_seed(wanted.seed)
-checkpoint = captioning.start_checkpoint(wanted, photos)
+checkpoint = start_checkpoint(wanted, photos)
 assert checkpoint.config.decoder.hidden_size == checkpoint.config.encoder.feature_size == 512
 reader = captioning.BatchReader(
     photos, checkpoint.vocabulary, checkpoint.preprocess, batch_size=6, seed=1, max_words=40

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from captioner import checkpoint as checkpoints
+from captioner import storage
 from captioner.checkpoint import Checkpoint, TranslationCheckpoint
 from captioner.errors import CheckpointError, ConfigError, ImageError
 from captioner.languages import Languages
@@ -833,7 +833,7 @@ def test_load(
         tiny_translator("A dog runs over the log.", to="fr"),
     )
     monkeypatch.setattr(
-        checkpoints, "default_path", lambda task: {"translate": translation_weights}[task]
+        storage, "default_path", lambda task: {"translate": translation_weights}[task]
     )
     assert Translator.load().languages.directions == tiny_translator.languages.directions
     with pytest.raises(CheckpointError, match="no such file"):
@@ -1032,7 +1032,7 @@ def test_translators_come_when_they_are_needed(
         asked.append(task)
         return translation_weights
 
-    monkeypatch.setattr(checkpoints, "default_path", shipped)
+    monkeypatch.setattr(storage, "default_path", shipped)
     captioner = Captioner(tiny_checkpoint)
     captioner(picture)
     assert asked == []
@@ -1094,7 +1094,7 @@ def spelling(phrases: Phrases) -> Translator:
     ids = {name: [subwords.encode(t).ids for t in phrases[name]] for name in ("en", "de")}
     languages = Languages.count([("en", "de")], ids, len(subwords))
     search = SearchOptions(max_length=40, alternatives=300)
-    return Translator(TranslationCheckpoint(model, config, subwords, languages, search))
+    return Translator(TranslationCheckpoint(model, config, subwords, languages, search=search))
 
 
 def test_a_foreign_letter_is_looked_at_with_its_word(spelling: Translator) -> None:

@@ -21,10 +21,10 @@ import torch
 
 from captioner import devices
 from captioner.captions.caption import Caption
+from captioner.captions.checkpoint import Checkpoint
 from captioner.captions.inputs import check_text
 from captioner.captions.interpreter import Interpreter, Way
 from captioner.captions.opened import Opened
-from captioner.checkpoint import Checkpoint
 from captioner.confidence import evidence
 from captioner.errors import ConfigError
 from captioner.nn.encoders import fold_batch_norm, normalise
@@ -75,7 +75,7 @@ class Writer:
         Raises:
             ConfigError: a field is unknown or out of range.
         """
-        return (self.checkpoint.search if own is None else own).changed(**settings)
+        return self.checkpoint.options(own, **settings)
 
     def request(
         self,

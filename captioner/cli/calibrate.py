@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from captioner.captions.recipe import Source
 from captioner.cli import flags
 from captioner.cli.display import percent, progress_bar
 from captioner.cli.models import load_captioner
 from captioner.errors import ConfigError
-from captioner.recipes.captioning import Source
 
 if TYPE_CHECKING:
     from captioner.datasets import Photo

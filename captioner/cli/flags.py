@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from captioner.errors import ConfigError, shown
 from captioner.options import PHOTOS_AT_ONCE, RESAMPLES, ROWS, THREADS, WORKERS, SearchOptions
-from captioner.recipes.translation import PairSource
+from captioner.translations.recipe import PairSource
 
 if TYPE_CHECKING:
-    from captioner.pairs import Pair
+    from captioner.translations.pairs import Pair
 
 
 def add_fields(parser: Any, cls: type, *, only: Sequence[str] = ()) -> None:
@@ -306,6 +306,6 @@ def pairs(arguments: argparse.Namespace) -> list[Pair]:
 def read_pairs(arguments: argparse.Namespace, source: str, target: str) -> list[Pair]:
     """The pairs of two files, in the languages that were typed."""
     files = PairSource(source, target, languages=(arguments.source_language, arguments.to))
-    from captioner.pairs import read_pairs
+    from captioner.translations.pairs import read_pairs
 
     return read_pairs(files)

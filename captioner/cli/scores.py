@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,12 @@ from captioner.options import SearchOptions
 from captioner.outputs import draw, write_text
 
 if TYPE_CHECKING:
-    from captioner.checkpoint import Checkpoint, TranslationCheckpoint
-    from captioner.evaluation import CaptionReport, Report, TranslationReport
-    from captioner.trials import Trial
+    from captioner.cli.besides import Besides
+    from captioner.cli.scored import Scored
+    from captioner.scoring import Evaluation, Report
+    from captioner.storage import Stored
 
+SCORES = "scores.json"  # in --output
 BEAM_SIZES, LENGTH_PENALTIES = (1, 3, 5), (0.0, 0.5, 0.7, 1.0)  # what `--search` tries
 
 _TITLES = {"cider": "CIDEr", "bleu_4": "BLEU-4", "bleu": "BLEU", "chrf": "chrF"}
@@ -29,32 +30,26 @@ _TITLES = {"cider": "CIDEr", "bleu_4": "BLEU-4", "bleu": "BLEU", "chrf": "chrF"}
 class Outcome:
     """An evaluation, and what it takes to keep it."""
 
-    checkpoint: Checkpoint | TranslationCheckpoint  # that was scored
-    report: Report
+    kind: Scored
+    checkpoint: Stored  # that was scored
+    report: Report[Any, Any]
     options: SearchOptions  # the decoding that was scored
-    about: Mapping[str, Any]  # what was scored, as plain values for JSON
-    name: str  # under which a checkpoint keeps the scores
-    failures: int  # photos or sentences
-    write: Callable[[Path], tuple[str, ...]]  # files of its own, into a folder; their names
+    besides: Besides  # what was found besides the scores
 
 
-def best_decoding(
-    search: Callable[..., tuple[Trial, ...]], options: SearchOptions, count: int, unit: str
-) -> SearchOptions:
+def best_decoding(judged: Evaluation[Any, Any, Any], options: SearchOptions) -> SearchOptions:
     """Shows how each beam size and length penalty scores; the best comes back, in the options.
 
     Args:
-        search: with `beam_sizes`, `length_penalties`, `progress` and `options` to be filled in.
+        judged: the model beside what it is scored on.
         options: what else there is to decoding.
-        count: how many photos or sentences it goes over, for every beam size.
-        unit: what they are.
     """
-    with progress_bar(count * len(BEAM_SIZES), unit) as bar:
-        trials = search(
+    with progress_bar(len(judged.items) * len(BEAM_SIZES), judged.unit) as bar:
+        trials = judged.search(
+            options,
             beam_sizes=BEAM_SIZES,
             length_penalties=LENGTH_PENALTIES,
             progress=lambda: bar.update(1),
-            options=options,
         )
     names = tuple(trials[0].scores)
     rows = [("beam", "length penalty", *(_TITLES[name] for name in names))]
@@ -65,7 +60,9 @@ def best_decoding(
     best = max(trials, key=lambda trial: trial.scores[names[0]])
     ranked = "" if best.length_penalty is None else f", length penalty {best.length_penalty:g}"
     print(f"best by {_TITLES[names[0]]}: beam size {best.beam_size}{ranked}")
-    print(f"chosen on these very {unit}s: for scores to be compared, take others\n", flush=True)
+    print(
+        f"chosen on these very {judged.unit}s: for scores to be compared, take others\n", flush=True
+    )
     return best.put_into(options)
 
 
@@ -73,61 +70,35 @@ def keep(arguments: argparse.Namespace, outcome: Outcome) -> str:
     """Writes what was found wherever it was asked for; it comes back as JSON."""
     record = {
         "checkpoint": arguments.checkpoint or "shipped",
-        **outcome.about,
+        **outcome.kind.about(arguments, outcome.report),
         "decoding": settings.to_dict(outcome.options),
         "scores": outcome.report.to_dict(),
+        **outcome.besides.values,
     }
     text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
     if arguments.output:
-        folder = Path(arguments.output)
-        write_text(folder / "scores.json", text)
-        print(f"{folder}/: {', '.join(('scores.json', *outcome.write(folder)))}")
+        folder, kind = Path(arguments.output), outcome.kind
+        write_text(folder / SCORES, text)
+        write_text(folder / kind.answers, "".join(json_lines(outcome.report)))
+        kind.draw(outcome.report, folder)
+        for name, picture in outcome.besides.pictures.items():
+            draw(picture, folder / name)
+        names = (SCORES, kind.answers, *kind.drawn, *outcome.besides.pictures)
+        print(f"{folder}/: {', '.join(names)}")
     if arguments.save_scores is not None:
-        _save(arguments.checkpoint, outcome)
+        _save(arguments.checkpoint, outcome, outcome.kind.name(arguments))
     return text
 
 
-def _save(path: str, outcome: Outcome) -> None:
-    from captioner import checkpoint
+def _save(path: str, outcome: Outcome, name: str) -> None:
+    from captioner import storage
 
     scores = outcome.report.to_dict()
-    checkpoint.save_scores(path, outcome.checkpoint, outcome.name, scores, outcome.options)
-    print(f"{path}: scores kept as {outcome.name!r}; its own decoding is the one scored here")
+    storage.save_scores(path, outcome.checkpoint, name, scores, outcome.options)
+    print(f"{path}: scores kept as {name!r}; its own decoding is the one scored here")
 
 
-def write_captions(report: CaptionReport, folder: Path) -> tuple[str, ...]:
-    """Writes the captions, each with its own score, and a sheet of the worst and the best."""
-    from captioner.evaluation import draw_extremes
-
-    write_text(folder / "captions.jsonl", "".join(judged_captions(report)))
-    draw(draw_extremes(report), folder / "extremes.png")
-    return "captions.jsonl", "extremes.png"
-
-
-def judged_captions(report: CaptionReport) -> Iterator[str]:
-    """A line of JSON a photo: its caption, its own CIDEr (if it is not the only one), the texts."""
-    judged = zip(report.captions, report.photo_cider.tolist(), report.photos, strict=True)
-    for caption, cider, photo in judged:
-        own = None if math.isnan(cider) else round(cider, 4)  # JSON knows no nan
-        values = {**caption.to_dict(), "cider": own, "references": photo.captions}
-        yield json.dumps(values, ensure_ascii=False) + "\n"
-
-
-def write_translations(report: TranslationReport, folder: Path) -> tuple[str, ...]:
-    """Writes the translations, each with its own score."""
-    write_text(folder / "translations.jsonl", "".join(judged_translations(report)))
-    return ("translations.jsonl",)
-
-
-def judged_translations(report: TranslationReport) -> Iterator[str]:
-    """A line of JSON a pair: both sentences, the translation, and its own chrF."""
-    judged = zip(report.pairs, report.translations, report.sentence_chrf.tolist(), strict=True)
-    for pair, translation, chrf in judged:
-        values = {
-            "source": pair.source_text,
-            "reference": pair.target_text,
-            "translation": translation.text,
-            "chrf": round(chrf, 4),
-            "error": translation.error,
-        }
+def json_lines(report: Report[Any, Any]) -> Iterator[str]:
+    """A line of JSON an answer: with its own score, and what people wrote."""
+    for values in report.records():
         yield json.dumps(values, ensure_ascii=False) + "\n"

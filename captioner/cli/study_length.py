@@ -133,7 +133,7 @@ def _translated(
     """What a checkpoint says of all sentences, and how it decoded."""
     device = pick_device(arguments.device)
     from captioner import studies
-    from captioner.evaluation import decoding
+    from captioner.scoring import decoding
     from captioner.translations.translator import Translator
 
     translator = Translator.load(path, device)

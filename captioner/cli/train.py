@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from captioner import tasks
 from captioner.cli import flags
 from captioner.cli.display import print_scores
 from captioner.cli.models import pick_device
 from captioner.errors import ConfigError
-from captioner.recipes.captioning import Recipe
 from captioner.recipes.files import read_recipe
-from captioner.recipes.translation import TranslationRecipe
 from captioner.settings import groups
 
 
@@ -40,8 +39,9 @@ Ctrl-C saves after the current step; the same command with --resume goes on at t
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     flags.add_device(parser)
     shown: set[str] = set()
-    for recipe, whose in ((Recipe, ""), (TranslationRecipe, 'with task = "translate", ')):
-        for title, about, every in groups(recipe):
+    for task in tasks.TASKS.values():
+        whose = "" if task.name == tasks.CAPTION else f'with task = "{task.name}", '
+        for title, about, every in groups(task.recipe):
             own = [setting for setting in every if setting[0] not in shown]
             if not own:
                 continue
@@ -75,19 +75,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise stopped from stop
     print(f"\nbest checkpoint: {best}")
     print_scores(checkpoint.describe(best)["provenance"])
-    print(f"\nwhat to do with it:\n{_uses(recipe, best)}\n  captioner describe {best}")
+    print("\nwhat to do with it:")
+    for command in (*tasks.of(recipe).uses(recipe, best), f"captioner describe {best}"):
+        print(f"  {command}")
     return 0
-
-
-def _uses(recipe: Recipe | TranslationRecipe, best: Path) -> str:
-    """Commands that use the new weights."""
-    if isinstance(recipe, TranslationRecipe):
-        language = (recipe.data.validation or recipe.data.train)[0].languages[1]
-        return f"  captioner translate --checkpoint {best} --to {language} SENTENCE"
-    source = (recipe.data.validation or recipe.data.train)[0]
-    return f"""\
-  captioner caption --checkpoint {best} --overlay sheets PHOTO…
-  captioner evaluate --checkpoint {best} --captions {source.captions} --images {source.images}"""
 
 
 def split_settings(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:

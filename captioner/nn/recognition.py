@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from captioner.errors import CheckpointError, DataError
 from captioner.nn.encoders import BACKBONES, build_features, fold_batch_norm, load_pretrained
-from captioner.recipes.captioning import TeacherConfig
+from captioner.recipes.photos import TeacherConfig
 
 
 class Recogniser(nn.Module):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from captioner.pictures.preprocess import channels_first
-from captioner.recipes.captioning import AugmentConfig
+from captioner.recipes.photos import AugmentConfig
 
 _Box: TypeAlias = tuple[float, float, float, float]  # x, y, width, height in shares of the sides
 

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from captioner import settings
+from captioner import settings, tasks
 from captioner.errors import ConfigError, DataError
-from captioner.nn.architecture import DROPOUTS
-from captioner.recipes.captioning import Recipe
-from captioner.recipes.translation import TranslationRecipe
 from captioner.text import decoded
 
-T = TypeVar("T")
 
-RECIPES: Mapping[str, type[Recipe] | type[TranslationRecipe]] = {
-    "caption": Recipe,
-    "translate": TranslationRecipe,
-}  # by task
-
-
-def read_recipe(
-    path: str | None, typed: Sequence[tuple[str, str]] = ()
-) -> Recipe | TranslationRecipe:
-    """A recipe from its TOML file and what was typed to replace or to add.
+def read_recipe(path: str | None, typed: Sequence[tuple[str, str]] = ()) -> Any:
+    """A task's recipe from its TOML file and what was typed to replace or to add.
 
     Args:
         path: the file; without one, the defaults are the recipe.
@@ -45,20 +33,20 @@ def read_recipe(
             raise ConfigError(str(error)) from None
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path}: no TOML: {error}") from None
-    kind = _recipe_of(dict(typed).get("task", values.get("task", "caption")))
+    kind = _recipe_of(dict(typed).get("task", values.get("task", tasks.CAPTION)))
     for place, text in typed:
         _check_place(place, kind)
         settings.override(values, place, text, kind)
     return settings.from_dict(kind, values)
 
 
-def _recipe_of(task: Any) -> type[Recipe] | type[TranslationRecipe]:
-    if task not in tuple(RECIPES):  # a list of TOML's has no hash
-        raise ConfigError(f"task is {task!r}; expected one of {', '.join(RECIPES)}")
-    return RECIPES[task]
+def _recipe_of(task: Any) -> type[Any]:
+    if task not in tuple(tasks.TASKS):  # a list of TOML's has no hash
+        raise ConfigError(f"task is {task!r}; expected one of {', '.join(tasks.TASKS)}")
+    return tasks.TASKS[task].recipe
 
 
-def _check_place(place: str, recipe: type[Recipe] | type[TranslationRecipe]) -> None:
+def _check_place(place: str, recipe: type[Any]) -> None:
     """Helps where a setting was typed without its table: `batch_size`."""
     if "." in place or place in {entry.name for entry in dataclasses.fields(recipe)}:
         return
@@ -66,35 +54,3 @@ def _check_place(place: str, recipe: type[Recipe] | type[TranslationRecipe]) -> 
     alike = [f"--{dotted}" for dotted in places if dotted.rpartition(".")[2] == place]
     if alike:
         raise ConfigError(f"{place} is no setting by itself; did you mean {' or '.join(alike)}?")
-
-
-def continued(recipe: Recipe | TranslationRecipe, held: T, name: str) -> T:
-    """The model of a run that goes on from a checkpoint, with the dropouts that the recipe wants.
-
-    What the recipe leaves open is the checkpoint's; no default is held against it.
-
-    Args:
-        recipe: with `init`.
-        held: settings of the checkpoint's model.
-        name: of the checkpoint, for messages.
-
-    Raises:
-        ConfigError: the recipe asks for another model than the checkpoint holds.
-    """
-    own, wanted, usual = (
-        settings.flat(settings.to_dict(each)) for each in (held, recipe.model, type(held)())
-    )
-    changed = settings.to_dict(held)
-    for place, value in wanted.items():
-        if value == own[place] or (place not in recipe.given and value == usual[place]):
-            continue
-        if place.startswith("copy.") and not own["copy.things"]:
-            continue  # a part that the run adds
-        if place not in DROPOUTS:
-            raise ConfigError(
-                f"model.{place} is {value!r}, but {name}, which the run starts from, has "
-                f"{own[place]!r}; leave the setting out, or leave out init to train a new model"
-            )
-        table, _, field = place.partition(".")
-        changed[table][field] = value
-    return settings.from_dict(type(held), changed)

@@ -8,32 +8,26 @@ The same recipe gives the same weights, bit by bit, on the same machine with the
 the same number of threads; this is tested on a CPU with one thread. On a GPU sums have no fixed
 order: there, runs agree as closely as its rounding allows.
 
-`loop` knows nothing of captions and translations; `captioning` and `translation` say what their
-batches, their losses and their scores are.
+The modules here know nothing of photos and sentences: what is learned is said by a task's room.
 """
 
 from pathlib import Path
+from typing import Any
 
-from captioner import devices
-from captioner.recipes.captioning import Recipe
-from captioner.recipes.translation import TranslationRecipe
-from captioner.training import captioning, translation
+from captioner import devices, tasks
+from captioner.training import run
 from captioner.training.callbacks import Interrupted
 
 __all__ = ["Interrupted", "train"]
 
 
 def train(
-    recipe: Recipe | TranslationRecipe,
-    *,
-    resume: bool = False,
-    device: str = "cpu",
-    show: bool | None = None,
+    recipe: Any, *, resume: bool = False, device: str = "cpu", show: bool | None = None
 ) -> Path:
     """Trains what the recipe is for and returns the best checkpoint's path.
 
     Args:
-        recipe: everything there is to set.
+        recipe: everything there is to set, such as a `captioner.Recipe`.
         resume: go on with the interrupted run in `recipe.output`.
         device: where to compute; `auto` is a GPU where there is one.
         show: progress bars; left out, on a terminal only.
@@ -43,7 +37,5 @@ def train(
             not usable.
         Interrupted: Ctrl-C or SIGTERM; the run is saved.
     """
-    device = str(devices.pick(device))
-    if isinstance(recipe, TranslationRecipe):
-        return translation.train(recipe, resume=resume, device=device, show=show)
-    return captioning.train(recipe, resume=resume, device=device, show=show)
+    picked = devices.pick(device)
+    return run.train(tasks.of(recipe), recipe, resume=resume, device=picked, show=show)

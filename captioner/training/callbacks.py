@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,19 +22,20 @@ import torch
 import torchvision
 from torch import Tensor
 
-from captioner import checkpoint as checkpoints
-from captioner import settings
+from captioner import settings, storage
 from captioner.atomic import whole
 from captioner.errors import ConfigError
 from captioner.metrics import Score
-from captioner.recipes.captioning import PhaseConfig
+from captioner.recipes.shared import Phase
 from captioner.training.loop import Callback, Trainer
 from captioner.training.state import save_state
 
-_FIRST_STEPS, _EVERY = 3, 60.0  # without a progress bar: steps told of; seconds between lines
+STATE_FILE = "resume.safetensors"  # in a run's folder
+
+_FIRST_STEPS, _EVERY = 3, 60.0  # without a progress bar: steps printed; seconds between lines
 
 
-class Interrupted(Exception):  # noqa: N818  (a wish, not an error)
+class Interrupted(Exception):  # noqa: N818  (a request to stop, no error)
     """Ctrl-C or SIGTERM: everything is saved, and the message says how to go on."""
 
     number: int = signal.SIGINT  # the signal that asked for it
@@ -51,10 +53,10 @@ class Log(Callback):
         self.folder, self.show, self.clock = folder, show, clock
         self.writer: Any = None
         self.bar: Any = None
-        self.begun = self.told = 0.0  # times
+        self.begun = self.printed = 0.0  # times
         self.first = 0  # step of the phase that this session began with
 
-    def on_phase(self, trainer: Trainer, phase: PhaseConfig) -> None:
+    def on_phase(self, trainer: Trainer, phase: Phase) -> None:
         """Opens the writer and a bar with the time left in the phase."""
         position, steps = trainer.progress.position, len(trainer.reader)
         if self.writer is None:
@@ -83,18 +85,18 @@ class Log(Callback):
                 self.writer.add_scalar(f"train/{name}", float(value), number)
             self.writer.add_scalar("train/learning_rate", rate, number)
         if not self.show:
-            self._tell(trainer, float(losses["loss"]), rate)
+            self._print(trainer, float(losses["loss"]), rate)
         self.bar.set_postfix(loss=f"{float(losses['loss']):.3f}", refresh=False)
         self.bar.update(1)
 
-    def _tell(self, trainer: Trainer, loss: float, rate: float) -> None:
+    def _print(self, trainer: Trainer, loss: float, rate: float) -> None:
         """A line for whoever reads what a run without a terminal prints."""
         position, steps, now = trainer.progress.position, len(trainer.reader), self.clock()
         done, total = position.epoch * steps + position.step, trainer.phase.epochs * steps
         taken = done - self.first
-        if taken > _FIRST_STEPS and now - self.told < _EVERY:
+        if taken > _FIRST_STEPS and now - self.printed < _EVERY:
             return
-        self.told = now
+        self.printed = now
         left = datetime.timedelta(seconds=round((now - self.begun) / taken * (total - done)))
         print(
             f"{trainer.phase.name or 'training'} · step {done}/{total} · loss {loss:.4f} · "
@@ -129,7 +131,7 @@ class Log(Callback):
         if self.bar is not None:
             self.bar.close()
         if self.writer is not None:
-            with contextlib.suppress(OSError):  # a full disk was told of when it was written to
+            with contextlib.suppress(OSError):  # a full disk was reported when it was written to
                 self.writer.close()
 
 
@@ -223,13 +225,37 @@ class Interrupt(Callback):
         self.check()
 
 
+@dataclass(frozen=True)
+class Watch:
+    """What every run is watched by: its folder, its progress on a terminal, and who may stop it."""
+
+    folder: Path
+    show: bool  # progress bars
+    interrupt: Interrupt
+
+    def callbacks(self) -> tuple[Callback, ...]:
+        """Logs, saves, and stops where that was asked for; they come behind a task's own."""
+        return Log(self.folder, self.show), Save(self.folder / STATE_FILE), self.interrupt
+
+    @contextlib.contextmanager
+    def progress(self, total: int, name: str, unit: str) -> Iterator[Callable[..., None]]:
+        """Gives what is called after each unit, or after several; there, the run can be stopped."""
+        with progress_bar(self.show, total, name, unit) as bar:
+
+            def advance(count: int = 1) -> None:
+                bar.update(count)
+                self.interrupt.check()
+
+            yield advance
+
+
 class Validation(Callback):
     """Scores the averaged weights after every epoch and keeps the best ones."""
 
     logged: tuple[str, ...] = ()  # scores of the log's line; by the first the best are chosen
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
 
     def scores(self, trainer: Trainer) -> dict[str, Score]:
         """The scores by name."""
@@ -257,7 +283,7 @@ class Validation(Callback):
         progress.best_score = max(progress.best_score, chosen)
         trained = trainer.averaged(**self._provenance(trainer, scores))
         for name in ["last", *(["best"] if better else [])]:
-            checkpoints.save(trained, self.folder / f"{name}.safetensors")
+            storage.save(trained, self.watch.folder / f"{name}.safetensors")
 
     def _provenance(self, trainer: Trainer, scores: dict[str, Score]) -> dict[str, Any]:
         recipe = trainer.recipe

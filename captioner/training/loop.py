@@ -1,15 +1,18 @@
 """The loop: steps through batches, and calls whoever watches.
 
-What a batch, a model and a loss are is the business of the module that is named after the task.
+What a batch, a model and a loss are is the business of a task's own trainer.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from captioner.errors import ConfigError
-from captioner.recipes.captioning import PhaseConfig
+from captioner.recipes.shared import Phase
 
 _PATIENCE = 100  # steps in a row whose gradients may overflow; finding a scale takes about 16
 _GPU_STEPS = 20  # between two looks at the losses: each one makes the host wait for the device
@@ -49,7 +52,7 @@ class Progress:
 class Callback:
     """What happens around the loop; every method may be left out."""
 
-    def on_phase(self, trainer: Trainer, phase: PhaseConfig) -> None:
+    def on_phase(self, trainer: Trainer, phase: Any) -> None:
         """Before the first step of a phase, also after a resume."""
 
     def on_step(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
@@ -87,6 +90,7 @@ class Trainer:
         self.device = next(self.model.parameters()).device
         self.precision = _precision(recipe.training.precision, self.device)
         self.progress = Progress()
+        self.kept: dict[str, Tensor] = {}  # what a loss remembers between steps, saved with a run
         self.average = AveragedModel(
             self.model, multi_avg_fn=self._average_weights, use_buffers=True
         )
@@ -106,19 +110,29 @@ class Trainer:
         """What is minimised, under `loss`, and its parts by name."""
         raise NotImplementedError
 
-    def groups(self, phase: PhaseConfig) -> list[tuple[list[nn.Parameter], float]]:
+    def groups(self, phase: Any) -> list[tuple[list[nn.Parameter], float]]:
         """The parameters that learn in a phase, with their peak learning rates."""
         learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         return [(learning, phase.learning_rate)]
 
-    @property
-    def data_digest(self) -> str:
-        """What the batches depend on besides the recipe."""
+    def content(self) -> Any:
+        """What the batches depend on besides the recipe, as plain values for JSON."""
         raise NotImplementedError
 
-    def enter(self, phase: PhaseConfig) -> None:
+    @property
+    def through(self) -> float:
+        """How much of the phase is over, 0 to 1."""
+        position, steps = self.progress.position, len(self.reader)
+        return (position.epoch * steps + position.step) / (self.phase.epochs * steps)
+
+    @cached_property
+    def data_digest(self) -> str:
+        """SHA-256 of `content`."""
+        return hashlib.sha256(json.dumps(self.content()).encode()).hexdigest()
+
+    def enter(self, phase: Any) -> None:
         """Readies the model and a new optimiser for a phase."""
-        self.phase = phase
+        self.phase: Any = phase  # of the task's own class
         self.model.train()
         decay = self.recipe.training.weight_decay
         groups = [
@@ -145,7 +159,7 @@ class Trainer:
             while not self.is_over():
                 self._epoch(phase)
 
-    def _epoch(self, phase: PhaseConfig) -> None:
+    def _epoch(self, phase: Phase) -> None:
         position, progress = self.progress.position, self.progress
         began = time.perf_counter() - progress.seconds
         epoch_number = sum(p.epochs for p in self.recipe.phases[: position.phase]) + position.epoch
@@ -257,6 +271,20 @@ class Trainer:
             getattr(callback, event)(self, *arguments)
 
 
+def weighted(terms: Mapping[str, tuple[float, Tensor]], **noted: Tensor) -> dict[str, Tensor]:
+    """The sum of a loss's terms, under `loss`, and what the logs say besides.
+
+    Args:
+        terms: weight and value of each, by name; values are scalars.
+        noted: what is logged, and not minimised.
+    """
+    weight, value = next(iter(terms.values()))
+    total = weight * value
+    for weight, value in list(terms.values())[1:]:
+        total = total + weight * value
+    return {"loss": total, **{name: value for name, (_, value) in terms.items()}, **noted}
+
+
 def _precision(name: str, device: torch.device) -> torch.dtype:
     if name == "auto" and device.type == "cuda":
         # Float16 has to be scaled, which makes the host wait at every step; older GPUs know no
@@ -267,7 +295,7 @@ def _precision(name: str, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
 
 
-def _rate(phase: PhaseConfig, position: Position, steps: int) -> float:
+def _rate(phase: Phase, position: Position, steps: int) -> float:
     """Share of the peak rate: a linear warm-up, then a cosine (Loshchilov & Hutter 2017)."""
     total = phase.epochs * steps
     warm = max(1, round(phase.warmup * total))

@@ -1,24 +1,58 @@
-"""One run: its folder, and the loop between a start, an interruption and an end."""
+"""One run, of whichever task: its start, the loop up to an interruption or the end, its folder."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import sys
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from captioner.checkpoint import Checkpoint, TranslationCheckpoint
+import torch
+
 from captioner.errors import CheckpointError, ConfigError
-from captioner.recipes.captioning import Recipe
-from captioner.recipes.files import continued
-from captioner.recipes.translation import TranslationRecipe
-from captioner.training.callbacks import Interrupt, Interrupted
+from captioner.storage import Stored
+from captioner.training.callbacks import STATE_FILE, Interrupt, Interrupted, Watch
 from captioner.training.loop import Trainer
 from captioner.training.state import load_state, save_state
 
-STATE_FILE = "resume.safetensors"
+S = TypeVar("S", bound=Stored)
+D = TypeVar("D")
 
-C = TypeVar("C", Checkpoint, TranslationCheckpoint)
+
+class Task(Protocol[S, D]):
+    """What is learned: all that depends on it, from a recipe to what people use.
+
+    `S` is the class of its checkpoints, `D` holds the data of a run.
+    """
+
+    name: str  # in recipes and in checkpoints
+    recipe: type[Any]  # a frozen dataclass with the fields of `recipes.shared`
+
+    def checkpoint(self) -> type[S]:
+        """The class of its checkpoints."""
+
+    def read(self, recipe: Any) -> D:
+        """The training and the validation data of a recipe.
+
+        Raises:
+            ConfigError, DataError: there are none, or they are not what their format promises.
+        """
+
+    def start(self, recipe: Any, data: D) -> S:
+        """What training starts from: a new checkpoint, or the one that `recipe.init` names.
+
+        Raises:
+            ConfigError, DataError, CheckpointError: there is no such start.
+        """
+
+    def trainer(self, recipe: Any, checkpoint: S, data: D, watch: Watch) -> Trainer:
+        """What trains the checkpoint's model, where it lies; with the callbacks of `watch`."""
+
+    def open(self, checkpoint: S, device: str | torch.device = "cpu") -> Any:
+        """What people use: a `Captioner`, a `Translator`."""
+
+    def uses(self, recipe: Any, best: Path) -> tuple[str, ...]:
+        """Commands that use the weights of a run."""
 
 
 def claim(folder: Path, resume: bool) -> None:
@@ -43,27 +77,36 @@ def claim(folder: Path, resume: bool) -> None:
         ) from error
 
 
-def with_dropouts(
-    old: C, recipe: Recipe | TranslationRecipe, name: str, build: Callable[..., Any], words: int
-) -> C:
-    """The checkpoint that a run starts from, with the dropouts that the recipe asks for.
+def train(
+    task: Task[S, D],
+    recipe: Any,
+    *,
+    resume: bool = False,
+    device: torch.device,
+    show: bool | None = None,
+) -> Path:
+    """Trains as the recipe says and returns the best checkpoint's path.
 
     Args:
-        old: the checkpoint.
-        recipe: with `init`.
-        name: of the checkpoint, for messages.
-        build: makes a model of settings and a number of words.
-        words: of the vocabulary.
+        task: the recipe's.
+        recipe: everything there is to set.
+        resume: go on with the interrupted run in `recipe.output`.
+        device: where to compute.
+        show: progress bars; left out, on a terminal only.
 
     Raises:
-        ConfigError: the recipe asks for another model than the checkpoint holds.
+        ConfigError, DataError, CheckpointError: the recipe, its data or its files are not usable.
+        Interrupted: Ctrl-C or SIGTERM; the run is saved.
     """
-    settings: Any = continued(recipe, old.config, name)
-    if settings == old.config:
-        return old
-    model = build(settings, words)
-    model.load_state_dict(old.model.state_dict())
-    return dataclasses.replace(old, model=model, config=settings)
+    folder = Path(recipe.output)
+    claim(folder, resume)
+    data = task.read(recipe)
+    torch.manual_seed(recipe.seed)
+    checkpoint = task.start(recipe, data)
+    recipe = dataclasses.replace(recipe, model=checkpoint.config)  # what is run, and is written
+    checkpoint.model.to(device)
+    watch = Watch(folder, sys.stderr.isatty() if show is None else show, Interrupt())
+    return run(task.trainer(recipe, checkpoint, data, watch), watch.interrupt, resume)
 
 
 def run(trainer: Trainer, interrupt: Interrupt, resume: bool) -> Path:

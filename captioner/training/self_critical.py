@@ -1,6 +1,9 @@
 """Self-critical training: sentences are drawn, judged, and made likelier or less likely.
 
 Rennie et al. 2017 for captions; Wu et al. 2016, §5, for translations.
+
+Shapes: B memories, K sentences of all memories together, T words, W words of all sentences, V
+vocabulary.
 """
 
 from __future__ import annotations
@@ -8,6 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,18 +34,23 @@ Judge = Callable[[Sequence[Sequence[int]], Sequence[int]], Callable[[], np.ndarr
 class Drawn:
     """Sentences that are being judged, and the logits that they were drawn from."""
 
-    logits: PackedSequence  # (M, V), among the words that can be said, at the draws' temperature
+    logits: PackedSequence  # (W, V), among the words that can be said, at the draws' temperature
     targets: Tensor  # (K, T)
     samples: int  # sentences of each memory
     rewards: Callable[[], np.ndarray]  # waits for them, (K,)
 
-    def loss(self) -> dict[str, Tensor]:
-        """The self-critical loss and the mean reward, once the judgement is there."""
-        rewards = torch.from_numpy(self.rewards()).float()
-        advantages = losses.leave_one_out(rewards.view(-1, self.samples)).flatten()
-        device = self.targets.device
-        each = losses.self_critical(self.logits, self.targets, advantages.to(device))
-        return {"self_critical": each, "reward": rewards.mean()}
+    def loss(self) -> Tensor:
+        """The self-critical loss, once the judgement is there."""
+        advantages = losses.leave_one_out(self._judged.view(-1, self.samples)).flatten()
+        return losses.self_critical(self.logits, self.targets, advantages.to(self.targets.device))
+
+    def reward(self) -> Tensor:
+        """The mean reward."""
+        return self._judged.mean()
+
+    @cached_property
+    def _judged(self) -> Tensor:
+        return torch.from_numpy(self.rewards()).float()  # (K,)
 
 
 def draw(
@@ -86,7 +95,7 @@ def draw(
         seed=seed,
     )
     numbers = range(first, first + len(memory))
-    with _at_rest(decoder):
+    with at_rest(decoder):
         found = search(decoder, memory, options, indices=numbers, start=start)
         # After the last word the search ends a sentence by force: nobody chose that end.
         drawn = [
@@ -105,7 +114,7 @@ def draw(
 
 
 @contextlib.contextmanager
-def _at_rest(decoder: Decoder[Any]) -> Iterator[None]:
+def at_rest(decoder: Decoder[Any]) -> Iterator[None]:
     """The decoder without its dropout inside the block."""
     training = decoder.training
     decoder.train(False)

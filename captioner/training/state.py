@@ -12,8 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from captioner import checkpoint as checkpoints
-from captioner import settings
+from captioner import settings, storage
 from captioner.errors import CheckpointError
 from captioner.training.loop import Position, Progress, Trainer
 
@@ -29,6 +28,7 @@ def save_state(trainer: Trainer, path: Path) -> None:
     names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
     for parameter, state in trainer.optimizer.state.items():
         tensors |= {f"optimizer.{names[id(parameter)]}.{k}": v for k, v in state.items()}
+    tensors |= {f"kept.{k}": v for k, v in trainer.kept.items()}
     # Tied tensors would be refused as shared memory; a copy costs less than a rule about them.
     copies = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -41,7 +41,7 @@ def save_state(trainer: Trainer, path: Path) -> None:
         "scaler": json.dumps(trainer.scaler.state_dict()),
         "data": json.dumps(trainer.data_digest),
     }
-    checkpoints.write_tensors(copies, metadata, path)
+    storage.write_tensors(copies, metadata, path)
 
 
 def load_state(trainer: Trainer, path: Path) -> None:
@@ -63,7 +63,7 @@ def load_state(trainer: Trainer, path: Path) -> None:
         raise CheckpointError(
             f"{path}: no resume state, or a damaged one ({error}); start anew in another --output"
         ) from error
-    checkpoints.check_whole(path, tensors, texts)
+    storage.check_whole(path, tensors, texts)
     try:
         _put(trainer, metadata, progress, tensors, path)
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -91,6 +91,8 @@ def _put(
     trainer.enter(trainer.recipe.phases[trainer.progress.position.phase])
     trainer.model.load_state_dict(_under("model.", tensors))
     trainer.average.load_state_dict(_under("average.", tensors))
+    kept = _under("kept.", tensors)
+    trainer.kept = {name: value.to(trainer.device) for name, value in kept.items()}
     moments = _under("optimizer.", tensors)
     for name, parameter in trainer.model.named_parameters():
         own = _under(f"{name}.", moments)

@@ -1,0 +1,115 @@
+"""Where a translator's training begins: its pairs and its first checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from captioner.errors import ConfigError
+from captioner.languages import Direction, Languages
+from captioner.nn.model import build_translation_model
+from captioner.subwords import Subwords
+from captioner.training.start import continued, decoding, some
+from captioner.translations.checkpoint import TranslationCheckpoint
+from captioner.translations.pairs import Pair, drawn_count, read_pairs
+from captioner.translations.recipe import TranslationRecipe
+
+Directions = dict[Direction, list[Pair]]
+
+
+@dataclass(frozen=True)
+class TranslationData:
+    """What a run learns from and is chosen by."""
+
+    training: list[list[Pair]]  # source by source of the recipe
+    validation: Directions
+
+
+def read(recipe: TranslationRecipe) -> TranslationData:
+    """The sentence pairs of a recipe.
+
+    Raises:
+        ConfigError: none are named to learn from, or to choose by.
+        DataError: a source is not what its format promises.
+    """
+    if not recipe.data.train:
+        raise ConfigError(
+            "the recipe names no training pairs; write [[data.train]] with source, target and "
+            "languages"
+        )
+    training = [read_pairs(source) for source in recipe.data.train]
+    return TranslationData(training, read_directions(recipe))
+
+
+def read_directions(recipe: TranslationRecipe) -> Directions:
+    """The validation pairs of each direction, at most `data.validation_pairs` of them.
+
+    Raises:
+        ConfigError: none are named.
+        DataError: a source is not what its format promises.
+    """
+    if not recipe.data.validation:
+        raise ConfigError(
+            "the recipe names no validation pairs; write [[data.validation]] with files of their "
+            'own, or with those of the training pairs and part = "held_out"'
+        )
+    directions: Directions = {}
+    for source in recipe.data.validation:
+        for pair in read_pairs(source):
+            directions.setdefault((pair.source_language, pair.target_language), []).append(pair)
+    return {
+        direction: some(pairs, recipe.data.validation_pairs, recipe.seed)
+        for direction, pairs in directions.items()
+    }
+
+
+def start_checkpoint(
+    recipe: TranslationRecipe, training: Sequence[Sequence[Pair]]
+) -> TranslationCheckpoint:
+    """What training starts from: a new model, or `recipe.init` with its pieces."""
+    texts = _texts(training)
+    directions = dict.fromkeys(
+        (pair.source_language, pair.target_language) for pairs in training for pair in pairs
+    )
+    if recipe.init:
+        old = continued(recipe, TranslationCheckpoint)
+        for _, target in directions:
+            old.subwords.start(target)
+        languages = old.languages.joined(_languages(directions, texts, old.subwords))
+        return dataclasses.replace(old, languages=languages)
+    # The pieces are made for what an epoch holds: a large set that little is drawn from would
+    # otherwise leave the other languages with the shorter ones.
+    epoch = [
+        some(pairs, drawn_count(source.share, len(pairs)), recipe.seed)
+        for source, pairs in zip(recipe.data.train, training, strict=True)
+    ]
+    subwords = Subwords.train(
+        (text for several in _texts(epoch).values() for text in several),
+        recipe.data.subwords,
+        list(texts),
+        byte_fallback=recipe.data.byte_fallback,
+    )
+    model = build_translation_model(recipe.model, len(subwords))
+    languages = _languages(directions, texts, subwords)
+    return TranslationCheckpoint(model, recipe.model, subwords, languages, search=decoding(recipe))
+
+
+def _texts(training: Sequence[Sequence[Pair]]) -> dict[str, dict[str, None]]:
+    """The different sentences of each language, in their order."""
+    texts: dict[str, dict[str, None]] = {}
+    for pairs in training:
+        for pair in pairs:
+            texts.setdefault(pair.source_language, {})[pair.source_text] = None
+            texts.setdefault(pair.target_language, {})[pair.target_text] = None
+    return texts
+
+
+def _languages(
+    directions: dict[Direction, None], texts: dict[str, dict[str, None]], subwords: Subwords
+) -> Languages:
+    return Languages.count(
+        directions,
+        {name: (subwords.encode(text).ids for text in several) for name, several in texts.items()},
+        len(subwords),
+    )
