@@ -585,6 +585,8 @@ def test_a_word_in_another_language_lights_its_english_and_its_place(
     found.page.get_by_label("Deutsch").check()
     german = found.page.locator("#caption-viewer .links .word")
     german.first.wait_for()
+    languages = found.page.locator("#to input")
+    assert set(languages.evaluate_all("choices => choices.map(choice => choice.name)")) == {"to"}
     assert found.words(row="links") == [word["word"].lower() for word in answer["words"]]
     assert found.page.locator("#caption-viewer .links .words").get_attribute("lang") == "de"
 
