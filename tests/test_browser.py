@@ -532,6 +532,8 @@ def test_painting_moves_the_old_words(visit: Callable[..., Visit], photos: dict[
     found.open("What if")
     found.page.locator("#paint-viewer .main .word").first.wait_for()
     plain = found.drawn("paint")
+    for part in (".alt", ".edit"):  # what belongs to the caption alone
+        assert found.page.locator(f"#paint-viewer {part}").is_hidden()
     canvas = found.page.locator("#paint-viewer canvas.photo")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
