@@ -331,7 +331,7 @@ def test_a_choice_is_marked_and_undone_and_the_focus_stays(
     chosen = found.words()[1]
     assert edit.inner_text().startswith(f"You chose “{chosen}”; the rest was written after it.")
     assert marked.evaluate_all("words => words.map(w => w === document.activeElement)") == [True]
-    assert marked.get_attribute("aria-label").split(", ")[2] == "chosen by you"
+    assert "chosen by you" in marked.get_attribute("aria-label").split(", ")
     edit.get_by_role("button", name="Undo choice").press("Enter")
     edit.wait_for(state="hidden")
     assert found.words() == before
