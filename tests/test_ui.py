@@ -741,6 +741,14 @@ def test_only_the_tabs_know_gradio() -> None:
             assert path.parent.name == "tabs" or path.name == "app.py", path
 
 
+def test_the_page_asks_what_anybody_can_call() -> None:
+    """Nothing below a captioner, a look and a translator."""
+    below = {"decoder", "encoder", "memory", "model", "subwords", "vocabulary"}
+    for path in UI.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert not below & {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+
+
 @pytest.mark.parametrize("module", ["app", "tabs.components"])
 def test_gradio_is_told_where_files_lie_before_it_is_imported(module: str) -> None:
     code = f"""
