@@ -1,7 +1,7 @@
 """What asks an attention.
 
-Shapes: B memories, M queries of each, N positions, D features, Q query size, H heads, E size of a word
-embedding.
+Shapes: B memories, M queries of each, N positions, D features, Q query size, H heads, E size of a
+word embedding.
 """
 
 from __future__ import annotations
