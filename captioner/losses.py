@@ -172,7 +172,7 @@ def leave_one_out(rewards: Tensor) -> Tensor:
 
 
 def supervised_attention(
-    weights: Tensor, mentions: Tensor, regions: Tensor, enough: float = 1.0, by: str = "mass"
+    weights: Tensor, mentions: Tensor, regions: Tensor, required: float = 1.0, by: str = "mass"
 ) -> Tensor:
     """How far maps are from where they should lie, mean over mentions.
 
@@ -185,7 +185,7 @@ def supervised_attention(
         weights: (K, T, H, N).
         mentions: (M, 2), sentence and place of each word that names something.
         regions: (M, N), the share of each position that what is named covers.
-        enough: mass from which on the loss is 0, by "mass".
+        required: mass from which on the loss is 0, by "mass".
         by: what is compared.
     """
     if not len(mentions):
@@ -193,7 +193,7 @@ def supervised_attention(
     maps = weights[mentions[:, 0], mentions[:, 1]].float().mean(1)  # (M, N)
     if by == "mass":
         mass = (maps * regions).sum(-1)
-        return -((mass + 1e-6) / enough).clamp(max=1).log().mean()
+        return -((mass + 1e-6) / required).clamp(max=1).log().mean()
     wanted = regions / regions.sum(-1, keepdim=True)
     if by == "cross_entropy":
         return -(wanted * (maps + 1e-6).log()).sum(-1).mean()

@@ -134,6 +134,31 @@ class SearchOptions:
             )
 
 
+def given_or(own: Any, otherwise: SearchOptions) -> SearchOptions:
+    """Somebody's options; `otherwise` where there are none.
+
+    Raises:
+        ConfigError: they are something else.
+    """
+    if own is None:
+        return otherwise
+    if not isinstance(own, SearchOptions):
+        raise ConfigError(
+            f"the options are {shown(own)}; expected SearchOptions, or give its fields by name: "
+            "beam_size=5"
+        )
+    return own
+
+
+def check_alternatives(count: Any) -> None:
+    """Refuses numbers of alternatives that cannot be.
+
+    Raises:
+        ConfigError: it is no whole number, or out of range.
+    """
+    in_range(SearchOptions, "alternatives", count)
+
+
 def check_workers(workers: Any) -> None:
     """Refuses numbers of threads that cannot be.
 

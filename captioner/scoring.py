@@ -14,7 +14,7 @@ import numpy as np
 
 from captioner.errors import DataError
 from captioner.metrics import Score
-from captioner.options import RESAMPLES, SearchOptions
+from captioner.options import RESAMPLES, SearchOptions, given_or
 from captioner.trials import Sentence, Trial, try_decodings
 
 
@@ -122,7 +122,7 @@ class Evaluation(ABC, Generic[I, A, R]):
         Raises:
             DataError: there is nothing to score.
         """
-        options = options or self.model.options(alternatives=0)
+        options = given_or(options, self.model.options(alternatives=0))
         items, answers, failures = self.answered(options, progress)
         said = [answer.text for answer in answers]
         scores = self.scores(said, items, bootstrap=bootstrap, decoding=decoding(options))

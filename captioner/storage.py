@@ -29,7 +29,7 @@ from captioner import devices
 from captioner.atomic import whole
 from captioner.errors import CaptionerError, CheckpointError, shown
 from captioner.nn.model import tied
-from captioner.options import SearchOptions
+from captioner.options import SearchOptions, given_or
 from captioner.settings import from_dict, to_dict
 from captioner.text import is_harmless
 
@@ -73,11 +73,15 @@ class Stored:
 
     @classmethod
     def check_weights(cls, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Refuses settings of which no model can be built, before one is.
+        """Refuses more layers than there are tensors: building so many would take for ever.
 
         Raises:
-            CheckpointError: the tensors are not those of such a model.
+            CheckpointError: there are.
         """
+        parts = (fields["config"].encoder, fields["config"].decoder)
+        layers = max(getattr(part, name, 0) for part in parts for name in ("layers", "refine"))
+        if layers > len(tensors):
+            raise CheckpointError(f"there are no {layers} layers")
 
     def complete(self) -> None:
         """Sets what a model takes from the other fields; called when its weights are there."""
@@ -128,7 +132,7 @@ class Stored:
         Raises:
             ConfigError: a field is unknown or out of range.
         """
-        return (self.search if own is None else own).changed(**settings)
+        return given_or(own, self.search).changed(**settings)
 
     def rebuilt(self, config: Any) -> Self:
         """The same weights in a model of other settings, which take as many."""

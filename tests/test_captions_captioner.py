@@ -627,3 +627,22 @@ def test_options_travel_whole(tiny_captioner: Captioner, picture: Image.Image) -
     shorter = tiny_captioner(picture, options=whole, max_length=1)
     assert len(shorter.words) == 1
     assert len(shorter.n_best) == 1
+
+
+@pytest.mark.parametrize("given", [None, "best.safetensors", 5])
+def test_what_is_no_checkpoint_is_no_captioner(given: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^the checkpoint is .*Captioner\.load\(path\) reads"):
+        Captioner(given)
+
+
+@pytest.mark.parametrize("given", [None, "A dog."])
+def test_only_captions_are_translated(tiny_captioner: Captioner, given: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^the caption is .*; expected a Caption"):
+        tiny_captioner.translated(given, to="de")
+
+
+def test_a_failed_caption_says_why_it_cannot_be_drawn(tiny_captioner: Captioner) -> None:
+    [failed] = tiny_captioner.stream(["nowhere.jpg"])
+    for draw in (lambda: failed.overlay(0), failed.sheet):
+        with pytest.raises(ConfigError, match=r"^there is no caption to draw: nowhere\.jpg: there"):
+            draw()

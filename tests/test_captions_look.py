@@ -267,3 +267,34 @@ def test_what_was_not_found_is_not_translated(speaking: Captioner) -> None:
     (failed,) = speaking.stream(["gone.png"])
     with pytest.raises(ConfigError, match=r"there is no caption to translate: gone\.png: there is"):
         speaking.translated(failed, "de")
+
+
+@pytest.mark.parametrize("count", [-1, None, "8", 2.5, True])
+def test_alternatives_are_checked_by_all_that_take_them(
+    tiny_captioner: Captioner, look: Look, photo: Path, count: Any
+) -> None:
+    for ask in (
+        look.explain,
+        look.trace,
+        lambda text, n: tiny_captioner.explain(photo, text, n),
+        lambda text, n: list(tiny_captioner.stream_explained([(photo, text)], alternatives=n)),
+    ):
+        with pytest.raises(ConfigError, match=r"^alternatives is .*; expected a whole number from"):
+            ask("the red dog", count)
+
+
+@pytest.mark.parametrize("options", [{"beam_size": 2}, 5, "greedy"])
+def test_options_that_are_none_are_refused(look: Look, options: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^the options are .*; expected SearchOptions, or give"):
+        look.caption(options=options)
+
+
+@pytest.mark.parametrize("side", ["x", 2.5, float("nan"), True, 0])
+def test_a_side_is_whole_pixels(tiny_captioner: Captioner, photo: Path, side: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^side: got .*, expected at least 1 pixel"):
+        tiny_captioner.look(photo, side=side)
+
+
+def test_a_look_and_a_reading_are_short_to_read(look: Look, photo: Path) -> None:
+    assert repr(look) == f"<Look at {str(photo)!r}, 2×2 cells>"
+    assert repr(look.trace("the red dog")) == "<Reading of 'the red dog', 4 steps>"

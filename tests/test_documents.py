@@ -21,6 +21,9 @@ from pathlib import Path
 
 import pytest
 
+from captioner import Captioner
+from captioner import checkpoint as checkpoints
+from captioner.captions.recipe import Recipe
 from captioner.cli import main
 from captioner.cli.parser import make_parser
 from captioner.cli.train import split_settings
@@ -233,9 +236,12 @@ def test_the_readme_is_short(document: Path) -> None:
 
 
 def test_the_readme_leads_to_every_document() -> None:
-    linked = set(re.findall(r"\]\((docs/[^)#]+)", README.read_text(encoding="utf-8")))
-    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")}
-    assert pages <= linked
+    """By itself, or over a page that it leads to."""
+    linked = set(re.findall(r"\]\(docs/([^)#/]+\.md)", README.read_text(encoding="utf-8")))
+    for page in sorted(linked):
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        linked |= set(re.findall(r"\]\(([^)#/]+\.md)", text))
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= linked
 
 
 def test_both_readmes_have_the_same_samples() -> None:
@@ -264,3 +270,27 @@ def test_the_readmes_link_to_each_other_and_to_the_same_pages() -> None:
     assert KOREAN.name in pages[0]
     assert README.name in pages[1]
     assert pages[0] - {KOREAN.name} == pages[1] - {README.name}
+
+
+def test_recipes_that_start_from_the_shipped_cnn_name_it() -> None:
+    """Weights that come along may become another CNN's; who follows README must not notice."""
+    recipes = {path.name: read_recipe(path) for path in (ROOT / "configs").glob("*.toml")}
+    starting = {
+        name: recipe.model.encoder.name
+        for name, recipe in recipes.items()
+        if isinstance(recipe, Recipe) and recipe.model.encoder.weights == "shipped"
+    }
+    shipped = checkpoints.describe(checkpoints.default_path())["config"]["encoder"]["name"]
+    assert starting == dict.fromkeys(starting, shipped)
+    assert "scenes.toml" in starting
+
+
+def test_the_endpoints_are_shown_with_what_the_shipped_weights_say(photos: Path) -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    look = Captioner.load().look(photos / "cat.png")
+    caption = look.caption()
+    assert text.count(f"# {caption.text}\n") == 5
+    assert f"# {list(caption.maps.shape[1:])} {len(caption.maps)}\n" in text
+    said = [f"{w.text} {w.to_dict()['prob']}" for w in look.explain("A dog sits on a bench.").words]
+    assert f"# {', '.join(said[:3])}, …\n" in text
+    assert f"# {look.caption(to='de').text}\n" in text

@@ -427,3 +427,21 @@ def test_one_file_is_opened_once_for_several_sizes(
     for one, other in zip(together, alone, strict=True):
         assert one.tobytes() == other.tobytes()
         assert opening.original_size(one) == opening.original_size(other) == (740, 460)
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "TIFF"])
+def test_a_closed_picture_is_not_called_damaged(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "photo"
+    path.write_bytes(encoded(smooth(31, 47), name))
+    by_hand = Image.open(path)
+    by_hand.close()
+    with Image.open(path) as left:
+        pass
+    with path.open("rb") as file:
+        of_a_file = Image.open(file)
+    for picture in (by_hand, left, of_a_file):
+        message = refused(picture)
+        assert "closed before its pixels were read; hand it over while its file is open" in message
+    with Image.open(path) as loaded:
+        loaded.load()
+    np.testing.assert_array_equal(opened(loaded), opened(path))

@@ -66,10 +66,15 @@ class Caption:
             grid: show the real cells instead of smoothing them.
 
         Raises:
-            ConfigError: the sentence has no such word.
+            ConfigError: the sentence has no such word, or there is none.
         """
+        self._check()
         peak = shared_peak(self.maps)
         return draw_overlay(self.photo(), self.maps[self._place(word)], peak=peak, grid=grid)
+
+    def _check(self) -> None:
+        if self.error is not None:
+            raise ConfigError(f"there is no caption to draw: {self.error}")
 
     def _place(self, word: str | int) -> int:
         texts = [entry.text for entry in self.words]
@@ -83,6 +88,7 @@ class Caption:
 
     def sheet(self, *, grid: bool = False) -> Image.Image:
         """The contact sheet: the photo, then each word over its map, on one colour scale."""
+        self._check()
         title = self.text if self.original is None else f"{self.text} – {self.original.text}"
         title = f"{title} (unsure)" if self.unsure else title
         return contact_sheet(self.photo(), self.words, self.maps, title=title, grid=grid)

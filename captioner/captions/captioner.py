@@ -16,8 +16,14 @@ from captioner.captions.inputs import check_pairs, check_photo, check_photos, ch
 from captioner.captions.look import Look
 from captioner.captions.opened import Opened, open_one
 from captioner.captions.writer import Writer
-from captioner.errors import ConfigError, ImageError
-from captioner.options import PHOTOS_AT_ONCE, THREADS, SearchOptions, check_workers
+from captioner.errors import ConfigError, ImageError, shown
+from captioner.options import (
+    PHOTOS_AT_ONCE,
+    THREADS,
+    SearchOptions,
+    check_alternatives,
+    check_workers,
+)
 from captioner.pictures.geometry import Geometry
 from captioner.pictures.open import ImageSource, check_side
 from captioner.pictures.preprocess import Preprocess
@@ -44,8 +50,13 @@ class Captioner:
                 are loaded when they are first needed.
 
         Raises:
-            ConfigError: the device cannot be used.
+            ConfigError: `checkpoint` is none of a captioner, or the device cannot be used.
         """
+        if not isinstance(checkpoint, Checkpoint):
+            raise ConfigError(
+                f"the checkpoint is {shown(checkpoint)}; expected a captioner's Checkpoint; "
+                "Captioner.load(path) reads a file"
+            )
         self.checkpoint = checkpoint
         self.device = devices.pick(device)
         self.writer = Writer(checkpoint, self.device, translator)
@@ -154,11 +165,11 @@ class Captioner:
 
         Raises:
             ImageError: it is no readable photo.
-            ConfigError: the sentence has no words.
+            ConfigError: the sentence has no words, or `alternatives` is out of range.
         """
         check_photo(photo)
         check_sentence(sentence)
-        self.options(alternatives=alternatives)
+        check_alternatives(alternatives)
         return self.look(photo).explain(sentence, alternatives)
 
     def translated(self, caption: Caption, to: str) -> Caption:
@@ -167,10 +178,14 @@ class Captioner:
         It is translated from its own words: no photo is opened, and nothing is searched again.
 
         Raises:
-            ConfigError: the caption has an error, the translator does not speak the language, or
-                the captions are in it already.
+            ConfigError: it is no caption or has an error, the translator does not speak the
+                language, or the captions are in it already.
             CheckpointError: there are no weights for translation.
         """
+        if not isinstance(caption, Caption):
+            raise ConfigError(
+                f"the caption is {shown(caption)}; expected a Caption, as captioner(photo) gives it"
+            )
         way = self.writer.interpreter.way(to)
         if caption.error is not None:
             raise ConfigError(f"there is no caption to translate: {caption.error}")
@@ -244,6 +259,7 @@ class Captioner:
         Raises:
             ConfigError: `pairs` holds something else than pairs, or a setting is wrong.
         """
+        check_alternatives(alternatives)
         options = self.options(beam_size=1, alternatives=alternatives)
         check_workers(workers)
         self.writer.request(options, batch_size=batch_size)

@@ -16,7 +16,7 @@ from captioner.captions.captioner import Captioner
 from captioner.datasets import Photo
 from captioner.errors import DataError
 from captioner.metrics import Score
-from captioner.options import PHOTOS_AT_ONCE, RESAMPLES, THREADS, SearchOptions
+from captioner.options import PHOTOS_AT_ONCE, RESAMPLES, THREADS, SearchOptions, given_or
 from captioner.pictures.sheets import photo_rows
 from captioner.scoring import Evaluation, Report
 from captioner.text import tokenise
@@ -156,7 +156,7 @@ def evaluate(
     Raises:
         DataError: none of the photos can be read.
     """
-    options = (options or captioner.options(alternatives=0)).changed(**settings)
+    options = given_or(options, captioner.options(alternatives=0)).changed(**settings)
     judged = CaptionEvaluation(
         captioner, photos, names=names, batch_size=batch_size, workers=workers
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
@@ -12,9 +12,9 @@ from captioner.captions.caption import Caption, beginning
 from captioner.captions.inputs import check_sentence
 from captioner.captions.opened import Opened
 from captioner.captions.writer import Request, Writer
-from captioner.errors import ImageError
+from captioner.errors import ImageError, shown
 from captioner.nn.memory import Memory
-from captioner.options import SearchOptions
+from captioner.options import SearchOptions, check_alternatives
 from captioner.pictures.geometry import Geometry
 from captioner.text import tokenise
 from captioner.tracing import Trace
@@ -29,6 +29,9 @@ class Reading:
     trace: Trace  # the numbers of each step
     grid: tuple[int, int]  # (h, w) of the photo
 
+    def __repr__(self) -> str:
+        return f"<Reading of {shown(' '.join(self.words))}, {len(self.following)} steps>"
+
 
 @dataclass(frozen=True, eq=False)
 class Look:
@@ -41,9 +44,14 @@ class Look:
     memory: Memory  # (1, N, D), what the encoder made of the photo
     geometry: Geometry  # where the memory's cells lie on the photo
     file: str | None  # name of the photo, where it came from a file
-    source: Any = field(repr=False)  # what was handed over as the photo
-    writer: Writer = field(repr=False)  # whose memory it is
-    picture: Image.Image | None = field(default=None, repr=False)  # the photo, if it was asked for
+    source: Any  # what was handed over as the photo
+    writer: Writer  # whose memory it is
+    picture: Image.Image | None = None  # the photo, if it was asked for
+
+    def __repr__(self) -> str:
+        photo = type(self.source).__name__ if self.file is None else repr(self.file)
+        height, width = self.geometry.grid
+        return f"<Look at {photo}, {height}×{width} cells>"
 
     def __call__(
         self,
@@ -111,10 +119,10 @@ class Look:
         Words that the vocabulary lacks keep their place and their map, but have no probability.
 
         Raises:
-            ConfigError: the sentence has no words.
+            ConfigError: the sentence has no words, or `alternatives` is out of range.
         """
         check_sentence(sentence)
-        self.writer.options(alternatives=alternatives)
+        check_alternatives(alternatives)
         self.writer.check_process()
         [caption] = self.writer.explain(
             self.memory, [self._about], [tokenise(sentence)], alternatives
@@ -129,9 +137,11 @@ class Look:
             alternatives: how many of the likeliest next words to keep.
 
         Raises:
-            ConfigError: the sentence has no words, or the model attends to nothing.
+            ConfigError: the sentence has no words, `alternatives` is out of range, or the model
+                attends to nothing.
         """
         check_sentence(sentence)
+        check_alternatives(alternatives)
         self.writer.check_process()
         words = tokenise(sentence)
         found = self.writer.trace(self.memory, words, alternatives)

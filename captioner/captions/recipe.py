@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 
 from captioner.errors import ConfigError
+from captioner.formats.registry import NAMES as FORMATS
 from captioner.nn.architecture import STAGES, ModelConfig
 from captioner.options import SearchOptions
 from captioner.recipes import shared
@@ -17,13 +19,17 @@ from captioner.settings import check_positive, check_share, field_of, setting, w
 class Source:
     """One set of captioned photos."""
 
-    captions: str = setting("", "COCO captions JSON, Karpathy JSON or Flickr8k token file")
-    images: str = setting("", "folder that holds the photos")
-    format: str = setting(
-        "auto", "format of the captions file", choices=("auto", "coco", "karpathy", "flickr8k")
+    captions: str = setting(
+        "", "file or folder of captions in any format of docs/formats.md (COCO JSON, CSV, …)"
     )
+    images: str = setting(
+        "", "folder that holds the photos; imagefolder and folder: left out, where they lie"
+    )
+    format: str = setting("auto", "format of the captions", choices=("auto", *FORMATS))
     split: str = setting(
-        "", "karpathy: the split's name (train, train+restval, val, …); flickr8k: the split file"
+        "",
+        "name of the split, where the file has some (train, train+restval, val, …); flickr8k: "
+        "the split file",
     )
     boxes: str = setting(
         "",
@@ -32,11 +38,17 @@ class Source:
     )
 
     def __post_init__(self) -> None:
-        for name in ("captions", "images"):
+        for name in ("captions",) if self._is_home() else ("captions", "images"):
             if not getattr(self, name):
                 raise ConfigError(
                     f"a data source needs `{name}`: {field_of(Source, name).metadata['help']}"
                 )
+
+    def _is_home(self) -> bool:
+        """Whether the photos lie beside their captions."""
+        own = self.format in ("folder", "imagefolder", "webdataset")
+        metadata = self.captions.endswith(("metadata.csv", "metadata.jsonl", ".tar"))
+        return own or metadata or os.path.isdir(self.captions)  # noqa: PTH112
 
 
 @dataclass(frozen=True)

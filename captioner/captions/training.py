@@ -1,6 +1,6 @@
 """Training a captioner: what its batches, its losses and its scores are.
 
-Shapes: B photos, K drawn captions.
+Shapes: B photos, K drawn captions of them all.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, TiffImagePlugin
+from PIL import ExifTags, Image, ImageFile, ImageOps, JpegImagePlugin, TiffImagePlugin
 
-from captioner.errors import ConfigError, ImageError
+from captioner.errors import ConfigError, ImageError, shown
 from captioner.pictures import jpeg
 from captioner.pictures.arrays import from_array, from_tensor
 from captioner.pictures.depth import decoded
@@ -30,6 +30,7 @@ from captioner.pictures.formats import (
 )
 from captioner.pictures.messages import damaged, reason, source_name, type_name
 from captioner.pictures.sizes import check_size
+from captioner.settings import as_int
 
 ImageSource: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | NDArray[Any]
@@ -100,11 +101,12 @@ def check_side(side: int | None) -> None:
     """Refuses what is no shorter side of a photo.
 
     Raises:
-        ConfigError: it is below one pixel.
+        ConfigError: it is no whole number, or below one pixel.
     """
-    if side is not None and side < 1:
+    whole = as_int(side)
+    if side is not None and (whole is None or whole < 1):
         raise ConfigError(
-            f"side: got {side}, expected at least 1 pixel, or None for the whole photo"
+            f"side: got {shown(side)}, expected at least 1 pixel, or None for the whole photo"
         )
 
 
@@ -290,6 +292,7 @@ def _finished(
     """
     size = size or image.size
     check_size(image.size, name)
+    closed = _is_closed(image)
     try:
         picture = decoded(image, name)
         if box is not None:
@@ -303,12 +306,25 @@ def _finished(
             f"{name}: too little memory for {size[0]} × {size[1]} pixels; make it smaller"
         ) from error
     except Exception as error:  # as above: the decoders raise what they like
+        if closed:
+            raise ImageError(
+                f"{name}: this PIL image was closed before its pixels were read; hand it over "
+                "while its file is open, or call its load() first"
+            ) from error
         raise ImageError(damaged(name, image.format or "picture's", error)) from error
     picture.info = {
         _ORIGINAL: size[::-1] if orientation in _SWAPS else size,
         _TURNED: orientation in _TURNS,
     }
     return picture
+
+
+def _is_closed(image: Image.Image) -> bool:
+    """Whether its file cannot be read (any more), which matters where its pixels were not."""
+    if not isinstance(image, ImageFile.ImageFile):
+        return False
+    file = image.fp
+    return file is None or bool(getattr(file, "closed", False))
 
 
 def _orientation(image: Image.Image) -> Any:

@@ -1,6 +1,9 @@
 """Self-critical training: sentences are drawn, judged, and made likelier or less likely.
 
 Rennie et al. 2017 for captions; Wu et al. 2016, §5, for translations.
+
+Shapes: B memories, K sentences of all memories together, T words, W words of all sentences, V
+vocabulary.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ Judge = Callable[[Sequence[Sequence[int]], Sequence[int]], Callable[[], np.ndarr
 class Drawn:
     """Sentences that are being judged, and the logits that they were drawn from."""
 
-    logits: PackedSequence  # (M, V), among the words that can be said, at the draws' temperature
+    logits: PackedSequence  # (W, V), among the words that can be said, at the draws' temperature
     targets: Tensor  # (K, T)
     samples: int  # sentences of each memory
     rewards: Callable[[], np.ndarray]  # waits for them, (K,)

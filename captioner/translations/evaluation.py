@@ -12,7 +12,7 @@ import numpy as np
 from captioner import metrics
 from captioner.errors import DataError, MetricError
 from captioner.metrics import Score
-from captioner.options import RESAMPLES, SENTENCES_AT_ONCE, SearchOptions
+from captioner.options import RESAMPLES, SENTENCES_AT_ONCE, SearchOptions, given_or
 from captioner.scoring import Evaluation, Report
 from captioner.translations.pairs import Pair
 from captioner.translations.translation import Translation
@@ -164,7 +164,7 @@ def evaluate_translations(
         DataError: there is no pair, or the pairs are of several directions.
     """
     judged = TranslationEvaluation(translator, pairs, batch_size=batch_size)
-    options = (options or translator.options(alternatives=0)).changed(**settings)
+    options = given_or(options, translator.options(alternatives=0)).changed(**settings)
     return judged.run(options, bootstrap=bootstrap, progress=progress)
 
 

@@ -1,6 +1,6 @@
 """Training a translator: what its batches, its losses and its scores are.
 
-Shapes: B pairs, K drawn translations.
+Shapes: B pairs, K drawn translations of them all.
 """
 
 from __future__ import annotations
