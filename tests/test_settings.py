@@ -121,7 +121,7 @@ def test_every_setting_explains_itself() -> None:
         ),
         (PhaseConfig, {"attention_supervision": math.nan}, "attention_supervision is nan"),
         (PhaseConfig, {"attention_supervision": math.inf}, "attention_supervision is inf"),
-        (PhaseConfig, {"self_critical": 1.5}, "self_critical is 1.5; expected .* a share from 0 to 1"),
+        (PhaseConfig, {"self_critical": 1.5}, "self_critical is 1.5; expected a share from 0 to 1"),
         (PhaseConfig, {"self_critical": -0.1}, "self_critical is -0.1; expected"),
         (
             PhaseConfig,
