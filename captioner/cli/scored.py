@@ -5,20 +5,30 @@ from __future__ import annotations
 import argparse
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captioner.captions.recipe import Source
 from captioner.cli import flags
-from captioner.cli.display import progress_bar
 from captioner.cli.models import load_captioner, load_translator
 from captioner.outputs import draw
 from captioner.translations.recipe import PairSource
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from captioner.captions.evaluation import CaptionEvaluation
     from captioner.scoring import Evaluation, Report
     from captioner.translations.evaluation import TranslationEvaluation
+
+
+@dataclass(frozen=True)
+class Besides:
+    """What was found besides the scores."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)  # plain ones, for the JSON file
+    pictures: Mapping[str, Image.Image] = field(default_factory=dict)  # by file name
 
 
 class Scored(ABC):
@@ -52,9 +62,13 @@ class Scored(ABC):
     def name(self, arguments: argparse.Namespace) -> str:
         """Under which a checkpoint keeps the scores."""
 
-    def show(self, arguments: argparse.Namespace, judged: Evaluation[Any, Any, Any]) -> None:
+    def further(self, arguments: argparse.Namespace) -> tuple[str, ...]:
+        """Files that `show` may have drawn besides, in --output."""
+        return ()
+
+    def show(self, arguments: argparse.Namespace, judged: Evaluation[Any, Any, Any]) -> Besides:
         """Prints what there is besides the scores."""
-        return
+        return Besides()
 
     def draw(self, report: Any, folder: Path) -> None:
         """Writes the files that are drawn."""
@@ -67,7 +81,16 @@ class Photos(Scored):
     item = "photo"
     flags: Mapping[str, str] = {
         name: f"--{name}"
-        for name in ("captions", "images", "format", "split", "boxes", "metrics", "workers")
+        for name in (
+            "captions",
+            "images",
+            "format",
+            "split",
+            "boxes",
+            "maps",
+            "metrics",
+            "workers",
+        )
     }
     needed = ("--captions", "--images")
     answers = "captions.jsonl"
@@ -105,25 +128,21 @@ class Photos(Scored):
         """As typed, or the split's, or the file's."""
         return arguments.save_scores or arguments.split or Path(arguments.captions).stem
 
-    def show(self, arguments: argparse.Namespace, judged: Evaluation[Any, Any, Any]) -> None:
-        """With --boxes, how well the maps of nouns cover what they name, in percent."""
-        if not arguments.boxes:
-            return
-        from captioner import boxes, maps
+    def further(self, arguments: argparse.Namespace) -> tuple[str, ...]:
+        """With --maps, its figures."""
+        if arguments.maps is None:
+            return ()
+        from captioner.grounding.report import FIGURES
 
-        things = boxes.read(arguments.boxes)
-        kinds_of = boxes.naming({kind for kinds in things.values() for kind in kinds})
-        bootstrap = arguments.bootstrap
-        with progress_bar(len(judged.items), "photo") as bar:
-            found = maps.measure(
-                judged.model,
-                judged.items,
-                things,
-                kinds_of,
-                bootstrap=bootstrap,
-                progress=bar.update,
-            )
-        print(f"\n{found}")
+        return FIGURES
+
+    def show(self, arguments: argparse.Namespace, judged: Evaluation[Any, Any, Any]) -> Besides:
+        """With --boxes, how well maps lie on what nouns name; with --maps, all that is asked."""
+        if arguments.maps is None and not arguments.boxes:
+            return Besides()
+        from captioner.cli import maps
+
+        return maps.show(arguments, judged)
 
     def draw(self, report: Any, folder: Path) -> None:
         """A sheet of the worst and the best."""

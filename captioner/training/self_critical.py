@@ -95,7 +95,7 @@ def draw(
         seed=seed,
     )
     numbers = range(first, first + len(memory))
-    with _at_rest(decoder):
+    with at_rest(decoder):
         found = search(decoder, memory, options, indices=numbers, start=start)
         # After the last word the search ends a sentence by force: nobody chose that end.
         drawn = [
@@ -114,7 +114,7 @@ def draw(
 
 
 @contextlib.contextmanager
-def _at_rest(decoder: Decoder[Any]) -> Iterator[None]:
+def at_rest(decoder: Decoder[Any]) -> Iterator[None]:
     """The decoder without its dropout inside the block."""
     training = decoder.training
     decoder.train(False)
