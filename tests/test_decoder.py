@@ -13,11 +13,12 @@ from torch.nn import functional as F
 
 from captioner import losses
 from captioner.nn.architecture import ModelConfig
-from captioner.nn.attention import Attended, Attention, Bottleneck, Query
+from captioner.nn.attention import Attended, Attention, Bottleneck
 from captioner.nn.cells import CELLS
 from captioner.nn.decoder import Step, Unrolled
 from captioner.nn.memory import Memory
 from captioner.nn.model import build_model
+from captioner.nn.query import Query
 from captioner.nn.recurrent import RecurrentDecoder, RecurrentState
 from captioner.nn.scores import SCORE_BUILDERS
 from captioner.settings import from_dict
