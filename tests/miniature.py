@@ -100,7 +100,8 @@ def captioning(**tables: Any) -> CaptionTrainer:
 
 
 @functools.cache
-def _subwords() -> Subwords:
+def subwords() -> Subwords:
+    """Pieces of the phrases that the tiny translator knows."""
     texts = [text for several in PHRASES.values() for text in several]
     return Subwords.train(texts * 2, 251, list(PHRASES), byte_fallback=False)
 
@@ -124,18 +125,18 @@ def translating(**tables: Any) -> TranslationTrainer:
             **{"training": {"batch_tokens": 60}, **tables},
         },
     )
-    subwords = _subwords()
+    pieces = subwords()
     pairs = [
         Pair(one, other, "en", "de")
         for one, other in zip(PHRASES["en"], PHRASES["de"], strict=True)
     ]
     torch.manual_seed(recipe.seed)
-    built = models.build_translation_model(recipe.model, len(subwords))
-    read = {name: [subwords.encode(text).ids for text in PHRASES[name]] for name in ("en", "de")}
-    languages = Languages.count([("en", "de")], read, len(subwords))
-    checkpoint = TranslationCheckpoint(built, recipe.model, subwords, languages)
+    built = models.build_translation_model(recipe.model, len(pieces))
+    read = {name: [pieces.encode(text).ids for text in PHRASES[name]] for name in ("en", "de")}
+    languages = Languages.count([("en", "de")], read, len(pieces))
+    checkpoint = TranslationCheckpoint(built, recipe.model, pieces, languages)
     reader = PairReader(
-        [pairs], subwords, batch_tokens=recipe.training.batch_tokens, seed=recipe.seed
+        [pairs], pieces, batch_tokens=recipe.training.batch_tokens, seed=recipe.seed
     )
     return TranslationTrainer(recipe, checkpoint, reader)
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from captioner.nn import architecture, scores
-from captioner.nn.attention import Attended, Attention, Bottleneck, Heads, Query
+from captioner.nn.attention import Attended, Attention, Bottleneck, Heads
 from captioner.nn.memory import Memory
+from captioner.nn.query import Query
 from captioner.nn.scores import SCORE_BUILDERS, Additive, Cosine, Covering, Dot, General, Location
 
 K, M, N, D, SIZE = 5, 3, 7, 11, 13  # K memories, M queries of each

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from captioner.nn.attention import Attended, Attention, Query
+from captioner.nn.attention import Attended, Attention
 from captioner.nn.distributions import Hard
 from captioner.nn.memory import Memory
+from captioner.nn.query import Query
 from captioner.nn.scores import General
 
 K, M, N, D, Q = 5, 3, 7, 11, 13

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from captioner.nn.attention import Attended, Attention, Heads, Query
+from captioner.nn.attention import Attended, Attention, Heads
 from captioner.nn.memory import Memory
+from captioner.nn.query import Query
 from captioner.nn.scores import SCORE_BUILDERS, Additive, Dot
 from captioner.nn.sentinel import Adaptive
 

@@ -16,22 +16,9 @@ from torch import Tensor, nn
 
 from captioner.nn.distributions import Distribution, Softmax
 from captioner.nn.memory import Memory
+from captioner.nn.query import Query
 from captioner.nn.scores import Covering, Score
 from captioner.nn.windows import Everywhere, Window, Windowed
-
-
-@dataclass(frozen=True)
-class Query:
-    """What asks: M queries of each of B memories."""
-
-    hidden: Tensor  # (B, M, Q) the recurrent state
-    word: Tensor | None = None  # (B, M, E) embedding of the previous word
-    place: int = 0  # of the next word in the sentence, from 0
-    cell: Tensor | None = None  # (B, M, Q) of an LSTM
-    # Where the query comes after the recurrent step, what that step has started from:
-    previous: Tensor | None = None  # (B, M, Q) the state before it
-    fed: Tensor | None = None  # (B, M, D) the context that it read beside the word, if any
-    covered: Tensor | None = None  # (B, M, H, N) what has been looked at, where a score asks for it
 
 
 @dataclass(frozen=True)

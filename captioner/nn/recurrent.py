@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from captioner.nn.attention import Attended, Attention, Bottleneck, Query
+from captioner.nn.attention import Attended, Attention, Bottleneck
 from captioner.nn.cells import Cell
 from captioner.nn.copying import Copied, Copying
 from captioner.nn.decoder import Probe, Step, Unrolled
 from captioner.nn.memory import Memory, of_each, rows
+from captioner.nn.query import Query
 from captioner.nn.vocabulary import WordLayers
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from captioner.nn.attention import Attended, Attention, Heads, Query
+from captioner.nn.attention import Attended, Attention, Heads
 from captioner.nn.memory import Memory
+from captioner.nn.query import Query
 from captioner.nn.scores import Score
 
 

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from captioner.nn.attention import Attended, Attention, Query
+from captioner.nn.attention import Attended, Attention
 from captioner.nn.copying import Copied, Copying
 from captioner.nn.decoder import Probe, Step, Unrolled
 from captioner.nn.memory import Memory, of_each, rows
 from captioner.nn.positions import Positions
+from captioner.nn.query import Query
 from captioner.nn.selfattention import (
     Around,
     Dropping,

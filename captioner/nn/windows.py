@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from captioner.nn.memory import Memory
-
-if TYPE_CHECKING:
-    from captioner.nn.attention import Query
+from captioner.nn.query import Query
 
 
 @dataclass(frozen=True)
