@@ -169,6 +169,8 @@ def test_only_what_still_runs_is_read() -> None:
     attention = decoder.attention
 
     class Counted(nn.Module):
+        remembers = False
+
         def __init__(self) -> None:
             super().__init__()
             self.prepare, self.first = attention.prepare, attention.first
