@@ -22,7 +22,7 @@ FLOORS = (
         "formats.tables",
         "formats.webdataset",
     ),
-    ("formats.registry",),
+    ("formats.registry", "formats.lists"),
     ("formats.conversion",),
     ("options", "nn.architecture", "recipes.shared"),
     ("recipes.captioning", "recipes.translation"),
@@ -37,7 +37,7 @@ FLOORS = (
     ("scenes.files",),
     # Pictures: opened, then drawn.
     ("pictures.drawings", "pictures.messages", "pictures.sizes"),
-    ("pictures.embedding", "pictures.xmp"),
+    ("pictures.embedding", "pictures.shards", "pictures.xmp"),
     ("pictures.formats", "pictures.geometry", "pictures.jpeg", "pictures.preprocess"),
     ("pictures.augment", "pictures.depth", "pictures.folders"),
     ("pictures.arrays",),
