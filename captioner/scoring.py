@@ -22,6 +22,7 @@ from captioner.metrics import Score
 from captioner.options import RESAMPLES
 from captioner.text import tokenise
 
+NAMES = ("bleu", "rouge_l", "cider", "meteor")
 FEW = 100  # photos; below that an interval of CIDEr is about as wide as systems differ
 
 
@@ -163,13 +164,24 @@ def _key(said: Captions, references: Sequence[Captions]) -> Callable[[Entry], st
     return key
 
 
-def score(matched: Matched, *, bootstrap: int = RESAMPLES, seed: int = 0) -> dict[str, Score]:
-    """All scores of one system.
+def score(
+    matched: Matched,
+    *,
+    names: Sequence[str] = NAMES,
+    bootstrap: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Score]:
+    """All scores of one system, those of `describe` too.
+
+    Args:
+        matched: its captions with the references.
+        names: any of `NAMES`; METEOR is a Java program and takes seconds.
+        bootstrap: resamples for the intervals.
+        seed: of the resampling.
 
     Raises:
         MetricError: the number of resamples is below 0.
     """
-    names = ("bleu", "rouge_l", "cider", "meteor")
     found = metrics.score(
         matched.said, matched.references, names=names, bootstrap=bootstrap, seed=seed
     )

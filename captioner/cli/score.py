@@ -52,6 +52,13 @@ better.""",
         metavar="N",
         help=f"resamples for the 95 %% intervals (default: {RESAMPLES})",
     )
+    parser.add_argument(
+        "--metric",
+        action="append",
+        choices=("bleu", "rouge_l", "cider", "meteor"),
+        metavar="NAME",
+        help="only this one of bleu, rouge_l, cider, meteor; may be given again (default: all)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     parser.set_defaults(run=run)
 
@@ -64,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--against compares by resampling; leave --bootstrap 0 out")
     references = [scoring.read(path) for path in arguments.references]
     own = scoring.match(scoring.read(arguments.captions), references)
-    scores = scoring.score(own, bootstrap=arguments.bootstrap)
+    names = arguments.metric or scoring.NAMES
+    scores = scoring.score(own, names=names, bootstrap=arguments.bootstrap)
     notes, record = list(own.notes), {"scores": {n: s.to_dict() for n, s in scores.items()}}
     differences: list[Difference] = []
     if arguments.against:
