@@ -26,7 +26,7 @@ FLOORS = (
     ("confidence", "languages", "subwords"),
     ("metrics", "search", "storage", "trials"),
     ("captions.checkpoint", "scoring", "tracing", "translations.checkpoint"),
-    ("datasets", "judges", "losses"),
+    ("datasets", "judges", "losses", "systems"),
     ("translations",),
     ("captions",),
     ("alignments", "audit", "boxes", "outputs", "beside"),
