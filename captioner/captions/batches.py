@@ -1,6 +1,7 @@
 """Captioned photos as batches: pictures read ahead by threads, or a frozen CNN's grids from disk.
 
-Shapes: B photos, K captions of them all, T words, S the square's side, h×w×C a grid.
+Shapes: B photos, K captions of them all, T words, R mentions of things with boxes, N grid cells, S
+the square's side, h×w×D a grid.
 """
 
 from __future__ import annotations
@@ -59,14 +60,14 @@ _Grids = np.memmap[Any, np.dtype[np.float16]]
 class Batch:
     """Photos with all their captions, as a training step takes them."""
 
-    photos: Tensor  # uint8 (B, 3, S, S), or float16 grids (B, h, w, C) from a cache
+    photos: Tensor  # uint8 (B, 3, S, S), or float16 grids (B, h, w, D) from a cache
     inputs: Tensor  # (K, T) previous words, each sentence from the start token on
     targets: Tensor  # (K, T) the words to say, each sentence up to its end token
     lengths: Tensor  # (K,) words and the end, on the CPU
     owners: Tensor  # (K,) which of the photos a caption is about, on the CPU
     numbers: Tensor  # (B,) of the photos among the reader's
-    mentions: Tensor  # (M, 2) caption and place of each word that names something with a box
-    regions: Tensor  # (M, N) the share of each grid cell that lies in its boxes
+    mentions: Tensor  # (R, 2) caption and place of each word that names something with a box
+    regions: Tensor  # (R, N) the share of each grid cell that lies in its boxes
 
     def to(self, device: torch.device) -> Batch:
         """The batch on `device`, but for what packing and judging want on the CPU."""
@@ -158,7 +159,7 @@ class BatchReader:
             epoch: decides the order and the augmentation, together with the seed.
             first_step: steps to skip without reading their photos.
             changes: augmentation of the pictures.
-            grids: (P, h, w, C), read instead of the pictures.
+            grids: (P, h, w, D), read instead of the pictures.
 
         Raises:
             DataError: none of the epoch's first photos can be read.
@@ -301,7 +302,7 @@ class BatchReader:
         )
 
     def _regions(self, numbers: Sequence[int], views: Sequence[View]) -> tuple[Tensor, Tensor]:
-        """A batch's `mentions` (M, 2) and `regions` (M, N), where its pixels show them."""
+        """A batch's `mentions` (R, 2) and `regions` (R, N), where its pixels show them."""
         mentions: list[tuple[int, int]] = []
         regions: list[NDArray[np.float32]] = []
         first = 0  # caption of the photo
@@ -369,7 +370,7 @@ def cache_grids(
     workers: int = 2,
     progress: Callable[[int], object] = lambda photos: None,
 ) -> NDArray[np.float16]:
-    """The frozen CNN's grids (P, h, w, C) of all photos, memory-mapped from `folder`.
+    """The frozen CNN's grids (P, h, w, D) of all photos, memory-mapped from `folder`.
 
     What an earlier call computed, even one that was interrupted, is not computed again. A photo
     that cannot be read has a grid of nan, by which `BatchReader.read` knows it.

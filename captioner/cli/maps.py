@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from captioner.cli.besides import Besides
 from captioner.cli.display import progress_bar
-from captioner.cli.scored import Besides
 from captioner.errors import ConfigError
 from captioner.outputs import OBJECTS, Guard, draw, file_path, write_text
 

@@ -5,30 +5,20 @@ from __future__ import annotations
 import argparse
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captioner.captions.recipe import Source
 from captioner.cli import flags
+from captioner.cli.besides import Besides
 from captioner.cli.models import load_captioner, load_translator
 from captioner.outputs import draw
 from captioner.translations.recipe import PairSource
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from captioner.captions.evaluation import CaptionEvaluation
     from captioner.scoring import Evaluation, Report
     from captioner.translations.evaluation import TranslationEvaluation
-
-
-@dataclass(frozen=True)
-class Besides:
-    """What was found besides the scores."""
-
-    values: Mapping[str, Any] = field(default_factory=dict)  # plain ones, for the JSON file
-    pictures: Mapping[str, Image.Image] = field(default_factory=dict)  # by file name
 
 
 class Scored(ABC):

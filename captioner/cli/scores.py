@@ -15,7 +15,8 @@ from captioner.options import SearchOptions
 from captioner.outputs import draw, write_text
 
 if TYPE_CHECKING:
-    from captioner.cli.scored import Besides, Scored
+    from captioner.cli.besides import Besides
+    from captioner.cli.scored import Scored
     from captioner.scoring import Evaluation, Report
     from captioner.storage import Stored
 

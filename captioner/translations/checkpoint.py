@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
-from captioner.errors import CheckpointError
 from captioner.languages import Languages
 from captioner.nn.architecture import TranslationConfig
 from captioner.nn.model import TranslationModel, build_translation_model
@@ -49,10 +46,3 @@ class TranslationCheckpoint(Stored):
         """Pieces and languages."""
         subwords = json.loads(self.subwords.to_json())
         return {"subwords": subwords, "languages": self.languages.to_dict()}
-
-    @classmethod
-    def check_weights(cls, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Refuses more layers than there are tensors: building so many would take for ever."""
-        layers = fields["config"].encoder.layers
-        if layers > len(tensors):
-            raise CheckpointError(f"there are no {layers} layers")

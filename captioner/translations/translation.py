@@ -18,6 +18,7 @@ from captioner.errors import shown
 from captioner.options import SearchOptions
 from captioner.pictures.heatmap import draw_heatmap
 from captioner.tracing import Trace
+from captioner.translations.selfattention import SelfAttention
 from captioner.words import Word, rounded
 
 _NO_SPACE = tuple("。！？｡」』")  # what no space follows
@@ -94,6 +95,7 @@ class SentenceReading:
     words: tuple[str, ...]  # P pieces
     following: tuple[tuple[str, ...], ...]  # (P + 1, A), likeliest next pieces, best first
     trace: Trace  # the numbers of each step
+    self_attention: SelfAttention | None = None  # piece to piece, where a Transformer reads
 
 
 def joined(source: str, parts: Sequence[Translation], options: SearchOptions) -> Translation:

@@ -22,6 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from captioner import devices
 from captioner.errors import ConfigError, shown
 from captioner.nn.memory import Memory
+from captioner.nn.sentences import TransformerEncoder
 from captioner.options import SENTENCES_AT_ONCE, SearchOptions, check_alternatives
 from captioner.pipeline import in_batches
 from captioner.search import Hypothesis, Start, force, search
@@ -30,6 +31,7 @@ from captioner.text import EOS, SPECIALS, UNK, has_words
 from captioner.tracing import trace
 from captioner.translations.checkpoint import TranslationCheckpoint
 from captioner.translations.reader import Line, Reader, nothing, short, untold
+from captioner.translations.selfattention import SelfAttention, by_word
 from captioner.translations.translation import SentenceReading, Translation, joined, together
 from captioner.words import Word
 
@@ -130,6 +132,19 @@ class Translator:
         pairs = self.stream_explained([(text, translation)], to=to, source_language=source_language)
         return self._raised(pairs)
 
+    def guess(self, text: str, to: str) -> str | None:
+        """The language of a whole text that shall be translated into `to`; None if it is empty.
+
+        A text tells more than each of its sentences.
+
+        Raises:
+            ConfigError: it is, without doubt, of a language that is not translated into `to`, or
+                nothing is.
+        """
+        self.languages.check(None, to)
+        pieces = self.subwords.encode(text).ids
+        return self.languages.guess(pieces, to) if pieces else None
+
     def trace(self, found: Translation, alternatives: int = 8) -> SentenceReading:
         """Everything that is computed while a sentence and its translation are read, step by step.
 
@@ -143,14 +158,42 @@ class Translator:
         check_alternatives(alternatives)
         devices.check_process(self.device, self._process)
         read, said = (self.subwords.encode(text).ids for text in (found.source, found.text))
-        with torch.inference_mode():
-            source = torch.tensor([[*read, EOS]], device=self.device)
-            memory = self.model.encoder(source, torch.tensor([len(read) + 1]))
+        memory, weights = self._looked(read)
         start = Start(self.subwords.start(found.target_language))
         traced = trace(self.model.decoder, memory, said, start=start, alternatives=alternatives)
         named = functools.partial(map, self._piece)
         following = tuple(tuple(named(row)) for row in traced.tokens.tolist())
-        return SentenceReading(tuple(named(read)), tuple(named(said)), following, traced)
+        pieces = tuple(named(read))
+        inside = None if weights is None else SelfAttention((*pieces, END), weights)
+        return SentenceReading(pieces, tuple(named(said)), following, traced, inside)
+
+    def self_attention(self, text: str) -> SelfAttention:
+        """What a sentence's words look at in one another while it is read.
+
+        Raises:
+            ConfigError: the text has no words or cannot be read, or the model reads with a
+                recurrent network, whose words do not look at one another.
+        """
+        devices.check_process(self.device, self._process)
+        line = self.reader.sentence(text)
+        _, weights = self._looked(line.pieces.ids)
+        if weights is None:
+            raise ConfigError(
+                "this model reads with a recurrent network, in which no word looks at another; "
+                'train one with model.encoder.kind = "transformer"'
+            )
+        owners = (*line.pieces.owners, len(line.pieces.words))
+        return SelfAttention((*line.pieces.words, END), by_word(weights, owners))
+
+    @torch.inference_mode()
+    def _looked(self, read: Sequence[int]) -> tuple[Memory, np.ndarray | None]:
+        """The memory of a sentence's pieces (P,), and the weights (L, H, P + 1, P + 1), if any."""
+        source = torch.tensor([[*read, EOS]], device=self.device)
+        lengths = torch.tensor([len(read) + 1])
+        if not isinstance(self.model.encoder, TransformerEncoder):
+            return self.model.encoder(source, lengths), None
+        memory, weights = self.model.encoder.look(source, lengths)
+        return memory, weights[0].float().cpu().numpy()
 
     def _piece(self, number: int) -> str:
         """A piece as people read it; a lone space is shown as one."""
