@@ -25,6 +25,7 @@ DROPOUTS = (  # what a model is trained with, and no part of what it is
     "attention.dropout",
     "decoder.dropout",
     "decoder.word_dropout",
+    "photo.dropout",
 )
 STAGES = 5  # of every backbone: each halves the resolution once, 2⁵ = 32
 
@@ -247,6 +248,51 @@ class TranslationConfig:
 
     def __post_init__(self) -> None:
         _check_sizes(self.attention, self.encoder.feature_size, self.decoder.hidden_size)
+
+
+@dataclass(frozen=True)
+class CombinedAttentionConfig(AttentionConfig):
+    """How the decoder weighs the positions of two memories, a sentence's and its photo's."""
+
+    combination: str = setting(
+        "hierarchical",
+        "hierarchical: look at the sentence and at the photo, then weigh what was found in each; "
+        "flat: one softmax over the positions of both (Libovický & Helcl 2017)",
+        choices=("hierarchical", "flat"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.score == "none":
+            raise ConfigError(
+                "attention.combination weighs a sentence against its photo, but with "
+                "attention.score none nothing is weighed; choose a score"
+            )
+
+
+@dataclass(frozen=True)
+class MultimodalConfig(TranslationConfig):
+    """A whole model of translation with the photo in view: the translator's, and a CNN."""
+
+    attention: CombinedAttentionConfig = setting(
+        lambda: CombinedAttentionConfig(score="general", query="after", input_feeding=True),
+        "the attention module",
+    )
+    photo: EncoderConfig = setting(EncoderConfig, "the photo's encoder, whose CNN does not learn")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.photo.feature_size != self.encoder.feature_size:
+            raise ConfigError(
+                f"photo.feature_size is {self.photo.feature_size}, but a word of the sentence has "
+                f"{self.encoder.feature_size} features (twice encoder.hidden_size), and the two "
+                "are summed; make them equal"
+            )
+        if self.photo.classes:
+            raise ConfigError(
+                f"photo.classes is {self.photo.classes}, but nothing asks what is on the photo; "
+                "set it to 0"
+            )
 
 
 def _check_sizes(attention: AttentionConfig, feature_size: int, hidden_size: int) -> None:

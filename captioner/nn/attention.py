@@ -118,6 +118,11 @@ class Attention(nn.Module):
         windowed: Tensor = self.window(energies, query, memory)
         return windowed
 
+    def lengths(self, memory: Memory) -> Tensor:
+        """‖v_j‖ of what each head sums up, (B, H, N)."""
+        assert memory.contents is not None, "Attention.prepare comes first"
+        return memory.contents.norm(dim=-1)
+
     def _sum(self, weights: Tensor, memory: Memory) -> Tensor:
         """Contexts (B, M, D): each head's sum, side by side."""
         assert memory.contents is not None, "Attention.prepare comes first"

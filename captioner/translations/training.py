@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -40,6 +40,11 @@ class TranslationTrainer(Trainer):
         """Pairs of like lengths."""
         return self.reader.read(epoch, first_step)
 
+    def memory(self, batch: PairBatch) -> Memory:
+        """What the decoder looks at: the sources, read."""
+        memory: Memory = self.model.encoder(batch.sources, batch.source_lengths)
+        return memory
+
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
         """Cross-entropy, and what the phase adds to it.
 
@@ -49,7 +54,7 @@ class TranslationTrainer(Trainer):
         phase = self.phase
         smoothing, logits = self.recipe.training.label_smoothing, []
         for _ in range(2 if phase.r_drop else 1):
-            memory = self.model.encoder(batch.sources, batch.source_lengths)
+            memory = self.memory(batch)
             logits.append(self.model.decoder.unroll(batch.inputs, batch.lengths, memory).logits)
         each = [losses.cross_entropy(one, batch.targets, smoothing) for one in logits]
         terms = {"cross_entropy": (1 - phase.self_critical, torch.stack(each).mean())}
@@ -108,15 +113,46 @@ class TranslationValidation(Validation):
         total = sum(map(len, self.directions.values()))
         with self.watch.progress(total, "validation", "sentence") as advance:
             for (source, target), pairs in self.directions.items():
-                judged = TranslationEvaluation(translator, pairs)
+                judged = self.judged(translator, pairs)
                 found[f"bleu_{source}_{target}"] = judged.bleu(trainer.recipe.search, advance)
         mean = float(np.mean([score.value for score in found.values()]))
         about = f"mean over {', '.join(f'{s}→{t}' for s, t in self.directions)}"
         return {"bleu": Score("bleu", mean, None, about), **found}
 
+    def judged(self, translator: Translator, pairs: Sequence[Any]) -> TranslationEvaluation:
+        """The pairs of one direction beside the translator."""
+        return TranslationEvaluation(translator, pairs)
+
     def provenance(self, trainer: Trainer) -> dict[str, Any]:
         """The count of pairs."""
         return {"pairs": len(trainer.reader.pairs)}
+
+
+R = TypeVar("R", bound=PairReader)
+
+
+def make_reader(
+    kind: type[R],
+    recipe: TranslationRecipe,
+    checkpoint: TranslationCheckpoint,
+    data: TranslationData,
+) -> R:
+    """What reads the training pairs in batches.
+
+    Raises:
+        ConfigError: the checkpoint does not translate as validation wants it.
+        DataError: no pair is short enough.
+    """
+    for source, target in data.validation:
+        checkpoint.languages.check(source, target)
+    return kind(
+        data.training,
+        checkpoint.subwords,
+        batch_tokens=recipe.training.batch_tokens,
+        seed=recipe.seed,
+        shares=[source.share for source in recipe.data.train],
+        max_pieces=recipe.data.max_pieces,
+    )
 
 
 def make_trainer(
@@ -131,15 +167,6 @@ def make_trainer(
         ConfigError: the checkpoint does not translate as validation wants it.
         DataError: no pair is short enough.
     """
-    for source, target in data.validation:
-        checkpoint.languages.check(source, target)
-    reader = PairReader(
-        data.training,
-        checkpoint.subwords,
-        batch_tokens=recipe.training.batch_tokens,
-        seed=recipe.seed,
-        shares=[source.share for source in recipe.data.train],
-        max_pieces=recipe.data.max_pieces,
-    )
+    reader = make_reader(PairReader, recipe, checkpoint, data)
     callbacks = [TranslationValidation(data.validation, watch), *watch.callbacks()]
     return TranslationTrainer(recipe, checkpoint, reader, callbacks)
