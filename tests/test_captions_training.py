@@ -40,7 +40,7 @@ from captioner.options import SearchOptions
 from captioner.prediction import Captioner
 from captioner.search import search
 from captioner.text import EOS, tokenise
-from captioner.training import Interrupted, callbacks, loop, state, train
+from captioner.training import Interrupted, callbacks, features, loop, state, train
 from captioner.training.callbacks import Interrupt
 from captioner.training.loop import Callback, Position, Trainer
 from captioner.training.start import with_dropouts
@@ -331,7 +331,7 @@ def press(keyboard: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return outer
 
-    monkeypatch.setattr(captioning, "cache_grids", telling("features", captioning.cache_grids))
+    monkeypatch.setattr(features, "cache_grids", telling("features", features.cache_grids))
     monkeypatch.setattr(captioning, "evaluate", telling("validation", captioning.evaluate))
     moments: list[str] = keyboard.moments
     return moments
@@ -471,7 +471,7 @@ def test_a_finished_run_has_nothing_left_to_do(
 ) -> None:
     before = log(uninterrupted)
     monkeypatch.setattr(Trainer, "step", lambda *_: pytest.fail("a step was taken"))
-    monkeypatch.setattr(captioning, "cache_grids", lambda *_, **__: pytest.fail("cached"))
+    monkeypatch.setattr(features, "cache_grids", lambda *_, **__: pytest.fail("cached"))
     assert train(recipe(world, uninterrupted), resume=True) == uninterrupted / "best.safetensors"
     assert log(uninterrupted) == before
 

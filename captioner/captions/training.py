@@ -204,14 +204,6 @@ class CaptionValidation(Validation):
         return {"photos": len(sentences), "captions": sum(map(len, sentences))}
 
 
-class GridCache(FeatureCache):
-    """The grids of a captioner's photos, before a phase that asks for them."""
-
-    def wanted(self, trainer: Trainer, phase: PhaseConfig) -> bool:
-        """Where the phase says so; otherwise the CNN does not stand still."""
-        return phase.cache_features
-
-
 class KeptPhotos(Callback):
     """Decodes all photos once, before the first phase that reads pictures."""
 
@@ -259,7 +251,7 @@ def make_trainer(
         grid=(cells, cells),
     )
     callbacks = [
-        GridCache(watch, checkpoint.model.encoder, checkpoint.preprocess, reader.photos),
+        FeatureCache(watch),
         KeptPhotos(watch),
         CaptionValidation(data.validation, watch),
         *watch.callbacks(),

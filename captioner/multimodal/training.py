@@ -14,8 +14,16 @@ from torch import Tensor, nn
 from captioner.captions.start import begin_cnn
 from captioner.metrics import Score
 from captioner.multimodal.evaluation import MultimodalEvaluation
-from captioner.multimodal.pairs import SeenBatch, SeenPair, SeenReader, photos_of, read_seen_pairs
+from captioner.multimodal.pairs import (
+    PhotoFile,
+    SeenBatch,
+    SeenPair,
+    SeenReader,
+    photos_of,
+    read_seen_pairs,
+)
 from captioner.multimodal.recipe import MultimodalRecipe
+from captioner.nn.encoders import ImageEncoder
 from captioner.nn.memory import Memory
 from captioner.nn.model import MultimodalModel
 from captioner.pictures.preprocess import Preprocess
@@ -25,7 +33,7 @@ from captioner.training.features import FeatureCache
 from captioner.training.loop import Trainer
 from captioner.translations import start
 from captioner.translations.checkpoint import MultimodalCheckpoint
-from captioner.translations.start import Directions, TranslationData
+from captioner.translations.start import TranslationData
 from captioner.translations.training import TranslationTrainer, TranslationValidation, make_reader
 from captioner.translations.translator import Translator
 
@@ -74,7 +82,19 @@ class MultimodalTrainer(TranslationTrainer):
 
 
 class SeenFeatures(FeatureCache):
-    """The grids of all photos, before the first step."""
+    """The grids of all photos, before the first step: the CNN never learns."""
+
+    def __init__(self, watch: Watch, judged: Sequence[SeenPair]) -> None:
+        super().__init__(watch)
+        self.judged = photos_of(judged)  # of validation
+
+    def wanted(self, phase: Any) -> bool:
+        """Always."""
+        return True
+
+    def seen(self, trainer: Any) -> tuple[ImageEncoder, Sequence[PhotoFile]]:
+        """The photos of the reader, and those of validation behind them."""
+        return trainer.model.encoder.photo, [*trainer.reader.photos, *self.judged]
 
     def on_phase(self, trainer: Any, phase: Any) -> None:
         """Fills `trainer.grids`, and hands the reader its own."""
@@ -134,16 +154,10 @@ def make_trainer(
         DataError: no pair is short enough.
     """
     reader = make_reader(SeenReader, recipe, checkpoint, data)
-    directions: Directions = data.validation
-    judged = [pair for pairs in directions.values() for pair in pairs]
+    judged: list[Any] = [pair for pairs in data.validation.values() for pair in pairs]
     callbacks = [
-        SeenFeatures(
-            watch,
-            checkpoint.model.encoder.photo,
-            checkpoint.preprocess,
-            [*reader.photos, *photos_of(judged)],
-        ),
-        MultimodalValidation(directions, watch),
+        SeenFeatures(watch, judged),
+        MultimodalValidation(data.validation, watch),
         *watch.callbacks(),
     ]
     return MultimodalTrainer(recipe, checkpoint, reader, callbacks)

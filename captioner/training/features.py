@@ -10,35 +10,36 @@ from typing import Any
 
 from captioner.grids import OfFile, cache_grids, clear_grids
 from captioner.nn.encoders import ImageEncoder
-from captioner.pictures.preprocess import Preprocess
 from captioner.training.callbacks import Watch
-from captioner.training.loop import Callback, Trainer
+from captioner.training.loop import Callback
 
 
 class FeatureCache(Callback):
-    """Computes a frozen CNN's grids once, before a phase that asks for them: `trainer.grids`."""
+    """Computes a frozen CNN's grids once, before a phase that asks for it: `trainer.grids`."""
 
-    def __init__(
-        self, watch: Watch, encoder: ImageEncoder, preprocess: Preprocess, photos: Sequence[OfFile]
-    ) -> None:
+    def __init__(self, watch: Watch) -> None:
         self.watch, self.folder = watch, watch.folder / "features"
-        self.encoder, self.preprocess, self.photos = encoder, preprocess, photos
 
-    def wanted(self, trainer: Trainer, phase: Any) -> bool:
-        """Whether the phase reads grids."""
-        return True
+    def wanted(self, phase: Any) -> bool:
+        """Whether a phase reads grids; otherwise the CNN does not stand still."""
+        return bool(phase.cache_features)
+
+    def seen(self, trainer: Any) -> tuple[ImageEncoder, Sequence[OfFile]]:
+        """The CNN, and the photos that it sees."""
+        return trainer.model.encoder, trainer.reader.photos
 
     def on_phase(self, trainer: Any, phase: Any) -> None:
         """Fills `trainer.grids` (P, h, w, C), or empties it."""
         trainer.grids = None
-        if not self.wanted(trainer, phase):
+        if not self.wanted(phase):
             clear_grids(self.folder)  # of a CNN that no longer stands still
             return
-        with self.watch.progress(len(self.photos), "features", "photo") as advance:
+        encoder, photos = self.seen(trainer)
+        with self.watch.progress(len(photos), "features", "photo") as advance:
             trainer.grids = cache_grids(
-                self.encoder,
-                self.preprocess,
-                self.photos,
+                encoder,
+                trainer.checkpoint.preprocess,
+                photos,
                 self.folder,
                 device=trainer.device,
                 progress=advance,
