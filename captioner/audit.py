@@ -17,7 +17,7 @@ from itertools import combinations
 from pathlib import Path
 
 from captioner.captions.recipe import DataConfig
-from captioner.datasets import Photo
+from captioner.datasets import Photo, Photos
 from captioner.errors import DataError, ImageError
 from captioner.pictures.messages import shown_name
 from captioner.pictures.open import open_photo, original_size, was_turned
@@ -128,7 +128,30 @@ def audit(
     findings += _references(splits, training)
     findings += _coverage(texts, training, vocabulary, min_count)
     findings += _shared(splits, looks)
+    return ordered(findings)
+
+
+def ordered(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings, errors first, then warnings, then what is good to know."""
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def readings(split: str, file: str, found: Photos) -> list[Finding]:
+    """What reading a file of captions tells: its format, and what was mended or left out.
+
+    Args:
+        split: name of the split that it belongs to.
+        file: as its owner wrote it.
+        found: what `datasets.reading` gave.
+    """
+    remedy = "nothing to do, unless it is another format: name it as `format`"
+    message = f"read as {found.format.title} ({found.format.name})"
+    own = [Finding("info", split, file, message, remedy)]
+    remedy = "look whether that is right; data check counts what was read"
+    return own + [
+        Finding("warning", split, file, note.removeprefix(f"{file}: "), remedy)
+        for note in found.notes
+    ]
 
 
 def _ticker(progress: Progress | None, total: int) -> Callable[[int], None]:

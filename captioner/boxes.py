@@ -71,18 +71,64 @@ _PEOPLE = (
     "male men people person player players rider riders skateboarder skier skiers surfer surfers "
     "woman women"
 )
+_ALSO = {  # further words for kinds, where a file has these
+    "person people": "man woman boy girl",  # where people are told apart
+    "child children kid kids": "boy girl",
+    "bike bikes": "bicycle motorcycle",
+    "motorbike motorbikes": "motorcycle",
+    "plane planes jet jets airliner": "airplane",
+    "puppy puppies": "dog",
+    "kitten kittens": "cat",
+    "pony ponies": "horse",
+    "calf calves cattle bull bulls": "cow",
+    "lamb lambs": "sheep",
+    "sofa sofas": "couch",
+    "television televisions": "tv",
+    "cellphone cellphones": "cell phone",
+    "doughnut doughnuts": "donut",
+    "fridge fridges": "refrigerator",
+}
+_PLURALS = {"person": "people", "child": "children", "mouse": "mice", "sheep": "sheep"}
 
 
 def naming(kinds: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
-    """A function from a word to those of COCO's categories (`kinds`) that it names.
+    """A function from a word to those of a file's categories (`kinds`) that it names.
 
-    A category is named by its own name and by its plural in -s or -es, "person" also by the usual
-    words for people; one of two words ("stop sign") is named by none.
+    A category is named by its own name, by its plural and by the usual other words for it, such as
+    those for people. One of several words ("wine glass") is named by its last word, unless another
+    category has that name: a bear is no teddy bear.
     """
-    words = {f"{kind}{ending}": (kind,) for kind in kinds for ending in ("es", "s", "")}
-    if "person" in words:
-        words |= dict.fromkeys(_PEOPLE.split(), ("person",))
-    return lambda word: words.get(word, ())
+    kinds = sorted(kinds)
+    known = set(kinds)
+    words: dict[str, list[str]] = {}
+    for kind in kinds:
+        last = kind.rpartition(" ")[2]
+        if last == kind or last not in known:
+            for word in dict.fromkeys((last, *_plurals(last))):
+                words.setdefault(word, []).append(kind)
+    for several, named in _ALSO.items():
+        held = [kind for kind in (*named.split(), named) if kind in known]
+        for word in several.split():
+            if word not in words and held:
+                words[word] = list(dict.fromkeys(held))
+    if "person" in known:
+        for word in _PEOPLE.split():
+            words.setdefault(word, ["person"])
+    found = {word: tuple(own) for word, own in words.items()}
+    return lambda word: found.get(word, ())
+
+
+def _plurals(word: str) -> tuple[str, ...]:
+    """How captions may write more than one of it."""
+    if word in _PLURALS:
+        return (_PLURALS[word],)
+    if word.endswith("man"):
+        return (f"{word[:-3]}men",)
+    if word.endswith("y") and word[-2:-1] not in "aeiou":
+        return (f"{word[:-1]}ies",)
+    if word.endswith("fe"):
+        return (f"{word[:-2]}ves",)
+    return (f"{word}s", f"{word}es")
 
 
 def mask(boxes: Sequence[Box], grid: tuple[int, int]) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 _ROWS = 256  # whose vocabulary of a few thousand words fits into a CPU's last cache
 
@@ -133,6 +133,35 @@ def self_critical(logits: PackedSequence, targets: Tensor, advantages: Tensor) -
     return own
 
 
+def word_log_likelihoods(logits: PackedSequence, targets: Tensor) -> Tensor:
+    """Mean of log p over each sentence's words and its end, (K,), without a gradient.
+
+    Args:
+        logits: packed, (M, V).
+        targets: padded, (K, T); what lies beyond a sentence's end is not read.
+    """
+    with torch.no_grad():
+        words = pack_like(logits, targets)
+        each = -F.cross_entropy(logits.data.float(), words, reduction="none")
+        padded, lengths = pad_packed_sequence(logits._replace(data=each), batch_first=True)
+        return padded.sum(1) / lengths.to(padded.device)
+
+
+def reinforce(log_probs: Tensor, advantages: Tensor, lengths: Tensor) -> Tensor:
+    """−Σ_k T_k A_k Σ_t log p(s_kt) / Σ_k T_k: what hard attention's draws add to the gradient.
+
+    Of the mean over words of log p(y | s), as the cross-entropy is, it is the part that comes from
+    how likely the draws were (Xu et al. 2015, eq. 11; Williams 1992).
+
+    Args:
+        log_probs: of the drawn positions, (K, T, H), 0 beyond a sentence's end.
+        advantages: (K,), by how much log p(y | s) a word exceeds the baseline.
+        lengths: words of each sentence, its end among them, (K,).
+    """
+    counts = lengths.to(log_probs)
+    return -(counts * advantages * log_probs.sum((1, 2))).sum() / counts.sum()
+
+
 def leave_one_out(rewards: Tensor) -> Tensor:
     """How much each of a photo's n sentences is better than the mean of its others, (B, n).
 
@@ -143,23 +172,47 @@ def leave_one_out(rewards: Tensor) -> Tensor:
 
 
 def supervised_attention(
-    weights: Tensor, mentions: Tensor, regions: Tensor, enough: float = 1.0
+    weights: Tensor, mentions: Tensor, regions: Tensor, required: float = 1.0, by: str = "mass"
 ) -> Tensor:
-    """−log Σ_j A_j α_j, mean over mentions: Liu et al. 2017, "Attention Correctness", as a mass.
+    """How far maps are from where they should lie, mean over mentions.
 
-    Nothing says how the map is spread inside the region: only how much of it lies there.
+    By "mass", −log Σ_j A_j α_j (Liu et al. 2017, "Attention Correctness", as a mass): nothing says
+    how the map is spread inside the region, only how much of it lies there. By "cross_entropy",
+    −Σ_j A*_j log α_j, and by "squares", ½ Σ_j (A*_j − α_j)², where A* is the region as a map that
+    sums to 1 (Liu et al. 2016, Mi et al. 2016).
 
     Args:
         weights: (K, T, H, N).
         mentions: (M, 2), sentence and place of each word that names something.
         regions: (M, N), the share of each position that what is named covers.
-        enough: mass from which on the loss is 0.
+        required: mass from which on the loss is 0, by "mass".
+        by: what is compared.
     """
     if not len(mentions):
         return weights.sum() * 0.0
     maps = weights[mentions[:, 0], mentions[:, 1]].float().mean(1)  # (M, N)
-    mass = (maps * regions).sum(-1)
-    return -((mass + 1e-6) / enough).clamp(max=1).log().mean()
+    if by == "mass":
+        mass = (maps * regions).sum(-1)
+        return -((mass + 1e-6) / required).clamp(max=1).log().mean()
+    wanted = regions / regions.sum(-1, keepdim=True)
+    if by == "cross_entropy":
+        return -(wanted * (maps + 1e-6).log()).sum(-1).mean()
+    return (wanted - maps).square().sum(-1).mean() / 2
+
+
+def coverage(weights: Tensor, lengths: Tensor) -> Tensor:
+    """Σ_j min(α_tj, Σ_{s<t} α_sj), mean over words and heads: See, Liu, Manning 2017, eq. 12.
+
+    What has been looked at already should not be looked at again.
+
+    Args:
+        weights: (K, T, H, N), 0 beyond a sentence's end, so that padding changes nothing.
+        lengths: words of each sentence, its end among them, (K,).
+    """
+    weights = weights.float()
+    before = weights.cumsum(1) - weights
+    again = torch.minimum(weights, before).sum((1, 3)).mean(-1)  # (K,)
+    return again.sum() / lengths.sum()
 
 
 def doubly_stochastic(weights: Tensor, mask: Tensor | None = None) -> Tensor:

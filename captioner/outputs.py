@@ -35,6 +35,7 @@ _OBJECTS = tuple(
         "source translation error",  # translate; evaluate, of pairs
         "section source reference outputs",  # study
         "checkpoint decoding scores",  # evaluate
+        "checkpoint pointing",  # evaluate, of a file of maps
         "sections systems bleu recipe",  # study
     )
 )
@@ -210,13 +211,13 @@ class Sheets:
         Raises:
             ConfigError: the place is taken by an input or a file that is not ours.
         """
-        mirrored = Path(name) if name else _mirrored(photo, root)
+        inside = Path(name) if name else mirrored(photo, root)
         owner = digest(name or _from(self.folder, photo))
         self.drawn[owner] = self.drawn.get(owner, 0) + 1
         number = f"-{self.drawn[owner]}" if self.drawn[owner] > 1 else ""
         free: list[tuple[Path, str | None]] = []
-        for stem in _stems(mirrored):
-            path = self.folder / mirrored.parent / f"{fitting(stem)}{number}.png"
+        for stem in _stems(inside):
+            path = self.folder / inside.parent / f"{fitting(stem)}{number}.png"
             # Some file systems take Dog and dog for one.
             if str(path).casefold() not in self.taken and not self._may_be_read(path):
                 free.append((path, _owner(path)))
@@ -251,7 +252,7 @@ class Sheets:
         return path
 
 
-def _mirrored(photo: str, root: str) -> Path:
+def mirrored(photo: str, root: str) -> Path:
     """The part of a photo's path that is mirrored.
 
     All of it below the current folder; of a photo elsewhere, what is below the folder that was

@@ -73,11 +73,16 @@ class Stored:
 
     @classmethod
     def check_weights(cls, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Refuses settings of which no model can be built, before one is.
+        """Refuses more layers than there are tensors: building so many would take for ever.
 
         Raises:
-            CheckpointError: the tensors are not those of such a model.
+            CheckpointError: there are.
         """
+        names = ("encoder", "decoder", "photo")  # of which a task has some
+        parts = [getattr(fields["config"], name, None) for name in names]
+        layers = max(getattr(part, name, 0) for part in parts for name in ("layers", "refine"))
+        if layers > len(tensors):
+            raise CheckpointError(f"there are no {layers} layers")
 
     def complete(self) -> None:
         """Sets what a model takes from the other fields; called when its weights are there."""

@@ -5,8 +5,8 @@ Shapes: S steps (the words and the end), H heads, N positions of the memory, Q q
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,10 @@ class Trace:
     gates: NDArray[np.float32] | None  # (S,), 0 to 1
     tokens: NDArray[np.int64]  # (S, A), the likeliest next words, best first
     probs: NDArray[np.float32]  # (S, A)
+    # What else an attention's own kind says of each step: sentinel (S, H), its share beside the
+    # memory; centre (S, H, 1 or 2) of the window, from 0, and passed (S, H), the share of the sum
+    # under it; glimpse (S, H), the one position that was looked at
+    extras: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 @torch.inference_mode()
@@ -83,6 +87,11 @@ def _collected(probes: Sequence[Probe[Any]], start: Start, alternatives: int) ->
         gates=_array(known)[:, 0] if known else None,
         tokens=tokens.cpu().numpy(),
         probs=best.exp().float().cpu().numpy(),
+        extras={
+            name: _array([step.attended.extras[name] for step in steps])
+            for name in steps[0].attended.extras
+            if name != "gate"
+        },
     )
 
 

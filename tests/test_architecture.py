@@ -34,11 +34,47 @@ def test_choices_are_what_the_networks_know() -> None:
             "heads is 3, which do not share encoder.feature",
         ),
         ({"input_feeding": True}, "input_feeding brings the previous context into the next step"),
+        (
+            {"kind": "hard", "score": "none"},
+            r"^attention.kind is hard, but with attention.score none nothing looks; choose a "
+            r'score, or set kind = "soft"$',
+        ),
+        (
+            {"kind": "local_p", "score": "location"},
+            r"^attention.kind local_p compares the query with what lies at a position, but "
+            r"attention.score location asks for the place alone; choose another score, or set "
+            r'kind = "soft" or "hard"$',
+        ),
+        (
+            {"kind": "sentinel"},
+            r"^attention.kind sentinel is made by the recurrent step, but attention.query is "
+            r'before it; set query = "after", or another kind$',
+        ),
+        (
+            {"coverage": True, "score": "dot"},
+            r"^attention.coverage is a part of the additive score, but attention.score is dot; set "
+            r'score = "additive", or coverage = false$',
+        ),
+        ({"kind": "wild"}, "kind is 'wild'; expected one of soft, hard, local_m, local_p, sent"),
+        ({"places": 0}, "^places is 0; expected a number above 0$"),
+        ({"local": {"radius": 0}}, "^radius is 0; expected a number above 0$"),
+        ({"hard": {"expected": 1.5}}, r"^hard.expected is 1.5; expected a share from 0 to 1$"),
+        ({"hard": {"reward": -1}}, r"^hard.reward is -1.0; expected 0 or more$"),
+        ({"hard": {"decode": "luck"}}, "decode is 'luck'; expected one of expectation, argmax, sa"),
     ],
 )
 def test_attention_settings_that_do_not_fit(attention: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         from_dict(ModelConfig, {"attention": attention})
+
+
+@pytest.mark.parametrize("cell", ["gru", "rnn"])
+def test_a_sentinel_needs_the_cell_of_an_lstm(cell: str) -> None:
+    values = {"attention": {"kind": "sentinel", "query": "after"}, "decoder": {"cell": cell}}
+    with pytest.raises(ConfigError, match=f"from an LSTM's cell, but decoder.cell is {cell}; set"):
+        from_dict(ModelConfig, values)
+    with pytest.raises(ConfigError, match=f"from an LSTM's cell, but decoder.cell is {cell}; set"):
+        from_dict(TranslationConfig, values)
 
 
 def test_rates_of_dropout_are_read_from_settings_and_left_out_of_inputs() -> None:

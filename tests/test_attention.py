@@ -12,17 +12,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from captioner.nn import architecture, scores
-from captioner.nn.attention import Attended, Attention, Bottleneck, Heads, Query
+from captioner.nn.attention import Attended, Attention, Bottleneck, Heads
 from captioner.nn.memory import Memory
-from captioner.nn.scores import SCORE_BUILDERS, Additive, Cosine, Dot, General
+from captioner.nn.query import Query
+from captioner.nn.scores import SCORE_BUILDERS, Additive, Cosine, Covering, Dot, General, Location
 
 K, M, N, D, SIZE = 5, 3, 7, 11, 13  # K memories, M queries of each
 OTHER_QUERY = 17  # of the scores that compare unequal sizes
 SCORES = tuple(SCORE_BUILDERS)
+COMPARING = tuple(name for name in SCORES if name != "location")  # what lies at a position
 
 
 def query_size(score: str) -> int:
-    return OTHER_QUERY if score in ("additive", "general") else D
+    return OTHER_QUERY if score in ("additive", "general", "location") else D
 
 
 def attention_of(score: str, seed: int = 1) -> Attention:
@@ -77,7 +79,7 @@ def test_weights_sum_to_1_and_weigh_the_values(score: str, masked: bool) -> None
     np.testing.assert_allclose(double(attended.context), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", COMPARING)
 def test_masked_positions_get_exactly_0_and_count_for_nothing(score: str) -> None:
     attention, queries = attention_of(score), queries_of(score)
     values, mask = values_of(), mask_of()
@@ -111,7 +113,7 @@ def test_a_memory_masked_everywhere_is_an_error(score: str) -> None:
         attention_of(score).prepare(Memory(values_of(), mask))
 
 
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", COMPARING)
 def test_permuting_the_memory_permutes_the_weights(score: str) -> None:
     attention, queries = attention_of(score), queries_of(score)
     values, mask = values_of(), mask_of()
@@ -392,7 +394,7 @@ def test_every_head_is_an_attention_of_its_own(score: str) -> None:
     for head in range(HEADS):
         part = slice(head * HEAD, (head + 1) * HEAD)
         asked = queries @ own.query.weight[part].T + own.query.bias[part]
-        keys = values @ own.key.weight[part].T + own.key.bias[part]
+        keys = own.key(values)[..., part]
         expected = attend(alone, asked, Memory(keys, mask)).weights
         torch.testing.assert_close(found.weights[:, :, head : head + 1], expected)
         contents = values @ own.value.weight[part].T + own.value.bias[part]
@@ -472,6 +474,49 @@ def test_dropped_weights_change_the_context_alone(heads: int) -> None:
     # In the mean over many draws nothing is lost.
     error = drawn.context.std(1) / 2000**0.5
     assert ((drawn.context.mean(1) - whole.context[:, 0]).abs() < 5 * error + 1e-6).all()
+
+
+# ---- coverage and location -----------------------------------------------------------------------
+
+
+def test_what_has_been_looked_at_enters_the_additive_score() -> None:
+    """See et al. 2017, eq. 11, as a loop."""
+    rng = np.random.default_rng(6)
+    torch.manual_seed(2)
+    score = Covering(OTHER_QUERY, D, SIZE).double()
+    queries, values = rng.normal(size=(K, M, OTHER_QUERY)), rng.normal(size=(K, N, D))
+    covered = rng.random((K, M, N))
+    w = {name: double(value) for name, value in score.state_dict().items()}
+    energies = np.zeros((K, M, N))
+    for k, m, j in np.ndindex(K, M, N):
+        hidden = w["query.weight"] @ queries[k, m] + w["query.bias"]
+        hidden += w["key.weight"] @ values[k, j] + w["covered.weight"][:, 0] * covered[k, m, j]
+        energies[k, m, j] = w["energy.weight"][0] @ np.tanh(hidden)
+    keys = score.keys(torch.tensor(values))
+    found = score(torch.tensor(queries), keys, torch.tensor(covered))
+    np.testing.assert_allclose(double(found), energies, atol=1e-12)
+    nothing = score(torch.tensor(queries), keys, torch.zeros(K, M, N).double())
+    torch.testing.assert_close(score(torch.tensor(queries), keys), nothing)
+
+
+def test_location_asks_for_the_place_alone() -> None:
+    """softmax(W q), cut to N places (Luong et al. 2015, eq. 8)."""
+    attention, queries = attention_of("location"), queries_of("location")
+    found = attend(attention, queries, Memory(values_of()))
+    matrix = double(attention.score.place.weight)[:N]
+    expected = softmax(double(queries) @ matrix.T)
+    np.testing.assert_allclose(double(found.weights[:, :, 0]), expected, atol=1e-6)
+    other = attend(attention, queries, Memory(values_of(seed=9)))
+    assert torch.equal(other.weights, found.weights)  # whatever lies there
+
+
+def test_behind_the_last_place_nothing_is_looked_at() -> None:
+    torch.manual_seed(1)
+    attention, queries = Attention(Location(OTHER_QUERY, 5)), queries_of("location")
+    found = attend(attention, queries, Memory(values_of()))
+    expected = attend(attention, queries, Memory(values_of()[:, :5]))
+    torch.testing.assert_close(found.weights, F.pad(expected.weights, (0, 2)))
+    torch.testing.assert_close(found.context, expected.context)
 
 
 # ---- no attention --------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from captioner import scenes
 from captioner.boxes import POINTS, Box, covered, mask, naming, read
 from captioner.errors import DataError
 
@@ -140,12 +141,51 @@ def test_ids_as_text_are_the_same_numbers(tmp_path: Path) -> None:
 
 
 def test_words_name_kinds_of_coco() -> None:
-    names = naming(["person", "dog", "bus", "stop sign"])
+    names = naming(["person", "dog", "bus", "stop sign", "hot dog"])
     assert names("dog") == names("dogs") == ("dog",)
     assert names("buses") == ("bus",)
     assert names("man") == names("women") == names("people") == names("person") == ("person",)
-    assert names("cat") == names("sign") == names("do") == ()
+    assert names("sign") == names("signs") == ("stop sign",)
+    assert names("cat") == names("stop") == names("hot") == names("do") == ()
     assert naming(["dog"])("man") == ()
+
+
+@pytest.mark.parametrize(
+    ("word", "kinds"),
+    [
+        ("men", ("man",)),
+        ("women", ("woman",)),
+        ("boys", ("boy",)),
+        ("people", ("boy", "man", "woman")),
+        ("child", ("boy",)),
+        ("knives", ("knife",)),
+        ("mice", ("mouse",)),
+        ("sheep", ("sheep",)),
+        ("butterflies", ("butterfly",)),
+        ("boxes", ("box",)),
+        ("glasses", ("wine glass",)),
+        ("bears", ("bear",)),  # and no teddy bear
+        ("phone", ("cell phone",)),
+        ("cellphones", ("cell phone",)),
+        ("bike", ("bicycle", "motorcycle")),
+        ("players", ()),
+    ],
+)
+def test_files_of_any_kinds(word: str, kinds: tuple[str, ...]) -> None:
+    held = (
+        "man woman boy knife mouse sheep butterfly box bear bicycle motorcycle,wine glass,teddy "
+        "bear,cell phone"
+    )
+    first, *others = held.split(",")
+    assert sorted(naming([*first.split(), *others])(word)) == sorted(kinds)
+
+
+def test_the_drawn_worlds_words_name_its_kinds() -> None:
+    """As the drawn world itself says, clothes and all that is worn apart."""
+    names = naming(scenes.KINDS)
+    for word, kinds in scenes.NOUNS.items():
+        if word not in ("shirt", "dress"):
+            assert set(names(word)) == set(kinds), word
 
 
 # ---- regions -------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -13,7 +14,10 @@ from PIL import Image
 
 from captioner.cli import main
 from captioner.cli.results import Results
+from captioner.formats import registry
 from captioner.options import SearchOptions
+from captioner.pictures.embedding import packet_of
+from captioner.pictures.xmp import texts_of
 from captioner.prediction import Caption, Captioner
 from tests.commands import (
     contents_of,
@@ -408,3 +412,138 @@ def test_a_photo_that_standard_input_names_later_is_not_replaced_by_objects(
     assert "what was done so far is in a/dog.png.partial" in told
     assert {name: contents_of(here)[name] for name in before} == before
     assert len(read_objects(Path("a/dog.png.partial"))) == 2
+
+
+# Where captions go besides: tables, files beside the photos, the photos themselves.
+
+
+def test_a_table_of_captions(typed: Callable[..., int], here: Path) -> None:
+    Path("a/bad.jpg").write_text("no picture")
+    assert typed("caption", "a", "--csv", "out/all.csv") == 1
+    with Path("out/all.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["file", "caption", "probability", "unsure", "error"]
+    assert [row["file"] for row in rows] == ["a/bad.jpg", "a/cat.jpg", "a/dog.png"]
+    assert rows[0]["error"].startswith("a/bad.jpg: ")
+    assert all(row["caption"] and not row["error"] for row in rows[1:])
+    assert typed("caption", "a/cat.jpg", "--csv", "out/all.csv") == 0  # one of ours
+    Path("hand.csv").write_text("a,b\n")
+    assert typed("caption", "a", "--csv", "hand.csv") == 2
+    assert Path("hand.csv").read_text() == "a,b\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "names"),
+    [
+        ("captions_results.json", "results", ["cat", "dog"]),
+        ("a/metadata.jsonl", "imagefolder", ["cat.jpg", "dog.png"]),
+        ("all.json", "coco", ["a/cat.jpg", "a/dog.png"]),
+        ("lines.jsonl", "jsonl", ["a/cat.jpg", "a/dog.png"]),
+    ],
+)
+def test_captions_in_other_formats(
+    typed: Callable[..., int],
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    form: str,
+    names: list[str],
+) -> None:
+    assert typed("caption", "a", "--write", name) == 0
+    found = registry.read(name)
+    assert found.format.name == form
+    assert [entry.name or entry.identity for entry in found.entries] == names
+    said = [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()]
+    assert [entry.captions for entry in found.entries] == [(text,) for text in said]
+
+
+def test_captions_beside_photos_and_in_copies(
+    typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("a/dog.txt").write_text("by hand")
+    before = contents_of(here)
+    wishes = ["--sidecar", ".txt", "--output", "copies"]
+    assert typed("caption", "a", *wishes, "--dry-run") == 0
+    assert contents_of(here) == before
+    planned = [line.split("\t")[:2] for line in capsys.readouterr().out.splitlines()]
+    assert planned == [
+        ["a/cat.txt", "would be written"],
+        ["copies/a/cat.jpg", "would be written"],
+        ["a/dog.txt", "stays"],
+        ["copies/a/dog.png", "would be written"],
+    ]
+    assert typed("caption", "a", *wishes) == 0
+    out, err = capsys.readouterr()
+    said = dict(line.split("\t") for line in out.splitlines())
+    assert Path("a/cat.txt").read_text() == f"{said['a/cat.jpg']}\n"
+    assert Path("a/dog.txt").read_text() == "by hand"
+    assert err == "captioner: 1 text that was there stays; --replace replaces what people wrote\n"
+    packet = packet_of(Path("copies/a/dog.png").read_bytes())
+    assert texts_of(packet)["description"] == said["a/dog.png"]
+    after = contents_of(here)
+    assert {name: data for name, data in after.items() if name in before} == before
+
+
+def test_a_photo_that_takes_no_caption_does_not_stop_the_others(
+    typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.open("a/cat.jpg").save("a/a.gif")
+    assert typed("caption", "a", "--in-place") == 1
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 3
+    assert "captioner: a/a.gif: a caption is put into JPEG, PNG, WebP and TIFF files, and" in err
+    for name in ("cat.jpg", "dog.png"):
+        assert texts_of(packet_of(Path("a", name).read_bytes()))
+
+
+def test_alternative_texts_are_printed(
+    typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed("caption", "a", "--alt-text", "--max-length", 60) == 0
+    for line in capsys.readouterr().out.splitlines():
+        assert len(line.split("\t")[1]) <= 125
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dry-run"], "--dry-run lists what --sidecar, --output and --in-place would write; add"),
+        (["--dry-run", "--in-place", "--csv", "x.csv"], "--dry-run writes nothing, and --csv does"),
+        (["--replace"], "--replace belongs to --sidecar, --output and --in-place; add one of them"),
+        (["--sidecar-prefix", "x"], "--sidecar-prefix and --sidecar-suffix belong to a text file"),
+        (["--write", "set.tar"], "--write set.tar: a WebDataset takes copies of the photos; write"),
+        (["--write", "x.xml"], "x.xml: its name tells no format; add --to with one of"),
+        (["--csv", "a/cat.jpg"], "a/cat.jpg is read by this very command, and an output never"),
+        (["--csv", "x.csv", "--write", "x.csv"], "x.csv would be written twice, for --csv and for"),
+    ],
+)
+def test_places_that_cannot_be(
+    typed: Callable[..., int],
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    before = contents_of(here)
+    assert typed("caption", "a", *arguments) == 2
+    assert one_error(capsys).startswith(f"captioner: {message}")
+    assert contents_of(here) == before
+
+
+def test_what_was_done_is_kept_where_the_work_is_stopped(
+    typed: Callable[..., int],
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    put = Results.put
+
+    def stop(self: Results, *values: Any) -> None:
+        put(self, *values)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Results, "put", stop)
+    assert typed("caption", "a", "--csv", "all.csv") == 130
+    assert not Path("all.csv").exists()
+    assert Path("all.csv.partial").read_text().count("\n") == 2
+    assert "what was done so far is in all.csv.partial" in capsys.readouterr().err

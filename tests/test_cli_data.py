@@ -52,3 +52,28 @@ def test_data_check_finds_errors(data: Path, capsys: pytest.CaptureFixture[str])
     assert "  train: images/4.png: there is no such file\n" in out
     assert "  train, test: 0, 1, 2, 3, 4, …: 7 photo ids are in both" in out
     assert "    → take them out of train" in out
+
+
+def test_data_check_says_which_format_it_saw(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("results.csv").write_text(
+        "image_name| comment_number| comment\n0.png| 0| A dog .\n1.png| 4   A red cat .\n"
+    )
+    splits = ["train=captions_val.json:images", "more=results.csv:images", "--min-count", "1"]
+    main(["data", "check", *splits])
+    out = capsys.readouterr().out
+    assert "  train: captions_val.json: read as COCO captions (coco)\n" in out
+    assert "  more: results.csv: read as Flickr30k table (flickr30k)\n" in out
+    assert "  more: results.csv: line 3 lacks a bar; read as caption 4 of 1.png\n" in out
+    assert out.index("lacks a bar") < out.index("\ngood to know") < out.index("read as COCO")
+
+
+def test_data_check_needs_no_folder_where_the_photos_lie(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("images/metadata.csv").write_text("file_name,text\n0.png,A dog\n1.png,A cat\n")
+    assert main(["data", "check", "--captions", "images/metadata.csv", "--min-count", "1"]) == 0
+    assert "(imagefolder)" in capsys.readouterr().out
+    assert main(["data", "check", "--captions", "images", "--format", "coco"]) == 2
+    assert "images/metadata.csv: broken JSON in line 1" in capsys.readouterr().err

@@ -345,7 +345,7 @@ BAD = {
         "images[2] names the file '2513260012_03d33305cf.jpg' again, first images[0]: put all",
     ),
     "foreign annotations": (
-        without(coco(PHOTOS), "images", 2),
+        without(coco({**PHOTOS, "31_0123456789.jpg": []}), "images", 2),
         "3 annotations speak of photos that are not in 'images', first annotations[3] has "
         "image_id 17: ",
     ),
@@ -353,8 +353,9 @@ BAD = {
     "nothing": ("", "the file is empty; expected captions"),
     "blank lines": (" \n\n", "the file is empty; expected captions"),
     "JSON lines": (
-        '{"image": "a.jpg", "caption": "a dog"}\n{"image": "b.jpg", "caption": "a cat"}\n',
-        "JSON lines, a value on each line; expected one JSON document that holds them all",
+        '{"picture": "a.jpg", "title": "a dog"}\n{"picture": "b.jpg", "title": "a cat"}\n',
+        "JSON lines with 'picture', 'title'; expected a name (file_name, file, filename, …) and a "
+        "caption (caption, captions, text, …) in every object",
     ),
     "a key twice": (
         json.dumps(coco(PHOTOS))[:-1] + ', "annotations": []}',
@@ -370,7 +371,7 @@ BAD = {
         "a.jpg#0\ta dog\na.jpg,a cat\n",
         "line 2 is 'a.jpg,a cat', expected 'name.jpg#0', a tab and the caption",
     ),
-    "no number": ("a.jpg\ta dog", r"line 1 is 'a.jpg\ta dog', expected 'name.jpg#0', a tab"),
+    "no number": ("a.dat\ta dog", r"line 1 is 'a.dat\ta dog', expected 'name.jpg#0', a tab"),
     "a line twice": (
         "a.jpg#0\ta dog\nb.jpg#0\ta cat\na.jpg#0\ta cow\n",
         "line 3 gives 'a.jpg#0' again, first on line 1",
@@ -475,7 +476,7 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
 
 def test_unknown_formats(folder: Path) -> None:
     path = put(folder, coco(PHOTOS))
-    with pytest.raises(ConfigError, match="format is 'voc', but should be one of auto, coco, kar"):
+    with pytest.raises(ConfigError, match="format is 'voc', but should be one of auto, "):
         read(Source(str(path), str(folder), "voc"))
 
 

@@ -13,11 +13,12 @@ from torch.nn import functional as F
 
 from captioner import losses
 from captioner.nn.architecture import ModelConfig
-from captioner.nn.attention import Attended, Attention, Bottleneck, Query
+from captioner.nn.attention import Attended, Attention, Bottleneck
 from captioner.nn.cells import CELLS
 from captioner.nn.decoder import Step, Unrolled
 from captioner.nn.memory import Memory
 from captioner.nn.model import build_model
+from captioner.nn.query import Query
 from captioner.nn.recurrent import RecurrentDecoder, RecurrentState
 from captioner.nn.scores import SCORE_BUILDERS
 from captioner.settings import from_dict
@@ -168,6 +169,8 @@ def test_only_what_still_runs_is_read() -> None:
     attention = decoder.attention
 
     class Counted(nn.Module):
+        remembers = False
+
         def __init__(self) -> None:
             super().__init__()
             self.prepare, self.first = attention.prepare, attention.first

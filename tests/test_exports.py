@@ -22,7 +22,7 @@ from PIL import Image
 
 from captioner.pictures.geometry import Geometry
 from captioner.prediction import Caption, Captioner, Word
-from captioner.ui import assets, exports, handlers, imports
+from captioner.ui import assets, exports, imports, values
 from captioner.ui.batches import Progress, caption_many, rows
 
 HOSTILE = (
@@ -79,7 +79,7 @@ class _Markup(HTMLParser):
 
 
 def _page(*words: str, **fields: Any) -> str:
-    return exports.page(handlers.view(_caption(words, **fields)))
+    return exports.page(values.view(_caption(words, **fields)))
 
 
 def test_a_page_holds_all_it_needs() -> None:
@@ -125,7 +125,7 @@ def test_only_the_viewer_may_run() -> None:
 
 def test_a_page_speaks_korean() -> None:
     assert '<html lang="">' in _page("a")  # the browser's own
-    assert '<html lang="ko">' in exports.page(handlers.view(_caption(("a",))), language="ko")
+    assert '<html lang="ko">' in exports.page(values.view(_caption(("a",))), language="ko")
     assert '<html lang="&quot;&gt;">' in exports.page({"words": []}, language='">')
 
 
@@ -275,7 +275,7 @@ def test_many_photos_come_one_batch_after_the_other(
         caption_many(tiny_captioner, list(map(str, files)), batch_size=2, options=options)
     )
     assert [state.done for state in states] == [0, 2, 4, 5]
-    assert [state.finished for state in states] == [False, False, False, True]
+    assert [state.done == state.total for state in states] == [False, False, False, True]
     last: Progress = states[-1]
     assert (last.total, last.failed) == (5, 1)
     assert [row.file for row in last.rows] == [file.name for file in files]
@@ -407,7 +407,7 @@ def test_any_other_caption_says_nothing_of_doubt(fields: dict[str, Any], visit: 
 def test_doubt_stays_beside_the_other_sentences(visit: Any) -> None:
     said = _caption(("a", "dog"), confidence=0.0912, unsure=True)
     others = [("2", _caption(("a", "cat")))]
-    found = visit(exports.page(handlers.view(said, others=others, title="1")), locale="en-GB")
+    found = visit(exports.page(values.view(said, others=others, title="1")), locale="en-GB")
     found.page.locator(".viewer .card").nth(1).click()
     assert found.page.locator(".viewer .main .word .text").all_inner_texts() == ["A", "cat"]
     assert found.page.locator(".viewer .doubt").inner_text() == DOUBT["en-GB"]
@@ -431,7 +431,7 @@ def test_nothing_hostile_runs_in_a_browser(visit: Any) -> None:
     made = _caption(HOSTILE, text=text, file=text)
     lines = exports.json_lines([made]).encode()  # as somebody else's file
     (caption,) = imports.read(lines, {text: made.photo()}).captions
-    page = exports.page(handlers.view(caption))
+    page = exports.page(values.view(caption))
     trap = "<script>window.boom = () => { window.bitten = true; alert('bitten'); };</script>"
     unguarded = page.replace("<meta http-equiv", f"{trap}<meta name", 1)  # without its policy
     for shown, armed in ((page, False), (unguarded, True)):

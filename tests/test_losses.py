@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from captioner.losses import (
+    coverage,
     cross_entropy,
     distillation,
     doubly_stochastic,
@@ -412,3 +413,49 @@ def test_distillation_in_half_precision_is_summed_in_full() -> None:
     answers, wanted = drawn(K, V), drawn(K, V, seed=7)
     full = distillation(answers.half().float(), wanted.half().float())
     assert torch.equal(distillation(answers.half(), wanted.half()), full)
+
+
+# ---- where attention should look, and not look again ---------------------------------------------
+
+
+def test_maps_against_even_maps_by_numpy() -> None:
+    rng = np.random.default_rng(3)
+    weights = rng.dirichlet(np.ones(7), (3, 5, 2))  # (K, T, H, N)
+    mentions = np.array([[0, 2], [2, 4], [2, 0], [1, 1]])
+    regions = (rng.random((4, 7)) < 0.4) * rng.random((4, 7))
+    regions[:, 3] = 0.5  # none is empty
+    given = (torch.tensor(weights), torch.tensor(mentions), torch.tensor(regions))
+    entropy = squares = 0.0
+    for (k, t), region in zip(mentions, regions, strict=True):
+        own, wanted = weights[k, t].mean(0), region / region.sum()
+        entropy -= (wanted * np.log(own + 1e-6)).sum() / 4
+        squares += ((wanted - own) ** 2).sum() / 8
+    found = supervised_attention(*given, by="cross_entropy")
+    assert float(found) == pytest.approx(entropy, rel=1e-5)
+    found = supervised_attention(*given, by="squares")
+    assert float(found) == pytest.approx(squares, rel=1e-5)
+
+
+def test_coverage_is_the_loop_of_the_paper() -> None:
+    rng = np.random.default_rng(4)
+    lengths = [2, 5, 3]
+    weights = rng.dirichlet(np.ones(7), (3, 5, 2))
+    expected = 0.0
+    for k, length in enumerate(lengths):
+        weights[k, length:] = 0
+        for h in range(2):
+            covered = np.zeros(7)
+            for t in range(length):
+                expected += np.minimum(weights[k, t, h], covered).sum() / 2
+                covered += weights[k, t, h]
+    found = coverage(torch.tensor(weights), torch.tensor(lengths))
+    assert float(found) == pytest.approx(expected / sum(lengths), rel=1e-5)
+    padded = torch.nn.functional.pad(torch.tensor(weights), (0, 3, 0, 0, 0, 4))
+    assert float(coverage(padded, torch.tensor(lengths))) == pytest.approx(float(found))
+
+
+def test_looking_elsewhere_each_time_costs_nothing() -> None:
+    weights = torch.eye(5).view(1, 5, 1, 5)
+    assert float(coverage(weights, torch.tensor([5]))) == 0
+    again = weights[:, [0, 0, 1, 1, 2]]
+    assert float(coverage(again, torch.tensor([5]))) == pytest.approx(2 / 5)

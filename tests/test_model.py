@@ -310,7 +310,7 @@ def test_a_translator_is_the_captioner_with_another_encoder() -> None:
     assert not unrolled.weights.transpose(1, 3)[~memory.mask].any()
 
 
-@pytest.mark.parametrize(("cell", "kind"), [("lstm", nn.LSTM), ("gru", nn.GRU)])
+@pytest.mark.parametrize(("cell", "kind"), [("lstm", nn.LSTM), ("gru", nn.GRU), ("rnn", nn.RNN)])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_the_sentence_encoders_settings_arrive(
     cell: str, kind: type[nn.Module], layers: int
@@ -377,7 +377,7 @@ def test_the_whole_translator_learns() -> None:
     [
         ({"attention": {"every_step": True}}, "attention.every_step belongs to attention.score no"),
         ({"attention": {"score": "dot"}}, "feature_size is 10 and decoder.hidden_size 17; make"),
-        ({"encoder": {"cell": "rnn"}}, "encoder.cell is 'rnn'; expected one of lstm, gru"),
+        ({"encoder": {"cell": "sru"}}, "encoder.cell is 'sru'; expected one of lstm, gru, rnn"),
         ({"encoder": {"layers": 0}}, "layers is 0; expected a number above 0"),
         ({"encoder": {"word_dropout": 1.0}}, "word_dropout is 1.0; expected a share from 0 to bel"),
     ],

@@ -93,6 +93,7 @@ def test_help_and_misuse_load_nothing_heavy() -> None:
         "describe",
         "data",
         "data check",
+        "data convert",
         "study",
         "study length",
         "study alignment",
@@ -188,7 +189,9 @@ def test_the_list_of_packages_is_complete() -> None:
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     folders = {path.parent for path in (ROOT / "captioner").rglob("__init__.py")}
     expected = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
-    sisters = {f"captioner.{path.parent.name}" for path in ROOT.glob("*/__init__.py")}
+    beside = [path.parent.relative_to(ROOT) for path in ROOT.glob("*/__init__.py")]
+    beside += [path.parent.relative_to(ROOT) for path in ROOT.glob("ui/*/__init__.py")]
+    sisters = {".".join(("captioner", *folder.parts)) for folder in beside}
     assert set(setuptools["packages"]) == expected | (sisters - {"captioner.captioner"})
     for package, folder in setuptools["package-dir"].items():
         assert (ROOT / folder / "__init__.py").exists(), package

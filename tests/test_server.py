@@ -22,10 +22,10 @@ from captioner.confidence import Confidence, Regression
 from captioner.errors import ConfigError, ImageError
 from captioner.prediction import Captioner
 from captioner.translation import Translation, Translator
-from captioner.ui import server
+from captioner.ui import answers, server
+from captioner.ui.bodies import Limits
 from captioner.ui.endpoints import Endpoints
-from captioner.ui.handlers import MOST_POINTS, MOST_STROKES
-from captioner.ui.server import Limits
+from captioner.ui.painting import MOST_POINTS, MOST_STROKES
 from captioner.ui.uploads import Uploads
 from captioner.words import Word
 
@@ -405,14 +405,14 @@ def test_a_proxy_is_believed_where_there_is_one(client: TestClient, uploads: Upl
     with TestClient(app) as proxied:
         answer = proxied.post("/gradio_api/call", json=1, headers=from_there)
         assert answer.json() == {"got": 1}
-        here = proxied.post("/gradio_api/run/told", content=server.HERE, headers=asked)
+        here = proxied.post("/gradio_api/run/told", content=answers.HERE, headers=asked)
         assert here.text == "https://captions.example"
         odd = {**asked, "x-forwarded-proto": 'x"><script>alert(1)</script>'}
-        here = proxied.post("/gradio_api/run/told", content=server.HERE, headers=odd)
+        here = proxied.post("/gradio_api/run/told", content=answers.HERE, headers=odd)
         assert here.text == "http://captions.example"
         odd = {**asked, "x-forwarded-host": 'x"><script>'}
         assert proxied.get("/healthz", headers=odd).status_code == 421
-    here = client.post("/gradio_api/run/told", content=server.HERE, headers=asked)
+    here = client.post("/gradio_api/run/told", content=answers.HERE, headers=asked)
     assert here.text == "http://testserver"
 
 

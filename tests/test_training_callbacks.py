@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import signal
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -72,6 +73,20 @@ def test_a_second_signal_stops_at_once() -> None:
         with pytest.raises(KeyboardInterrupt) as caught:
             signal.raise_signal(signal.SIGTERM)
     assert caught.value.number == signal.SIGTERM  # type: ignore[attr-defined]
+
+
+def test_ctrl_c_is_left_alone_in_other_threads() -> None:
+    handlers = []
+
+    def work() -> None:
+        with Interrupt().watching():
+            handlers.append(signal.getsignal(signal.SIGINT))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert handlers == [before]
 
 
 def test_the_command_knows_which_signal_it_was(monkeypatch: pytest.MonkeyPatch) -> None:

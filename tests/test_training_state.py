@@ -13,15 +13,16 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from test_captions_training import FROZEN, TUNED, log, recipe, small_trainer
-from test_captions_training import no_fsync as no_fsync
-from test_captions_training import photos as photos
-from test_captions_training import world as world
 
 from captioner import datasets
 from captioner.errors import CheckpointError
 from captioner.nn.memory import rows
 from captioner.training import Interrupted, state, train
+from tests.captioning import FROZEN, TUNED, recipe, small_trainer
+from tests.captioning import photos as photos
+from tests.captioning import world as world
+from tests.runs import log
+from tests.runs import no_fsync as no_fsync
 
 gpu = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="resuming on CUDA is tested where there is a CUDA GPU"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from nltk.translate.gleu_score import sentence_gleu
-from test_captions_training import Recorder, equal_runs, log, logged, logged_steps
 from torch.nn import functional as F
 
 from captioner import checkpoint as checkpoints
@@ -26,7 +24,7 @@ from captioner.options import SearchOptions
 from captioner.search import Start, search
 from captioner.text import EOS
 from captioner.training import Interrupted, state, train
-from captioner.training.callbacks import Interrupt, Save
+from captioner.training.callbacks import Interrupt, Save, Watch
 from captioner.training.loop import Callback
 from captioner.translation import Translation, Translator
 from captioner.translations.pairs import Pair, PairReader, read_pairs
@@ -36,6 +34,8 @@ from captioner.translations.training import (
     TranslationTrainer,
     TranslationValidation,
 )
+from tests.runs import Recorder, equal_runs, log, logged, logged_steps
+from tests.runs import no_fsync as no_fsync
 
 Phrases = dict[str, tuple[str, ...]]
 
@@ -43,12 +43,6 @@ SIZES = {
     "encoder": {"hidden_size": 11, "dropout": 0.2, "word_dropout": 0.1},
     "decoder": {"hidden_size": 22, "embedding_size": 17, "dropout": 0.3, "word_dropout": 0.1},
 }
-
-
-@pytest.fixture(autouse=True)
-def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody cuts the power here, and a busy disk takes its time."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -464,7 +458,7 @@ def test_scores_are_those_of_the_averaged_weights(
     trainer = trainer_of(wanted)
     state.load_state(trainer, uninterrupted / "resume.safetensors")
     directions = read_directions(wanted)
-    validation = TranslationValidation(directions, tmp_path, False, Interrupt())
+    validation = TranslationValidation(directions, Watch(tmp_path, False, Interrupt()))
     assert validation.logged == ("bleu", "bleu_en_de", "bleu_fr_en")
     found = validation.scores(trainer)
     translator = Translator(trainer.averaged())
@@ -493,7 +487,7 @@ def test_without_the_tokeniser_there_is_no_score(
 
     monkeypatch.setattr(metrics, "score_translations", missing)
     wanted = recipe(corpus, tmp_path)
-    validation = TranslationValidation(read_directions(wanted), tmp_path, False, Interrupt())
+    validation = TranslationValidation(read_directions(wanted), Watch(tmp_path, False, Interrupt()))
     with pytest.raises(MetricError, match="sacremoses is not installed"):
         validation.scores(trainer_of(wanted))
 
@@ -533,29 +527,6 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     train(wanted, resume=True)
     assert equal_runs(tmp_path / "run", uninterrupted)
     assert logged_steps(tmp_path / "run") == list(range(1, steps + 1))
-
-
-def test_the_same_seed_gives_the_same_weights_and_another_one_others(
-    corpus: Path, uninterrupted: Path, tmp_path: Path
-) -> None:
-    train(recipe(corpus, tmp_path / "same", training={"save_steps": 0}))
-    assert equal_runs(tmp_path / "same", uninterrupted)
-    train(recipe(corpus, tmp_path / "other", seed=4))
-    one, other = (
-        checkpoints.load_translation(folder / "last.safetensors").model.state_dict()
-        for folder in (uninterrupted, tmp_path / "other")
-    )
-    assert one.keys() == other.keys()
-    assert not any(torch.equal(one[name], other[name]) for name in one)
-
-
-def test_phases_may_be_added_behind_the_recipe_on_resume(
-    corpus: Path, uninterrupted: Path, tmp_path: Path
-) -> None:
-    whole = recipe(corpus, tmp_path / "run")
-    train(dataclasses.replace(whole, phases=whole.phases[:1]))
-    train(whole, resume=True)
-    assert equal_runs(tmp_path / "run", uninterrupted)
 
 
 # ---- what a run leaves in its folder -------------------------------------------------------------
@@ -675,11 +646,3 @@ def test_other_pairs_or_settings_cannot_go_on(corpus: Path, uninterrupted: Path)
     trainer.reader.pairs[0] = dataclasses.replace(first, source_text="Something else.")
     with pytest.raises(CheckpointError, match="are not those of the interrupted run; put them bac"):
         state.load_state(trainer, uninterrupted / "resume.safetensors")
-
-
-def test_what_a_broken_step_says(corpus: Path, tmp_path: Path) -> None:
-    trainer = trainer_of(recipe(corpus, tmp_path))
-    with torch.no_grad():
-        trainer.model.decoder.output.bias[0] = torch.nan
-    with pytest.raises(ConfigError, match="phase 1, epoch 1, step 1: the loss is nan"):
-        trainer.fit()

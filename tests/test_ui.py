@@ -39,8 +39,10 @@ from captioner.prediction import Captioner
 from captioner.settings import from_dict
 from captioner.subwords import Subwords
 from captioner.translation import Translator
-from captioner.ui import assets, batches, handlers, pictures, server, uploads
-from captioner.ui.handlers import Desk, Painting, view
+from captioner.ui import assets, batches, messages, pictures, server, uploads, values
+from captioner.ui.desk import Desk, Written, options_of
+from captioner.ui.painting import Painting, mean_colour
+from captioner.ui.values import view
 from tests.processes import hear_signals
 
 UI = Path(__file__).parent.parent / "ui"
@@ -118,7 +120,8 @@ def test_a_view_tells_how_sure_the_caption_is(tiny_checkpoint: Checkpoint, photo
     doubtful = Desk(Captioner(dataclasses.replace(tiny_checkpoint, confidence=doubt)))
     for beams in (3, 1):
         options = doubtful.captioner.options(beam_size=beams)
-        *_, (value, said) = doubtful.write(photo, options=options)
+        *_, (value, written) = doubtful.write(photo, options=options)
+        said = written.caption()
         assert value["confidence"] == pytest.approx(said.confidence, rel=1e-3)
         assert value["unsure"] is said.unsure is True
     value, _ = doubtful.explain(photo, "A dog.")
@@ -137,7 +140,7 @@ def test_a_large_photo_is_sent_small_and_without_its_own_data(tmp_path: Path) ->
     exif = Image.Exif()
     exif[0x010E] = "where I live"
     large.save(tmp_path / "large.jpg", exif=exif)
-    value = handlers.blank(Image.open(tmp_path / "large.jpg"))
+    value = values.blank(Image.open(tmp_path / "large.jpg"))
     small = _jpeg(value)
     assert small.size == (1024, 326) == tuple(value["size"])
     assert not small.getexif()
@@ -145,9 +148,11 @@ def test_a_large_photo_is_sent_small_and_without_its_own_data(tmp_path: Path) ->
 
 
 def test_all_cards_share_one_scale(desk: Desk, photo: str) -> None:
-    ((value, caption),) = desk.write(
+    ((value, written),) = desk.write(
         photo, compare=True, options=desk.captioner.options(beam_size=3, n_best=3)
     )
+    caption = written.caption()
+    assert [one.text for one in written.captions] == [one["caption"] for one in value["choices"]]
     assert [card["title"] for card in value["choices"]] == ["beam 3", "2", "3", "greedy"]
     assert value["choices"][0]["caption"] == value["caption"] == caption.text
     maps = [caption.maps, *(other.maps for other in caption.n_best)]
@@ -162,7 +167,8 @@ def test_all_cards_share_one_scale(desk: Desk, photo: str) -> None:
 def test_words_appear_one_by_one_and_end_as_in_one_go(
     desk: Desk, photo: str, how: dict[str, Any]
 ) -> None:
-    *partial, (final, caption) = desk.write(photo, options=desk.captioner.options(**how))
+    *partial, (final, written) = desk.write(photo, options=desk.captioner.options(**how))
+    caption = written.caption()
     at_once = desk.captioner(photo, **how)
     assert caption.text == at_once.text
     assert caption.log_prob == pytest.approx(at_once.log_prob, rel=1e-4)
@@ -177,30 +183,30 @@ def test_words_appear_one_by_one_and_end_as_in_one_go(
 
 
 def test_a_beam_appears_at_once(desk: Desk, photo: str) -> None:
-    ((value, caption),) = desk.write(photo, options=desk.captioner.options(beam_size=3))
-    assert caption.text == desk.captioner(photo, beam_size=3).text
+    ((value, written),) = desk.write(photo, options=desk.captioner.options(beam_size=3))
+    assert written.caption().text == desk.captioner(photo, beam_size=3).text
     assert "choices" not in value
 
 
 def test_a_chosen_word_stays_and_the_rest_is_written_anew(desk: Desk, photo: str) -> None:
     *_, (value, _) = desk.write(
-        photo, before=["the", "red", "cat"], options=desk.captioner.options(beam_size=2)
+        photo, edits=[["the", "red", "cat"]], options=desk.captioner.options(beam_size=2)
     )
     assert [word["text"] for word in value["words"]][:3] == ["the", "red", "cat"]
 
 
 def test_a_chosen_full_stop_ends_the_sentence(desk: Desk, photo: str) -> None:
     *_, (value, _) = desk.write(
-        photo, before=["the", "red", "cat", "."], options=desk.captioner.options(beam_size=1)
+        photo, edits=[["the", "red", "cat", "."]], options=desk.captioner.options(beam_size=1)
     )
     assert value["caption"] == "The red cat."
     with pytest.raises(ConfigError, match="needs a word before its full stop"):
-        next(desk.write(photo, before=["."]))
+        next(desk.write(photo, edits=[["."]]))
 
 
 def test_a_word_that_cannot_be_said_is_refused(desk: Desk, photo: str) -> None:
     with pytest.raises(ConfigError, match=r"the prefix holds 'script'"):
-        list(desk.write(photo, before=["<script>"]))
+        list(desk.write(photo, edits=[["<script>"]]))
 
 
 def test_your_own_sentence_keeps_its_unknown_words(desk: Desk, photo: str) -> None:
@@ -211,13 +217,122 @@ def test_your_own_sentence_keeps_its_unknown_words(desk: Desk, photo: str) -> No
     assert caption.text == "A unicorn jumps."
 
 
+# Words that a visitor chose
+
+
+def _visit(page: Any, photo: str) -> tuple[list[Any], Written]:
+    controls = [control.value for control in page.column.controls.values()]
+    *_, (_, written) = page.caption.write(photo, None, "", *controls)
+    return controls, written
+
+
+def _chosen(page: Any, photo: str, written: Written, words: list[str], controls: list[Any]) -> Any:
+    gr = pytest.importorskip("gradio")
+    event = gr.EventData(None, {"before": words[:-1], "word": words[-1]})
+    *_, found = page.caption.go_on(event, photo, written, "", *controls)
+    return found
+
+
+def test_a_choice_is_named_survives_other_options_and_is_undone(page: Any, photo: str) -> None:
+    controls, plain = _visit(page, photo)
+    value, first = _chosen(page, photo, plain, ["the", "red"], controls)
+    assert value["edited"] == {"index": 1, "word": "red"}
+    value, second = _chosen(page, photo, first, ["the", "red", "cat"], controls)
+    assert second.before == ("the", "red", "cat")
+    chosen = dict(zip(page.column.controls, controls, strict=True))
+    others = {**chosen, "n_best": 2, "compare": True}.values()
+    *_, (value, after) = page.caption.rewrite(photo, second, "", *others)
+    assert value["edited"] == {"index": 2, "word": "cat"}
+    assert [card["title"] for card in value["choices"]] == ["beam 3", "2", "greedy"]
+    assert all(one.text.startswith("The red cat") for one in after.captions)
+    *_, (value, once) = page.caption.undo(photo, after, "", *controls)
+    assert once.caption().text == first.caption().text
+    *_, (value, twice) = page.caption.undo(photo, once, "", *controls)
+    assert twice.caption().text == plain.caption().text
+    assert "edited" not in value
+    *_, (value, fresh) = page.caption.write(photo, second, "", *controls)  # a photo came
+    assert fresh.edits == ()
+
+
+def test_a_choice_belongs_to_its_photo(page: Any, photo: str, tmp_path: Path) -> None:
+    controls, plain = _visit(page, photo)
+    _, chosen = _chosen(page, photo, plain, ["the", "red"], controls)
+    other = tmp_path / "other.png"
+    Image.new("RGB", (31, 17), "red").save(other)
+    *_, (_, written) = page.caption.rewrite(str(other), chosen, "", *controls)
+    assert written.edits == ()
+    assert list(page.caption.undo(str(other), chosen, "", *controls)) == []
+
+
+def test_a_full_stop_that_was_chosen_is_no_word(page: Any, photo: str) -> None:
+    controls, plain = _visit(page, photo)
+    value, _ = _chosen(page, photo, plain, ["the", "red", "."], controls)
+    assert value["caption"] == "The red."
+    assert value["edited"] == {"index": 1, "word": "."}
+
+
+def test_choices_are_few(desk: Desk, photo: str) -> None:
+    with pytest.raises(ConfigError, match="more than 200 words were chosen in turn; undo some"):
+        next(desk.write(photo, edits=[["a"]] * 201))
+
+
+# The card that is shown
+
+
+def test_everything_follows_the_card_that_is_shown(bilingual: Desk, photo: str) -> None:
+    from captioner.ui import app
+
+    page = app.Page(bilingual)
+    chosen = {name: control.value for name, control in page.column.controls.items()}
+    controls = list({**chosen, "compare": True, "n_best": 2, "max_length": 7}.values())
+    *_, (value, written) = page.caption.write(photo, None, "", *controls)
+    texts = [one.text for one in written.captions]
+    assert len(texts) == 3
+    assert len({*texts}) > 1
+
+    def file(shown: Any) -> str:
+        path = Path(page.caption.file("json", written, shown, ""))
+        return str(json.loads(path.read_text(encoding="utf-8"))["caption"])
+
+    for card, text in enumerate(texts):
+        shown = {**value, "choice": card}
+        assert file(shown) == text
+        _, (_, inside) = page.inside.open(photo, written, shown, None)
+        _, (_, painted) = page.what_if.open(photo, written, shown, None, *controls)
+        assert inside == painted.text == text
+        again = page.caption.translate(photo, written, shown, "de")
+        assert (again["choice"], again["links"]["card"]) == (card, card)
+        lengths = {len(row) for row in again["links"]["alignment"]}
+        assert lengths == {len(written.captions[card].words)}
+    for odd in (None, {}, {"choice": 7}, {"choice": "1"}, {"choice": -1}, [1], 3):
+        assert file(odd) == texts[0]
+
+
+def test_open_tabs_follow_the_photo(page: Any, photo: str, tmp_path: Path) -> None:
+    gr = pytest.importorskip("gradio")
+    other = str(tmp_path / "other.png")
+    Image.new("RGB", (31, 17), "red").save(other)
+    controls, written = _visit(page, photo)
+    _, shown = page.sentence.explain(photo, "the red dog")
+    value, again = page.sentence.open(other, shown)
+    assert again == (other, "the red dog")
+    assert [word["text"] for word in value["words"]] == ["the", "red", "dog"]
+    assert value["size"] == [31, 17]
+    assert page.sentence.open(None, shown) == ({"photo": "", "words": []}, None)
+    _, painted = page.what_if.open(photo, written, None, None, *controls)
+    event = gr.EventData(None, {"strokes": [{"cell": 1}]})
+    value, _ = page.what_if.paint(event, photo, painted, *controls)
+    assert value["moved"]
+    assert page.what_if.paint(event, other, painted, *controls) == (gr.skip(), gr.skip())
+
+
 # What if
 
 
 def test_painting_covers_what_was_painted_and_nothing_else(picture: Image.Image) -> None:
     painting = Painting.from_json([{"cell": 3}, {"radius": 0.05, "points": [[0.9, 0.9]]}])
     painted = np.asarray(painting.over(picture, (2, 2)))
-    before, fill = np.asarray(picture), handlers.mean_colour(picture)
+    before, fill = np.asarray(picture), mean_colour(picture)
     assert (painted[30:, 52:] == fill).all()
     assert (painted[:20] == before[:20]).all()
     assert (np.asarray(picture) == before).all()
@@ -352,22 +467,22 @@ def test_a_visit_opens_and_encodes_a_photo_once(bilingual: Desk, photo: str, wor
     from captioner.ui import app
 
     page = app.Page(bilingual)
-    chosen = {name: control.value for name, control in page.controls.items()}
+    chosen = {name: control.value for name, control in page.column.controls.items()}
     controls = list({**chosen, "compare": True, "n_best": 2}.values())
     work.watch(photo)
-    *_, (value, said) = page._write(photo, "de", *controls)
+    *_, (value, said) = page.caption.write(photo, None, "de", *controls)
     assert [card["title"] for card in value["choices"]] == ["beam 3", "2", "greedy"]
     assert value["links"]["language"] == "de"
     assert work.done == (1, 1)
-    inside, _ = page._looked_inside(photo, said, None)
-    assert len(inside["steps"]) == len(said.words) + 1
-    page._in_language(photo, said, "de")
-    page._file("json", said, value, "de")
-    page._unexplained(photo, None)
-    page._explain(photo, "the red dog runs")
-    page._unpainted(photo, said, None, *controls)
+    inside, _ = page.inside.open(photo, said, None, None)
+    assert len(inside["steps"]) == len(said.caption().words) + 1
+    page.caption.translate(photo, said, value, "de")
+    page.caption.file("json", said, value, "de")
+    page.sentence.open(photo, None)
+    page.sentence.explain(photo, "the red dog runs")
+    page.what_if.open(photo, said, None, None, *controls)
     assert work.done == (1, 1)
-    painted, _ = page._repainted(photo, said, [{"cell": 3}], controls)
+    painted, _ = page.what_if.repaint(photo, said.caption(), [{"cell": 3}], controls)
     assert painted["moved"]
     assert work.done == (2, 2)  # a painted photo is another photo
 
@@ -386,7 +501,8 @@ def test_growing_words_cost_one_search(
     monkeypatch.setattr(type(decoder), "step", counted)
     work.watch(photo)
     options = bilingual.captioner.options(beam_size=1, max_length=9)
-    *partial, (_, caption) = bilingual.write(photo, options=options)
+    *partial, (_, written) = bilingual.write(photo, options=options)
+    caption = written.caption()
     assert len(partial) == len(caption.words)
     assert len(steps) == len(caption.words) + 1  # the end
     assert work.done == (1, 1)
@@ -394,8 +510,9 @@ def test_growing_words_cost_one_search(
 
 def test_growing_words_are_those_of_the_best_sample(desk: Desk, photo: str) -> None:
     options = desk.captioner.options(sample=True, seed=5, n_best=7, temperature=3.0, top_p=1.0)
-    *partial, (_, caption) = desk.write(photo, options=options)
-    assert [p.text for _, p in partial][-1] == caption.text
+    *partial, (_, written) = desk.write(photo, options=options)
+    caption = written.caption()
+    assert [p.caption().text for _, p in partial][-1] == caption.text
     assert len(caption.n_best) == 6
 
 
@@ -404,7 +521,8 @@ def test_the_page_says_what_a_call_says(desk: Desk, tmp_path: Path) -> None:
     pixels = np.random.default_rng(31).integers(0, 256, (13, 17, 3), dtype=np.uint8)
     path = str(tmp_path / "large.jpg")
     Image.fromarray(pixels).resize((3400, 2600)).save(path)
-    ((_, caption),) = desk.write(path, options=desk.captioner.options(beam_size=3))
+    ((_, written),) = desk.write(path, options=desk.captioner.options(beam_size=3))
+    caption = written.caption()
     assert caption.to_dict(maps=True) == desk.captioner(path, beam_size=3).to_dict(maps=True)
     assert caption.geometry is not None
     assert caption.geometry.photo == (3400, 2600)
@@ -432,13 +550,13 @@ def test_controls_become_settings() -> None:
     own = SearchOptions(length_penalty=0.3, top_p=0.7)
     given = {"beam_size": 1.0, "n_best": 3.0, "sample": False, "max_length": 9.0}
     drawn = {"top_p": 0.5, "temperature": 1.5, "seed": 3.0}
-    made = handlers.options_of(own, {**given, **drawn})
+    made = options_of(own, {**given, **drawn})
     assert made == dataclasses.replace(own, beam_size=3, n_best=3, max_length=9)
-    made = handlers.options_of(own, {**given, **drawn, "sample": True})
+    made = options_of(own, {**given, **drawn, "sample": True})
     assert (made.beam_size, made.top_p, made.temperature, made.seed) == (1, 0.5, 1.5, 3)
     assert isinstance(made.seed, int)
     with pytest.raises(ConfigError, match="top_p is 7"):
-        handlers.options_of(own, {"sample": True, "top_p": 7})
+        options_of(own, {"sample": True, "top_p": 7})
 
 
 def test_a_message_names_no_folder_of_the_server(desk: Desk, tmp_path: Path) -> None:
@@ -446,7 +564,7 @@ def test_a_message_names_no_folder_of_the_server(desk: Desk, tmp_path: Path) -> 
     path.write_text("<script>alert(1)</script>")
     with pytest.raises(ImageError) as caught:
         desk.shown(str(path))
-    message = handlers.public_message(caught.value, str(path), None)
+    message = messages.public_message(caught.value, str(path), None)
     assert message.startswith("no photo.jpg: ")
     assert str(tmp_path) not in message
 
@@ -460,7 +578,7 @@ def test_without_a_photo_there_is_nothing_to_see(desk: Desk) -> None:
 
 def test_a_translated_caption_is_linked_to_its_words(bilingual: Desk, photo: str) -> None:
     said = bilingual.captioner(photo)
-    value = bilingual.in_language(said, "de")
+    value = bilingual.value_of(Written.of(said), to="de")
     linked = value["links"]
     assert value["caption"] == said.text
     assert linked["language"] == "de"
@@ -471,12 +589,12 @@ def test_a_translated_caption_is_linked_to_its_words(bilingual: Desk, photo: str
     levels = _decoded(linked["maps"]).reshape(-1, cells) / 255 * value["peak"]
     expected = np.minimum(shares @ said.maps.reshape(-1, cells), value["peak"])
     np.testing.assert_allclose(levels, expected, atol=value["peak"] / 200)
-    assert "links" not in bilingual.in_language(said, "")
+    assert "links" not in bilingual.value_of(Written.of(said))
 
 
 def test_the_cards_stay_beside_a_translation(bilingual: Desk, photo: str) -> None:
     said = bilingual.captioner(photo, beam_size=3, n_best=3)
-    value = bilingual.in_language(said, "de")
+    value = bilingual.value_of(Written.of(said), to="de")
     assert [card["title"] for card in value["choices"]] == ["1", "2", "3"]
     assert value["links"]
 
@@ -524,7 +642,7 @@ def test_without_weights_translation_says_so(desk: Desk, photo: str) -> None:
     with pytest.raises(ConfigError, match="weights for translation are not there"):
         alone.translate("A dog.", "de")
     with pytest.raises(ConfigError, match="weights for translation are not there"):
-        alone.in_language(desk.captioner(photo), "de")
+        alone.value_of(Written.of(desk.captioner(photo)), to="de")
 
 
 # Files
@@ -551,22 +669,58 @@ def test_every_rule_belongs_to_its_viewer(viewer: str) -> None:
 
 @pytest.mark.parametrize("viewer", VIEWERS)
 def test_a_viewer_says_everything_in_both_languages(viewer: str) -> None:
-    script = assets.script(viewer)
-    found = re.search(r"const TEXTS = \{\n  en: \{(.*?)\n  \},\n  ko: \{(.*?)\n  \},", script, re.S)
-    if found is None:
-        assert "SAY." not in script
-        return
-    english, korean = (re.findall(r"^    (\w+):", part, re.M) for part in found.groups())
-    assert english == korean
-    assert set(re.findall(r"SAY\.(\w+)", script)) <= set(english)
+    english, korean = (assets.texts(viewer)[language] for language in assets.LANGUAGES)
+    assert english.keys() == korean.keys()
+    assert all([*english.values(), *korean.values()])
+    used = set(re.findall(r"\btexts\.(\w+)", "".join(map(assets.module, assets.modules(viewer)))))
+    assert used <= english.keys()
+    own = assets.strings()["en"][viewer]
+    assert own.keys() <= used
+    assert not own.keys() & assets.strings()["en"]["shared"].keys()
 
 
 def test_the_page_says_everything_in_both_languages() -> None:
     english, korean = (assets.strings()[language] for language in assets.LANGUAGES)
-    assert english.keys() == korean.keys()
-    source = (UI / "app.py").read_text(encoding="utf-8")
-    named = set(re.findall(r'(?:I18N|_plain)\("(\w+)"\)', source))
-    assert named <= english.keys()
+    assert {part: texts.keys() for part, texts in english.items()} == {
+        part: texts.keys() for part, texts in korean.items()
+    }
+    source = "".join(path.read_text(encoding="utf-8") for path in UI.rglob("*.py"))
+    named = set(re.findall(r'(?:I18N|in_both)\("(\w+)"\)', source))
+    assert named <= english["page"].keys()
+
+
+@pytest.mark.parametrize("viewer", VIEWERS)
+def test_a_script_holds_the_modules_it_needs_once(viewer: str) -> None:
+    """A module's names are its own; what it imports is there before it, and exported there."""
+    there: dict[str, set[str]] = {}
+    for name in assets.modules(viewer):
+        text = assets.module(name)
+        for names, needed in re.findall(r'import \{([^}]*)\} from "\./(\w+)\.js";', text):
+            wanted = {one.strip() for one in names.split(",") if one.strip()}
+            assert wanted <= there[needed]
+            body = text.partition(f'from "./{needed}.js";')[2]
+            assert all(re.search(rf"\b{one}\b", body) for one in wanted)
+        there[name] = set(re.findall(r"^export (?:function|const) (\w+)", text, re.M))
+        assert text.count("export ") == len(there[name])
+        assert assets.script(viewer).count(f"const {name}Module = ") == 1
+        assert len(text.splitlines()) < 400
+    assert name == viewer
+    assert "start" in there[viewer]
+    assert not re.search(r"^(import|export)\b", assets.script(viewer), re.M)
+
+
+def test_every_module_and_style_belongs_to_a_viewer() -> None:
+    needed = {f"{name}.js" for viewer in VIEWERS for name in assets.modules(viewer)}
+    needed |= {"page.js"}  # for the whole page
+    styles = {f"{viewer}.css" for viewer in (*VIEWERS, "page")}
+    assert {path.name for path in (UI / "static").iterdir()} == needed | styles
+
+
+def test_modules_that_import_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = {"a": 'import { b } from "./b.js";\n', "b": 'import { a } from "./a.js";\n'}
+    monkeypatch.setattr(assets, "module", ring.__getitem__)
+    with pytest.raises(ValueError, match=r"^a\.js imports itself, by way of a and b$"):
+        assets.modules("a")
 
 
 def test_the_colours_are_those_of_the_sheets() -> None:
@@ -578,13 +732,36 @@ def test_the_colours_are_those_of_the_sheets() -> None:
     np.testing.assert_array_equal(_decoded(text[1]).reshape(256, 3), expected)
 
 
-def test_only_one_file_knows_gradio() -> None:
-    for path in UI.glob("*.py"):
+def test_only_the_tabs_know_gradio() -> None:
+    for path in UI.rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
         names |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-        knows = any(name.split(".")[0] == "gradio" for name in names)
-        assert knows == (path.name == "app.py"), path
+        if any(name.split(".")[0] == "gradio" for name in names):
+            assert path.parent.name == "tabs" or path.name == "app.py", path
+
+
+@pytest.mark.parametrize("module", ["app", "tabs.components"])
+def test_gradio_is_told_where_files_lie_before_it_is_imported(module: str) -> None:
+    code = f"""
+import builtins, os, sys
+kept = builtins.__import__
+def watched(name, *more):
+    if name == "gradio" and "gradio" not in sys.modules:
+        print(os.environ["GRADIO_ANALYTICS_ENABLED"], os.environ["GRADIO_TEMP_DIR"])
+        os._exit(sys.stdout.flush() or 0)
+    return kept(name, *more)
+builtins.__import__ = watched
+import captioner.ui.{module}
+"""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("GRADIO_")}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=UI.parent, capture_output=True, text=True, env=clean
+    )
+    switched, folder = ran.stdout.split()
+    assert switched == "False"
+    assert Path(folder).name.startswith("captioner-page-")
+    Path(folder).rmdir()  # the process ended without its clean-up
 
 
 def test_examples_are_pictures_that_can_be_chosen() -> None:
@@ -635,30 +812,35 @@ def test_whatever_runs_the_model_waits_in_one_queue(page: Any) -> None:
 
 
 def test_handlers_answer_a_visitor_and_keep_nothing(page: Any, photo: str) -> None:
-    controls = [control.value for control in page.controls.values()]
-    *_, (value, said) = page._write(photo, "", *controls)
-    assert value["caption"] == said.text
-    assert next(page._write(None, "", *controls)) == ({"photo": "", "words": []}, None)
-    other, (shown, _) = page._unpainted(photo, said, None, *controls)
+    controls = [control.value for control in page.column.controls.values()]
+    *_, (value, said) = page.caption.write(photo, None, "", *controls)
+    assert value["caption"] == said.caption().text
+    assert next(page.caption.write(None, None, "", *controls)) == ({"photo": "", "words": []}, None)
+    other, (shown, _) = page.what_if.open(photo, said, None, None, *controls)
     assert shown == photo
     assert other["paint"]
-    inside, _ = page._looked_inside(photo, said, None)
-    assert len(inside["steps"]) == len(said.words) + 1
-    assert page._looked_inside("another.jpg", said, None) == ({}, None)
+    inside, _ = page.inside.open(photo, said, None, None)
+    assert len(inside["steps"]) == len(said.caption().words) + 1
+    assert page.inside.open("another.jpg", said, None, None) == ({}, None)
 
 
 def test_files_are_in_the_language_that_was_chosen(bilingual: Desk, photo: str) -> None:
     from captioner.ui import app
 
     page = app.Page(bilingual)
-    controls = [control.value for control in page.controls.values()]
-    *_, (value, said) = page._write(photo, "de", *controls)
+    controls = [control.value for control in page.column.controls.values()]
+    *_, (value, written) = page.caption.write(photo, None, "de", *controls)
+    said = written.caption()
     assert value["links"]["language"] == "de"
-    values = json.loads(Path(page._file("json", said, value, "de")).read_text(encoding="utf-8"))
+    values = json.loads(
+        Path(page.caption.file("json", written, value, "de")).read_text(encoding="utf-8")
+    )
     assert values["to"] == "de"
     assert values["original"]["caption"] == said.text
     assert values["caption"] == value["links"]["caption"]
-    values = json.loads(Path(page._file("json", said, value, "")).read_text(encoding="utf-8"))
+    values = json.loads(
+        Path(page.caption.file("json", written, value, "")).read_text(encoding="utf-8")
+    )
     assert values["caption"] == said.text
     assert values.keys().isdisjoint({"original", "to"})
 
@@ -678,7 +860,9 @@ def test_without_weights_the_page_offers_no_language(desk: Desk) -> None:
 def test_a_bad_photo_takes_the_old_caption_away(page: Any, tmp_path: Path) -> None:
     path = tmp_path / "song.jpg"
     path.write_text("la la la")
-    answers = page._write(str(path), "", *[control.value for control in page.controls.values()])
+    answers = page.caption.write(
+        str(path), None, "", *[control.value for control in page.column.controls.values()]
+    )
     assert next(answers) == ({"photo": "", "words": []}, None)
     with pytest.raises(ImageError, match="this is text"):
         next(answers)
@@ -687,13 +871,13 @@ def test_a_bad_photo_takes_the_old_caption_away(page: Any, tmp_path: Path) -> No
 def test_errors_are_told_in_one_line(page: Any) -> None:
     import gradio as gr
 
-    from captioner.ui import app
+    from captioner.ui.tabs import events
 
     def refuse(path: str) -> None:
         raise ImageError(f"{path}: this is a song; expected a photo")
 
     with pytest.raises(gr.Error) as caught:
-        app.told(refuse)("/tmp/gradio/secret/song.jpg")
+        events.with_errors(refuse)("/tmp/gradio/secret/song.jpg")
     assert caught.value.message == "song.jpg: this is a song; expected a photo"
 
     def broken() -> Iterator[None]:
@@ -701,7 +885,7 @@ def test_errors_are_told_in_one_line(page: Any) -> None:
         raise CaptionerError("no more")
 
     with pytest.raises(gr.Error, match="no more"):
-        list(app.told_streaming(broken)())
+        list(events.streaming_with_errors(broken)())
 
 
 def test_the_page_is_served_and_healthy(client: TestClient) -> None:
@@ -721,7 +905,14 @@ def test_the_page_is_served_and_healthy(client: TestClient) -> None:
 CANARY = "the canary's own words"
 ENDPOINTS = (
     *("caption", "caption_batch", "explain", "translate"),
-    *("_write", *(f"_write_{name}" for name in CONTROLS), "_go_on", "_in_language", "_example"),
+    *(
+        "_write",
+        *(f"_write_{name}" for name in CONTROLS),
+        "_go_on",
+        "_undo",
+        "_in_language",
+        "_example",
+    ),
     *("_draws", "_sheet", "_json", "_html", "_open_sentence", "_explain", "_open_paint", "_paint"),
     *("_open_inside", "_many", "_import", "_row", "_csv", "_jsonl", "_zip", "_translate"),
 )
@@ -890,12 +1081,12 @@ def test_chosen_words_are_few_and_short(
     page: Any, photo: str, chosen: dict[str, Any], said: str
 ) -> None:
     gr = pytest.importorskip("gradio")
-    from captioner.ui import app
+    from captioner.ui.tabs import events
 
     event = gr.EventData(None, chosen)
-    controls = [control.value for control in page.controls.values()]
+    controls = [control.value for control in page.column.controls.values()]
     with pytest.raises(gr.Error) as caught:
-        list(app.told_streaming(page._go_on)(event, photo, "", *controls))
+        list(events.streaming_with_errors(page.caption.go_on)(event, photo, None, "", *controls))
     assert said in caught.value.message
     assert len(caught.value.message) < 120
 
@@ -911,11 +1102,11 @@ def test_sentences_have_a_length_wherever_they_come_from(bilingual: Desk, photo:
 
 def test_a_message_is_one_short_line() -> None:
     long = ConfigError("what came\r\n is \n" + "x" * 5000 + "\n; write less")
-    message = handlers.public_message(long)
+    message = messages.public_message(long)
     assert message.startswith("what came is xxx")
     assert message.endswith("xxx ; write less")
     assert "\n" not in message
-    assert len(message) == handlers.LONGEST_MESSAGE + 1
+    assert len(message) == messages.LONGEST_MESSAGE + 1
 
 
 def test_an_event_takes_as_many_photos_as_the_page_promises(
@@ -942,7 +1133,7 @@ def test_a_number_is_a_number(guarded: Stranger, photo: str, value: Any, said: s
     (name,) = guarded.upload(photo).json()
     file = {"path": name, "meta": {"_type": "gradio.FileData"}}
     assert said in guarded.ask("caption", [file, value, 1, None, False, None])
-    assert said in guarded.ask("_write", [file, "", value, 1, False, 9, False, 0.9, 1, 0])
+    assert said in guarded.ask("_write", [file, None, "", value, 1, False, 9, False, 0.9, 1, 0])
 
 
 def test_uploads_come_and_go_under_their_public_names(guarded: Stranger, photo: str) -> None:
@@ -1005,7 +1196,7 @@ def test_the_examples_are_the_pages_own(page: Any) -> None:
     for path in map(Path, page.examples.paths()):
         assert uploads.claim() in path.parents
         assert path not in packaged
-    assert {*page.examples.paths()} <= page.photo.keep_in_cache  # or they were gone after a day
+    assert {*page.examples.paths()} <= page.column.photo.keep_in_cache  # else gone in a day
 
 
 # The command

@@ -11,7 +11,7 @@ from captioner.errors import CaptionerError, ConfigError
 from captioner.options import SearchOptions
 from captioner.pictures.open import open_photo
 from captioner.ui.exports import certainty, public
-from captioner.ui.handlers import data_url
+from captioner.ui.values import data_url
 
 MOST_PHOTOS = 200
 _THUMBNAIL = 96  # pixels, the longer side
@@ -38,11 +38,6 @@ class Progress:
     total: int
     rows: tuple[Row, ...]
     captions: tuple[Caption, ...]  # the same photos, for downloads
-
-    @property
-    def finished(self) -> bool:
-        """Whether every photo has its row."""
-        return self.done == self.total
 
     @property
     def failed(self) -> int:

@@ -117,7 +117,7 @@ def page(view: Mapping[str, Any], *, language: str = "") -> str:
     """One HTML file, without a server or a network, in which the words still answer.
 
     Args:
-        view: what the viewer shows, as `handlers.view` makes it; its `offline` is set, so that the
+        view: what the viewer shows, as `values.view` makes it; its `offline` is set, so that the
             viewer leaves out what only a server can do.
         language: of the viewer's own texts, `en` or `ko`; empty is what the reader's browser
             prefers.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,27 +16,19 @@ from captioner import examples as photographs
 from captioner import scenes
 from captioner.errors import ConfigError, ImageError
 from captioner.pictures.open import open_photo
-from captioner.ui.handlers import data_url
+from captioner.ui import assets
 from captioner.ui.uploads import PUBLIC
+from captioner.ui.values import data_url
 
 THUMBNAIL = 128  # pixels
 SCENES = (3, 11, 24, 38)  # indices of drawn scenes
-_KOREAN = {
-    "lion": "사자",
-    "cheetah": "치타",
-    "tower": "탑",
-    "cat": "고양이",
-    "coffee": "커피",
-    "astronaut": "우주인",
-}
 
 
 @dataclass(frozen=True)
 class Picture:
     """One example."""
 
-    name: str
-    name_ko: str
+    names: Mapping[str, str]  # by language
     credit: str
     path: Path
 
@@ -52,8 +44,7 @@ class Examples:
         return {
             "pictures": [
                 {
-                    "name": picture.name,
-                    "name_ko": picture.name_ko,
+                    "names": dict(picture.names),
                     "credit": picture.credit,
                     "thumbnail": _thumbnail(picture.path),
                 }
@@ -103,7 +94,14 @@ def _photograph(example: photographs.Example, path: Path, folder: Path) -> Pictu
     credit = f"{example.name}: {example.credit}, {example.licence}"
     if example.wrong:
         credit += f". The weights that come along get this one wrong: {example.wrong}"
-    return Picture(example.name, _KOREAN.get(example.name, example.name), credit, copied)
+    return Picture(_names(example.name), credit, copied)
+
+
+def _names(key: str) -> dict[str, str]:
+    """What an example is called, by language."""
+    return {
+        language: parts["examples"].get(key, key) for language, parts in assets.strings().items()
+    }
 
 
 def _drawn(folder: Path) -> list[Picture]:
@@ -112,9 +110,8 @@ def _drawn(folder: Path) -> list[Picture]:
         scene = scenes.draw(1, index, (384, 384))
         path = folder / f"scene-{number}.png"
         scene.picture.save(path)
-        drawn.append(
-            Picture(f"drawn scene {number}", f"그린 장면 {number}", scene.captions[0], path)
-        )
+        names = {language: name.format(number=number) for language, name in _names("scene").items()}
+        drawn.append(Picture(names, scene.captions[0], path))
     return drawn
 
 

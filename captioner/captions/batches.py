@@ -1,6 +1,7 @@
 """Captioned photos as batches: pictures read ahead by threads, or a frozen CNN's grids from disk.
 
-Shapes: B photos, K captions of them all, T words, S the square's side, h×w×C a grid.
+Shapes: B photos, K captions of them all, T words, R mentions of things with boxes, N grid cells, S
+the square's side, h×w×D a grid.
 """
 
 from __future__ import annotations
@@ -47,14 +48,14 @@ class Store(Protocol):
 class Batch:
     """Photos with all their captions, as a training step takes them."""
 
-    photos: Tensor  # uint8 (B, 3, S, S), or float16 grids (B, h, w, C) from a cache
+    photos: Tensor  # uint8 (B, 3, S, S), or float16 grids (B, h, w, D) from a cache
     inputs: Tensor  # (K, T) previous words, each sentence from the start token on
     targets: Tensor  # (K, T) the words to say, each sentence up to its end token
     lengths: Tensor  # (K,) words and the end, on the CPU
     owners: Tensor  # (K,) which of the photos a caption is about, on the CPU
     numbers: Tensor  # (B,) of the photos among the reader's
-    mentions: Tensor  # (M, 2) caption and place of each word that names something with a box
-    regions: Tensor  # (M, N) the share of each grid cell that lies in its boxes
+    mentions: Tensor  # (R, 2) caption and place of each word that names something with a box
+    regions: Tensor  # (R, N) the share of each grid cell that lies in its boxes
 
     def to(self, device: torch.device) -> Batch:
         """The batch on `device`, but for what packing and judging want on the CPU."""
@@ -146,7 +147,7 @@ class BatchReader:
             epoch: decides the order and the augmentation, together with the seed.
             first_step: steps to skip without reading their photos.
             changes: augmentation of the pictures.
-            grids: (P, h, w, C), read instead of the pictures.
+            grids: (P, h, w, D), read instead of the pictures.
 
         Raises:
             DataError: none of the epoch's first photos can be read.
@@ -289,7 +290,7 @@ class BatchReader:
         )
 
     def _regions(self, numbers: Sequence[int], views: Sequence[View]) -> tuple[Tensor, Tensor]:
-        """A batch's `mentions` (M, 2) and `regions` (M, N), where its pixels show them."""
+        """A batch's `mentions` (R, 2) and `regions` (R, N), where its pixels show them."""
         mentions: list[tuple[int, int]] = []
         regions: list[NDArray[np.float32]] = []
         first = 0  # caption of the photo

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 
 from captioner.errors import ConfigError
+from captioner.formats.registry import NAMES as FORMATS
 from captioner.nn.architecture import STAGES, ModelConfig
 from captioner.options import SearchOptions
 from captioner.recipes import shared
@@ -17,13 +19,17 @@ from captioner.settings import check_positive, check_share, field_of, setting, w
 class Source:
     """One set of captioned photos."""
 
-    captions: str = setting("", "COCO captions JSON, Karpathy JSON or Flickr8k token file")
-    images: str = setting("", "folder that holds the photos")
-    format: str = setting(
-        "auto", "format of the captions file", choices=("auto", "coco", "karpathy", "flickr8k")
+    captions: str = setting(
+        "", "file or folder of captions in any format of docs/formats.md (COCO JSON, CSV, …)"
     )
+    images: str = setting(
+        "", "folder that holds the photos; imagefolder and folder: left out, where they lie"
+    )
+    format: str = setting("auto", "format of the captions", choices=("auto", *FORMATS))
     split: str = setting(
-        "", "karpathy: the split's name (train, train+restval, val, …); flickr8k: the split file"
+        "",
+        "name of the split, where the file has some (train, train+restval, val, …); flickr8k: "
+        "the split file",
     )
     boxes: str = setting(
         "",
@@ -32,11 +38,17 @@ class Source:
     )
 
     def __post_init__(self) -> None:
-        for name in ("captions", "images"):
+        for name in ("captions",) if self._is_home() else ("captions", "images"):
             if not getattr(self, name):
                 raise ConfigError(
                     f"a data source needs `{name}`: {field_of(Source, name).metadata['help']}"
                 )
+
+    def _is_home(self) -> bool:
+        """Whether the photos lie beside their captions."""
+        own = self.format in ("folder", "imagefolder", "webdataset")
+        metadata = self.captions.endswith(("metadata.csv", "metadata.jsonl", ".tar"))
+        return own or metadata or os.path.isdir(self.captions)  # noqa: PTH112
 
 
 @dataclass(frozen=True)
@@ -88,16 +100,14 @@ class PhaseConfig:
         "false: the dropout of grid cells, attention weights and whole words rests, that of "
         "embeddings and deep output goes on",
     )
-    attention_supervision: float = setting(
-        0.0,
-        "weight of the loss that teaches a noun's map to lie on the boxes of what it names "
-        "(Liu et al. 2017, Attention Correctness)",
+    attention_supervision: float = shared.attention_supervision(
+        "a noun's map to lie on the boxes of what it names (Liu et al. 2017, Attention Correctness)"
     )
-    supervised_mass: float = setting(
-        1.0,
-        "with attention_supervision: share of a map in the boxes that is enough; what lies above "
-        "earns nothing, so that maps need not become narrow to be right",
-    )
+    supervised_by: str = shared.supervised_by()
+    supervised_mass: float = shared.supervised_mass("in the boxes")
+    coverage: float = shared.coverage()
+    scheduled_sampling: float = shared.scheduled_sampling()
+    scheduled_decay: str = shared.scheduled_decay()
     self_critical: float = setting(
         0.0,
         "share of the self-critical loss, whose reward is CIDEr-D (Rennie et al. 2017); the rest "
@@ -129,20 +139,16 @@ class PhaseConfig:
             raise ConfigError(
                 f"phase {self.name!r}: batch_size is {self.batch_size}; expected 0 or more"
             )
-        if not 0 <= self.attention_supervision < math.inf or not 0 <= self.self_critical <= 1:
+        shared.check_attending(self)
+        if not 0 <= self.self_critical <= 1:
             raise ConfigError(
-                f"phase {self.name!r}: attention_supervision is {self.attention_supervision} and "
-                f"self_critical {self.self_critical}; expected 0 or more, and a share from 0 to 1"
+                f"phase {self.name!r}: self_critical is {self.self_critical}; expected a share "
+                "from 0 to 1"
             )
         if not 0 <= self.repetition_penalty < math.inf:
             raise ConfigError(
                 f"phase {self.name!r}: repetition_penalty is {self.repetition_penalty}; expected 0 "
                 "or more"
-            )
-        if not 0 < self.supervised_mass <= 1:
-            raise ConfigError(
-                f"phase {self.name!r}: supervised_mass is {self.supervised_mass}; expected a share "
-                "above 0 and at most 1"
             )
         shared.check_samples(self)
         if not 0 <= self.distillation < math.inf:
@@ -229,6 +235,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         shared.check_recipe(self.seed, self.phases)
+        shared.check_looks(self.model.attention, self.phases)
         if self.model.copy.things and not (self.teacher.features or self.init):
             raise ConfigError(
                 f"model.copy.things is {self.model.copy.things}, but nothing tells the things "

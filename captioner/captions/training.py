@@ -1,6 +1,6 @@
 """Training a captioner: what its batches, its losses and its scores are.
 
-Shapes: B photos, K drawn captions.
+Shapes: B photos, K drawn captions of them all.
 """
 
 from __future__ import annotations
@@ -31,9 +31,11 @@ from captioner.nn.memory import Memory
 from captioner.nn.model import CaptionModel, Dropouts
 from captioner.nn.recognition import Recogniser
 from captioner.text import EOS
+from captioner.training.attending import attention_terms
 from captioner.training.callbacks import Validation, Watch
 from captioner.training.features import FeatureCache
 from captioner.training.loop import Callback, Trainer, weighted
+from captioner.training.scheduled import mixed_inputs, own_share
 from captioner.training.self_critical import Drawn, draw
 
 _LOG = logging.getLogger(__name__)
@@ -80,20 +82,20 @@ class CaptionTrainer(Trainer):
         grid = batch.photos if photos is None else self._grid(photos)
         memory = self.model.encoder.read(grid)
         drawn = self.draws(batch, memory) if phase.self_critical else None
-        unrolled = self.model.decoder.unroll(batch.inputs, batch.lengths, memory, batch.owners)
+        inputs = self._inputs(batch, memory)
+        unrolled = self.model.decoder.unroll(inputs, batch.lengths, memory, batch.owners)
         cross_entropy = losses.cross_entropy(
             unrolled.logits, batch.targets, settings.label_smoothing
         )
-        terms = {"cross_entropy": (1 - phase.self_critical, cross_entropy)}
+        attention = self.checkpoint.config.attention
+        terms = {
+            "cross_entropy": (1 - phase.self_critical, cross_entropy),
+            **attention_terms(attention, phase, unrolled, batch, self.kept),
+        }
         if settings.doubly_stochastic:
             mask = None if memory.mask is None else memory.mask[batch.owners]
             penalty = losses.doubly_stochastic(unrolled.weights, mask)
             terms["doubly_stochastic"] = settings.doubly_stochastic, penalty
-        if phase.attention_supervision:
-            supervised = losses.supervised_attention(
-                unrolled.weights, batch.mentions, batch.regions, phase.supervised_mass
-            )
-            terms["supervised_attention"] = phase.attention_supervision, supervised
         if phase.distillation:
             assert photos is not None  # the recipe saw to both
             assert memory.kinds is not None
@@ -103,6 +105,14 @@ class CaptionTrainer(Trainer):
             return weighted(terms)
         terms["self_critical"] = phase.self_critical, drawn.loss()  # judged by now
         return weighted(terms, reward=drawn.reward())
+
+    def _inputs(self, batch: Batch, memory: Memory) -> Tensor:
+        """The words that are read: the captions' own, or some of the model's instead."""
+        phase = self.phase
+        share = own_share(self.through, phase.scheduled_sampling, phase.scheduled_decay)
+        if not share:
+            return batch.inputs
+        return mixed_inputs(self.model.decoder, memory, batch.inputs, share, batch.owners)
 
     def draws(self, batch: Batch, memory: Memory) -> Drawn:
         """Captions drawn for a batch, which are being judged."""

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from captioner.captions.alt_text import alt_text
 from captioner.cli import flags
 from captioner.cli.display import one_line
 from captioner.cli.models import load_captioner
@@ -32,6 +33,9 @@ examples:
   captioner caption holiday/ 'more/**/*.png' --overlay sheets
   captioner caption holiday/ --jsonl captions.jsonl --maps --n-best 3
   find . -name '*.jpg' | captioner caption - --jsonl - | jq -r .caption
+  captioner caption site/ --alt-text --csv alt.csv
+  captioner caption train/ --sidecar .txt --sidecar-prefix 'sks, '
+  captioner caption archive/ --sidecar .xmp --dry-run
 
 On a terminal, (unsure) behind a caption says that it is less likely than others to name what the
 photo shows, if the checkpoint was calibrated; the objects of --jsonl say it by `unsure`.
@@ -49,12 +53,73 @@ folders without permission, pipes. Sheets that captioner drew are left out.""",
     )
     parser.add_argument("--prefix", default="", metavar="TEXT", help="how every caption must begin")
     flags.add_outputs(parser)
+    _add_places(parser)
     parser.add_argument("--maps", action="store_true", help="put the maps into the objects too")
     flags.add_languages(parser)
     flags.add_model(parser)
     flags.add_speed(parser)
     flags.add_decoding(parser, omit=())
     parser.set_defaults(run=run)
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    """Where captions go besides: tables, files beside the photos, the photos themselves."""
+    group = parser.add_argument_group(
+        "where captions go",
+        "What a person wrote beside a photo or into it stays, unless you say --replace.",
+    )
+    group.add_argument(
+        "--csv",
+        type=flags.file_name,
+        metavar="FILE",
+        help="a table: file, caption, probability that it names the thing, unsure, error",
+    )
+    group.add_argument(
+        "--write",
+        action="append",
+        type=flags.file_name,
+        metavar="FILE",
+        help="captions in any format of docs/formats.md, told by the name: metadata.jsonl for "
+        "Hugging Face, captions_results.json for COCO's evaluation, …",
+    )
+    group.add_argument(
+        "--sidecar",
+        choices=(".txt", ".caption", ".xmp"),
+        metavar="SUFFIX",
+        help="write each caption beside its photo: .txt or .caption for those who train image "
+        "generators, .xmp for image managers",
+    )
+    for where, end in (("before", "prefix"), ("behind", "suffix")):
+        group.add_argument(
+            f"--sidecar-{end}",
+            default="",
+            metavar="TEXT",
+            help=f"text {where} every caption of a .txt or .caption",
+        )
+    group.add_argument(
+        "--output",
+        type=flags.file_name,
+        metavar="DIR",
+        help="copies of the photos (JPEG, PNG, WebP, TIFF) with their captions inside, as XMP; "
+        "the folders are mirrored and the pictures not compressed anew",
+    )
+    group.add_argument(
+        "--in-place",
+        action="store_true",
+        help="put the captions into the photos themselves; pixels, time and permissions stay",
+    )
+    group.add_argument(
+        "--replace", action="store_true", help="replace what people wrote there before, too"
+    )
+    group.add_argument(
+        "--dry-run", action="store_true", help="list what would be written, and write nothing"
+    )
+    group.add_argument(
+        "--alt-text",
+        action="store_true",
+        help="captions as alternative texts: 125 characters at most, no `image of`, and (unsure) "
+        "behind those that somebody should look at",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -67,6 +132,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     def line(caption: Caption) -> str:
         texts = [text for one in (caption, *caption.n_best) for text in texts_of(one, watched)]
+        if arguments.alt_text:
+            texts[0] = alt_text(caption.text, unsure=caption.unsure)
         return "\t".join(map(one_line, [str(caption.file), *texts]))
 
     streamed = "-" in arguments.paths
@@ -133,3 +200,15 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
         raise ConfigError("--maps belongs to the objects of --jsonl; add --jsonl FILE")
     flags.check_languages(arguments)
     flags.check_grid(arguments)
+    if arguments.dry_run and not (arguments.sidecar or arguments.output or arguments.in_place):
+        raise ConfigError(
+            "--dry-run lists what --sidecar, --output and --in-place would write; add one of them"
+        )
+    written = {
+        "--jsonl": arguments.jsonl,
+        "--csv": arguments.csv,
+        "--write": arguments.write,
+        "--overlay": arguments.overlay,
+    }
+    if arguments.dry_run and (flag := next((f for f, value in written.items() if value), None)):
+        raise ConfigError(f"--dry-run writes nothing, and {flag} does; leave one of them out")

@@ -1,4 +1,4 @@
-"""`captioner data check`: splits in, findings with their remedies out."""
+"""`captioner data`: `check` looks at splits, findings with their remedies out; `convert`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from captioner import tasks
 from captioner.captions.recipe import DataConfig, Source
-from captioner.cli import flags
+from captioner.cli import data_convert, flags
 from captioner.cli.display import progress_bar
 from captioner.errors import ConfigError
 from captioner.recipes.files import read_recipe
@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
 def add(commands: Any) -> None:
     """The flags."""
-    data = commands.add_parser("data", usage="captioner data check …", description="Looks at data.")
-    topics = data.add_subparsers(
-        dest="topic", prog="captioner data", required=True, metavar="check"
+    data = commands.add_parser(
+        "data",
+        usage="captioner data check|convert …",
+        description="Looks at captioned photos, and turns their captions into other formats.",
     )
+    topics = data.add_subparsers(
+        dest="topic", prog="captioner data", required=True, metavar="check|convert"
+    )
+    data_convert.add(topics)
     parser = topics.add_parser(
         "check",
         usage="captioner data check NAME=CAPTIONS:IMAGES[:SPLIT] … | --config CONFIG.toml\n"
@@ -67,10 +72,13 @@ def run(arguments: argparse.Namespace) -> int:
     from captioner import audit, datasets
 
     sources, min_count = _named_sources(arguments)
-    splits = {
-        name: [photo for source in several for photo in datasets.read(source)]
-        for name, several in sources.items()
-    }
+    splits: dict[str, list[datasets.Photo]] = {}
+    seen: list[Finding] = []
+    for name, several in sources.items():
+        for source in several:
+            found = datasets.reading(source)
+            splits.setdefault(name, []).extend(found.photos)
+            seen += audit.readings(name, source.captions, found)
     with progress_bar(2, "entry") as bar:
 
         def advance(done: int, total: int) -> None:
@@ -78,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
             bar.update(done - bar.n)
 
         findings = audit.audit(splits, min_count=min_count, progress=advance, limit=arguments.limit)
+    findings = audit.ordered([*findings, *seen])
     print(audit.table(audit.summary(splits)))
     _print_findings(findings)
     return sum(finding.severity == "error" for finding in findings)

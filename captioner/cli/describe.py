@@ -119,12 +119,14 @@ def _of_a_captioner(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _of_a_translator(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     encoder, languages = header["config"]["encoder"], header["languages"]
     layers = f", {encoder['layers']} layers" if encoder["layers"] > 1 else ""
+    reads = f"bidirectional {encoder['cell'].upper()}{layers}"
+    if encoder.get("kind") == "transformer":
+        reads = _transformer(encoder)
     yield "task", "sentence to translation"
     yield "languages", ", ".join(f"{source} → {to}" for source, to in languages["directions"])
     yield (
         "encoder",
-        f"bidirectional {encoder['cell'].upper()}{layers}: a piece of a word becomes "
-        f"{2 * encoder['hidden_size']} features",
+        f"{reads}: a piece of a word becomes {2 * encoder['hidden_size']} features",
     )
     yield from _of_every_task(header)
     subwords = header["subwords"]
@@ -155,21 +157,28 @@ def _grid(encoder: Mapping[str, Any]) -> str:
     side, cells = encoder["image_size"], encoder["image_size"] // encoder["stride"]
     return (
         f"{encoder['name']}, stride {encoder['stride']}: {side} × {side} pixels become {cells} × "
-        f"{cells} cells of {encoder['feature_size']} features"
+        f"{cells} cells of {encoder['feature_size']} features{_refined(encoder)}"
     )
 
 
 def _of_every_task(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     attention, decoder = header["config"]["attention"], header["config"]["decoder"]
+    if decoder.get("kind") == "transformer":
+        yield from _of_a_transformer(attention, decoder)
+        yield "parameters", f"{header['parameters']:,}"
+        return
     if attention["score"] == "none":
         step = "every step's context and the" if attention["every_step"] else "the"
         yield "attention", f"none: the encoder's sum is {step} decoder's first state"
     else:
         fed = ", its last context fed back" if attention.get("input_feeding") else ""
         size = f" of size {attention['size']}" if attention["score"] == "additive" else ""
+        size += " with coverage" if attention.get("coverage") else ""
+        size += f" in {heads} heads" if (heads := attention.get("heads", 1)) > 1 else ""
         yield (
             "attention",
-            f"{attention['score']} score{size}, asked {attention['query']} the recurrent step{fed}",
+            f"{_kind(attention)}{attention['score']} score{size}, asked {attention['query']} the "
+            f"recurrent step{fed}",
         )
     gate = ", gated context" if decoder["gate"] else ""
     tied = ", one matrix for words in and out" if decoder["tie_embeddings"] else ""
@@ -179,6 +188,74 @@ def _of_every_task(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         f"{decoder['embedding_size']}{gate}{tied}",
     )
     yield "parameters", f"{header['parameters']:,}"
+
+
+def _kind(attention: Mapping[str, Any]) -> str:
+    """What sets it apart from soft attention, which older files do not name."""
+    kind = attention.get("kind", "soft")
+    if kind == "hard":
+        return f"hard, decoding by {attention['hard']['decode']}; "
+    if kind == "sentinel":
+        return "adaptive, with a sentinel; "
+    if kind in ("local_m", "local_p"):
+        local = attention["local"]
+        whole = "" if kind == "local_m" or local["renormalise"] else ", not renormalised"
+        centre = "moves with the words" if kind == "local_m" else "is predicted"
+        return f"local, {local['radius']} around a centre that {centre}{whole}; "
+    return ""
+
+
+def _of_a_transformer(
+    attention: Mapping[str, Any], decoder: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    size = f" of size {attention['size']}" if attention["score"] == "additive" else ""
+    heads = _count(attention["heads"], "head")
+    yield "attention", f"{attention['score']} score{size}, {heads} in each layer; {_map(decoder)}"
+    tied = ", one matrix for words in and out" if decoder["tie_embeddings"] else ""
+    yield (
+        "decoder",
+        f"{_transformer(decoder)}, of size {decoder['hidden_size']}, word embeddings of "
+        f"{decoder['embedding_size']}{tied}",
+    )
+
+
+def _map(decoder: Mapping[str, Any]) -> str:
+    layer, head = decoder["map_layer"], decoder["map_head"]
+    which = f"head {head}" if head else "all heads"
+    where = f"layer {layer}" if layer else "all layers"
+    return f"the map is {'' if layer and head else 'the mean of '}{which} of {where}"
+
+
+def _transformer(settings: Mapping[str, Any]) -> str:
+    """A stack of self-attention, by what it differs in."""
+    norm = {"layer": "layer norm", "batch": "batch norm", "none": "no norm"}[settings["norm"]]
+    if settings["norm"] != "none":
+        norm = f"{'pre' if settings['norm_first'] else 'post'}-{norm}"
+    positions = {"none": "no positions"}.get(
+        settings["positions"], f"{settings['positions']} positions"
+    )
+    parts = (
+        _count(settings["layers"], "layer"),
+        _count(settings["heads"], "head") + " of self-attention",
+        norm,
+        positions,
+        *(() if settings["residual"] else ("no residual connections",)),
+    )
+    return f"Transformer, {', '.join(parts)}"
+
+
+def _refined(encoder: Mapping[str, Any]) -> str:
+    if not encoder.get("refine"):
+        return ""
+    positions = {"none": "no"}.get(encoder["positions"], encoder["positions"])
+    return (
+        f", refined by {_count(encoder['refine'], 'layer')} of self-attention with "
+        f"{_count(encoder['heads'], 'head')} and {positions} positions"
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 _OWN = {  # by task: what only its checkpoints say, and the unit of a sentence's length

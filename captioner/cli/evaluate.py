@@ -43,6 +43,9 @@ examples:
   captioner evaluate --captions captions_test.json --images images --output scores
   captioner evaluate --checkpoint runs/mine/best.safetensors --captions dataset_flickr8k.json \\
     --images images --split val --search --save-scores validation
+  captioner evaluate --captions captions_val.json --images images --boxes instances_val.json \\
+    --maps --output scores
+  captioner evaluate --maps theirs.jsonl --boxes instances_val.json
   captioner evaluate --checkpoint runs/translate/best.safetensors --source val.en \\
     --target val.de --from en --to de --search --save-scores validation
 
@@ -57,6 +60,16 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
         type=_metric_names,
         metavar="NAMES",
         help=f"scores, with commas between: {', '.join(METRICS)} (default: bleu,rouge_l,cider)",
+    )
+    photos.add_argument(
+        "--maps",
+        type=flags.file_name,
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="ask what the maps mean, too: do they lie on the named things (with --boxes), do "
+        "words hang on them, do they tell made-up things; takes minutes. With a JSONL file of any "
+        "model's maps: only whether they lie on the things of --boxes, and no captioner is used",
     )
     photos.add_argument(
         "--workers",
@@ -136,6 +149,10 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
 
 def run(arguments: argparse.Namespace) -> int:
     """Scores a checkpoint on a split or on sentence pairs; returns how many of them failed."""
+    if arguments.maps:
+        from captioner.cli import maps
+
+        return maps.of_file(arguments)
     kind = _kind(arguments)
     _check(arguments, kind)
     with contextlib.ExitStack() as stack:
@@ -164,9 +181,9 @@ def _scored(arguments: argparse.Namespace, kind: Scored) -> Outcome:
         print(score)
     for reason in report.failures:
         print(f"captioner: {reason}", file=sys.stderr)
-    kind.show(arguments, judged)
+    besides = kind.show(arguments, judged)
     options = options.changed(alternatives=SearchOptions.alternatives)
-    return Outcome(kind, judged.model.checkpoint, report, options)
+    return Outcome(kind, judged.model.checkpoint, report, options, besides)
 
 
 def _kind(arguments: argparse.Namespace) -> Scored:
@@ -236,7 +253,8 @@ def _check_outputs(arguments: argparse.Namespace, kind: Scored, items: Sequence[
     guard = Guard([*read, *kind.inputs(items)], arguments.overwrite)
     if arguments.json and arguments.json != "-":
         guard.claim(Path(arguments.json), OBJECTS, "--json")
-    for name in (SCORES, kind.answers, *kind.drawn) if arguments.output else ():
+    names = (SCORES, kind.answers, *kind.drawn, *kind.further(arguments))
+    for name in names if arguments.output else ():
         content = DRAWING if name.endswith(".png") else OBJECTS
         guard.claim(Path(arguments.output) / name, content, "--output")
 

@@ -34,6 +34,7 @@ commands:
   calibrate    teach a checkpoint how sure its captions can be, from validation photos
   describe     what is in a checkpoint, where it comes from and how good it is
   data check   look for damaged photos, odd captions and leaks between splits
+  data convert captions of one format into another: COCO, CSV, JSON lines, folders, archives
   study        compare translation checkpoints: by length of the sentence, by alignment
 
 examples:

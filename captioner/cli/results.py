@@ -17,7 +17,9 @@ from captioner.errors import CaptionerError
 from captioner.outputs import Guard, Sheets, file_path, json_lines
 
 if TYPE_CHECKING:
+    from captioner.beside import Beside, Change
     from captioner.captions.caption import Caption
+    from captioner.cli.collected import Collected
     from captioner.pictures.folders import Found
 
 _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1")
@@ -128,14 +130,45 @@ class CaptionResults(Results):
         self.line = line
         self.maps: bool = arguments.maps
         self.overlay, self.grid = arguments.overlay, arguments.grid
+        self.roots: deque[str] = deque()  # the folders that were named, a caption each
+        self.beside: Beside | None = None
+        self.collected: Collected | None = None
+        if hasattr(arguments, "sidecar"):
+            self._deliver(arguments)
         self.places: deque[Callable[[], Path] | None] = deque()  # of sheets, a caption each
         self.drawn = 0  # sheets that lie among the photos
 
+    def _deliver(self, arguments: argparse.Namespace) -> None:
+        """Prepares what `captioner caption` alone writes."""
+        from captioner.beside import Beside, Wishes
+        from captioner.cli.collected import Collected
+
+        wishes = Wishes(
+            sidecar=arguments.sidecar or "",
+            prefix=arguments.sidecar_prefix,
+            suffix=arguments.sidecar_suffix,
+            output=arguments.output or "",
+            in_place=arguments.in_place,
+            replace=arguments.replace,
+            dry_run=arguments.dry_run,
+            alt_text=arguments.alt_text,
+        )
+        if wishes.any:
+            self.beside = Beside(wishes, self.guard)
+        self.collected = Collected(arguments, self.guard)
+
     def __enter__(self) -> Self:
         self.sheets = Sheets(self.overlay, self.grid, self.guard) if self.overlay else None
-        return super().__enter__()
+        entered = super().__enter__()
+        if self.collected is not None:
+            self.stack.enter_context(self.collected)
+        return entered
 
     def __exit__(self, *error: Any) -> None:
+        if self.beside is not None and self.beside.kept and error[0] is None:
+            one = self.beside.kept == 1
+            texts = "text that was there stays" if one else "texts that were there stay"
+            self.tell(f"{self.beside.kept} {texts}; --replace replaces what people wrote")
         if self.drawn and error[0] is None:
             self.tell(f"sheets that captioner drew are left out ({self.drawn})")
         super().__exit__(*error)
@@ -152,6 +185,7 @@ class CaptionResults(Results):
                 self.drawn += 1
             else:
                 self.guard.reads(item.path)
+                self.roots.append(item.root)
                 self._expect(item.path, item.root, now=isinstance(items, list))
                 yield item.path
 
@@ -183,7 +217,26 @@ class CaptionResults(Results):
             stated = values.pop("error")  # which stays the last
             values |= {"sheet": sheet, "error": stated}
         line = self.line(caption) if caption.error is None else None
+        if self.collected is not None:
+            self.collected.add(caption)
+        changes, problem = self._delivered(caption)
+        error = error or problem
+        if self.beside is not None and self.beside.wishes.dry_run:
+            line = "\n".join(map(_planned, changes)) or None
         self.put(values, line, error)
+
+    def _delivered(self, caption: Caption) -> tuple[list[Change], str | None]:
+        """What was written beside the photo or into it, or why nothing was."""
+        root = self.roots.popleft() if self.roots else ""
+        if self.beside is None or caption.error is not None:
+            return [], None
+        try:
+            return self.beside.deliver(caption, root), None
+        except CaptionerError as error:
+            return [], str(error)
+        except OSError as error:
+            place = error.filename2 or error.filename or caption.file
+            return [], f"{place}: {error.strerror or error}"
 
     def _drawn(self, caption: Caption, sheets: Sheets) -> tuple[str | None, str | None]:
         """The sheet, or why there is none, whatever it is: the other photos go on."""
@@ -198,6 +251,12 @@ class CaptionResults(Results):
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             named = f"{type(error).__name__}: {reason}".rstrip(": ")
             return None, f"{caption.file}: the sheet cannot be drawn ({named})"
+
+
+def _planned(change: Change) -> str:
+    """One line of --dry-run."""
+    what = "would be written" if change.data is not None else "stays"
+    return "\t".join(map(one_line, [str(change.path), what, change.text]))
 
 
 def texts_of(caption: Caption, marked: bool) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from captioner.captions.recipe import Source
 from captioner.cli import flags
-from captioner.cli.display import progress_bar
+from captioner.cli.besides import Besides
 from captioner.cli.models import load_captioner, load_translator
 from captioner.errors import ConfigError
 from captioner.outputs import draw
@@ -53,9 +53,13 @@ class Scored(ABC):
     def name(self, arguments: argparse.Namespace) -> str:
         """Under which a checkpoint keeps the scores."""
 
-    def show(self, arguments: argparse.Namespace, judged: Evaluation[Any, Any, Any]) -> None:
+    def further(self, arguments: argparse.Namespace) -> tuple[str, ...]:
+        """Files that `show` may have drawn besides, in --output."""
+        return ()
+
+    def show(self, arguments: argparse.Namespace, judged: Evaluation[Any, Any, Any]) -> Besides:
         """Prints what there is besides the scores."""
-        return
+        return Besides()
 
     def draw(self, report: Any, folder: Path) -> None:
         """Writes the files that are drawn."""
@@ -68,7 +72,16 @@ class Photos(Scored):
     item = "photo"
     flags: Mapping[str, str] = {
         name: f"--{name}"
-        for name in ("captions", "images", "format", "split", "boxes", "metrics", "workers")
+        for name in (
+            "captions",
+            "images",
+            "format",
+            "split",
+            "boxes",
+            "maps",
+            "metrics",
+            "workers",
+        )
     }
     needed = ("--captions", "--images")
     answers = "captions.jsonl"
@@ -106,25 +119,21 @@ class Photos(Scored):
         """As typed, or the split's, or the file's."""
         return arguments.save_scores or arguments.split or Path(arguments.captions).stem
 
-    def show(self, arguments: argparse.Namespace, judged: Evaluation[Any, Any, Any]) -> None:
-        """With --boxes, how well the maps of nouns cover what they name, in percent."""
-        if not arguments.boxes:
-            return
-        from captioner import boxes, maps
+    def further(self, arguments: argparse.Namespace) -> tuple[str, ...]:
+        """With --maps, its figures."""
+        if arguments.maps is None:
+            return ()
+        from captioner.grounding.report import FIGURES
 
-        things = boxes.read(arguments.boxes)
-        kinds_of = boxes.naming({kind for kinds in things.values() for kind in kinds})
-        bootstrap = arguments.bootstrap
-        with progress_bar(len(judged.items), "photo") as bar:
-            found = maps.measure(
-                judged.model,
-                judged.items,
-                things,
-                kinds_of,
-                bootstrap=bootstrap,
-                progress=bar.update,
-            )
-        print(f"\n{found}")
+        return FIGURES
+
+    def show(self, arguments: argparse.Namespace, judged: Evaluation[Any, Any, Any]) -> Besides:
+        """With --boxes, how well maps lie on what nouns name; with --maps, all that is asked."""
+        if arguments.maps is None and not arguments.boxes:
+            return Besides()
+        from captioner.cli import maps
+
+        return maps.show(arguments, judged)
 
     def draw(self, report: Any, folder: Path) -> None:
         """A sheet of the worst and the best."""

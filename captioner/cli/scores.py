@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from captioner import settings
 from captioner.cli.display import columns, progress_bar
 from captioner.options import SearchOptions
-from captioner.outputs import write_text
+from captioner.outputs import draw, write_text
 
 if TYPE_CHECKING:
+    from captioner.cli.besides import Besides
     from captioner.cli.scored import Scored
     from captioner.scoring import Evaluation, Report
     from captioner.storage import Stored
@@ -33,6 +34,7 @@ class Outcome:
     checkpoint: Stored  # that was scored
     report: Report[Any, Any]
     options: SearchOptions  # the decoding that was scored
+    besides: Besides  # what was found besides the scores
 
 
 def best_decoding(judged: Evaluation[Any, Any, Any], options: SearchOptions) -> SearchOptions:
@@ -71,6 +73,7 @@ def keep(arguments: argparse.Namespace, outcome: Outcome) -> str:
         **outcome.kind.about(arguments, outcome.report),
         "decoding": settings.to_dict(outcome.options),
         "scores": outcome.report.to_dict(),
+        **outcome.besides.values,
     }
     text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
     if arguments.output:
@@ -78,7 +81,10 @@ def keep(arguments: argparse.Namespace, outcome: Outcome) -> str:
         write_text(folder / SCORES, text)
         write_text(folder / kind.answers, "".join(json_lines(outcome.report)))
         kind.draw(outcome.report, folder)
-        print(f"{folder}/: {', '.join((SCORES, kind.answers, *kind.drawn))}")
+        for name, picture in outcome.besides.pictures.items():
+            draw(picture, folder / name)
+        names = (SCORES, kind.answers, *kind.drawn, *outcome.besides.pictures)
+        print(f"{folder}/: {', '.join(names)}")
     if arguments.save_scores is not None:
         _save(arguments.checkpoint, outcome, outcome.kind.name(arguments))
     return text

@@ -44,3 +44,13 @@ class MultimodalRecipe(TranslationRecipe):
     data: SeenDataConfig = setting(SeenDataConfig, "training and validation pairs with photos")
     model: MultimodalConfig = shared.model(MultimodalConfig)
     task: str = shared.task("multimodal")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for number, phase in enumerate(self.phases):
+            if phase.attention_supervision:
+                raise ConfigError(
+                    f"phases.{number}.attention_supervision is {phase.attention_supervision}, but "
+                    "links between words say nothing of what lies on the photo; set it to 0, or "
+                    'task = "translate"'
+                )

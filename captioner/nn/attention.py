@@ -14,18 +14,11 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from captioner.nn.distributions import Distribution, Softmax
 from captioner.nn.memory import Memory
-from captioner.nn.scores import Score
-
-
-@dataclass(frozen=True)
-class Query:
-    """What asks: M queries of each of B memories."""
-
-    hidden: Tensor  # (B, M, Q) the recurrent state
-    word: Tensor | None = None  # (B, M, E) embedding of the previous word
-    place: int = 0  # of the next word in the sentence, from 0
-    cell: Tensor | None = None  # (B, M, Q) of an LSTM
+from captioner.nn.query import Query
+from captioner.nn.scores import Covering, Score
+from captioner.nn.windows import Everywhere, Window, Windowed
 
 
 @dataclass(frozen=True)
@@ -35,24 +28,6 @@ class Attended:
     context: Tensor  # (B, M, D)
     weights: Tensor  # (B, M, H, N), rows sum to 1, exactly 0 where masked
     extras: Mapping[str, Tensor] = field(default_factory=dict)  # by-products, (B, M, …) each
-
-
-class Everywhere(nn.Module):
-    """The window that is all of the memory: every real position can be looked at."""
-
-    def forward(self, energies: Tensor, query: Query, memory: Memory) -> Tensor:
-        """Energies (B, H, M, N), −∞ where nothing can be looked at."""
-        if memory.mask is None:
-            return energies
-        return energies.masked_fill(~memory.mask[:, None, None], -torch.inf)
-
-
-class Softmax(nn.Module):
-    """The distribution of soft attention: α_j = exp(e_j) / Σ_k exp(e_k)."""
-
-    def forward(self, energies: Tensor, query: Query) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Weights (B, H, M, N) of energies, in single precision, and by-products (B, M, …)."""
-        return energies.float().softmax(-1), {}
 
 
 class Attention(nn.Module):
@@ -67,8 +42,8 @@ class Attention(nn.Module):
         score: Score,
         *,
         heads: Heads | None = None,
-        window: Everywhere | None = None,
-        distribution: Softmax | None = None,
+        window: Window | None = None,
+        distribution: Distribution | None = None,
         dropout: float = 0.0,
     ) -> None:
         """Takes finished parts.
@@ -87,8 +62,11 @@ class Attention(nn.Module):
         projections: list[nn.Module] = [nn.Identity() for _ in range(4)]
         if heads is not None:
             projections = heads.projections()
+        if not score.compares:  # then nothing is asked of what lies at a position
+            projections[1] = nn.Identity()
         self.query, self.key, self.value, self.output = projections
-        self.window, self.distribution = window or Everywhere(), distribution or Softmax()
+        self.window: Window = Everywhere() if window is None else window
+        self.distribution: Distribution = Softmax() if distribution is None else distribution
         self.dropout = nn.Dropout(dropout)  # of what the context sums; the weights stay whole
 
     def prepare(self, memory: Memory) -> Memory:
@@ -108,14 +86,29 @@ class Attention(nn.Module):
 
     def forward(self, query: Query, memory: Memory) -> Attended:
         """Attends with M queries to each of B prepared memories."""
-        weights, extras = self.distribution(self.energies(query, memory), query)
-        return Attended(self._sum(weights, memory), self._seen(weights, memory), extras)
+        assert memory.contents is not None, "Attention.prepare comes first"
+        windowed = self.windowed(query, memory)
+        found = self.distribution(windowed.energies, query)
+        looked = self.dropout(found.looked.to(memory.contents.dtype))
+        sums = torch.matmul(looked, memory.contents)  # (B, H, M, D / H)
+        if windowed.passed is not None:
+            sums = sums * windowed.passed.unsqueeze(-1).to(sums.dtype)
+        extras = {**windowed.extras, **found.extras}
+        return Attended(self._joined(sums), self._seen(found.weights, memory), extras)
 
     def energies(self, query: Query, memory: Memory) -> Tensor:
         """Scores (B, H, M, N), −∞ outside the window."""
+        return self.windowed(query, memory).energies
+
+    def windowed(self, query: Query, memory: Memory) -> Windowed:
+        """Scores (B, H, M, N), −∞ outside the window, and what the window was."""
         assert memory.keys is not None, "Attention.prepare comes first"
-        energies = self.score(self._split(self.query(query.hidden)), memory.keys)
-        windowed: Tensor = self.window(energies, query, memory)
+        asked = self._split(self.query(query.hidden))
+        if isinstance(self.score, Covering) and query.covered is not None:
+            energies = self.score(asked, memory.keys, query.covered.transpose(1, 2))
+        else:
+            energies = self.score(asked, memory.keys)
+        windowed: Windowed = self.window(energies, query, memory)
         return windowed
 
     def lengths(self, memory: Memory) -> Tensor:
@@ -123,11 +116,8 @@ class Attention(nn.Module):
         assert memory.contents is not None, "Attention.prepare comes first"
         return memory.contents.norm(dim=-1)
 
-    def _sum(self, weights: Tensor, memory: Memory) -> Tensor:
-        """Contexts (B, M, D): each head's sum, side by side."""
-        assert memory.contents is not None, "Attention.prepare comes first"
-        contents = memory.contents
-        sums = torch.matmul(self.dropout(weights.to(contents.dtype)), contents)  # (B, H, M, D / H)
+    def _joined(self, sums: Tensor) -> Tensor:
+        """Contexts (B, M, D): the heads' sums (B, H, M, D / H), side by side."""
         context: Tensor = self.output(sums.transpose(1, 2).flatten(2))
         return context
 
@@ -139,6 +129,11 @@ class Attention(nn.Module):
         if self.heads == 1:
             return projected.unsqueeze(1)
         return projected.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it asks for what has been looked at before."""
+        return isinstance(self.score, Covering)
 
     def set_dropout(self, rate: float) -> None:
         """Sets the share of the weights dropped in training."""
@@ -175,6 +170,8 @@ class Bottleneck(nn.Module):
     step too (Cho et al. 2014, §2.2). The weights are even over the real positions, for nothing is
     looked at.
     """
+
+    remembers = False  # nothing is looked at
 
     def __init__(self, every_step: bool) -> None:
         super().__init__()

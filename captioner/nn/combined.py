@@ -28,6 +28,8 @@ PHOTO_SHARE = "photo_share"  # the by-product: (B, M, 1), 0 to 1
 class Flat(nn.Module):
     """One softmax over the positions of both memories (§3.2): they compete as one would."""
 
+    remembers = False  # what has been looked at before
+
     def __init__(self, attention: Attention) -> None:
         super().__init__()
         self.attention = attention
@@ -72,6 +74,8 @@ class Hierarchical(nn.Module):
     e⁽ᵏ⁾ = vᵀ tanh(W s + U⁽ᵏ⁾ c⁽ᵏ⁾), β = softmax(e), c = Σ_k β⁽ᵏ⁾ c⁽ᵏ⁾: the second softmax decides
     between sentence and photo, however many positions each of them has.
     """
+
+    remembers = False
 
     def __init__(
         self, sentence: Attention, photo: Attention, query_size: int, value_size: int, size: int

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from captioner.errors import CheckpointError
 from captioner.nn.efficientnet_lite import efficientnet_lite2
 from captioner.nn.memory import Memory
+from captioner.nn.selfattention import GridRefiner
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,7 @@ class ImageEncoder(nn.Module):
         stages: int = 5,
         lateral: bool = False,
         classes: int = 0,
+        refine: GridRefiner | None = None,
     ) -> None:
         super().__init__()
         backbone = BACKBONES[name]
@@ -189,6 +191,7 @@ class ImageEncoder(nn.Module):
         self.normalise = nn.LayerNorm(feature_size)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(channels, classes) if classes else None
+        self.refine = refine
         self.freeze_batch_norm = True
 
     def fine_tune(self, from_stage: int, freeze_batch_norm: bool = True) -> None:
@@ -208,6 +211,12 @@ class ImageEncoder(nn.Module):
                 if not learns or (self.freeze_batch_norm and isinstance(module, nn.BatchNorm2d)):
                     module.training = False
         return self
+
+    def set_dropout(self, rate: float) -> None:
+        """Sets the share of the cells' features dropped in training."""
+        self.dropout.p = rate
+        if self.refine is not None:
+            self.refine.dropout.p = rate
 
     def grid(self, photos: Tensor) -> Tensor:
         """Feature maps (B, h, w, C) of normalised photos (B, 3, S, S).
@@ -236,7 +245,10 @@ class ImageEncoder(nn.Module):
             places = enlarged.permute(0, 2, 3, 1) + self.lateral(fine)  # (B, 2h, 2w, D)
         values = self.dropout(self.normalise(places.flatten(1, 2)).relu())  # (B, N, D)
         kinds = None if self.classifier is None else self.recognise(grid)
-        return Memory(values, grid=(places.shape[1], places.shape[2]), kinds=kinds)
+        size = (places.shape[1], places.shape[2])
+        if self.refine is not None:
+            values = self.refine(values, size)
+        return Memory(values, grid=size, kinds=kinds)
 
     def recognise(self, grid: Tensor) -> Tensor:
         """Logits (B, classes) of the kinds of things on feature maps (B, h, w, C).

@@ -24,12 +24,22 @@ from captioner.nn.attention import Attention, Bottleneck, Heads
 from captioner.nn.cells import CELLS
 from captioner.nn.combined import Combined, Flat, Hierarchical
 from captioner.nn.decoder import Unrolled
+from captioner.nn.distributions import Hard
 from captioner.nn.encoders import ImageEncoder, build_features
+from captioner.nn.positions import build_grid_positions, build_positions
 from captioner.nn.recurrent import RecurrentDecoder
-from captioner.nn.scores import SCORE_BUILDERS
-from captioner.nn.sentences import SentenceEncoder
+from captioner.nn.scores import SCORE_BUILDERS, Covering, Score
+from captioner.nn.selfattention import GridRefiner, LayerPlan
+from captioner.nn.sentences import SentenceEncoder, TransformerEncoder
+from captioner.nn.sentinel import Adaptive
 from captioner.nn.sighted import SightedEncoder
+from captioner.nn.transformer import MapChoice, TransformerDecoder
+from captioner.nn.windows import Monotonic, Predictive, Window
 from captioner.text import PAD
+
+AnyDecoder = RecurrentDecoder | TransformerDecoder
+AnySentenceEncoder = SentenceEncoder | TransformerEncoder
+_TIMES = 4  # the feed-forward network's hidden size, in that of the model (Vaswani et al. 2017)
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,7 @@ class Dropouts:
 class CaptionModel(nn.Module):
     """A photo's encoder and the decoder that writes about it."""
 
-    def __init__(self, encoder: ImageEncoder, decoder: RecurrentDecoder) -> None:
+    def __init__(self, encoder: ImageEncoder, decoder: AnyDecoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
@@ -83,7 +93,7 @@ class CaptionModel(nn.Module):
 
     def set_dropouts(self, rates: Dropouts) -> None:
         """Sets all shares that are dropped in training, which a phase may change."""
-        self.encoder.dropout.p = rates.encoder
+        self.encoder.set_dropout(rates.encoder)
         _set_decoder_dropouts(self.decoder, rates)
 
     def add_copying(self, settings: CopyConfig) -> None:
@@ -115,7 +125,7 @@ class CaptionModel(nn.Module):
 class TranslationModel(nn.Module):
     """A sentence's encoder and the decoder that says it in another language."""
 
-    def __init__(self, encoder: SentenceEncoder, decoder: RecurrentDecoder) -> None:
+    def __init__(self, encoder: AnySentenceEncoder, decoder: AnyDecoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
@@ -137,7 +147,7 @@ class MultimodalModel(TranslationModel):
 
     encoder: SightedEncoder  # type: ignore[assignment]
 
-    def __init__(self, encoder: SightedEncoder, decoder: RecurrentDecoder) -> None:
+    def __init__(self, encoder: SightedEncoder, decoder: AnyDecoder) -> None:
         super().__init__(encoder.sentence, decoder)
         self.encoder = encoder
 
@@ -145,11 +155,11 @@ class MultimodalModel(TranslationModel):
         """Sets all shares that are dropped in training, but those between the encoder's layers."""
         sentence = self.encoder.sentence
         sentence.dropout.p, sentence.word_dropout.p = rates.encoder, rates.encoder_words
-        self.encoder.photo.dropout.p = rates.photo
+        self.encoder.photo.set_dropout(rates.photo)
         _set_decoder_dropouts(self.decoder, rates)
 
 
-def _set_decoder_dropouts(decoder: RecurrentDecoder, rates: Dropouts) -> None:
+def _set_decoder_dropouts(decoder: AnyDecoder, rates: Dropouts) -> None:
     decoder.set_dropout(
         attention=rates.attention, words=rates.decoder_words, features=rates.decoder
     )
@@ -157,9 +167,16 @@ def _set_decoder_dropouts(decoder: RecurrentDecoder, rates: Dropouts) -> None:
 
 def build_model(config: ModelConfig, vocabulary_size: int) -> CaptionModel:
     """A new model with random weights; the CNN's are filled by `encoders.load_pretrained`."""
+    encoder = config.encoder
     model = CaptionModel(
-        _image_encoder(config.encoder),
-        _decoder(config.decoder, config.attention, config.encoder.feature_size, vocabulary_size),
+        _image_encoder(encoder),
+        _decoder(
+            config.decoder,
+            config.attention,
+            encoder.feature_size,
+            vocabulary_size,
+            cells=(encoder.image_size // encoder.stride) ** 2,
+        ),
     )
     if config.copy.things:
         model.add_copying(config.copy)
@@ -176,6 +193,7 @@ def _image_encoder(settings: EncoderConfig) -> ImageEncoder:
         settings.stages,
         settings.lateral,
         settings.classes,
+        _refiner(settings),
     )
 
 
@@ -186,19 +204,51 @@ def build_translation_model(config: TranslationConfig, vocabulary_size: int) -> 
     embedding = decoder.embedding
     if not encoder.tie_embeddings:
         embedding = _embedding(vocabulary_size, config.decoder.embedding_size)
-    network = (nn.LSTM if encoder.cell == "lstm" else nn.GRU)(
+    return TranslationModel(_sentence_encoder(encoder, embedding), decoder)
+
+
+def _sentence_encoder(
+    settings: SentenceEncoderConfig, embedding: nn.Embedding
+) -> AnySentenceEncoder:
+    if settings.kind == "transformer":
+        return TransformerEncoder(
+            embedding,
+            _plan(settings, settings.feature_size),
+            settings.layers,
+            positions=build_positions(settings.positions, settings.feature_size),
+            dropout=settings.dropout,
+            word_dropout=settings.word_dropout,
+        )
+    network = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[settings.cell](
         embedding.embedding_dim,
-        encoder.hidden_size,
-        encoder.layers,
+        settings.hidden_size,
+        settings.layers,
         batch_first=True,
         bidirectional=True,
-        dropout=encoder.dropout if encoder.layers > 1 else 0.0,
+        dropout=settings.dropout if settings.layers > 1 else 0.0,
     )
-    return TranslationModel(
-        SentenceEncoder(
-            embedding, network, dropout=encoder.dropout, word_dropout=encoder.word_dropout
-        ),
-        decoder,
+    return SentenceEncoder(
+        embedding, network, dropout=settings.dropout, word_dropout=settings.word_dropout
+    )
+
+
+def _refiner(encoder: EncoderConfig) -> GridRefiner | None:
+    if not encoder.refine:
+        return None
+    size = encoder.feature_size
+    plan = LayerPlan(size, encoder.heads, _TIMES * size)
+    positions = build_grid_positions(encoder.positions, size)
+    return GridRefiner(plan, encoder.refine, positions, encoder.dropout)
+
+
+def _plan(settings: SentenceEncoderConfig | DecoderConfig, size: int) -> LayerPlan:
+    return LayerPlan(
+        size,
+        settings.heads,
+        settings.inner or _TIMES * size,
+        settings.norm,
+        settings.norm_first,
+        settings.residual,
     )
 
 
@@ -211,12 +261,26 @@ def build_multimodal_model(config: MultimodalConfig, vocabulary_size: int) -> Mu
 
 
 def _decoder(
-    settings: DecoderConfig, attention: AttentionConfig, feature_size: int, vocabulary_size: int
-) -> RecurrentDecoder:
-    """The decoder of either model, over a memory of `feature_size` features."""
+    settings: DecoderConfig,
+    attention: AttentionConfig,
+    feature_size: int,
+    vocabulary_size: int,
+    cells: int | None = None,
+) -> AnyDecoder:
+    """The decoder of either model, over a memory of `feature_size` features.
+
+    Args:
+        settings: of the decoder.
+        attention: its settings.
+        feature_size: D.
+        vocabulary_size: V.
+        cells: of the grid that the memory is, if it is one.
+    """
+    if settings.kind == "transformer":
+        return _transformer(settings, attention, feature_size, vocabulary_size)
     reads_context = attention.query == "before" or attention.input_feeding
     inputs = settings.embedding_size + (feature_size if reads_context else 0)
-    looks = _attention(attention, settings.hidden_size, feature_size)
+    looks = _attention(attention, settings.hidden_size, feature_size, inputs, cells)
     return RecurrentDecoder(
         looks,
         _embedding(vocabulary_size, settings.embedding_size),
@@ -231,28 +295,98 @@ def _decoder(
     )
 
 
+def _transformer(
+    settings: DecoderConfig, attention: AttentionConfig, feature_size: int, vocabulary_size: int
+) -> TransformerDecoder:
+    size = settings.hidden_size
+    heads = Heads(attention.heads, size, size)  # with projections, even if there is one alone
+    return TransformerDecoder(
+        _embedding(vocabulary_size, settings.embedding_size),
+        [_looking(attention, heads) for _ in range(settings.layers)],
+        _plan(settings, size),
+        memory_size=feature_size,
+        positions=build_positions(settings.positions, size),
+        maps=MapChoice(settings.map_layer, settings.map_head),
+        tie_embeddings=settings.tie_embeddings,
+        dropout=settings.dropout,
+        attention_dropout=attention.dropout,
+        word_dropout=settings.word_dropout,
+    )
+
+
 def _attention(
-    settings: AttentionConfig, query_size: int, feature_size: int
+    settings: AttentionConfig,
+    query_size: int,
+    feature_size: int,
+    input_size: int,
+    cells: int | None,
 ) -> Attention | Bottleneck | Combined:
     if settings.score == "none":
         return Bottleneck(settings.every_step)
+    sizes = query_size, feature_size, input_size
     if not isinstance(settings, CombinedAttentionConfig):
-        return _one_attention(settings, query_size, feature_size)
-    sentence = _one_attention(settings, query_size, feature_size)
+        return _one_attention(settings, *sizes, cells)
+    sentence = _one_attention(settings, *sizes, None)
     if settings.combination == "flat":
         return Flat(sentence)
-    photo = _one_attention(settings, query_size, feature_size)
+    photo = _one_attention(settings, *sizes, None)
     return Hierarchical(sentence, photo, query_size, feature_size, settings.size)
 
 
-def _one_attention(settings: AttentionConfig, query_size: int, feature_size: int) -> Attention:
-    heads = None
+def _one_attention(
+    settings: AttentionConfig,
+    query_size: int,
+    feature_size: int,
+    input_size: int,
+    cells: int | None,
+) -> Attention:
+    heads, asked, compared = None, query_size, feature_size
     if settings.heads > 1:
         heads = Heads(settings.heads, query_size, feature_size)
-        query_size = feature_size = heads.size
-    score = SCORE_BUILDERS[settings.score](
-        query_size, feature_size, settings.size // settings.heads
+        asked = compared = heads.size
+    places = settings.places if cells is None else cells
+    size = settings.size // settings.heads
+    score: Score = SCORE_BUILDERS[settings.score](asked, compared, size, places)
+    if settings.coverage:
+        score = Covering(asked, compared, size)
+    if settings.kind == "sentinel":
+        return Adaptive(
+            score,
+            query_size=query_size,
+            value_size=feature_size,
+            input_size=input_size,
+            heads=heads,
+            dropout=settings.dropout,
+        )
+    hard = settings.hard
+    return Attention(
+        score,
+        heads=heads,
+        window=_window(settings, query_size, axes=1 if cells is None else 2),
+        distribution=Hard(hard.decode, hard.expected) if settings.kind == "hard" else None,
+        dropout=settings.dropout,
     )
+
+
+def _window(settings: AttentionConfig, query_size: int, axes: int) -> Window | None:
+    """What limits the view, if anything does."""
+    local = settings.local
+    if settings.kind == "local_m":
+        return Monotonic(local.radius)
+    if settings.kind == "local_p":
+        return Predictive(
+            query_size,
+            local.radius,
+            heads=settings.heads,
+            axes=axes,
+            renormalise=local.renormalise,
+        )
+    return None
+
+
+def _looking(settings: AttentionConfig, heads: Heads) -> Attention:
+    """Heads that look at once, each with a share of the score's size."""
+    score = SCORE_BUILDERS[settings.score](heads.size, heads.size, settings.size // heads.count)
     return Attention(score, heads=heads, dropout=settings.dropout)
 
 

@@ -6,20 +6,23 @@ all sentences together, N positions, D features, E embedding, S state, H heads, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from captioner.nn.attention import Attended, Attention, Bottleneck, Query
+from captioner.nn.attention import Attended, Attention, Bottleneck
 from captioner.nn.cells import Cell
 from captioner.nn.combined import Combined
 from captioner.nn.copying import Copied, Copying
 from captioner.nn.decoder import Probe, Step, Unrolled
 from captioner.nn.memory import Memory, of_each, rows
+from captioner.nn.query import Query
+from captioner.nn.vocabulary import WordLayers
 
 
 @dataclass(frozen=True)
@@ -30,20 +33,25 @@ class RecurrentState:
     cell: Tensor | None = None  # (B, M, S), of an LSTM
     context: Tensor | None = None  # (B, M, D) of the previous step, where the next one is fed it
     place: int = 0  # how many words have been read
+    covered: Tensor | None = None  # (B, M, H, N) sums of the weights, where the attention asks
 
     def select(self, indices: Tensor) -> RecurrentState:
         """Of each memory's sentences those at `indices` (B, K), which may repeat."""
-        cell = None if self.cell is None else of_each(self.cell, indices)
-        context = None if self.context is None else of_each(self.context, indices)
-        return RecurrentState(of_each(self.hidden, indices), cell, context, self.place)
+        return self._each(lambda part: of_each(part, indices))
 
     def first(self, memories: int, sentences: int) -> RecurrentState:
         """Of the first memories the first sentences."""
         if self.hidden.shape[:2] == (memories, sentences):
             return self
-        cell = None if self.cell is None else self.cell[:memories, :sentences]
-        context = None if self.context is None else self.context[:memories, :sentences]
-        return RecurrentState(self.hidden[:memories, :sentences], cell, context, self.place)
+        return self._each(lambda part: part[:memories, :sentences])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> RecurrentState:
+        """The state with all that it holds of sentences changed."""
+        names = ("hidden", "cell", "context", "covered")
+        parts: dict[str, Any] = {
+            name: change(part) for name in names if (part := getattr(self, name)) is not None
+        }
+        return replace(self, **parts)
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,7 @@ class _Layout:
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
-class RecurrentDecoder(nn.Module):
+class RecurrentDecoder(WordLayers):
     """A recurrent cell with attention, after Xu et al. 2015, §3.1.2.
 
     The initial state comes from the memory's mean; the context is gated (§4.2.1); the word is read
@@ -156,11 +164,6 @@ class RecurrentDecoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.word_dropout = nn.Dropout1d(word_dropout)
         self.copying = copying
-
-    @property
-    def vocabulary_size(self) -> int:
-        """How many words it knows (V), the special tokens among them."""
-        return self.embedding.num_embeddings
 
     def start(self, memory: Memory) -> tuple[Memory, RecurrentState]:
         """The memories made ready, and the state of one sentence of each before its first word.
@@ -256,28 +259,6 @@ class RecurrentDecoder(nn.Module):
             hidden.append(state.hidden)
         return steps, hidden
 
-    @torch.no_grad()
-    def resize_vocabulary(self, size: int) -> None:
-        """Makes room for new words behind the old ones, whose numbers and weights stay.
-
-        A new word starts at the mean of the old embeddings: rare and neutral, until it is learned.
-        """
-        old, output = self.embedding, self.output
-        added = size - old.num_embeddings
-        embedding = nn.Embedding(size, old.embedding_dim).to(old.weight)
-        embedding.weight.copy_(_grown(old.weight, added))
-        new_output = nn.Linear(output.in_features, size).to(old.weight)
-        new_output.bias.copy_(_grown(output.bias, added))
-        if output.weight is old.weight:
-            new_output.weight = embedding.weight
-        else:
-            new_output.weight.copy_(_grown(output.weight, added))
-        self.embedding, self.output = embedding, new_output
-
-    def add_copying(self, size: int, things: int, classes: int) -> None:
-        """Lets it copy the words of recognised things; sizes as in `Copying`."""
-        self.copying = Copying(self.embedding.embedding_dim, size, things, classes)
-
     def set_dropout(self, *, attention: float, words: float, features: float) -> None:
         """Sets the shares dropped in training.
 
@@ -288,10 +269,6 @@ class RecurrentDecoder(nn.Module):
         """
         self.attention.set_dropout(attention)
         self.word_dropout.p, self.dropout.p = words, features
-
-    def _embed(self, tokens: Tensor) -> Tensor:
-        embedded: Tensor = self.dropout(self.word_dropout(self.embedding(tokens)))
-        return embedded
 
     def _context_weight(self, inputs: Tensor) -> Tensor | None:
         """The part of the cell that reads a context, (G, D), where it reads one."""
@@ -308,16 +285,30 @@ class RecurrentDecoder(nn.Module):
         memory: Memory,
     ) -> tuple[Query, Attended, RecurrentState]:
         """One step on: the query, what it found, and the state behind the step."""
+        covered = state.covered
         if self.query == "before":
-            query = _query(word, state, state.place)
+            query = replace(_query(word, state, state.place), covered=covered)
             attended = self._attend(query, memory)
-            return query, attended, self._recur(inputs, weight, attended.context, state)
-        place = state.place
-        state = self._recur(inputs, weight, state.context, state)
-        query = _query(word, state, place)
+            state = self._recur(inputs, weight, attended.context, state)
+            return query, attended, replace(state, covered=self._covering(covered, attended))
+        before = state
+        state = self._recur(inputs, weight, before.context, before)
+        query = replace(
+            _query(word, state, before.place),
+            previous=before.hidden,
+            fed=before.context,
+            covered=covered,
+        )
         attended = self._attend(query, memory)
         fed = attended.context if self.input_feeding else None
-        return query, attended, replace(state, context=fed)
+        covered = self._covering(covered, attended)
+        return query, attended, replace(state, context=fed, covered=covered)
+
+    def _covering(self, covered: Tensor | None, attended: Attended) -> Tensor | None:
+        """What has been looked at after this step, where the attention asks for it."""
+        if not self.attention.remembers:
+            return None
+        return attended.weights if covered is None else covered + attended.weights
 
     def _recur(
         self, inputs: Tensor, weight: Tensor | None, context: Tensor | None, state: RecurrentState
@@ -341,21 +332,6 @@ class RecurrentDecoder(nn.Module):
         """The deep output, before its dropout: (…, E)."""
         return torch.tanh(embedded + self.from_hidden(hidden) + self.from_context(context))
 
-    def _read_out(
-        self, deep: Tensor, memory: Memory, owners: Tensor | None = None
-    ) -> tuple[Tensor, Copied | None]:
-        """Logits (…, V), what is copied taken in; `owners` (W,) tells the memory of each row."""
-        deep = self.dropout(deep)
-        logits = self.output(deep)
-        if self.copying is None:
-            return logits, None
-        both: tuple[Tensor, Copied] = self.copying(logits, deep, memory, owners)
-        return both
-
 
 def _query(word: Tensor, state: RecurrentState, place: int) -> Query:
     return Query(state.hidden, word, place, state.cell)
-
-
-def _grown(old: Tensor, added: int) -> Tensor:
-    return torch.cat([old, old.mean(0, keepdim=True).expand(added, *old.shape[1:])])

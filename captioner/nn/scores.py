@@ -7,7 +7,7 @@ dimensions there may be others, as of heads, if queries and keys have the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ _CACHED = 2**19  # numbers that stay in a CPU's cache between two operations
 
 class Additive(nn.Module):
     """e_j = vᵀ tanh(W q + U k_j): Bahdanau, Cho, Bengio 2015, appendix A.1.2."""
+
+    compares: ClassVar[bool] = True  # whether it asks what lies at a position
 
     def __init__(self, query_size: int, value_size: int, size: int) -> None:
         super().__init__()
@@ -39,6 +41,25 @@ class Additive(nn.Module):
             found: Tensor = flat.unflatten(0, keys.shape[:-2])
             return found
         hidden = torch.tanh(asked.unsqueeze(-2) + keys.unsqueeze(-3))
+        return self.energy(hidden).squeeze(-1)
+
+
+class Covering(Additive):
+    """e_j = vᵀ tanh(W q + U k_j + w c_j): See, Liu, Manning 2017, eq. 11, after Tu et al. 2016.
+
+    c_j is how much position j has been looked at so far, the sum of its weights.
+    """
+
+    def __init__(self, query_size: int, value_size: int, size: int) -> None:
+        super().__init__(query_size, value_size, size)
+        self.covered = nn.Linear(1, size, bias=False)
+
+    def forward(self, query: Tensor, keys: Tensor, covered: Tensor | None = None) -> Tensor:
+        """Scores (B, M, N) by what each query has covered (B, M, N); left out, nothing."""
+        if covered is None:
+            return super().forward(query, keys)
+        hidden = self.query(query).unsqueeze(-2) + keys.unsqueeze(-3)  # (B, M, N, size)
+        hidden = torch.tanh(hidden + self.covered(covered.to(hidden.dtype).unsqueeze(-1)))
         return self.energy(hidden).squeeze(-1)
 
 
@@ -90,6 +111,8 @@ def _hidden(query: Tensor, keys: Tensor) -> Tensor:
 class Dot(nn.Module):
     """e_j = q·k_j: Luong, Pham, Manning 2015, eq. 8; divided by √d: Vaswani et al. 2017, §3.2.1."""
 
+    compares: ClassVar[bool] = True
+
     def __init__(self, query_size: int, value_size: int, scaled: bool = False) -> None:
         super().__init__()
         if query_size != value_size:
@@ -108,6 +131,8 @@ class Dot(nn.Module):
 class General(nn.Module):
     """e_j = qᵀ W k_j: Luong, Pham, Manning 2015, eq. 8."""
 
+    compares: ClassVar[bool] = True
+
     def __init__(self, query_size: int, value_size: int) -> None:
         super().__init__()
         self.key = nn.Linear(value_size, query_size, bias=False)
@@ -123,6 +148,8 @@ class General(nn.Module):
 
 class Cosine(nn.Module):
     """e_j = τ q·k_j / (‖q‖‖k_j‖) with a learned τ: the angle counts, not the length."""
+
+    compares: ClassVar[bool] = True
 
     def __init__(self, query_size: int, value_size: int) -> None:
         super().__init__()
@@ -141,12 +168,38 @@ class Cosine(nn.Module):
         return torch.matmul(unit, keys.transpose(-1, -2)) * self.temperature
 
 
-Score = Additive | Dot | General | Cosine
+class Location(nn.Module):
+    """e = W q: Luong, Pham, Manning 2015, §3.1: where to look, whatever lies there.
 
-SCORE_BUILDERS: Mapping[str, Callable[[int, int, int], Score]] = {
-    "additive": Additive,
-    "dot": lambda query_size, value_size, _: Dot(query_size, value_size),
-    "scaled_dot": lambda query_size, value_size, _: Dot(query_size, value_size, scaled=True),
-    "general": lambda query_size, value_size, _: General(query_size, value_size),
-    "cosine": lambda query_size, value_size, _: Cosine(query_size, value_size),
+    W has a row for each place, the first N of which a memory of N positions uses; behind them a
+    longer memory is never looked at.
+    """
+
+    compares: ClassVar[bool] = False
+
+    def __init__(self, query_size: int, places: int) -> None:
+        super().__init__()
+        self.place = nn.Linear(query_size, places, bias=False)
+
+    def keys(self, values: Tensor) -> Tensor:
+        """Nothing of each position but that it is there: (B, N, D) → (B, N, 0)."""
+        return values[..., :0]
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Scores (B, M, N) of queries (B, M, Q), −∞ behind the last place."""
+        positions, places = keys.shape[-2], self.place.out_features
+        energies = F.linear(query, self.place.weight[:positions])
+        return F.pad(energies, (0, max(0, positions - places)), value=-torch.inf)
+
+
+Score = Additive | Dot | General | Cosine | Location
+
+# Of the sizes of query, value and additive hidden layer, and, for location, the number of places.
+SCORE_BUILDERS: Mapping[str, Callable[..., Score]] = {
+    "additive": lambda query_size, value_size, size, *_: Additive(query_size, value_size, size),
+    "dot": lambda query_size, value_size, *_: Dot(query_size, value_size),
+    "scaled_dot": lambda query_size, value_size, *_: Dot(query_size, value_size, scaled=True),
+    "general": lambda query_size, value_size, *_: General(query_size, value_size),
+    "cosine": lambda query_size, value_size, *_: Cosine(query_size, value_size),
+    "location": lambda query_size, value_size, size, places=128: Location(query_size, places),
 }

@@ -13,18 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from captioner.formats.places import SYSTEM_FOLDERS
 from captioner.pictures.drawings import is_drawing
 from captioner.pictures.formats import PHOTO_SUFFIXES, UNREAD_SUFFIXES
 from captioner.pictures.messages import printable
 
 _EXPECTED = "expected files such as photo.jpg or photo.png"
-
-# Made by systems, and full of thumbnails or of what was thrown away.
-SYSTEM_FOLDERS = frozenset(
-    {"@eaDir", "@Recycle", "#recycle", "#snapshot", "__MACOSX", "$RECYCLE.BIN"}
-    | {"System Volume Information"}
-)
-"""The folders that a walk passes over, as it does hidden ones."""
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ Each function makes a field, so that a recipe names the setting where its reader
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 from captioner.errors import ConfigError
+from captioner.nn.architecture import AttentionConfig
 from captioner.settings import setting
 
 
@@ -61,6 +63,56 @@ def final_rate() -> Any:
 def warmup(share: float) -> Any:
     """Of a phase."""
     return setting(share, "share of the phase in which the learning rate climbs")
+
+
+def attention_supervision(about: str) -> Any:
+    """Of a phase."""
+    return setting(0.0, f"weight of the loss that teaches {about}")
+
+
+def supervised_by() -> Any:
+    """Of a phase."""
+    return setting(
+        "mass",
+        "with attention_supervision: mass, -log of what lies where it should; cross_entropy and "
+        "squares, the difference from an even map of the place (Liu et al. 2016, Mi et al. 2016)",
+        choices=("mass", "cross_entropy", "squares"),
+    )
+
+
+def supervised_mass(where: str) -> Any:
+    """Of a phase."""
+    return setting(
+        1.0,
+        f"with attention_supervision by mass: share of a map {where} that is enough; what lies "
+        "above earns nothing, so that maps need not become narrow to be right",
+    )
+
+
+def coverage() -> Any:
+    """Of a phase."""
+    return setting(
+        0.0,
+        "weight of the loss on looking again at what has been looked at (See et al. 2017, eq. 12)",
+    )
+
+
+def scheduled_sampling() -> Any:
+    """Of a phase."""
+    return setting(
+        0.0,
+        "share of the words read that are the model's own, drawn from what it predicts, by the end "
+        "of the phase, instead of the sentence's (scheduled sampling, Bengio et al. 2015)",
+    )
+
+
+def scheduled_decay() -> Any:
+    """Of a phase."""
+    return setting(
+        "linear",
+        "with scheduled_sampling: how the share of the sentence's own words falls to there",
+        choices=("linear", "exponential", "inverse_sigmoid"),
+    )
 
 
 def label_smoothing(over: str) -> Any:
@@ -154,6 +206,44 @@ def check_samples(phase: Phase) -> None:
             f"phase {phase.name!r}: samples is {phase.samples}; expected at least 2, since each "
             "is judged by the mean of the others"
         )
+
+
+def check_attending(phase: Any) -> None:
+    """Refuses weights and shares of what a phase asks of attention that cannot be.
+
+    Raises:
+        ConfigError: one is out of range.
+    """
+    for name in ("attention_supervision", "coverage"):
+        if not 0 <= getattr(phase, name) < math.inf:
+            raise ConfigError(
+                f"phase {phase.name!r}: {name} is {getattr(phase, name)}; expected 0 or more"
+            )
+    if not 0 < phase.supervised_mass <= 1:
+        raise ConfigError(
+            f"phase {phase.name!r}: supervised_mass is {phase.supervised_mass}; expected a share "
+            "above 0 and at most 1"
+        )
+    if not 0 <= phase.scheduled_sampling < 1:
+        raise ConfigError(
+            f"phase {phase.name!r}: scheduled_sampling is {phase.scheduled_sampling}; expected a "
+            "share from 0 to below 1"
+        )
+
+
+def check_looks(attention: AttentionConfig, phases: tuple[Any, ...]) -> None:
+    """Refuses phases that ask something of a model that looks at nothing.
+
+    Raises:
+        ConfigError: there is no attention to be supervised.
+    """
+    for number, phase in enumerate(phases):
+        for name in ("attention_supervision", "coverage"):
+            if getattr(phase, name) and attention.score == "none":
+                raise ConfigError(
+                    f"phases.{number}.{name} is {getattr(phase, name)}, but with "
+                    "model.attention.score none nothing looks; choose a score, or set it to 0"
+                )
 
 
 def check_recipe(seed: int, phases: tuple[Any, ...]) -> None:

@@ -90,6 +90,7 @@ class Trainer:
         self.device = next(self.model.parameters()).device
         self.precision = _precision(recipe.training.precision, self.device)
         self.progress = Progress()
+        self.kept: dict[str, Tensor] = {}  # what a loss remembers between steps, saved with a run
         self.average = AveragedModel(
             self.model, multi_avg_fn=self._average_weights, use_buffers=True
         )
@@ -117,6 +118,12 @@ class Trainer:
     def content(self) -> Any:
         """What the batches depend on besides the recipe, as plain values for JSON."""
         raise NotImplementedError
+
+    @property
+    def through(self) -> float:
+        """How much of the phase is over, 0 to 1."""
+        position, steps = self.progress.position, len(self.reader)
+        return (position.epoch * steps + position.step) / (self.phase.epochs * steps)
 
     @cached_property
     def data_digest(self) -> str:

@@ -1,6 +1,9 @@
 """Self-critical training: sentences are drawn, judged, and made likelier or less likely.
 
 Rennie et al. 2017 for captions; Wu et al. 2016, §5, for translations.
+
+Shapes: B memories, K sentences of all memories together, T words, W words of all sentences, V
+vocabulary.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ Judge = Callable[[Sequence[Sequence[int]], Sequence[int]], Callable[[], np.ndarr
 class Drawn:
     """Sentences that are being judged, and the logits that they were drawn from."""
 
-    logits: PackedSequence  # (M, V), among the words that can be said, at the draws' temperature
+    logits: PackedSequence  # (W, V), among the words that can be said, at the draws' temperature
     targets: Tensor  # (K, T)
     samples: int  # sentences of each memory
     rewards: Callable[[], np.ndarray]  # waits for them, (K,)
@@ -92,7 +95,7 @@ def draw(
         seed=seed,
     )
     numbers = range(first, first + len(memory))
-    with _at_rest(decoder):
+    with at_rest(decoder):
         found = search(decoder, memory, options, indices=numbers, start=start)
         # After the last word the search ends a sentence by force: nobody chose that end.
         drawn = [
@@ -111,7 +114,7 @@ def draw(
 
 
 @contextlib.contextmanager
-def _at_rest(decoder: Decoder[Any]) -> Iterator[None]:
+def at_rest(decoder: Decoder[Any]) -> Iterator[None]:
     """The decoder without its dropout inside the block."""
     training = decoder.training
     decoder.train(False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -81,6 +83,6 @@ def with_dropouts(recipe: Any, held: C, name: str) -> C:
                 f"model.{place} is {value!r}, but {name}, which the run starts from, has "
                 f"{own[place]!r}; leave the setting out, or leave out init to train a new model"
             )
-        table, _, field = place.partition(".")
-        changed[table][field] = value
+        *tables, field = place.split(".")
+        functools.reduce(operator.getitem, tables, changed)[field] = value
     return settings.from_dict(type(held), changed)

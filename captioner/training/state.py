@@ -28,6 +28,7 @@ def save_state(trainer: Trainer, path: Path) -> None:
     names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
     for parameter, state in trainer.optimizer.state.items():
         tensors |= {f"optimizer.{names[id(parameter)]}.{k}": v for k, v in state.items()}
+    tensors |= {f"kept.{k}": v for k, v in trainer.kept.items()}
     # Tied tensors would be refused as shared memory; a copy costs less than a rule about them.
     copies = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -90,6 +91,8 @@ def _put(
     trainer.enter(trainer.recipe.phases[trainer.progress.position.phase])
     trainer.model.load_state_dict(_under("model.", tensors))
     trainer.average.load_state_dict(_under("average.", tensors))
+    kept = _under("kept.", tensors)
+    trainer.kept = {name: value.to(trainer.device) for name, value in kept.items()}
     moments = _under("optimizer.", tensors)
     for name, parameter in trainer.model.named_parameters():
         own = _under(f"{name}.", moments)

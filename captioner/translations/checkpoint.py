@@ -9,10 +9,8 @@ from os import PathLike
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
 
 from captioner import storage
-from captioner.errors import CheckpointError
 from captioner.languages import Languages
 from captioner.nn.architecture import MultimodalConfig, TranslationConfig
 from captioner.nn.model import (
@@ -59,13 +57,6 @@ class TranslationCheckpoint(Stored):
         """Pieces and languages."""
         subwords = json.loads(self.subwords.to_json())
         return {"subwords": subwords, "languages": self.languages.to_dict()}
-
-    @classmethod
-    def check_weights(cls, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Refuses more layers than there are tensors: building so many would take for ever."""
-        layers = fields["config"].encoder.layers
-        if layers > len(tensors):
-            raise CheckpointError(f"there are no {layers} layers")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Self, TypeVar
@@ -26,6 +26,7 @@ from captioner.translations.recipe import PairSource
 
 _LOG = logging.getLogger(__name__)
 _Numbers = NDArray[np.int64]
+PieceLink = tuple[int, tuple[int, ...]]  # place of a target's piece, those of its source pieces
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,8 @@ class PairBatch:
     inputs: Tensor  # (B, T) previous pieces, from the target language's start token on
     targets: Tensor  # (B, T) the pieces to say, each sentence up to its end token
     lengths: Tensor  # (B,) pieces to say and the end, on the CPU
+    mentions: Tensor  # (M, 2) pair and place of each piece that is linked to source pieces
+    regions: Tensor  # (M, S) 1 at these, 0 elsewhere
 
     def to(self, device: torch.device) -> PairBatch:
         """The batch on `device`; the lengths stay, as packing wants them on the CPU."""
@@ -232,6 +235,7 @@ class PairReader:
         self.seed = seed
         self._subwords = subwords
         self._encoded: dict[str, tuple[int, ...]] = {}
+        self.links: Mapping[Pair, Sequence[PieceLink]] = {}  # of the pairs that have some
         self.pairs: list[Pair] = []  # the short ones of all sets
         self._members: list[_Numbers] = []  # numbers of each set's pairs
         for pairs in sets:
@@ -304,12 +308,21 @@ class PairReader:
         sources = [(*self._encode(pair.source_text), EOS) for pair in pairs]
         targets = [self._encode(pair.target_text) for pair in pairs]
         starts = [self._subwords.start(pair.target_language) for pair in pairs]
+        links = [
+            (row, *link) for row, pair in enumerate(pairs) for link in self.links.get(pair, ())
+        ]
+        regions = torch.zeros(len(links), max(map(len, sources)))
+        for region, (_, _, places) in zip(regions, links, strict=True):
+            region[list(places)] = 1
+        mentions = [(row, place) for row, place, _ in links]
         return PairBatch(
             sources=_padded(sources),
             source_lengths=torch.tensor([len(source) for source in sources]),
             inputs=_padded([(s, *target) for s, target in zip(starts, targets, strict=True)]),
             targets=_padded([(*target, EOS) for target in targets]),
             lengths=torch.tensor([len(target) + 1 for target in targets]),
+            mentions=torch.tensor(mentions, dtype=torch.long).reshape(-1, 2),
+            regions=regions,
         )
 
 

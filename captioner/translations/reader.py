@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from captioner.errors import CaptionerError
+from captioner.errors import CaptionerError, ConfigError
 from captioner.languages import Languages
 from captioner.sights import Sight
 from captioner.subwords import Pieces, Subwords, clean
@@ -88,6 +88,21 @@ class Reader:
     def read(self, text: str, to: str, language: str | None) -> Line:
         """A text as one sentence."""
         return self._in_language([self._cut(text)], to, language)[0]
+
+    def sentence(self, text: str) -> Line:
+        """A text as one sentence, in whatever language.
+
+        Raises:
+            ConfigError: there is nothing in it that could be read.
+        """
+        if not isinstance(text, str):
+            raise ConfigError(no_text(text))
+        if (half := half_character(text)) is not None:
+            raise ConfigError(half)
+        line = self._cut(text)
+        if not line.good:
+            raise ConfigError(line.error or line.kept or f"{short(text)} has no words to read")
+        return line
 
     def _cut(self, text: str) -> Line:
         """A sentence in pieces; one in capitals as if it were in small letters."""

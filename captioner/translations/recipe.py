@@ -70,12 +70,17 @@ class PairDataConfig:
         True, "spell characters without a piece of their own by 256 bytes, which count as pieces"
     )
     max_pieces: int = setting(100, "pairs with a longer sentence are left out", unit="pieces")
+    linked_pairs: int = setting(
+        5000,
+        "with attention_supervision: at most so many training pairs of each direction are linked, "
+        "which takes minutes; the others teach attention nothing",
+    )
     validation_pairs: int = setting(
         500, "at most so many sentences of each direction are translated after an epoch"
     )
 
     def __post_init__(self) -> None:
-        check_positive(self, "subwords", "max_pieces", "validation_pairs")
+        check_positive(self, "subwords", "max_pieces", "linked_pairs", "validation_pairs")
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,15 @@ class TranslationPhaseConfig:
         "weight of the difference between two passes with other dropout, at twice the time "
         "(R-Drop, Liang et al. 2021)",
     )
+    attention_supervision: float = shared.attention_supervision(
+        "a word to look at the source words that an aligner links it to (Liu et al. 2016; the "
+        "links are IBM Model 2's, see data.linked_pairs)"
+    )
+    supervised_by: str = shared.supervised_by()
+    supervised_mass: float = shared.supervised_mass("on the linked words")
+    coverage: float = shared.coverage()
+    scheduled_sampling: float = shared.scheduled_sampling()
+    scheduled_decay: str = shared.scheduled_decay()
     self_critical: float = setting(
         0.0,
         "share of the self-critical loss, whose reward is GLEU (Wu et al. 2016, section 5); the "
@@ -130,6 +144,7 @@ class TranslationPhaseConfig:
             raise ConfigError(
                 f"phase {self.name!r}: temperature is {self.temperature}; expected a number above 0"
             )
+        shared.check_attending(self)
         shared.check_samples(self)
 
 
@@ -184,3 +199,4 @@ class TranslationRecipe:
 
     def __post_init__(self) -> None:
         shared.check_recipe(self.seed, self.phases)
+        shared.check_looks(self.model.attention, self.phases)

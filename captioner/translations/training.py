@@ -1,6 +1,6 @@
 """Training a translator: what its batches, its losses and its scores are.
 
-Shapes: B pairs, K drawn translations.
+Shapes: B pairs, K drawn translations of them all.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from captioner.metrics import Score
 from captioner.nn.memory import Memory
 from captioner.nn.model import TranslationModel
 from captioner.search import Start
+from captioner.training.attending import attention_terms, averaged
 from captioner.training.callbacks import Validation, Watch
 from captioner.training.loop import Trainer, weighted
+from captioner.training.scheduled import mixed_inputs, own_share
 from captioner.training.self_critical import Drawn, draw
 from captioner.translations.checkpoint import TranslationCheckpoint
 from captioner.translations.evaluation import TranslationEvaluation
+from captioner.translations.links import LINKS_FILE, read_or_align
 from captioner.translations.pairs import PairBatch, PairReader
 from captioner.translations.recipe import TranslationRecipe
 from captioner.translations.start import Directions, TranslationData
@@ -52,19 +55,35 @@ class TranslationTrainer(Trainer):
         self-critical loss takes the place of a share of it.
         """
         phase = self.phase
-        smoothing, logits = self.recipe.training.label_smoothing, []
+        smoothing, passes = self.recipe.training.label_smoothing, []
+        inputs, attention = self._inputs(batch), self.checkpoint.config.attention
         for _ in range(2 if phase.r_drop else 1):
             memory = self.memory(batch)
-            logits.append(self.model.decoder.unroll(batch.inputs, batch.lengths, memory).logits)
-        each = [losses.cross_entropy(one, batch.targets, smoothing) for one in logits]
-        terms = {"cross_entropy": (1 - phase.self_critical, torch.stack(each).mean())}
+            passes.append(self.model.decoder.unroll(inputs, batch.lengths, memory))
+        each = [losses.cross_entropy(one.logits, batch.targets, smoothing) for one in passes]
+        asked = [attention_terms(attention, phase, one, batch, self.kept) for one in passes]
+        terms = {
+            "cross_entropy": (1 - phase.self_critical, torch.stack(each).mean()),
+            **averaged(asked),
+        }
         if phase.r_drop:
-            terms["r_drop"] = phase.r_drop, losses.r_drop(*logits)
+            terms["r_drop"] = phase.r_drop, losses.r_drop(*(one.logits for one in passes))
         if not phase.self_critical:
             return weighted(terms)
         drawn = self.draws(batch, memory)
         terms["self_critical"] = phase.self_critical, drawn.loss()
         return weighted(terms, reward=drawn.reward())
+
+    def _inputs(self, batch: PairBatch) -> Tensor:
+        """The pieces that are read: the translations' own, or some of the model's instead."""
+        phase = self.phase
+        share = own_share(self.through, phase.scheduled_sampling, phase.scheduled_decay)
+        if not share:
+            return batch.inputs
+        with torch.no_grad():
+            memory = self.memory(batch)
+        starts = self.checkpoint.subwords.starts
+        return mixed_inputs(self.model.decoder, memory, batch.inputs, share, never=starts)
 
     def draws(self, batch: PairBatch, memory: Memory) -> Drawn:
         """Translations drawn for a batch, and judged."""
@@ -168,5 +187,13 @@ def make_trainer(
         DataError: no pair is short enough.
     """
     reader = make_reader(PairReader, recipe, checkpoint, data)
+    if any(phase.attention_supervision for phase in recipe.phases):
+        reader.links = read_or_align(
+            reader.pairs,
+            checkpoint.subwords,
+            watch.folder / LINKS_FILE,
+            most=recipe.data.linked_pairs,
+            seed=recipe.seed,
+        )
     callbacks = [TranslationValidation(data.validation, watch), *watch.callbacks()]
     return TranslationTrainer(recipe, checkpoint, reader, callbacks)

@@ -21,6 +21,7 @@ from captioner.pictures.open import open_photo
 from captioner.pictures.sheets import contact_sheet
 from captioner.sights import Sight
 from captioner.tracing import Trace
+from captioner.translations.selfattention import SelfAttention
 from captioner.words import Word, rounded
 
 _NO_SPACE = tuple("。！？｡」』")  # what no space follows
@@ -134,6 +135,7 @@ class SentenceReading:
     words: tuple[str, ...]  # P pieces
     following: tuple[tuple[str, ...], ...]  # (P + 1, A), likeliest next pieces, best first
     trace: Trace  # the numbers of each step
+    self_attention: SelfAttention | None = None  # piece to piece, where a Transformer reads
     grid: tuple[int, int] | None = None  # (h, w) of the photo's cells
 
 

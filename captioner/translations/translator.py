@@ -22,6 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from captioner import devices
 from captioner.errors import ConfigError, ImageError, shown
 from captioner.nn.memory import Memory
+from captioner.nn.sentences import TransformerEncoder
 from captioner.options import SENTENCES_AT_ONCE, SearchOptions, check_alternatives
 from captioner.pictures.open import ImageSource
 from captioner.pipeline import in_batches
@@ -33,6 +34,7 @@ from captioner.tracing import trace
 from captioner.translations import checkpoint as checkpoints
 from captioner.translations.checkpoint import MultimodalCheckpoint, TranslationCheckpoint
 from captioner.translations.reader import Line, Reader, nothing, short, untold
+from captioner.translations.selfattention import SelfAttention, by_word
 from captioner.translations.translation import (
     Seen,
     SentenceReading,
@@ -181,6 +183,19 @@ class Translator:
         )
         return self._raised(pairs)
 
+    def guess(self, text: str, to: str) -> str | None:
+        """The language of a whole text that shall be translated into `to`; None if it is empty.
+
+        A text tells more than each of its sentences.
+
+        Raises:
+            ConfigError: it is, without doubt, of a language that is not translated into `to`, or
+                nothing is.
+        """
+        self.languages.check(None, to)
+        pieces = self.subwords.encode(text).ids
+        return self.languages.guess(pieces, to) if pieces else None
+
     def trace(self, found: Translation, alternatives: int = 8) -> SentenceReading:
         """Everything that is computed while a sentence and its translation are read, step by step.
 
@@ -200,8 +215,45 @@ class Translator:
         traced = trace(self.model.decoder, memory, said, start=start, alternatives=alternatives)
         named = functools.partial(map, self._piece)
         following = tuple(tuple(named(row)) for row in traced.tokens.tolist())
-        grid = None if sight is None else sight.geometry.grid
-        return SentenceReading(tuple(named(read)), tuple(named(said)), following, traced, grid)
+        pieces = tuple(named(read))
+        weights = self._self_attention(read)
+        return SentenceReading(
+            pieces,
+            tuple(named(said)),
+            following,
+            traced,
+            None if weights is None else SelfAttention((*pieces, END), weights),
+            None if sight is None else sight.geometry.grid,
+        )
+
+    def self_attention(self, text: str) -> SelfAttention:
+        """What a sentence's words look at in one another while it is read.
+
+        Raises:
+            ConfigError: the text has no words or cannot be read, or the model reads with a
+                recurrent network, whose words do not look at one another.
+        """
+        devices.check_process(self.device, self._process)
+        line = self.reader.sentence(text)
+        weights = self._self_attention(line.pieces.ids)
+        if weights is None:
+            raise ConfigError(
+                "this model reads with a recurrent network, in which no word looks at another; "
+                'train one with model.encoder.kind = "transformer"'
+            )
+        owners = (*line.pieces.owners, len(line.pieces.words))
+        return SelfAttention((*line.pieces.words, END), by_word(weights, owners))
+
+    @torch.inference_mode()
+    def _self_attention(self, read: Sequence[int]) -> np.ndarray | None:
+        """The weights (L, H, P + 1, P + 1) between a sentence's pieces (P,), if there are any."""
+        encoder = self.model.encoder if self.eyes is None else self.model.encoder.sentence
+        if not isinstance(encoder, TransformerEncoder):
+            return None
+        source = torch.tensor([[*read, EOS]], device=self.device)
+        _, weights = encoder.look(source, torch.tensor([len(read) + 1]))
+        found: np.ndarray = weights[0].float().cpu().numpy()
+        return found
 
     def _piece(self, number: int) -> str:
         """A piece as people read it; a lone space is shown as one."""

@@ -1,0 +1,114 @@
+"""Captions put together in one file at the end: a CSV, or any format of captions."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from captioner.beside import text_of
+from captioner.errors import ConfigError
+from captioner.formats import registry
+from captioner.formats.entries import Gathered
+from captioner.outputs import Guard, Kind, file_path, write_text
+
+if TYPE_CHECKING:
+    from captioner.captions.caption import Caption
+
+COLUMNS = ("file", "caption", "probability", "unsure", "error")
+
+
+def _is_csv(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.readline(200).strip() == ",".join(COLUMNS).encode()
+
+
+CSV = Kind("table", _is_csv)
+CAPTIONS = Kind("file of captions", lambda path: False)  # nothing in one says whose it is
+
+
+class Collected:
+    """Takes captions one by one and writes them, whole or not at all, when all are there.
+
+    What stops the work in between gets a note that says where what was done is: FILE.partial.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, guard: Guard) -> None:
+        """Refuses what cannot be written before any photo is captioned.
+
+        Raises:
+            ConfigError: a name is that of a folder or an input, or tells no format.
+        """
+        self.alt_text: bool = arguments.alt_text
+        self.rows: list[tuple[str, ...]] = []
+        self.found = Gathered()
+        self.said = 0
+        self.files: list[tuple[Path, Callable[[Path], str]]] = []
+        if arguments.csv:
+            self._claim(arguments.csv, CSV, "--csv", guard, lambda path: self._csv())
+        for name in arguments.write or ():
+            form = registry.of_output(Path(name))
+            if form.text is None:
+                raise ConfigError(
+                    f"--write {name}: a {form.title} takes copies of the photos; write a table or "
+                    "metadata.jsonl, then use captioner data convert"
+                )
+            self._claim(name, CAPTIONS, "--write", guard, self._captions)
+
+    def _claim(
+        self, name: str, kind: Kind, flag: str, guard: Guard, text: Callable[[Path], str]
+    ) -> None:
+        path = file_path(name, flag)
+        guard.claim(path, kind, flag)
+        self.files.append((path, text))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None:
+            for path, text in self.files:
+                write_text(path, text(path))
+            return
+        for path, text in self.files if self.rows else ():
+            partial = path.with_name(f"{path.name}.partial")
+            with suppress(OSError):  # the first error counts
+                if not os.path.lexists(partial):
+                    write_text(partial, text(path))
+                    error.add_note(f"what was done so far is in {partial}")
+
+    def add(self, caption: Caption) -> None:
+        """Takes one caption, or what is wrong with a photo."""
+        if not self.files:
+            return
+        good, file = caption.error is None, str(caption.file)
+        text = text_of(caption, self.alt_text) if good else ""
+        sure = caption.confidence
+        self.rows.append(
+            (
+                file,
+                text,
+                "" if sure is None or not good else f"{sure:.4f}",
+                ("yes" if caption.unsure else "no") if good and sure is not None else "",
+                caption.error or "",
+            )
+        )
+        if good and text:
+            self.found.add(file, [text])
+
+    def _csv(self) -> str:
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerows([COLUMNS, *self.rows])
+        return buffer.getvalue()
+
+    def _captions(self, path: Path) -> str:
+        form = registry.of_output(path)
+        entries = self.found.entries()
+        if form.home:  # names are below the folder that it lies in
+            entries = [entry.moved(path.parent) for entry in entries]
+        return registry.text_of(entries, path, form)

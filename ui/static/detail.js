@@ -1,0 +1,73 @@
+// The line under the words: what is shown, what could stand there instead, who looked at a cell.
+
+import { filled, make, percent } from "./dom.js";
+import { same, wordAt } from "./selection.js";
+import { isDoubtful, lookText } from "./words.js";
+
+export function fillDetail(view) {
+  const { shown, pinned, value } = view;
+  const { detail } = view.part;
+  const { texts } = view;
+  detail.replaceChildren();
+  const word = wordAt(view, shown);
+  if (view.cell !== null && !word) fillCell(view);
+  else if (!word) detail.append(make("span", "", value.paint ? texts.paintHint : texts.hint));
+  else {
+    detail.append(make("b", "", word.text));
+    if (word.known === false) detail.append(make("span", "", texts.unknown));
+    else if (word.prob !== undefined) detail.append(make("span", "", percent(word.prob, 1)));
+    if (word.copied) detail.append(make("span", "", texts.copied));
+    detail.append(make("span", "", lookText(view, shown.row, shown.index)));
+    if (pinned && same(shown, pinned)) fillAlternatives(view, word);
+  }
+}
+
+function fillAlternatives(view, word) {
+  const { value, pinned } = view;
+  const inPieces = pinned.row === "links"; // a translator writes pieces of words
+  const own = (text) => (inPieces ? word.text.startsWith(text) : text === word.text);
+  const others = (word.alternatives || []).filter(
+    ([text]) => !own(text) && (text !== "." || pinned.index > 0),
+  );
+  if (!others.length) return;
+  const open = pinned.row === "main" && !value.offline && !value.fixed;
+  const line = make("div", "others");
+  line.append(make("span", "label", inPieces ? view.texts.begins : view.texts.instead));
+  for (const [text, prob] of others) {
+    const button = make(open ? "button" : "span", "other");
+    if (open) button.type = "button";
+    if (open) button.title = text === "." ? view.texts.gone : view.texts.goOn;
+    button.append(make("span", "text", text === "." ? view.texts.end : text));
+    button.append(make("span", "prob", percent(prob)));
+    if (open) button.addEventListener("click", () => {
+      const before = view.rows.main.words.slice(0, pinned.index).map((entry) => entry.text);
+      view.lastIndex = pinned.index;
+      view.pinned = null;
+      view.trigger("select", { before, word: text });
+    });
+    line.append(button);
+  }
+  view.part.detail.append(line);
+}
+
+function fillCell(view) {
+  const looked = view.rows.main.words
+    .map((word, t) => [word.text, view.rows.main.maps[t][view.cell] / 255])
+    .filter(([, level]) => level > 0.15)
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, 5)
+    .map(([text, level]) => text + " " + percent(level * view.value.peak, 1));
+  const text = looked.length ? view.texts.here + " " + looked.join(" · ") : view.texts.nobody;
+  view.part.detail.append(make("span", "", text));
+  view.part.live.textContent = text;
+}
+
+// Doubt is mostly about the photo: it stays while one of the other sentences is looked at.
+export function doubtText({ value, texts, rows }) {
+  if (value.busy) return "";
+  const parts = value.unsure ? [filled(texts.unsure, { chance: percent(value.confidence) })] : [];
+  const known = rows.main.words.filter((word) => typeof word.prob === "number");
+  const count = known.filter(isDoubtful).length;
+  if (count) parts.push(filled(texts.doubtful, { count, total: known.length }));
+  return parts.join(" ");
+}

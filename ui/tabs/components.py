@@ -1,0 +1,164 @@
+"""Gradio's components, stricter: they say what is wrong with anything but what the page sends.
+
+The browser is not the only one that sends something.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from captioner.ui import answers, assets, batches, bodies
+
+
+class Drawing(gr.HTML):
+    """A component that draws itself in the browser from a value; data never meets a template."""
+
+    def __init__(self, viewer: str, **settings: Any) -> None:
+        super().__init__(
+            html_template=assets.markup(viewer),
+            css_template=assets.style(viewer),
+            js_on_load=assets.script(viewer),
+            apply_default_css=False,
+            **settings,
+        )
+
+    def get_block_name(self) -> str:
+        """What the browser takes it for."""
+        return "html"
+
+    def api_info(self) -> dict[str, Any]:
+        """What programs see of it."""
+        return {"type": "object"}
+
+    def preprocess(self, payload: Any) -> Any:
+        """The value that was drawn, which holds no file: a download would tell its path."""
+        if bodies.holds_file(payload):
+            raise gr.Error("a drawing holds no file; send what was drawn", print_exception=False)
+        return payload
+
+
+class Photo(gr.Image):
+    """A photo as its file: the project's own loader opens it, and says what is wrong with it."""
+
+    is_template = True
+
+    def __init__(self, example: str = "", **settings: Any) -> None:
+        super().__init__(type="filepath", image_mode=None, **settings)
+        self.example = example  # its public name
+
+    def example_payload(self) -> Any:
+        """A photo with which the code that the page shows to programmers runs as it stands."""
+        address = f"{answers.HERE}/gradio_api/file={self.example}"
+        return {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}
+
+    def get_config(self, cls: Any = None) -> dict[str, Any]:
+        """What the browser is told of it."""
+        return super().get_config(gr.Image)  # whose constructor names what the browser is told
+
+    def preprocess(self, payload: Any) -> Any:
+        """The path of the file as it was uploaded; whoever opens it says what is wrong."""
+        return None if payload is None else payload.path
+
+
+class Text(gr.Textbox):
+    """A text, and nothing that only reads like one: not a file, whose path would be told."""
+
+    is_template = True
+
+    def __init__(self, example: str = "", **settings: Any) -> None:
+        super().__init__(**settings)
+        self.example = example  # for the code that the page shows to programmers
+
+    def example_payload(self) -> str:
+        """What that code sends."""
+        return self.example
+
+    def get_config(self, cls: Any = None) -> dict[str, Any]:
+        """What the browser is told of it."""
+        return super().get_config(gr.Textbox)
+
+    def preprocess(self, payload: Any) -> str | None:
+        """The text as it was typed; the browser is not the only one that sends some."""
+        if payload is not None and not isinstance(payload, str):
+            kind = {dict: "an object", list: "a list", bool: "true or false"}
+            raise gr.Error(
+                f"a text was expected, but {kind.get(type(payload), 'a number')} came; send a text",
+                print_exception=False,
+            )
+        if payload is not None and self.max_length and len(payload) > self.max_length:
+            raise gr.Error(
+                f"the text has {len(payload)} characters; expected at most {self.max_length}",
+                print_exception=False,
+            )
+        return payload
+
+
+class Files(gr.File):
+    """Files to work on one after the other: no more of them than the page promises."""
+
+    is_template = True
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(file_count="multiple", **settings)
+
+    def get_config(self, cls: Any = None) -> dict[str, Any]:
+        """What the browser is told of it."""
+        return super().get_config(gr.File)
+
+    def preprocess(self, payload: Any) -> Any:
+        """Their paths, or why there are too many; nothing is done for any of them before."""
+        count = 0 if payload is None else len(payload.root)
+        if count > batches.MOST_PHOTOS:
+            raise gr.Error(
+                f"{count} photos were given; expected 1 to {batches.MOST_PHOTOS} at once",
+                print_exception=False,
+            )
+        return super().preprocess(payload)
+
+
+class Number(gr.Number):
+    """A number, and nothing else: Gradio would fail over it without a word."""
+
+    is_template = True
+
+    def get_config(self, cls: Any = None) -> dict[str, Any]:
+        """What the browser is told of it."""
+        return super().get_config(gr.Number)
+
+    def preprocess(self, payload: Any) -> Any:
+        """The number as it was sent."""
+        _check_number(self.label, payload)
+        return super().preprocess(payload)
+
+
+class Slider(gr.Slider):
+    """A number between two, and nothing else."""
+
+    is_template = True
+
+    def __init__(self, setting: str = "", **settings: Any) -> None:
+        super().__init__(**settings)
+        self.setting = setting  # its name, for whoever sends something else
+
+    def get_config(self, cls: Any = None) -> dict[str, Any]:
+        """What the browser is told of it."""
+        return super().get_config(gr.Slider)
+
+    def preprocess(self, payload: Any) -> Any:
+        """The number as it was sent."""
+        if payload is None:
+            raise gr.Error(f"{self.setting} is missing; expected a number", print_exception=False)
+        _check_number(self.setting, payload)
+        return super().preprocess(payload)
+
+
+def _check_number(name: object, value: Any) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        kind = {str: "a text", dict: "an object", list: "a list", bool: "true or false"}[
+            type(value)
+        ]
+        raise gr.Error(f"{name} is {kind}; expected a number", print_exception=False)
+    if value is not None and not -(2**53) < value < 2**53:
+        raise gr.Error(f"{name} is far out of range; expected a number", print_exception=False)

@@ -1,0 +1,223 @@
+"""Values for the viewers: what the browser draws, as plain JSON.
+
+A caption's value holds the photo as a JPEG of at most `LONGEST` pixels, and the maps as bytes on
+one shared colour scale, so that every picture is drawn in the browser.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from captioner.captions.caption import Caption, word_shares
+from captioner.pictures.scale import shared_peak, spread
+from captioner.text import EOS, SPECIALS
+from captioner.tracing import Trace
+from captioner.translations.translation import Translation
+from captioner.words import Word
+
+LONGEST = 1024  # pixels of the longer side of what a browser gets to see
+QUALITY = 82  # of its JPEG
+STRIP = 64  # numbers of a vector that are drawn
+END = ""  # how the end of a sentence reads for the viewer of one step; a full stop is a word there
+
+View = dict[str, Any]
+
+
+def view(
+    caption: Caption,
+    photo: Image.Image | View | None = None,
+    *,
+    others: Sequence[tuple[str, Caption]] = (),
+    title: str = "",
+    busy: bool = False,
+) -> View:
+    """The viewer's value for a caption.
+
+    Args:
+        caption: with its maps.
+        photo: what to draw on, or its value as `blank` makes it; left out, the caption's own.
+        others: more captions of the same photo with what each is called, shown as cards behind
+            the caption's own; all share one colour scale.
+        title: what the caption's own card is called.
+        busy: more words are to come.
+    """
+    everything = [caption, *(other for _, other in others)]
+    peak = peak_of(everything)
+    shown = photo if isinstance(photo, dict) else blank(photo or caption.photo())
+    value = {
+        **shown,
+        **sentence(caption, peak),
+        "grid": list(caption.maps.shape[1:]),
+        "peak": peak,
+        "busy": busy,
+    }
+    if caption.confidence is not None:
+        value |= {"confidence": _rounded(caption.confidence), "unsure": caption.unsure}
+    if others:
+        named = [(title, caption), *others]
+        value["choices"] = [{"title": name, **sentence(c, peak)} for name, c in named]
+    return value
+
+
+def blank(photo: Image.Image | None) -> View:
+    """The viewer's value for a photo that nothing has been said about yet."""
+    if photo is None:
+        return {"photo": "", "words": []}
+    shown = photo.copy()
+    shown.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+    return {"photo": data_url(shown), "size": list(shown.size), "words": []}
+
+
+def data_url(picture: Image.Image) -> str:
+    """A picture as a JPEG in a URL, without any of the file's own data."""
+    buffer = io.BytesIO()
+    plain = picture.convert("RGB")
+    plain.info = {}
+    plain.save(buffer, "JPEG", quality=QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def peak_of(captions: Sequence[Caption]) -> float:
+    """The top of the colour scale that all maps of some captions share."""
+    maps = [caption.maps for caption in captions if len(caption.maps)]
+    return shared_peak(np.concatenate(maps)) if maps else 1.0
+
+
+def sentence(caption: Caption, peak: float) -> View:
+    """A caption's words and maps, without its photo."""
+    return {
+        "caption": caption.text,
+        "log_prob": _rounded(caption.log_prob),
+        "words": [_word(word) for word in caption.words],
+        "maps": map_bytes(caption.maps, peak),
+        "spread": [] if not len(caption.maps) else spread(caption.maps).round(4).tolist(),
+    }
+
+
+def _word(word: Word) -> View:
+    return {
+        "text": word.text,
+        "prob": None if word.prob is None else _rounded(word.prob),
+        "alternatives": [[text, _rounded(prob)] for text, prob in word.alternatives],
+        "known": word.known,
+        "copied": word.copied,
+    }
+
+
+def map_bytes(maps: NDArray[np.floating[Any]], peak: float) -> str:
+    """Maps (T, h, w) as base64 of T·h·w bytes; 255 is the shared peak and all above it."""
+    levels = np.minimum(np.asarray(maps, np.float64) / peak, 1) * 255
+    return base64.b64encode((levels + 0.5).astype(np.uint8).tobytes()).decode("ascii")
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def moved(caption: Caption, after: Sequence[Word], peak: float) -> View:
+    """A caption whose words' probabilities stand beside those after something was painted over."""
+    words = [
+        {**_word(old), "after": None if new.prob is None else _rounded(new.prob)}
+        for old, new in zip(caption.words, after, strict=True)
+    ]
+    return {**sentence(caption, peak), "words": words}
+
+
+def steps(
+    found: Trace,
+    words: Sequence[str],
+    names: Sequence[Sequence[str]],
+    positions: Sequence[str] | None = None,
+) -> View:
+    """A trace as plain values, a step for each word and one for the end.
+
+    Args:
+        found: the trace.
+        words: of the sentence.
+        names: the likeliest next words of each step, best first.
+        positions: of the memory, by name, where they are no cells of a photo.
+    """
+    said = [*words, END]
+    memory: View = {"lengths": _rows(found.lengths)}
+    if positions is not None:
+        memory["positions"] = list(positions)
+    return {
+        "words": said,
+        "memories": [memory],
+        "steps": [
+            {
+                "memory": 0,
+                "read": words[number - 1] if number else "",
+                "query": _list(found.queries[number][:STRIP]),
+                "query_size": found.queries.shape[1],
+                "query_length": _rounded(float(np.linalg.norm(found.queries[number]))),
+                "scores": _rows(found.scores[number]),
+                "weights": _rows(found.weights[number]),
+                "gate": None if found.gates is None else _rounded(float(found.gates[number])),
+                "context": _list(found.contexts[number][:STRIP]),
+                "context_size": found.contexts.shape[1],
+                "next": [
+                    [END if name == SPECIALS[EOS] else name, _rounded(prob)]
+                    for name, prob in zip(names[number], found.probs[number], strict=True)
+                ],
+            }
+            for number in range(len(said))
+        ],
+    }
+
+
+def one_after_another(inside: Sequence[View]) -> View:
+    """The steps of several sentences, each over its own memory."""
+    return {
+        "photo": "",
+        "words": [word for view in inside for word in view["words"]],
+        "memories": [memory for view in inside for memory in view["memories"]],
+        "steps": [
+            {**step, "memory": number}
+            for number, view in enumerate(inside)
+            for step in view["steps"]
+        ],
+    }
+
+
+def links(said: Caption, peak: float) -> View:
+    """The lower line of the viewer: a translated caption, linked to the words above it."""
+    assert said.translation is not None
+    assert said.original is not None
+    above = [word.text for word in said.original.words]
+    return {
+        **sentence(said, peak),
+        "alignment": _rows(word_shares(said.translation, above)),
+        "language": said.translation.target_language,
+    }
+
+
+def pairs(found: Translation) -> View:
+    """The value of the viewer of linked words."""
+    return {
+        "source_words": list(found.source_words),
+        "words": [_word(word) for word in found.words],
+        "alignment": _rows(found.alignment),
+        "end_mass": _list(found.end_mass),
+        "caption": found.text,
+        "source_language": found.source_language,
+        "target_language": found.target_language,
+        "guessed": found.guessed,
+        "log_prob": _rounded(found.log_prob),
+        "warning": found.warning,
+    }
+
+
+def _rows(values: NDArray[np.floating[Any]]) -> list[list[float]]:
+    return [_list(row) for row in values]
+
+
+def _list(values: NDArray[np.floating[Any]]) -> list[float]:
+    return [_rounded(float(value)) for value in values]
