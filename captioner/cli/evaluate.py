@@ -82,6 +82,20 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
         "Scores: BLEU of lower-cased Moses tokens, BLEU and chrF as sacreBLEU computes them.",
     )
     flags.add_pair_files(pairs, required=False)
+    pairs.add_argument(
+        "--photo-names",
+        type=flags.file_name,
+        metavar="FILE",
+        help="of a checkpoint that looks at photos: the name of a pair's photo a line",
+    )
+    pairs.add_argument(
+        "--photo-folder", type=flags.file_name, metavar="DIR", help="where these photos lie"
+    )
+    pairs.add_argument(
+        "--photos",
+        choices=("own", "wrong", "none"),
+        help="what is in view of each sentence: its photo (the default), another one, none",
+    )
     parser.add_argument(
         "--batch-size",
         type=flags.BATCH_SIZE,
@@ -234,7 +248,7 @@ def _check_outputs(arguments: argparse.Namespace, kind: Scored, items: Sequence[
     Raises:
         ConfigError: something is in the way.
     """
-    files = ("captions", "boxes", "split", "source", "target", "checkpoint")
+    files = ("captions", "boxes", "split", "source", "target", "photo_names", "checkpoint")
     read = [getattr(arguments, name) for name in files]
     guard = Guard([*read, *kind.inputs(items)], arguments.overwrite)
     if arguments.json and arguments.json != "-":
