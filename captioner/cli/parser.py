@@ -35,7 +35,7 @@ commands:
   describe     what is in a checkpoint, where it comes from and how good it is
   data check   look for damaged photos, odd captions and leaks between splits
   data convert captions of one format into another: COCO, CSV, JSON lines, folders, archives
-  study        compare translation checkpoints: by length of the sentence, by alignment
+  study        compare translation checkpoints, or ways to train: attention, cells, Transformers
 
 examples:
   captioner demo
