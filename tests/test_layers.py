@@ -41,7 +41,10 @@ FLOORS = (
     ("captions.task", "multimodal.task", "translations.task"),
     ("tasks",),
     ("checkpoint", "recipes.files"),
-    ("studies",),
+    ("studies", "studies.budget", "studies.config", "studies.gradients", "studies.length"),
+    ("studies.subjects",),
+    ("studies.runs",),
+    ("studies.curves", "studies.summary"),
     ("cli",),
     # Old names, which nothing may use.
     ("__main__", "config", "evaluation", "prediction", "translation"),

@@ -37,7 +37,7 @@ commands:
   score        score anyone's captions against what people wrote; compare two systems
   data check   look for damaged photos, odd captions and leaks between splits
   data convert captions of one format into another: COCO, CSV, JSON lines, folders, archives
-  study        compare translation checkpoints: by length of the sentence, by alignment
+  study        compare translation checkpoints, or ways to train: attention, cells, Transformers
 
 examples:
   captioner demo
