@@ -26,6 +26,7 @@ FLOORS = (
     ("nn",),
     ("confidence", "grids", "languages", "sights", "subwords"),
     ("metrics", "search", "storage", "trials"),
+    ("intervals",),
     ("captions.checkpoint", "scoring", "tracing", "translations.checkpoint"),
     ("datasets", "judges", "losses", "systems"),
     ("translations",),
