@@ -11,8 +11,16 @@ from captioner.recipes.files import read_recipe
 from captioner.settings import from_dict, to_dict
 from captioner.translations.recipe import TranslationRecipe
 
-TRANSLATORS = ("korean", "length", "translate", "translate-critical", "translate-on")
-RECIPES = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
+TRANSLATORS = (
+    "family-translations",
+    "korean",
+    "length",
+    "translate",
+    "translate-critical",
+    "translate-on",
+)
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
+RECIPES = [path for path in CONFIGS if not path.stem.startswith("study-")]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
