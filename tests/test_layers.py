@@ -31,7 +31,7 @@ FLOORS = (
     ("captions",),
     ("alignments", "audit", "boxes", "outputs", "beside"),
     ("captions.evaluation", "translations.evaluation", "translations.links"),
-    ("calibration", "captions.batches", "maps"),
+    ("calibration", "captions.batches"),
     ("grounding",),
     ("training",),
     ("captions.start", "captions.store", "translations.start"),
