@@ -33,7 +33,7 @@ FLOORS = (
     ("captions",),
     ("alignments", "audit", "boxes", "outputs", "beside"),
     ("captions.evaluation", "translations.evaluation", "translations.links"),
-    ("calibration", "captions.batches", "maps", "multimodal"),
+    ("calibration", "captions.batches", "multimodal"),
     ("grounding",),
     ("training",),
     ("captions.start", "captions.store", "translations.start"),
