@@ -78,7 +78,8 @@ class Stored:
         Raises:
             CheckpointError: there are.
         """
-        parts = (fields["config"].encoder, fields["config"].decoder)
+        names = ("encoder", "decoder", "photo")  # of which a task has some
+        parts = [getattr(fields["config"], name, None) for name in names]
         layers = max(getattr(part, name, 0) for part in parts for name in ("layers", "refine"))
         if layers > len(tensors):
             raise CheckpointError(f"there are no {layers} layers")

@@ -10,14 +10,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from captioner.captions.task import Captioning
+from captioner.multimodal.task import Seeing
 from captioner.translations.task import Translating
 
 if TYPE_CHECKING:
     from captioner.training.run import Task
 
-CAPTION, TRANSLATE = Captioning.name, Translating.name
+CAPTION, TRANSLATE, MULTIMODAL = Captioning.name, Translating.name, Seeing.name
 # The first one is meant where a recipe names none.
-TASKS: Mapping[str, Task[Any, Any]] = {task.name: task for task in (Captioning(), Translating())}
+TASKS: Mapping[str, Task[Any, Any]] = {
+    task.name: task for task in (Captioning(), Translating(), Seeing())
+}
 
 
 def of(recipe: Any) -> Task[Any, Any]:

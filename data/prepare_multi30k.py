@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,6 +29,7 @@ from captioner.errors import CaptionerError, DataError
 NAME = "Multi30k"
 LICENCE = "Multi30k: for research and education; captions of Flickr30k and their translations"
 LANGUAGES = ("en", "de", "fr", "cs")
+SEEN = "seen"  # folder of the lines about photos that are there
 OFFICIAL = {"train": 29_000, "val": 1_014}  # lines; the test sets are of several sizes
 _SPLIT = r"(train|val|test_\w+)"
 _SENTENCES = re.compile(rf"{_SPLIT}\.({'|'.join(LANGUAGES)})(?:\.gz)?")
@@ -42,11 +44,16 @@ example:
   python data/prepare_multi30k.py multi30k-dataset/data/task1 -o multi30k
   python data/prepare_multi30k.py dataset-master.zip -o multi30k
   python data/prepare_multi30k.py train.en.gz train.de.gz val.en.gz val.de.gz -o multi30k
+  python data/prepare_multi30k.py multi30k-dataset/data/task1 -o multi30k --photos flickr8k/images
 
 Nothing is downloaded. The archive is https://github.com/multi30k/dataset: clone it, get it as a ZIP
 file, or get single files from its folder data/task1/raw. The tar archives of the older shared tasks
 (training.tar.gz, validation.tar.gz: English and German) do as well. The files in its folder tok are
 left alone: they are lower-cased, and what people read cannot be had back from them.
+
+With --photos, the lines whose photo lies in a folder, such as Flickr8k's, which is a part of
+Flickr30k, are written once more, into the output's folder seen/: train, val and test, split by
+photo (5,000, 253 and 1,000 of Flickr8k's 6,253), for translation with the photo in view.
 
 Flickr8k lies inside Flickr30k, and so inside Multi30k: never train a captioner on the English side
 and score it on Flickr8k's test photos.
@@ -66,11 +73,18 @@ class Text:
     @property
     def content(self) -> bytes:
         """What is written."""
-        return "".join(f"{line}\n" for line in self.lines).encode()
+        return _content_of(self.lines)
 
 
-def prepare(inputs: Sequence[Path], output: Path) -> dict[str, dict[str, int]]:
+def prepare(
+    inputs: Sequence[Path], output: Path, photos: Path | None = None
+) -> dict[str, dict[str, int]]:
     """Writes every split's sentences and photo names, and the manifest.
+
+    Args:
+        inputs: folders, archives, files.
+        output: folder to write.
+        photos: folder of photos; the lines about them are written once more, split by photo.
 
     Returns:
         The lines of every file written, split by split.
@@ -83,8 +97,10 @@ def prepare(inputs: Sequence[Path], output: Path) -> dict[str, dict[str, int]]:
     members = [member for path in inputs for member in _members(path, output)]
     texts = _texts(members)
     _check_splits(texts, members)
-    output.mkdir(parents=True, exist_ok=True)
+    if photos is not None:
+        texts |= _about(texts, photos)
     for name, text in texts.items():
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
         write_whole(output / name, text.content)
     manifest = json.dumps(_manifest(texts), indent=1, ensure_ascii=False)
     write_whole(output / "manifest.json", manifest.encode() + b"\n")
@@ -231,6 +247,71 @@ def _check_splits(texts: Mapping[str, Text], members: Sequence[Member]) -> None:
             raise DataError(f"the lines do not match: {listed}; give files of one edition")
 
 
+# Lines about photos that are there.
+
+
+def _about(texts: Mapping[str, Text], folder: Path) -> dict[str, Text]:
+    """The lines about a folder's photos, as the files of a split of their own.
+
+    Lines about one photo stay together. Which part a photo belongs to depends on its number alone.
+
+    Raises:
+        DataError: there are no such photos, or too few.
+    """
+    files = {_number(path.name): path.name for path in sorted(folder.glob("*.jpg"))}
+    found: dict[str, list[tuple[str, int]]] = {}  # by photo: split and line
+    for split in OFFICIAL:
+        names = texts.get(f"{split}.images.txt")
+        for line, name in enumerate(names.lines if names else ()):
+            if _number(name) in files:
+                found.setdefault(_number(name), []).append((split, line))
+    counts = _sizes(len(found))
+    if min(counts.values()) < 1:
+        raise DataError(
+            f"{folder}: holds {len(found)} photos that lines are about, too few to be split; name "
+            "Flickr8k's folder of photos"
+        )
+    drawn = iter(sorted(found, key=lambda number: hashlib.sha256(number.encode()).digest()))
+    written = {}
+    for part, count in counts.items():
+        numbers = sorted(islice(drawn, count))
+        places = [(number, *place) for number in numbers for place in found[number]]
+        for language in _languages(texts):
+            lines = [texts[f"{split}.{language}"].lines[line] for _, split, line in places]
+            written[f"{SEEN}/{part}.{language}"] = lines
+        written[f"{SEEN}/{part}.images.txt"] = [files[number] for number, _, _ in places]
+    return {
+        name: Text(name, lines, "train, val", hashlib.sha256(_content_of(lines)).hexdigest())
+        for name, lines in written.items()
+    }
+
+
+def _number(name: str) -> str:
+    """A photo's number: Flickr8k's names have more behind it."""
+    return name.partition("_")[0].partition(".")[0]
+
+
+def _sizes(photos: int) -> dict[str, int]:
+    """How many photos each part has: of Flickr8k's 6,253, 5,000, 253 and 1,000."""
+    val, test = (round(photos * share / 6_253) for share in (253, 1_000))
+    return {"train": photos - val - test, "val": val, "test": test}
+
+
+def _languages(texts: Mapping[str, Text]) -> list[str]:
+    """Those that both splits have."""
+    return [
+        language
+        for language in LANGUAGES
+        if all(
+            f"{split}.{language}" in texts for split in OFFICIAL if f"{split}.images.txt" in texts
+        )
+    ]
+
+
+def _content_of(lines: Sequence[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
 def _splits(texts: Mapping[str, Text]) -> dict[str, dict[str, int]]:
     """The lines of every file, split by split."""
     splits: dict[str, dict[str, int]] = {}
@@ -289,9 +370,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         *("-o", "--output"), type=Path, required=True, help="folder to write, new or written before"
     )
+    parser.add_argument(
+        "--photos",
+        type=Path,
+        metavar="DIR",
+        help="folder of photos, such as Flickr8k's: split the lines about them once more",
+    )
     chosen = parser.parse_args(arguments)
     try:
-        print(_table(prepare(chosen.inputs, chosen.output)))
+        print(_table(prepare(chosen.inputs, chosen.output, chosen.photos)))
     except (CaptionerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -11,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from captioner.captions import batches
-from captioner.captions.batches import Batch, BatchReader, cache_grids, fingerprint
+from captioner import grids as gridding
+from captioner.captions.batches import Batch, BatchReader
 from captioner.datasets import Photo
 from captioner.errors import DataError
+from captioner.grids import cache_grids, fingerprint
 from captioner.nn.encoders import ImageEncoder, build_features, normalise
 from captioner.pictures.open import open_photo
 from captioner.pictures.preprocess import Preprocess
@@ -216,7 +217,7 @@ def test_skipped_photos_are_not_opened(
         opened.append(path)
         return open_photo(path, **settings)
 
-    monkeypatch.setattr(batches, "open_photo", watch)
+    monkeypatch.setattr(gridding, "open_photo", watch)
     list(reader(photos, vocabulary).read(0, first_step=2))
     assert len(opened) == 1
 
@@ -230,7 +231,7 @@ def test_an_abandoned_epoch_stops_reading(
         opened.append(path)
         return open_photo(path, **settings)
 
-    monkeypatch.setattr(batches, "open_photo", watch)
+    monkeypatch.setattr(gridding, "open_photo", watch)
     stream = reader(photos, vocabulary, batch_size=1).read(0)
     next(stream)
     stream.close()  # type: ignore[attr-defined]
@@ -538,7 +539,7 @@ def test_a_second_call_computes_nothing(
     encoder: ImageEncoder, photos: list[Photo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = np.array(cached(encoder, photos, tmp_path))
-    monkeypatch.setattr(batches, "open_photo", lambda *_, **__: pytest.fail("a photo was opened"))
+    monkeypatch.setattr(gridding, "open_photo", lambda *_, **__: pytest.fail("a photo was opened"))
     assert np.array_equal(cached(encoder, photos, tmp_path), first)
 
 
@@ -595,7 +596,7 @@ def test_an_interrupted_cache_goes_on_where_it_stopped(
         opened.append(path.name)
         return open_photo(path, **settings)
 
-    monkeypatch.setattr(batches, "open_photo", watch)
+    monkeypatch.setattr(gridding, "open_photo", watch)
     done: list[int] = []
     grids = cached(encoder, photos, tmp_path / "a", batch_size=2, progress=done.append)
     assert sorted(opened) == ["4.png", "5.png", "6.png"]
@@ -647,7 +648,7 @@ def test_a_full_disk_is_told_before_any_work(
     encoder: ImageEncoder, photos: list[Photo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(batches.shutil, "disk_usage", lambda _: usage(10**9, 9 * 10**8, 10**8))
+    monkeypatch.setattr(gridding.shutil, "disk_usage", lambda _: usage(10**9, 9 * 10**8, 10**8))
     with pytest.raises(
         DataError,
         match=r"the feature cache takes 0\.0 GB and 0\.1 GB are free; make room.* = false",

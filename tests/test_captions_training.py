@@ -29,7 +29,7 @@ from captioner.nn.architecture import ModelConfig
 from captioner.nn.encoders import build_features
 from captioner.prediction import Captioner
 from captioner.text import tokenise
-from captioner.training import Interrupted, state, train
+from captioner.training import Interrupted, features, state, train
 from captioner.training.callbacks import Interrupt
 from captioner.training.loop import Callback, Trainer
 from tests.captioning import (
@@ -179,7 +179,7 @@ def press(keyboard: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return outer
 
-    monkeypatch.setattr(captioning, "cache_grids", telling("features", captioning.cache_grids))
+    monkeypatch.setattr(features, "cache_grids", telling("features", features.cache_grids))
     monkeypatch.setattr(captioning, "evaluate", telling("validation", captioning.evaluate))
     moments: list[str] = keyboard.moments
     return moments
@@ -224,7 +224,7 @@ def test_a_finished_run_has_nothing_left_to_do(
 ) -> None:
     before = log(uninterrupted)
     monkeypatch.setattr(Trainer, "step", lambda *_: pytest.fail("a step was taken"))
-    monkeypatch.setattr(captioning, "cache_grids", lambda *_, **__: pytest.fail("cached"))
+    monkeypatch.setattr(features, "cache_grids", lambda *_, **__: pytest.fail("cached"))
     assert train(recipe(world, uninterrupted), resume=True) == uninterrupted / "best.safetensors"
     assert log(uninterrupted) == before
 

@@ -27,6 +27,7 @@ SETTINGS: dict[str, list[Any]] = {
     "model.attention.local.renormalise": [False],
     "model.decoder.cell": ["gru"],
     "model.decoder.gate": [False],
+    "model.decoder.kind": ["transformer"],
     "phases.attention_supervision": [0.5],
     "phases.supervised_by": ["squares"],
     "phases.coverage": [0.5],

@@ -14,9 +14,9 @@ from captioner.captions.checkpoint import Checkpoint
 from captioner.captions.recipe import DataConfig, Recipe
 from captioner.datasets import Photo
 from captioner.errors import ConfigError, DataError
-from captioner.nn.architecture import CopyConfig
-from captioner.nn.encoders import load_pretrained
-from captioner.nn.model import CaptionModel, build_model
+from captioner.nn.architecture import CopyConfig, EncoderConfig
+from captioner.nn.encoders import ImageEncoder, load_pretrained
+from captioner.nn.model import build_model
 from captioner.nn.recognition import Recogniser, load_recogniser, read_kinds
 from captioner.pictures.preprocess import Preprocess
 from captioner.text import Vocabulary, tokenise
@@ -156,22 +156,36 @@ def _begun(recipe: Recipe, training: Sequence[Photo]) -> Checkpoint:
     if not encoder.classes:  # copying needs a classifier, which comes from the teacher
         settings = dataclasses.replace(settings, copy=CopyConfig())
     model = build_model(settings, len(vocabulary))
-    if encoder.weights == "shipped":
-        _take_shipped(model, encoder.name)
-    else:
-        load_pretrained(model.encoder.features, encoder.name, encoder.weights)
+    begin_cnn(model.encoder, encoder)
     preprocess = Preprocess(encoder.image_size)
     return Checkpoint(model, settings, vocabulary, preprocess, search=decoding(recipe))
 
 
-def _take_shipped(model: CaptionModel, name: str) -> None:
-    """Starts the CNN as the one of the checkpoint that came along; the rest stays new."""
+def begin_cnn(encoder: ImageEncoder, settings: EncoderConfig, table: str = "encoder") -> None:
+    """Fills a new encoder's CNN with the weights that its settings name; the rest stays new.
+
+    Args:
+        encoder: with random weights.
+        settings: that it was built by.
+        table: of `model` in which they stand, for messages.
+
+    Raises:
+        ConfigError, CheckpointError: there are no such weights.
+    """
+    if settings.weights == "shipped":
+        _take_shipped(encoder, settings.name, table)
+    else:
+        load_pretrained(encoder.features, settings.name, settings.weights)
+
+
+def _take_shipped(encoder: ImageEncoder, name: str, table: str) -> None:
+    """Starts the CNN as the one of the checkpoint that came along."""
     shipped = Checkpoint.load()
     if shipped.config.encoder.name != name:
         raise ConfigError(
-            f'model.encoder.weights = "shipped" holds a {shipped.config.encoder.name}, but '
-            f"model.encoder.name is {name}; make them equal, or choose imagenet"
+            f'model.{table}.weights = "shipped" holds a {shipped.config.encoder.name}, but '
+            f"model.{table}.name is {name}; make them equal, or choose imagenet"
         )
     weights = shipped.model.encoder.features.state_dict()
-    wanted = model.encoder.features.state_dict().keys()  # fewer, with fewer stages
-    model.encoder.features.load_state_dict({key: weights[key] for key in wanted})
+    wanted = encoder.features.state_dict().keys()  # fewer, with fewer stages
+    encoder.features.load_state_dict({key: weights[key] for key in wanted})

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from captioner import losses
-from captioner.captions.batches import Batch, BatchReader, cache_grids, clear_grids
+from captioner.captions.batches import Batch, BatchReader
 from captioner.captions.captioner import Captioner
 from captioner.captions.checkpoint import Checkpoint
 from captioner.captions.evaluation import evaluate
@@ -33,6 +33,7 @@ from captioner.nn.recognition import Recogniser
 from captioner.text import EOS
 from captioner.training.attending import attention_terms
 from captioner.training.callbacks import Validation, Watch
+from captioner.training.features import FeatureCache
 from captioner.training.loop import Callback, Trainer, weighted
 from captioner.training.scheduled import mixed_inputs, own_share
 from captioner.training.self_critical import Drawn, draw
@@ -211,38 +212,6 @@ class CaptionValidation(Validation):
         """Counts of photos and captions."""
         sentences = trainer.reader.sentences
         return {"photos": len(sentences), "captions": sum(map(len, sentences))}
-
-
-class FeatureCache(Callback):
-    """Computes a frozen CNN's grids once, before a phase that asks for it."""
-
-    def __init__(self, watch: Watch) -> None:
-        self.watch, self.folder = watch, watch.folder / "features"
-
-    def on_phase(self, trainer: Trainer, phase: PhaseConfig) -> None:
-        """Fills `trainer.grids`, or empties it."""
-        assert isinstance(trainer, CaptionTrainer)
-        trainer.grids = None
-        if not phase.cache_features:
-            clear_grids(self.folder)  # of a CNN that no longer stands still
-            return
-        photos = trainer.reader.photos
-        with self.watch.progress(len(photos), "features", "photo") as advance:
-            trainer.grids = cache_grids(
-                trainer.model.encoder,
-                trainer.checkpoint.preprocess,
-                photos,
-                self.folder,
-                device=trainer.device,
-                progress=advance,
-            )
-
-    def close(self, trainer: Trainer) -> None:
-        """Gives the disk back when the run is over; one that goes on finds its grids again."""
-        if trainer.progress.position.phase == len(trainer.recipe.phases) - 1 and trainer.is_over():
-            assert isinstance(trainer, CaptionTrainer)
-            trainer.grids = None
-            clear_grids(self.folder)
 
 
 class KeptPhotos(Callback):

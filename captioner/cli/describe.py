@@ -102,14 +102,9 @@ def _once(search: Mapping[str, Any]) -> str:
 
 
 def _of_a_captioner(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    encoder, preprocess = header["config"]["encoder"], header["preprocess"]
-    side, cells = encoder["image_size"], encoder["image_size"] // encoder["stride"]
+    preprocess = header["preprocess"]
     yield "task", "photo to caption"
-    yield (
-        "encoder",
-        f"{encoder['name']}, stride {encoder['stride']}: {side} × {side} pixels become {cells} × "
-        f"{cells} cells of {encoder['feature_size']} features{_refined(encoder)}",
-    )
+    yield "encoder", _grid(header["config"]["encoder"])
     yield from _of_every_task(header)
     yield "vocabulary", f"{len(header['vocabulary']) - 4:,} words and 4 special tokens"
     if things := header["config"].get("copy", {}).get("things"):
@@ -139,6 +134,30 @@ def _of_a_translator(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         "vocabulary",
         f"{len(subwords['pieces']):,} pieces of words for all languages, 4 special tokens and "
         f"{len(subwords['languages'])} that start a language",
+    )
+
+
+def _of_seeing(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    photo, ways = header["config"]["photo"], header["config"]["attention"]["combination"]
+    for label, text in _of_a_translator(header):
+        yield label, "sentence and photo to translation" if label == "task" else text
+        if label == "encoder":
+            yield "photos", _grid(photo)
+        if label == "attention":
+            yield "", f"{ways}: {_COMBINATIONS[ways]}"
+
+
+_COMBINATIONS = {
+    "flat": "one softmax over the sentence's pieces and the photo's cells",
+    "hierarchical": "one look at the sentence, one at the photo, and a third that weighs the two",
+}
+
+
+def _grid(encoder: Mapping[str, Any]) -> str:
+    side, cells = encoder["image_size"], encoder["image_size"] // encoder["stride"]
+    return (
+        f"{encoder['name']}, stride {encoder['stride']}: {side} × {side} pixels become {cells} × "
+        f"{cells} cells of {encoder['feature_size']} features{_refined(encoder)}"
     )
 
 
@@ -242,6 +261,7 @@ def _count(number: int, what: str) -> str:
 _OWN = {  # by task: what only its checkpoints say, and the unit of a sentence's length
     tasks.CAPTION: (_of_a_captioner, "words"),
     tasks.TRANSLATE: (_of_a_translator, "pieces"),
+    tasks.MULTIMODAL: (_of_seeing, "pieces"),
 }
 
 
@@ -250,7 +270,8 @@ def _where_it_is_from(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]
     if recipe:
         sources = recipe["data"]["train"]
         if "pairs" in provenance:
-            counts = f"{provenance['pairs']:,} sentence pairs"
+            seen = f" about {provenance['photos']:,} photos" if "photos" in provenance else ""
+            counts = f"{provenance['pairs']:,} sentence pairs{seen}"
             files = [s["tsv"] or f"{s['source']} + {s['target']}" for s in sources]
         else:
             counts = f"{provenance['photos']:,} photos with {provenance['captions']:,} captions"

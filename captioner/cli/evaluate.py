@@ -65,7 +65,7 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
         "--maps",
         type=flags.file_name,
         nargs="?",
-        const="",
+        const=True,
         metavar="FILE",
         help="ask what the maps mean, too: do they lie on the named things (with --boxes), do "
         "words hang on them, do they tell made-up things; takes minutes. With a JSONL file of any "
@@ -82,6 +82,20 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
         "Scores: BLEU of lower-cased Moses tokens, BLEU and chrF as sacreBLEU computes them.",
     )
     flags.add_pair_files(pairs, required=False)
+    pairs.add_argument(
+        "--photo-names",
+        type=flags.file_name,
+        metavar="FILE",
+        help="of a checkpoint that looks at photos: the name of a pair's photo a line",
+    )
+    pairs.add_argument(
+        "--photo-folder", type=flags.file_name, metavar="DIR", help="where these photos lie"
+    )
+    pairs.add_argument(
+        "--photos",
+        choices=("own", "wrong", "none"),
+        help="what is in view of each sentence: its photo (the default), another one, none",
+    )
     parser.add_argument(
         "--batch-size",
         type=flags.BATCH_SIZE,
@@ -135,7 +149,7 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
 
 def run(arguments: argparse.Namespace) -> int:
     """Scores a checkpoint on a split or on sentence pairs; returns how many of them failed."""
-    if arguments.maps:
+    if isinstance(arguments.maps, str):  # a file of maps; without one, a captioner's own
         from captioner.cli import maps
 
         return maps.of_file(arguments)
@@ -234,7 +248,7 @@ def _check_outputs(arguments: argparse.Namespace, kind: Scored, items: Sequence[
     Raises:
         ConfigError: something is in the way.
     """
-    files = ("captions", "boxes", "split", "source", "target", "checkpoint")
+    files = ("captions", "boxes", "split", "source", "target", "photo_names", "checkpoint")
     read = [getattr(arguments, name) for name in files]
     guard = Guard([*read, *kind.inputs(items)], arguments.overwrite)
     if arguments.json and arguments.json != "-":

@@ -12,6 +12,7 @@ from captioner.captions.recipe import Source
 from captioner.cli import flags
 from captioner.cli.besides import Besides
 from captioner.cli.models import load_captioner, load_translator
+from captioner.errors import ConfigError
 from captioner.outputs import draw
 from captioner.translations.recipe import PairSource
 
@@ -142,7 +143,7 @@ class Photos(Scored):
 
 
 class Pairs(Scored):
-    """Sentence pairs of one direction."""
+    """Sentence pairs of one direction, with photos or without."""
 
     item = "pair"
     flags: Mapping[str, str] = {
@@ -150,26 +151,51 @@ class Pairs(Scored):
         "target": "--target",
         "source_language": "--from",
         "to": "--to",
+        "photo_names": "--photo-names",
+        "photo_folder": "--photo-folder",
+        "photos": "--photos",
     }
-    needed = tuple(flags.values())
+    needed = ("--source", "--target", "--from", "--to")
     answers = "translations.jsonl"
 
     def read(self, arguments: argparse.Namespace) -> Sequence[Any]:
         """The pairs of two files."""
         direction = (arguments.source_language, arguments.to)
+        if _seen(arguments):
+            from captioner.multimodal.pairs import read_seen_pairs
+            from captioner.multimodal.recipe import SeenSource
+
+            return read_seen_pairs(
+                SeenSource(
+                    arguments.source,
+                    arguments.target,
+                    languages=direction,
+                    photos=arguments.photo_names,
+                    images=arguments.photo_folder,
+                )
+            )
         files = PairSource(arguments.source, arguments.target, languages=direction)
         from captioner.translations.pairs import read_pairs
 
         return read_pairs(files)
+
+    def inputs(self, items: Sequence[Any]) -> Sequence[Path]:
+        """The photos, where there are some."""
+        return [item.path for item in items if hasattr(item, "path")]
 
     def evaluation(
         self, arguments: argparse.Namespace, items: Sequence[Any]
     ) -> TranslationEvaluation:
         """The pairs beside the translator of --checkpoint."""
         translator = load_translator(arguments)
+        typed = _typed(arguments, "batch_size")
+        if _seen(arguments):
+            from captioner.multimodal.evaluation import MultimodalEvaluation
+
+            return MultimodalEvaluation(translator, items, view=arguments.photos or "own", **typed)
         from captioner.translations.evaluation import TranslationEvaluation
 
-        return TranslationEvaluation(translator, items, **_typed(arguments, "batch_size"))
+        return TranslationEvaluation(translator, items, **typed)
 
     def about(self, arguments: argparse.Namespace, report: Report[Any, Any]) -> dict[str, Any]:
         """The files, the direction, how many sentences, and which were not translated."""
@@ -178,6 +204,7 @@ class Pairs(Scored):
             "target": arguments.target,
             "from": arguments.source_language,
             "to": arguments.to,
+            **({"photos": arguments.photos or "own"} if _seen(arguments) else {}),
             "sentences": len(report.items),
             "failed": list(report.failures),
         }
@@ -186,7 +213,24 @@ class Pairs(Scored):
         """`validation en-de`: a checkpoint keeps the scores of one split in many directions."""
         split = arguments.save_scores or Path(arguments.source).stem
         own = f"{arguments.source_language}-{arguments.to}"
+        if arguments.photos in ("wrong", "none"):
+            own = f"{own}, {arguments.photos} photo"
         return split if split.endswith(own) else f"{split} {own}"
+
+
+def _seen(arguments: argparse.Namespace) -> bool:
+    """Whether the pairs have photos.
+
+    Raises:
+        ConfigError: not all is there that names them.
+    """
+    named = (arguments.photo_names, arguments.photo_folder)
+    if any(named) != all(named) or (arguments.photos and not any(named)):
+        raise ConfigError(
+            "pairs with photos take --photo-names FILE, a photo's name a line, and --photo-folder "
+            "DIR; see captioner evaluate --help"
+        )
+    return all(named)
 
 
 KINDS: tuple[Scored, ...] = (Photos(), Pairs())

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ from captioner.outputs import DRAWING, Guard, draw, file_path
 from captioner.text import half_character, has_words, not_utf8
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from captioner.translations.translation import Translation
 
 _STOPS = tuple(".!?…。！？।")  # with which a sentence ends
@@ -46,6 +48,7 @@ examples:
   captioner translate --to de "A brown dog runs through the snow."
   captioner translate --to de "A dog runs." "Two men sit on a bench."
   captioner translate --from fr --to en "Je suis étudiant." --alignment heatmap.png
+  captioner translate --checkpoint multimodal.safetensors --photo dog.jpg --to de "A dog runs."
   captioner translate --to cs --input english.txt --jsonl czech.jsonl > czech.txt
   captioner caption photo.jpg --jsonl - | jq -r .caption | captioner translate --to fr -""",
     )
@@ -75,6 +78,18 @@ examples:
         metavar="FILE.png",
         help="draw the heat map of one sentence: which word looked at which",
     )
+    parser.add_argument(
+        "--photo",
+        type=flags.file_name,
+        metavar="PHOTO",
+        help="what the texts are about, for a checkpoint that looks at it while it translates",
+    )
+    parser.add_argument(
+        "--sheet",
+        type=flags.file_name,
+        metavar="FILE.png",
+        help="with --photo: draw where each word of one translation looked on it",
+    )
     flags.add_overwrite(parser)
     flags.add_model(parser)
     parser.add_argument(
@@ -101,14 +116,18 @@ def run(arguments: argparse.Namespace) -> int:
     lines = _Lines(file) if file else None
     doubtful = 0
     languages: Counter[str] = Counter()
-    guard = Guard([descriptor(file), arguments.checkpoint], arguments.overwrite)
-    _check_drawing(arguments.alignment, guard)
+    guard = Guard([descriptor(file), arguments.checkpoint, arguments.photo], arguments.overwrite)
+    drawn = {name: getattr(arguments, name) for name in _DRAWN}
+    for name, place in drawn.items():
+        _check_drawing(f"--{name}", place, guard)
     with Results(arguments.jsonl, "line", None if lines else len(typed), guard) as results:
         translator = load_translator(arguments)
+        sight = translator.look(arguments.photo) if arguments.photo else None
         stream = translator.stream(
             lines or typed,
             to=arguments.to,
             source_language=arguments.source_language,
+            photos=sight,
             batch_size=arguments.batch_size,
             options=flags.decoding(arguments, translator.options()),
         )
@@ -122,8 +141,9 @@ def run(arguments: argparse.Namespace) -> int:
                 results.tell(place + translation.warning)
             doubtful += bool(translation.warning) and not lines
             languages[translation.source_language] += translation.guessed
-            if arguments.alignment and translation.error is None:
-                _draw(translation, Path(arguments.alignment))
+            for name, place in drawn.items():
+                if place and translation.error is None:
+                    _draw(_DRAWN[name](translation), Path(place))
     read_as = [f"{name} ({count})" for name, count in languages.most_common() if count]
     if read_as:
         print(
@@ -150,10 +170,13 @@ def _check_input(arguments: argparse.Namespace, typed: Sequence[str], file: str 
             "translate takes a sentence, `-` for standard input, or --input FILE; see captioner "
             "translate --help"
         )
-    if arguments.alignment and file:
-        raise ConfigError("--alignment draws one sentence; type it instead of naming a file")
-    if arguments.alignment and len(typed) > 1:
-        raise ConfigError(f"--alignment draws one text, but {len(typed)} were typed; draw each")
+    for flag in (f"--{name}" for name in _DRAWN if getattr(arguments, name)):
+        if file:
+            raise ConfigError(f"{flag} draws one sentence; type it instead of naming a file")
+        if len(typed) > 1:
+            raise ConfigError(f"{flag} draws one text, but {len(typed)} were typed; draw each")
+    if arguments.sheet and not arguments.photo:
+        raise ConfigError("--sheet shows where words looked on a photo; name it with --photo PHOTO")
     for text in typed if not file else ():
         if (half := half_character(text)) is not None:
             raise ConfigError(f"{text!r}: {half}")
@@ -169,21 +192,28 @@ def _line(translation: Translation) -> str:
     return "\t".join(map(one_line, texts))
 
 
-def _check_drawing(name: str | None, guard: Guard) -> None:
-    """Refuses a place for the heat map where it must not go."""
+def _check_drawing(flag: str, name: str | None, guard: Guard) -> None:
+    """Refuses a place for a picture where it must not go."""
     if name is None:
         return
-    path = file_path(name, "--alignment")
+    path = file_path(name, flag)
     if path.suffix.lower() not in ("", ".png"):
+        what = "heat map" if flag == "--alignment" else "sheet"
         raise ConfigError(
-            f"--alignment {name}: the heat map is a PNG file; call it {path.with_suffix('.png')}"
+            f"{flag} {name}: the {what} is a PNG file; call it {path.with_suffix('.png')}"
         )
-    guard.claim(path, DRAWING, "--alignment")
+    guard.claim(path, DRAWING, flag)
 
 
-def _draw(translation: Translation, path: Path) -> None:
+_DRAWN: Mapping[str, Callable[[Translation], Image.Image]] = {  # by flag
+    "alignment": lambda translation: translation.heatmap(),
+    "sheet": lambda translation: translation.sheet(),
+}
+
+
+def _draw(picture: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw(translation.heatmap(), path)
+    draw(picture, path)
 
 
 class _Lines:

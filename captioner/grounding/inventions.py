@@ -135,7 +135,7 @@ def measure(words: Sequence[Said], *, bootstrap: int = RESAMPLES, seed: int = 0)
     Raises:
         DataError: there are too few made-up words, or too few others.
     """
-    truth = np.array([word.made_up for word in words])
+    truth = np.array([word.made_up for word in words], dtype=bool)
     fewest = 2 * FOLDS
     if min(truth.sum(), (~truth).sum()) < fewest:
         raise DataError(

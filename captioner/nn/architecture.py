@@ -32,6 +32,7 @@ DROPOUTS = (  # what a model is trained or asked with, and no part of what it is
     "attention.hard.entropy",
     "decoder.dropout",
     "decoder.word_dropout",
+    "photo.dropout",
 )
 NORMS = ("layer", "batch", "none")
 POSITIONS = ("sinusoid", "learned", "none")
@@ -193,9 +194,9 @@ class HardConfig:
         0.5, "share of the steps in training that look at the expectation instead of a draw"
     )
     reward: float = setting(
-        1.0,
+        0.1,
         "weight of REINFORCE, by which draws that made the words likelier than the moving baseline "
-        "become likelier (lambda_r)",
+        "become likelier (lambda_r); at 1 the gradient's mean is exact, and its noise great",
     )
     entropy: float = setting(
         0.002, "weight of the reward for not being sure where to look (lambda_e)"
@@ -454,6 +455,62 @@ class TranslationConfig:
 
     def __post_init__(self) -> None:
         _check_decoder(self.attention, self.encoder.feature_size, self.decoder)
+
+
+@dataclass(frozen=True)
+class CombinedAttentionConfig(AttentionConfig):
+    """How the decoder weighs the positions of two memories, a sentence's and its photo's."""
+
+    combination: str = setting(
+        "hierarchical",
+        "hierarchical: look at the sentence and at the photo, then weigh what was found in each; "
+        "flat: one softmax over the positions of both (Libovický & Helcl 2017)",
+        choices=("hierarchical", "flat"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.score in ("none", "location"):
+            raise ConfigError(
+                "attention.combination weighs a sentence against its photo by what lies in them, "
+                f"but attention.score is {self.score}; choose another score"
+            )
+        if self.kind != "soft" or self.coverage:
+            raise ConfigError(
+                f"attention has kind {self.kind} and coverage {str(self.coverage).lower()}; two "
+                'memories are combined by soft attention alone: set kind = "soft" and coverage = '
+                "false"
+            )
+
+
+@dataclass(frozen=True)
+class MultimodalConfig(TranslationConfig):
+    """A whole model of translation with the photo in view: the translator's, and a CNN."""
+
+    attention: CombinedAttentionConfig = setting(
+        lambda: CombinedAttentionConfig(score="general", query="after", input_feeding=True),
+        "the attention module",
+    )
+    photo: EncoderConfig = setting(EncoderConfig, "the photo's encoder, whose CNN does not learn")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.decoder.kind != "recurrent":
+            raise ConfigError(
+                f"decoder.kind is {self.decoder.kind}, but attention.combination is defined for a "
+                'recurrent decoder (Libovický & Helcl 2017); set kind = "recurrent"'
+            )
+        if self.photo.feature_size != self.encoder.feature_size:
+            raise ConfigError(
+                f"photo.feature_size is {self.photo.feature_size}, but a word of the sentence has "
+                f"{self.encoder.feature_size} features (encoder.feature_size), and the two are "
+                "summed; make them equal"
+            )
+        if self.photo.classes:
+            raise ConfigError(
+                f"photo.classes is {self.photo.classes}, but nothing asks what is on the photo; "
+                "set it to 0"
+            )
 
 
 def _check_decoder(attention: AttentionConfig, feature_size: int, decoder: DecoderConfig) -> None:

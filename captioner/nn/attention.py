@@ -111,6 +111,11 @@ class Attention(nn.Module):
         windowed: Windowed = self.window(energies, query, memory)
         return windowed
 
+    def lengths(self, memory: Memory) -> Tensor:
+        """‖v_j‖ of what each head sums up, (B, H, N)."""
+        assert memory.contents is not None, "Attention.prepare comes first"
+        return memory.contents.norm(dim=-1)
+
     def _joined(self, sums: Tensor) -> Tensor:
         """Contexts (B, M, D): the heads' sums (B, H, M, D / H), side by side."""
         context: Tensor = self.output(sums.transpose(1, 2).flatten(2))

@@ -41,6 +41,7 @@ _BY_MEMORY = (
     "things",
     "thing_log_probs",
     "thing_keys",
+    "there",
 )
 
 
@@ -58,6 +59,8 @@ class Memory:
     things: Tensor | None = None  # (B, S) words of the likeliest things, which can be copied,
     thing_log_probs: Tensor | None = None  # (B, S) how likely they are, and
     thing_keys: Tensor | None = None  # (B, S, ·) what they are found by; by `Copying.prepare`
+    beside: Memory | None = None  # a second memory of the same B, as of a sentence's photo
+    there: Tensor | None = None  # (B,) bool, False where there is none, of a second one
 
     def __len__(self) -> int:
         return len(self.values)
@@ -74,6 +77,8 @@ class Memory:
             for name in _BY_MEMORY
             if (part := getattr(self, name)) is not None
         }
+        if self.beside is not None:
+            parts["beside"] = self.beside.select(indices)
         return replace(self, **parts)
 
     def first(self, count: int) -> Memory:

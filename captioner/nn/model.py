@@ -11,15 +11,18 @@ from torch import Tensor, nn
 from captioner.errors import ConfigError
 from captioner.nn.architecture import (
     AttentionConfig,
+    CombinedAttentionConfig,
     CopyConfig,
     DecoderConfig,
     EncoderConfig,
     ModelConfig,
+    MultimodalConfig,
     SentenceEncoderConfig,
     TranslationConfig,
 )
 from captioner.nn.attention import Attention, Bottleneck, Heads
 from captioner.nn.cells import CELLS
+from captioner.nn.combined import Combined, Flat, Hierarchical
 from captioner.nn.decoder import Unrolled
 from captioner.nn.distributions import Hard
 from captioner.nn.encoders import ImageEncoder, build_features
@@ -29,6 +32,7 @@ from captioner.nn.scores import SCORE_BUILDERS, Covering, Score
 from captioner.nn.selfattention import GridRefiner, LayerPlan
 from captioner.nn.sentences import SentenceEncoder, TransformerEncoder
 from captioner.nn.sentinel import Adaptive
+from captioner.nn.sighted import SightedEncoder
 from captioner.nn.transformer import MapChoice, TransformerDecoder
 from captioner.nn.windows import Monotonic, Predictive, Window
 from captioner.text import PAD
@@ -47,6 +51,7 @@ class Dropouts:
     attention: float
     decoder: float
     decoder_words: float
+    photo: float = 0.0  # beside a source sentence
 
     @classmethod
     def of(cls, config: ModelConfig | TranslationConfig) -> Dropouts:
@@ -59,11 +64,13 @@ class Dropouts:
             attention=config.attention.dropout,
             decoder=decoder.dropout,
             decoder_words=decoder.word_dropout,
+            photo=config.photo.dropout if isinstance(config, MultimodalConfig) else 0.0,
         )
 
     def without_inputs(self) -> Dropouts:
         """Nothing dropped of what the decoder reads: of the memory, its weights and the words."""
-        return replace(self, encoder=0.0, encoder_words=0.0, attention=0.0, decoder_words=0.0)
+        nothing = ("encoder", "encoder_words", "attention", "decoder_words", "photo")
+        return replace(self, **dict.fromkeys(nothing, 0.0))
 
 
 class CaptionModel(nn.Module):
@@ -135,6 +142,23 @@ class TranslationModel(nn.Module):
         _set_decoder_dropouts(self.decoder, rates)
 
 
+class MultimodalModel(TranslationModel):
+    """A sentence's and a photo's encoder, and the decoder that says it in another language."""
+
+    encoder: SightedEncoder  # type: ignore[assignment]
+
+    def __init__(self, encoder: SightedEncoder, decoder: AnyDecoder) -> None:
+        super().__init__(encoder.sentence, decoder)
+        self.encoder = encoder
+
+    def set_dropouts(self, rates: Dropouts) -> None:
+        """Sets all shares that are dropped in training, but those between the encoder's layers."""
+        sentence = self.encoder.sentence
+        sentence.dropout.p, sentence.word_dropout.p = rates.encoder, rates.encoder_words
+        self.encoder.photo.set_dropout(rates.photo)
+        _set_decoder_dropouts(self.decoder, rates)
+
+
 def _set_decoder_dropouts(decoder: AnyDecoder, rates: Dropouts) -> None:
     decoder.set_dropout(
         attention=rates.attention, words=rates.decoder_words, features=rates.decoder
@@ -144,19 +168,8 @@ def _set_decoder_dropouts(decoder: AnyDecoder, rates: Dropouts) -> None:
 def build_model(config: ModelConfig, vocabulary_size: int) -> CaptionModel:
     """A new model with random weights; the CNN's are filled by `encoders.load_pretrained`."""
     encoder = config.encoder
-    stride = 32 if encoder.lateral else encoder.stride  # the fourth stage brings the finer grid
-    features = build_features(encoder.name, stride, encoder.stages)
     model = CaptionModel(
-        ImageEncoder(
-            features,
-            encoder.name,
-            encoder.feature_size,
-            encoder.dropout,
-            encoder.stages,
-            encoder.lateral,
-            encoder.classes,
-            _refiner(encoder),
-        ),
+        _image_encoder(encoder),
         _decoder(
             config.decoder,
             config.attention,
@@ -168,6 +181,20 @@ def build_model(config: ModelConfig, vocabulary_size: int) -> CaptionModel:
     if config.copy.things:
         model.add_copying(config.copy)
     return model
+
+
+def _image_encoder(settings: EncoderConfig) -> ImageEncoder:
+    stride = 32 if settings.lateral else settings.stride  # the fourth stage brings the finer grid
+    return ImageEncoder(
+        build_features(settings.name, stride, settings.stages),
+        settings.name,
+        settings.feature_size,
+        settings.dropout,
+        settings.stages,
+        settings.lateral,
+        settings.classes,
+        _refiner(settings),
+    )
 
 
 def build_translation_model(config: TranslationConfig, vocabulary_size: int) -> TranslationModel:
@@ -223,6 +250,14 @@ def _plan(settings: SentenceEncoderConfig | DecoderConfig, size: int) -> LayerPl
         settings.norm_first,
         settings.residual,
     )
+
+
+def build_multimodal_model(config: MultimodalConfig, vocabulary_size: int) -> MultimodalModel:
+    """A new model with random weights of translation with the photo in view."""
+    model = build_translation_model(config, vocabulary_size)
+    photo = _image_encoder(config.photo)
+    photo.fine_tune(0)
+    return MultimodalModel(SightedEncoder(model.encoder, photo), model.decoder)
 
 
 def _decoder(
@@ -285,9 +320,26 @@ def _attention(
     feature_size: int,
     input_size: int,
     cells: int | None,
-) -> Attention | Bottleneck:
+) -> Attention | Bottleneck | Combined:
     if settings.score == "none":
         return Bottleneck(settings.every_step)
+    sizes = query_size, feature_size, input_size
+    if not isinstance(settings, CombinedAttentionConfig):
+        return _one_attention(settings, *sizes, cells)
+    sentence = _one_attention(settings, *sizes, None)
+    if settings.combination == "flat":
+        return Flat(sentence)
+    photo = _one_attention(settings, *sizes, None)
+    return Hierarchical(sentence, photo, query_size, feature_size, settings.size)
+
+
+def _one_attention(
+    settings: AttentionConfig,
+    query_size: int,
+    feature_size: int,
+    input_size: int,
+    cells: int | None,
+) -> Attention:
     heads, asked, compared = None, query_size, feature_size
     if settings.heads > 1:
         heads = Heads(settings.heads, query_size, feature_size)

@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from captioner.nn.attention import Attended, Attention, Bottleneck
 from captioner.nn.cells import Cell
+from captioner.nn.combined import Combined
 from captioner.nn.copying import Copied, Copying
 from captioner.nn.decoder import Probe, Step, Unrolled
 from captioner.nn.memory import Memory, of_each, rows
@@ -117,7 +118,7 @@ class RecurrentDecoder(WordLayers):
 
     def __init__(
         self,
-        attention: Attention | Bottleneck,
+        attention: Attention | Bottleneck | Combined,
         embedding: nn.Embedding,
         cell: Cell,
         *,
@@ -200,9 +201,8 @@ class RecurrentDecoder(WordLayers):
         if isinstance(self.attention, Bottleneck):
             return None
         step, query = self._step(tokens, state, memory)
-        assert memory.contents is not None
         energies = self.attention.energies(query, memory).transpose(1, 2)
-        return Probe(step, query.hidden, energies, memory.contents.norm(dim=-1))
+        return Probe(step, query.hidden, energies, self.attention.lengths(memory))
 
     def forward(
         self, tokens: Tensor, lengths: Tensor, memory: Memory, owners: Tensor | None = None

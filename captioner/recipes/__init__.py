@@ -1,1 +1,1 @@
-"""What `captioner train` is asked for: a module a task, and what all tasks' recipes share."""
+"""Recipes: what all of them share, and how they are read. Each stands in its task's room."""

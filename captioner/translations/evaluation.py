@@ -85,7 +85,12 @@ class TranslationEvaluation(Evaluation[Pair, Translation, TranslationReport]):
             source_language=self.source,
             batch_size=self.batch_size,
             options=options,
+            **self.settings(),
         )
+
+    def settings(self) -> dict[str, Any]:
+        """What else the translator is told, as `Translator.stream` takes it."""
+        return {}
 
     def length(self, answer: Translation) -> int:
         """Pieces."""

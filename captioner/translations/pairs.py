@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -37,9 +38,18 @@ class Pair:
     source_language: str
     target_language: str
 
-    def turned(self) -> Pair:
+    def turned(self) -> Self:
         """The pair in the other direction."""
-        return Pair(self.target_text, self.source_text, self.target_language, self.source_language)
+        return replace(
+            self,
+            source_text=self.target_text,
+            target_text=self.source_text,
+            source_language=self.target_language,
+            target_language=self.source_language,
+        )
+
+
+P = TypeVar("P", bound=Pair)
 
 
 def read_pairs(source: PairSource) -> list[Pair]:
@@ -51,15 +61,32 @@ def read_pairs(source: PairSource) -> list[Pair]:
         DataError: a file is missing, not UTF-8, has other lines than its partner or fewer columns
             than asked for, or no pair is left.
     """
+    return chosen(read_lines(source), source)
+
+
+def read_lines(source: PairSource) -> list[Pair]:
+    """One set of sentence pairs, a pair for every line of its files.
+
+    Raises:
+        DataError: as `read_pairs`.
+    """
     texts = _columns(source) if source.tsv else _aligned(source)
-    first, second = source.languages
-    pairs = [Pair(one, other, first, second) for one, other in texts if clean(one) and clean(other)]
+    return [Pair(one, other, *source.languages) for one, other in texts]
+
+
+def chosen(lines: Sequence[P], source: PairSource) -> list[P]:
+    """The pairs of all lines that a source names, in their order; the turned ones follow.
+
+    Raises:
+        DataError: no pair is left.
+    """
+    pairs = [line for line in lines if clean(line.source_text) and clean(line.target_text)]
     name = source.tsv or source.source
     if not pairs:
         raise DataError(f"{name}: holds no pair of sentences")
-    if len(pairs) < len(texts):
-        empty = len(texts) - len(pairs)
-        _LOG.warning("%s: left out %d of %d pairs, empty on one side", name, empty, len(texts))
+    if len(pairs) < len(lines):
+        empty = len(lines) - len(pairs)
+        _LOG.warning("%s: left out %d of %d pairs, empty on one side", name, empty, len(lines))
     if source.part != "all":
         rest, held_out = split_by_source(pairs, source.held_out)
         pairs = rest if source.part == "train" else held_out
@@ -67,7 +94,7 @@ def read_pairs(source: PairSource) -> list[Pair]:
 
 
 def _aligned(source: PairSource) -> list[tuple[str, str]]:
-    ones, others = _lines(source.source), _lines(source.target)
+    ones, others = read_texts(source.source), read_texts(source.target)
     if len(ones) != len(others):
         raise DataError(
             f"{source.source} has {len(ones):,} lines and {source.target} {len(others):,}: line n "
@@ -78,7 +105,7 @@ def _aligned(source: PairSource) -> list[tuple[str, str]]:
 
 def _columns(source: PairSource) -> list[tuple[str, str]]:
     texts = []
-    for number, line in enumerate(_lines(source.tsv), 1):
+    for number, line in enumerate(read_texts(source.tsv), 1):
         cells = line.split("\t")
         if len(cells) < max(source.columns) and line.strip():
             raise DataError(
@@ -93,8 +120,12 @@ def _columns(source: PairSource) -> list[tuple[str, str]]:
     return texts
 
 
-def _lines(name: str) -> list[str]:
-    """The lines of a text file, cut at line feeds only: some sentences hold a U+2028."""
+def read_texts(name: str) -> list[str]:
+    """The lines of a text file, cut at line feeds only: some sentences hold a U+2028.
+
+    Raises:
+        DataError: it is missing, cannot be read, or is not UTF-8.
+    """
     try:
         content = Path(name).read_bytes()
     except FileNotFoundError:
@@ -106,9 +137,7 @@ def _lines(name: str) -> list[str]:
     return text.removesuffix("\n").split("\n") if text else []
 
 
-def split_by_source(
-    pairs: Sequence[Pair], share: float, seed: int = 0
-) -> tuple[list[Pair], list[Pair]]:
+def split_by_source(pairs: Sequence[P], share: float, seed: int = 0) -> tuple[list[P], list[P]]:
     """Holds out the pairs of about `share` of the source sentences, so that none was seen before.
 
     A hash of seed and sentence decides about each sentence by itself; case and punctuation do not

@@ -11,6 +11,7 @@ import numpy as np
 
 from captioner.errors import CaptionerError, ConfigError
 from captioner.languages import Languages
+from captioner.sights import Sight
 from captioner.subwords import Pieces, Subwords, clean
 from captioner.text import UNK, half_character, has_words, sentence_case, sentences
 from captioner.translations.translation import Translation
@@ -35,6 +36,7 @@ class Line:
     unread: bool = False  # whether the error is that no letter of it is known
     kept: str | None = None  # why it stays as it is
     warning: str | None = None  # about its language
+    sight: Sight | None = None  # the photo in view, where there is one
 
     @property
     def good(self) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from captioner.errors import ConfigError
 from captioner.languages import Direction, Languages
-from captioner.nn.model import build_translation_model
 from captioner.subwords import Subwords
 from captioner.training.start import continued, decoding, some
 from captioner.translations.checkpoint import TranslationCheckpoint
@@ -16,6 +16,7 @@ from captioner.translations.pairs import Pair, drawn_count, read_pairs
 from captioner.translations.recipe import TranslationRecipe
 
 Directions = dict[Direction, list[Pair]]
+C = TypeVar("C", bound=TranslationCheckpoint)
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,14 @@ class TranslationData:
     validation: Directions
 
 
-def read(recipe: TranslationRecipe) -> TranslationData:
+def read(
+    recipe: TranslationRecipe, read_source: Callable[[Any], list[Any]] = read_pairs
+) -> TranslationData:
     """The sentence pairs of a recipe.
+
+    Args:
+        recipe: that names them.
+        read_source: reads the pairs of one source.
 
     Raises:
         ConfigError: none are named to learn from, or to choose by.
@@ -38,12 +45,18 @@ def read(recipe: TranslationRecipe) -> TranslationData:
             "the recipe names no training pairs; write [[data.train]] with source, target and "
             "languages"
         )
-    training = [read_pairs(source) for source in recipe.data.train]
-    return TranslationData(training, read_directions(recipe))
+    training = [read_source(source) for source in recipe.data.train]
+    return TranslationData(training, read_directions(recipe, read_source))
 
 
-def read_directions(recipe: TranslationRecipe) -> Directions:
+def read_directions(
+    recipe: TranslationRecipe, read_source: Callable[[Any], Sequence[Pair]] = read_pairs
+) -> Directions:
     """The validation pairs of each direction, at most `data.validation_pairs` of them.
+
+    Args:
+        recipe: that names them.
+        read_source: reads the pairs of one source.
 
     Raises:
         ConfigError: none are named.
@@ -56,7 +69,7 @@ def read_directions(recipe: TranslationRecipe) -> Directions:
         )
     directions: Directions = {}
     for source in recipe.data.validation:
-        for pair in read_pairs(source):
+        for pair in read_source(source):
             directions.setdefault((pair.source_language, pair.target_language), []).append(pair)
     return {
         direction: some(pairs, recipe.data.validation_pairs, recipe.seed)
@@ -68,12 +81,26 @@ def start_checkpoint(
     recipe: TranslationRecipe, training: Sequence[Sequence[Pair]]
 ) -> TranslationCheckpoint:
     """What training starts from: a new model, or `recipe.init` with its pieces."""
+    return begun(recipe, training, TranslationCheckpoint)
+
+
+def begun(
+    recipe: TranslationRecipe, training: Sequence[Sequence[Pair]], kind: type[C], **own: Any
+) -> C:
+    """A new checkpoint of a kind, or that of `recipe.init`, with its pieces and languages.
+
+    Args:
+        recipe: of the run.
+        training: pairs, source by source.
+        kind: of checkpoint.
+        own: fields that only a new checkpoint of this kind needs.
+    """
     texts = _texts(training)
     directions = dict.fromkeys(
         (pair.source_language, pair.target_language) for pairs in training for pair in pairs
     )
     if recipe.init:
-        old = continued(recipe, TranslationCheckpoint)
+        old = continued(recipe, kind)
         for _, target in directions:
             old.subwords.start(target)
         languages = old.languages.joined(_languages(directions, texts, old.subwords))
@@ -90,9 +117,9 @@ def start_checkpoint(
         list(texts),
         byte_fallback=recipe.data.byte_fallback,
     )
-    model = build_translation_model(recipe.model, len(subwords))
+    model = kind.build(recipe.model, len(subwords))
     languages = _languages(directions, texts, subwords)
-    return TranslationCheckpoint(model, recipe.model, subwords, languages, search=decoding(recipe))
+    return kind(model, recipe.model, subwords, languages, search=decoding(recipe), **own)
 
 
 def _texts(training: Sequence[Sequence[Pair]]) -> dict[str, dict[str, None]]:

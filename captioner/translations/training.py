@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -43,6 +43,11 @@ class TranslationTrainer(Trainer):
         """Pairs of like lengths."""
         return self.reader.read(epoch, first_step)
 
+    def memory(self, batch: PairBatch) -> Memory:
+        """What the decoder looks at: the sources, read."""
+        memory: Memory = self.model.encoder(batch.sources, batch.source_lengths)
+        return memory
+
     def loss(self, batch: PairBatch) -> dict[str, Tensor]:
         """Cross-entropy, and what the phase adds to it.
 
@@ -53,7 +58,7 @@ class TranslationTrainer(Trainer):
         smoothing, passes = self.recipe.training.label_smoothing, []
         inputs, attention = self._inputs(batch), self.checkpoint.config.attention
         for _ in range(2 if phase.r_drop else 1):
-            memory = self.model.encoder(batch.sources, batch.source_lengths)
+            memory = self.memory(batch)
             passes.append(self.model.decoder.unroll(inputs, batch.lengths, memory))
         each = [losses.cross_entropy(one.logits, batch.targets, smoothing) for one in passes]
         asked = [attention_terms(attention, phase, one, batch, self.kept) for one in passes]
@@ -76,7 +81,7 @@ class TranslationTrainer(Trainer):
         if not share:
             return batch.inputs
         with torch.no_grad():
-            memory = self.model.encoder(batch.sources, batch.source_lengths)
+            memory = self.memory(batch)
         starts = self.checkpoint.subwords.starts
         return mixed_inputs(self.model.decoder, memory, batch.inputs, share, never=starts)
 
@@ -127,15 +132,46 @@ class TranslationValidation(Validation):
         total = sum(map(len, self.directions.values()))
         with self.watch.progress(total, "validation", "sentence") as advance:
             for (source, target), pairs in self.directions.items():
-                judged = TranslationEvaluation(translator, pairs)
+                judged = self.judged(translator, pairs)
                 found[f"bleu_{source}_{target}"] = judged.bleu(trainer.recipe.search, advance)
         mean = float(np.mean([score.value for score in found.values()]))
         about = f"mean over {', '.join(f'{s}→{t}' for s, t in self.directions)}"
         return {"bleu": Score("bleu", mean, None, about), **found}
 
+    def judged(self, translator: Translator, pairs: Sequence[Any]) -> TranslationEvaluation:
+        """The pairs of one direction beside the translator."""
+        return TranslationEvaluation(translator, pairs)
+
     def provenance(self, trainer: Trainer) -> dict[str, Any]:
         """The count of pairs."""
         return {"pairs": len(trainer.reader.pairs)}
+
+
+R = TypeVar("R", bound=PairReader)
+
+
+def make_reader(
+    kind: type[R],
+    recipe: TranslationRecipe,
+    checkpoint: TranslationCheckpoint,
+    data: TranslationData,
+) -> R:
+    """What reads the training pairs in batches.
+
+    Raises:
+        ConfigError: the checkpoint does not translate as validation wants it.
+        DataError: no pair is short enough.
+    """
+    for source, target in data.validation:
+        checkpoint.languages.check(source, target)
+    return kind(
+        data.training,
+        checkpoint.subwords,
+        batch_tokens=recipe.training.batch_tokens,
+        seed=recipe.seed,
+        shares=[source.share for source in recipe.data.train],
+        max_pieces=recipe.data.max_pieces,
+    )
 
 
 def make_trainer(
@@ -150,16 +186,7 @@ def make_trainer(
         ConfigError: the checkpoint does not translate as validation wants it.
         DataError: no pair is short enough.
     """
-    for source, target in data.validation:
-        checkpoint.languages.check(source, target)
-    reader = PairReader(
-        data.training,
-        checkpoint.subwords,
-        batch_tokens=recipe.training.batch_tokens,
-        seed=recipe.seed,
-        shares=[source.share for source in recipe.data.train],
-        max_pieces=recipe.data.max_pieces,
-    )
+    reader = make_reader(PairReader, recipe, checkpoint, data)
     if any(phase.attention_supervision for phase in recipe.phases):
         reader.links = read_or_align(
             reader.pairs,

@@ -14,14 +14,35 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from captioner.errors import shown
+from captioner.errors import ConfigError, shown
 from captioner.options import SearchOptions
 from captioner.pictures.heatmap import draw_heatmap
+from captioner.pictures.open import open_photo
+from captioner.pictures.sheets import contact_sheet
+from captioner.sights import Sight
 from captioner.tracing import Trace
 from captioner.translations.selfattention import SelfAttention
 from captioner.words import Word, rounded
 
 _NO_SPACE = tuple("。！？｡」』")  # what no space follows
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the words of a translation saw of the photo in view, beside the sentence they read."""
+
+    sight: Sight
+    shares: NDArray[np.float32]  # (T,) of each word's look that lay on the photo, 0 to 1
+    maps: NDArray[np.float32]  # (T, h, w) where it lay there, each sums to 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "photo": self.sight.file,
+            "grid": list(self.maps.shape[1:]),
+            "shares": [rounded(share) for share in self.shares.tolist()],
+            "maps": [[rounded(x) for x in cells.ravel().tolist()] for cells in self.maps],
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +58,7 @@ class Translation:
     words: tuple[Word, ...]  # T words
     alignment: NDArray[np.float32]  # (T, S), rows sum to 1
     end_mass: NDArray[np.float32]  # (T,) share that each word's look left to the source's end
+    # (what lies on words, on the end and on a photo, `seen.shares`, is all there is)
     log_prob: float  # of the words and the end of every sentence
     pieces: int = 0  # that the words were said in; a length penalty counts them and the end
     source: str = ""  # as it was given
@@ -46,6 +68,7 @@ class Translation:
     n_best: tuple[Translation, ...] = ()  # the other sentences found, from second best on
     warning: str | None = None  # why not to rely on it: an answer in another language, a guess
     error: str | None = None  # why there is no translation
+    seen: Seen | None = None  # what its words saw of a photo, where one was in view
 
     def __repr__(self) -> str:
         if self.error is not None:
@@ -62,6 +85,21 @@ class Translation:
             end_mass=self.end_mass,
             title=self.text,
         )
+
+    def sheet(self, *, grid: bool = False) -> Image.Image:
+        """The photo that was in view, then every word over the place that it looked at.
+
+        Args:
+            grid: show the real cells instead of smoothing them.
+
+        Raises:
+            ConfigError: there was no photo in view, or there is no word.
+            ImageError: the photo cannot be opened any more.
+        """
+        if self.seen is None:
+            raise ConfigError("no photo was in view of this translation, so there is none to draw")
+        photo = open_photo(self.seen.sight.source)
+        return contact_sheet(photo, self.words, self.seen.maps, title=self.text, grid=grid)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, as `captioner translate --jsonl` writes them."""
@@ -83,6 +121,7 @@ class Translation:
             "words": [word.to_dict() for word in self.words],
             "alignment": [[rounded(share) for share in row] for row in self.alignment.tolist()],
             "end_mass": [rounded(share) for share in self.end_mass.tolist()],
+            **({} if self.seen is None else {"seen": self.seen.to_dict()}),
             "log_prob": rounded(self.log_prob),
         }
 
@@ -92,10 +131,12 @@ class SentenceReading:
     """Every step of a sentence's translation. P + 1 steps: the pieces and the end."""
 
     source: tuple[str, ...]  # the memory's positions, its end apart: the source's pieces
+    # (where a photo was in view, its cells follow behind the end, row by row)
     words: tuple[str, ...]  # P pieces
     following: tuple[tuple[str, ...], ...]  # (P + 1, A), likeliest next pieces, best first
     trace: Trace  # the numbers of each step
     self_attention: SelfAttention | None = None  # piece to piece, where a Transformer reads
+    grid: tuple[int, int] | None = None  # (h, w) of the photo's cells
 
 
 def joined(source: str, parts: Sequence[Translation], options: SearchOptions) -> Translation:
@@ -136,7 +177,23 @@ def together(source: str, parts: Sequence[Translation]) -> Translation:
         guessed=any(part.guessed for part in parts),
         n_best=(),
         warning=_warnings(parts),
+        seen=_seen(parts),
     )
+
+
+def _seen(parts: Sequence[Translation]) -> Seen | None:
+    """What all sentences saw; the words of one that stays as it is have looked at nothing."""
+    known = next((part.seen for part in parts if part.seen is not None), None)
+    if known is None:
+        return None
+    height, width = known.maps.shape[1:]
+    shares, maps = [], []
+    for part in parts:
+        count = len(part.words)
+        even = np.full((count, height, width), 1 / (height * width), np.float32)
+        shares.append(np.zeros(count, np.float32) if part.seen is None else part.seen.shares)
+        maps.append(even if part.seen is None else part.seen.maps)
+    return Seen(known.sight, np.concatenate(shares), np.concatenate(maps))
 
 
 def _warnings(parts: Sequence[Translation]) -> str | None:

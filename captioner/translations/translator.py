@@ -20,23 +20,41 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from captioner import devices
-from captioner.errors import ConfigError, shown
+from captioner.errors import ConfigError, ImageError, shown
 from captioner.nn.memory import Memory
 from captioner.nn.sentences import TransformerEncoder
 from captioner.options import SENTENCES_AT_ONCE, SearchOptions, check_alternatives
+from captioner.pictures.open import ImageSource
 from captioner.pipeline import in_batches
 from captioner.search import Hypothesis, Start, force, search
+from captioner.sights import Eyes, Sight
 from captioner.subwords import SPACE, UNREADABLE, Pieces, clean
 from captioner.text import EOS, SPECIALS, UNK, has_words
 from captioner.tracing import trace
-from captioner.translations.checkpoint import TranslationCheckpoint
+from captioner.translations import checkpoint as checkpoints
+from captioner.translations.checkpoint import MultimodalCheckpoint, TranslationCheckpoint
 from captioner.translations.reader import Line, Reader, nothing, short, untold
 from captioner.translations.selfattention import SelfAttention, by_word
-from captioner.translations.translation import SentenceReading, Translation, joined, together
+from captioner.translations.translation import (
+    Seen,
+    SentenceReading,
+    Translation,
+    joined,
+    together,
+)
 from captioner.words import Word
 
 T = TypeVar("T")
+Photo = ImageSource | Sight | None  # what may be in view of a sentence: None, nothing is
 
+_NO_EYES = (
+    "there is a photo, but this model has no eyes: it translates sentences alone; leave the photo "
+    'out, or choose a checkpoint of task "multimodal"'
+)
+_NO_PHOTO = (
+    "this model translates with a photo in view, and there is none; name it (--photo PHOTO, "
+    "photo=…), or choose a translator's checkpoint"
+)
 END = "(end)"  # how an alternative reads that would end the sentence
 _AHEAD = 8  # batches that are read before the first is translated
 
@@ -60,6 +78,9 @@ class Translator:
         self.subwords = checkpoint.subwords
         self.languages = checkpoint.languages
         self.reader = Reader(self.subwords, self.languages)
+        self.eyes: Eyes | None = None  # of a model that looks at photos
+        if isinstance(checkpoint, MultimodalCheckpoint):
+            self.eyes = Eyes(self.model.encoder.photo, checkpoint.preprocess)  # type: ignore[arg-type]
 
     @classmethod
     def load(
@@ -76,7 +97,7 @@ class Translator:
             CheckpointError: there is no usable checkpoint at `path`.
         """
         device = devices.pick(device)  # before the weights are read
-        return cls(TranslationCheckpoint.load(path), device)
+        return cls(checkpoints.load(path, "cpu"), device)
 
     def options(self, own: SearchOptions | None = None, /, **settings: Any) -> SearchOptions:
         """`own`, or the checkpoint's options, with `settings` (fields of `SearchOptions`) put in.
@@ -86,12 +107,25 @@ class Translator:
         """
         return self.checkpoint.options(own, **settings)
 
+    def look(self, photo: ImageSource) -> Sight:
+        """Opens a photo and sees it, once for all sentences that are translated in its view.
+
+        Raises:
+            ConfigError: the model has no eyes.
+            ImageError: it is no readable photo.
+        """
+        devices.check_process(self.device, self._process)
+        if self.eyes is None:
+            raise ConfigError(_NO_EYES)
+        return self.eyes.look(photo)
+
     def __call__(
         self,
         text: str,
         *,
         to: str,
         source_language: str | None = None,
+        photo: Photo = None,
         options: SearchOptions | None = None,
         **settings: Any,
     ) -> Translation:
@@ -101,6 +135,7 @@ class Translator:
             text: one sentence or several; an empty one gives an empty translation.
             to: language, such as `de`.
             source_language: of the text; left out, it is guessed.
+            photo: what the text is about, for a model that looks at photos.
             options: how to decode; left out, as the checkpoint has it.
             settings: fields of `SearchOptions` that are put into the options.
 
@@ -109,10 +144,17 @@ class Translator:
 
         Raises:
             ConfigError: the checkpoint does not translate so, the text is no string, has no words,
-                cannot be read or has a sentence that is too long, or a setting is wrong.
+                cannot be read or has a sentence that is too long, or a setting is wrong; there is a
+                photo that the model has no eyes for, or none, and it has; or it is unreadable.
         """
+        photos = None if photo is None else [photo]
         lines = self.stream(
-            [text], to=to, source_language=source_language, options=options, **settings
+            [text],
+            to=to,
+            source_language=source_language,
+            photos=photos,
+            options=options,
+            **settings,
         )
         translation = self._raised(lines)
         if clean(text) and not has_words(text):
@@ -122,14 +164,23 @@ class Translator:
     translate = __call__
 
     def explain(
-        self, text: str, translation: str, *, to: str, source_language: str | None = None
+        self,
+        text: str,
+        translation: str,
+        *,
+        to: str,
+        source_language: str | None = None,
+        photo: Photo = None,
     ) -> Translation:
         """What the model thinks of *your* translation: how likely each word is, where it looks.
 
         Raises:
             ConfigError: as `translate`, or the translation has no words.
         """
-        pairs = self.stream_explained([(text, translation)], to=to, source_language=source_language)
+        photos = None if photo is None else [photo]
+        pairs = self.stream_explained(
+            [(text, translation)], to=to, source_language=source_language, photos=photos
+        )
         return self._raised(pairs)
 
     def guess(self, text: str, to: str) -> str | None:
@@ -158,14 +209,22 @@ class Translator:
         check_alternatives(alternatives)
         devices.check_process(self.device, self._process)
         read, said = (self.subwords.encode(text).ids for text in (found.source, found.text))
-        memory, weights = self._looked(read)
+        sight = None if found.seen is None else found.seen.sight
+        memory = self._encoded([read], [sight])
         start = Start(self.subwords.start(found.target_language))
         traced = trace(self.model.decoder, memory, said, start=start, alternatives=alternatives)
         named = functools.partial(map, self._piece)
         following = tuple(tuple(named(row)) for row in traced.tokens.tolist())
         pieces = tuple(named(read))
-        inside = None if weights is None else SelfAttention((*pieces, END), weights)
-        return SentenceReading(pieces, tuple(named(said)), following, traced, inside)
+        weights = self._self_attention(read)
+        return SentenceReading(
+            pieces,
+            tuple(named(said)),
+            following,
+            traced,
+            None if weights is None else SelfAttention((*pieces, END), weights),
+            None if sight is None else sight.geometry.grid,
+        )
 
     def self_attention(self, text: str) -> SelfAttention:
         """What a sentence's words look at in one another while it is read.
@@ -176,7 +235,7 @@ class Translator:
         """
         devices.check_process(self.device, self._process)
         line = self.reader.sentence(text)
-        _, weights = self._looked(line.pieces.ids)
+        weights = self._self_attention(line.pieces.ids)
         if weights is None:
             raise ConfigError(
                 "this model reads with a recurrent network, in which no word looks at another; "
@@ -186,14 +245,15 @@ class Translator:
         return SelfAttention((*line.pieces.words, END), by_word(weights, owners))
 
     @torch.inference_mode()
-    def _looked(self, read: Sequence[int]) -> tuple[Memory, np.ndarray | None]:
-        """The memory of a sentence's pieces (P,), and the weights (L, H, P + 1, P + 1), if any."""
+    def _self_attention(self, read: Sequence[int]) -> np.ndarray | None:
+        """The weights (L, H, P + 1, P + 1) between a sentence's pieces (P,), if there are any."""
+        encoder = self.model.encoder if self.eyes is None else self.model.encoder.sentence
+        if not isinstance(encoder, TransformerEncoder):
+            return None
         source = torch.tensor([[*read, EOS]], device=self.device)
-        lengths = torch.tensor([len(read) + 1])
-        if not isinstance(self.model.encoder, TransformerEncoder):
-            return self.model.encoder(source, lengths), None
-        memory, weights = self.model.encoder.look(source, lengths)
-        return memory, weights[0].float().cpu().numpy()
+        _, weights = encoder.look(source, torch.tensor([len(read) + 1]))
+        found: np.ndarray = weights[0].float().cpu().numpy()
+        return found
 
     def _piece(self, number: int) -> str:
         """A piece as people read it; a lone space is shown as one."""
@@ -214,6 +274,7 @@ class Translator:
         *,
         to: str,
         source_language: str | None = None,
+        photos: Iterable[Photo] | Sight | None = None,
         batch_size: int = SENTENCES_AT_ONCE,
         split: bool = True,
         options: SearchOptions | None = None,
@@ -233,6 +294,8 @@ class Translator:
             lines: any iterable of texts, taken some batches ahead and searched by length.
             to: language, such as `de`.
             source_language: of all texts; left out, it is guessed for each.
+            photos: what each text is about, in their order, or one sight for all; for a model that
+                looks at photos, which does without where there is None for a text.
             batch_size: sentences translated together.
             split: translate a text of several sentences sentence by sentence (see
                 `captioner.text.sentences`); otherwise each text is one sentence to the model, which
@@ -241,15 +304,20 @@ class Translator:
             settings: fields of `SearchOptions` that are put into the options.
 
         Raises:
-            ConfigError: the checkpoint does not translate so, `lines` is a single text, or a
-                setting is wrong.
+            ConfigError: the checkpoint does not translate so, `lines` is a single text, there are
+                photos that the model has no eyes for, or none, and it has, or more or fewer than
+                texts; or a setting is wrong.
         """
         options = self.options(options, **settings)
         to, source_language = self._check(to, source_language, batch_size, options)
         guessed = not source_language
         numbers = itertools.count()
-        for several in in_batches(_many(lines), lambda text: text, batch_size * _AHEAD, 1):
-            texts = [self.reader.lines(text, to, source_language, split) for text in several]
+        views = self._views(_many(lines), photos)
+        for several in in_batches(views, self._in_view, batch_size * _AHEAD, 1):
+            texts = [
+                _with(self.reader.lines(text, to, source_language, split), sight)
+                for text, sight in several
+            ]
             read = [line for own in texts for line in own]
             # A sentence draws by the place of its text, and by its own place in there.
             draws = [
@@ -259,7 +327,7 @@ class Translator:
             ]
             found = self._searched(read, draws, to, guessed, batch_size, options)
             rest = (found.get(n) or untold(line, to, guessed) for n, line in enumerate(read))
-            for text, own in zip(several, texts, strict=True):
+            for (text, _), own in zip(several, texts, strict=True):
                 parts = list(itertools.islice(rest, len(own)))
                 yield joined(text, parts, options) if len(own) > 1 else parts[0]
 
@@ -293,6 +361,7 @@ class Translator:
         *,
         to: str,
         source_language: str | None = None,
+        photos: Iterable[Photo] | Sight | None = None,
         batch_size: int = SENTENCES_AT_ONCE,
         alternatives: int = SearchOptions.alternatives,
         split: bool = True,
@@ -304,8 +373,12 @@ class Translator:
         options = self.options(alternatives=alternatives)
         to, source_language = self._check(to, source_language, batch_size, options)
         guessed = not source_language
-        for several in in_batches(_many(pairs), lambda pair: pair, batch_size, 1):
-            tasks = [self.reader.pair(*pair, to, source_language, split) for pair in several]
+        for several in in_batches(self._views(_many(pairs), photos), self._in_view, batch_size, 1):
+            tasks = []
+            for pair, sight in several:
+                own = self.reader.pair(*pair, to, source_language, split)
+                read = _with([line for line, _ in own], sight)
+                tasks.append([(line, said) for line, (_, said) in zip(read, own, strict=True)])
             every = [task for own in tasks for task in own]
             good = [(line, said) for line, said in every if not line.error and line.pieces.ids]
             found = iter(
@@ -319,7 +392,7 @@ class Translator:
                 if good
                 else []
             )
-            for (text, _), own in zip(several, tasks, strict=True):
+            for ((text, _), _), own in zip(several, tasks, strict=True):
                 parts = [
                     nothing(line, to, guessed)
                     if line.error or not line.pieces.ids
@@ -344,12 +417,54 @@ class Translator:
     def _start(self, to: str) -> Start:
         return Start(self.subwords.start(to), self.subwords.starts)
 
-    @torch.inference_mode()
+    def _views(
+        self, items: Iterable[T], photos: Iterable[Photo] | Sight | None
+    ) -> Iterable[tuple[T, Photo]]:
+        """Each item with what is in its view.
+
+        Raises:
+            ConfigError: the model has no eyes for photos, or is given none.
+        """
+        if (photos is None) != (self.eyes is None):
+            raise ConfigError(_NO_PHOTO if photos is None else _NO_EYES)
+        if photos is None or isinstance(photos, Sight):
+            if isinstance(items, Sequence):
+                return [(item, photos) for item in items]
+            return ((item, photos) for item in items)
+        if isinstance(photos, (str, bytes, PathLike)) or not isinstance(photos, Iterable):
+            raise ConfigError(
+                f"the photos are {shown(photos)}; expected one for each text, in a list, or one "
+                "sight for all, as translator.look(photo) gives it"
+            )
+        if isinstance(items, Sequence) and isinstance(photos, Sequence):
+            return list(_paired(items, photos))
+        return _paired(items, photos)
+
+    def _in_view(self, view: tuple[T, Photo]) -> tuple[T, Sight | str | None]:
+        """An item with its photo seen; with the reason, where that cannot be done."""
+        item, photo = view
+        if photo is None or isinstance(photo, Sight):
+            return item, photo
+        try:
+            return item, self.look(photo)
+        except ImageError as error:
+            return item, str(error)
+
     def _memory(self, lines: Sequence[Line]) -> Memory:
-        sources = [torch.tensor([*line.pieces.ids, EOS]) for line in lines]
+        return self._encoded([line.pieces.ids for line in lines], [line.sight for line in lines])
+
+    @torch.inference_mode()
+    def _encoded(self, read: Sequence[Sequence[int]], sights: Sequence[Sight | None]) -> Memory:
+        """The memory of sentences in pieces, with what is in their view."""
+        sources = [torch.tensor([*pieces, EOS]) for pieces in read]
         lengths = torch.tensor([len(source) for source in sources])
         padded = pad_sequence(sources, batch_first=True).to(self.device)
-        return self.model.encoder(padded, lengths)
+        known = [sight.grid for sight in sights if sight is not None]
+        if not known:
+            return self.model.encoder(padded, lengths)
+        grids = [torch.zeros_like(known[0]) if sight is None else sight.grid for sight in sights]
+        there = torch.tensor([sight is not None for sight in sights], device=self.device)
+        return self.model.encoder(padded, lengths, torch.stack(grids).to(self.device), there)
 
     def _translation(
         self, line: Line, hypotheses: Sequence[Hypothesis], to: str, guessed: bool
@@ -374,6 +489,9 @@ class Translator:
         by_target[list(target.owners), np.arange(len(target.owners))] = 1
         by_target /= by_target.sum(1, keepdims=True)
         merged = by_target @ looked @ by_source  # (T, S + 1)
+        seen = None
+        if line.sight is not None:
+            seen = _seen(by_target @ found.weights.mean(1).astype(np.float64), line.sight)
         alignment = merged[:, :-1] + np.finfo(np.float32).tiny  # all may be on the end
         alignment /= alignment.sum(1, keepdims=True)
         return Translation(
@@ -388,6 +506,7 @@ class Translator:
             source_language=line.language,
             target_language=to,
             guessed=guessed,
+            seen=seen,
         )
 
     def _word(self, found: Hypothesis, target: Pieces, word: int) -> Word:
@@ -405,6 +524,42 @@ class Translator:
         if self.subwords.is_byte(piece):
             return self.subwords.pieces[piece]
         return END if piece == EOS else self.subwords.decode([piece])[0]
+
+
+def _paired(items: Iterable[T], photos: Iterable[Photo]) -> Iterator[tuple[T, Photo]]:
+    """Each item with its photo.
+
+    Raises:
+        ConfigError: there are more of one than of the other.
+    """
+    missing = object()
+    for number, both in enumerate(itertools.zip_longest(items, photos, fillvalue=missing)):
+        item, photo = both
+        if item is missing or photo is missing:
+            fewer, more = ("photos", "texts") if photo is missing else ("texts", "photos")
+            raise ConfigError(
+                f"there are {number} {fewer} and more {more}; expected a photo for each text"
+            )
+        yield item, photo  # type: ignore[misc]
+
+
+def _with(lines: Sequence[Line], sight: Sight | str | None) -> list[Line]:
+    """A text's sentences with the photo in view, or with the reason why it is not."""
+    if isinstance(sight, str):
+        return [dataclasses.replace(line, error=line.error or sight) for line in lines[:1]]
+    return [dataclasses.replace(line, sight=sight) for line in lines]
+
+
+def _seen(looked: np.ndarray, sight: Sight) -> Seen:
+    """What words saw of a photo, whose cells stand last among the positions they looked at."""
+    height, width = sight.geometry.grid
+    cells = looked[:, -height * width :]  # (T, h·w)
+    shares = cells.sum(1)
+    maps = cells + np.finfo(np.float32).tiny
+    maps /= maps.sum(1, keepdims=True)
+    return Seen(
+        sight, shares.astype(np.float32), maps.reshape(-1, height, width).astype(np.float32)
+    )
 
 
 def _many(items: Iterable[T]) -> Iterable[T]:

@@ -1,0 +1,1 @@
+"""The task (photo, sentence) → sentence: translation with the photo in view."""
