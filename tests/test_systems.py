@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from captioner import metrics
+from captioner import metrics, systems
 from captioner.cli import main
 from captioner.errors import DataError
 from tests.commands import one_error
