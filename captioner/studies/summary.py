@@ -73,7 +73,8 @@ def table(config: StudyConfig, runs: Sequence[Run], command: str, machine: str) 
     """Markdown: what was compared, in pairs, and what works; the recipe of the numbers."""
     core, others = by_variant(config, runs, True), by_variant(config, runs, False)
     first = runs[0]
-    parts = [f"# {config.title or 'A comparison'}"]
+    parts = ["<!-- Made by captioner study, which writes it anew. -->"]  # `outputs` knows it by it
+    parts += [f"# {config.title or 'A comparison'}"]
     if core:
         parts += [_compared(core), _in_pairs(core, first.single)]
     if others:
