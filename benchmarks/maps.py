@@ -32,6 +32,7 @@ from captioner.grounding import (
     controls,
     inventions,
     marks,
+    masking,
     pointing,
     regions,
     sentences,
@@ -39,7 +40,6 @@ from captioner.grounding import (
 from captioner.grounding.covering import Patches
 from captioner.grounding.sentences import Asked
 from captioner.grounding.synonyms import SYNONYMS, Namer, by_word, namer
-from captioner.translations import masking
 from captioner.translations.pairs import read_pairs
 from captioner.translations.recipe import PairSource
 from captioner.translations.translator import Translator

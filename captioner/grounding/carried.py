@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from captioner import intervals
 from captioner.captions.caption import Caption
 from captioner.errors import DataError
-from captioner.grounding import intervals
-from captioner.grounding.intervals import Estimate
 from captioner.grounding.pointing import judge
 from captioner.grounding.regions import cover
 from captioner.grounding.sentences import Asked
+from captioner.intervals import Estimate
 from captioner.options import RESAMPLES
 
 # fmt: off

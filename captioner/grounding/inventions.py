@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from captioner import intervals
 from captioner.calibration import FOLDS, fit
 from captioner.captions.caption import Caption
 from captioner.errors import DataError
-from captioner.grounding import intervals
-from captioner.grounding.intervals import Estimate
 from captioner.grounding.pointing import baselines
 from captioner.grounding.synonyms import Kinds, Namer
+from captioner.intervals import Estimate
 from captioner.options import RESAMPLES
 from captioner.text import tokenise
 

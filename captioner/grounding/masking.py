@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from captioner import intervals
 from captioner.errors import DataError
-from captioner.grounding import intervals
-from captioner.grounding.intervals import Estimate
+from captioner.intervals import Estimate
 from captioner.nn.memory import Memory
 from captioner.options import RESAMPLES
 from captioner.search import force

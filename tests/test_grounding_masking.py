@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from captioner.errors import DataError
+from captioner.grounding import masking
+from captioner.grounding.masking import WHERE, WHICH, measure
 from captioner.search import force
 from captioner.text import EOS, UNK
 from captioner.translation import Translator
-from captioner.translations import masking
-from captioner.translations.masking import WHERE, WHICH, measure
 
 WAY = {"to": "de", "source_language": "en"}
 
