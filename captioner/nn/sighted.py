@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from captioner.nn.encoders import ImageEncoder
 from captioner.nn.memory import Memory
-from captioner.nn.sentences import SentenceEncoder
+from captioner.nn.sentences import SentenceEncoder, TransformerEncoder
 
 
 class SightedEncoder(nn.Module):
     """A sentence's encoder, and the photo's, whose CNN stays as it came."""
 
-    def __init__(self, sentence: SentenceEncoder, photo: ImageEncoder) -> None:
+    def __init__(self, sentence: SentenceEncoder | TransformerEncoder, photo: ImageEncoder) -> None:
         super().__init__()
         self.sentence, self.photo = sentence, photo
 
