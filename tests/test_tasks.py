@@ -61,7 +61,8 @@ def test_a_run_starts_from_its_own_tasks_checkpoints(
 
 
 def test_every_task_names_itself_alike() -> None:
-    assert list(tasks.TASKS) == ["caption", "translate"]  # the first is meant where none is named
+    names = ["caption", "translate", "multimodal"]
+    assert list(tasks.TASKS) == names  # the first is meant where none is named
     for name, task in tasks.TASKS.items():
         assert task.name == task.recipe().task == task.checkpoint().task == name
         assert tasks.of(task.recipe()) is task
