@@ -3,7 +3,7 @@ r"""Do the maps mean anything? What `captioner evaluate --maps` asks, at sizes t
     python -m benchmarks.maps words --captions captions_val.json --images images -o runs/maps
     python -m benchmarks.maps pointing --captions captions_val.json --images images \
         --boxes person_boxes.json -o runs/maps
-    python -m benchmarks.maps controls … | inventions … | randomised … | carried … | drawn …
+    python -m benchmarks.maps controls … | inventions … | randomised … | carried …
     python -m benchmarks.maps masking --source val.en --target val.de --to de
 
 Each stage prints its table with its recipe and, with -o, writes it as JSON. `docs/maps.md` says
@@ -16,20 +16,23 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from captioner import datasets, scenes
+from captioner.captions.caption import Caption
 from captioner.captions.captioner import Captioner
 from captioner.datasets import Photo
 from captioner.grounding import (
+    carried,
     comparison,
     controls,
     inventions,
     marks,
+    masking,
     pointing,
     regions,
     sentences,
@@ -37,6 +40,9 @@ from captioner.grounding import (
 from captioner.grounding.covering import Patches
 from captioner.grounding.sentences import Asked
 from captioner.grounding.synonyms import SYNONYMS, Namer, by_word, namer
+from captioner.translations.pairs import read_pairs
+from captioner.translations.recipe import PairSource
+from captioner.translations.translator import Translator
 
 
 def photos_of(typed: argparse.Namespace) -> list[Photo]:
@@ -112,6 +118,34 @@ def invent(typed: argparse.Namespace) -> Any:
     return inventions.measure(said)
 
 
+def carry(typed: argparse.Namespace) -> Any:
+    """Whether the German word points where the English one does, and where the thing is."""
+    captioner = Captioner.load(typed.checkpoint)
+    asked = sentences.sample(asked_of(typed), typed.photos, typed.words)
+
+    def captions() -> Iterator[tuple[Asked, list[Caption]]]:
+        for entry in asked:
+            look = captioner.look(entry.photo.path)
+            told = [look.explain(" ".join(words), 1) for words in entry.sentences]
+            yield entry, [captioner.translated(one, "de") for one in told]
+
+    return carried.measure(captions())
+
+
+def mask(typed: argparse.Namespace) -> Any:
+    """What a translated word loses without the source word that its attention lies on."""
+    files = PairSource(typed.source, typed.target, languages=("en", typed.to))
+    pairs = read_pairs(files)[: typed.photos]
+    texts = [(pair.source_text, pair.target_text) for pair in pairs]
+    return masking.measure(
+        Translator.load(typed.checkpoint),
+        texts,
+        to=typed.to,
+        source_language="en",
+        progress=_counter(len(texts)),
+    )
+
+
 def _counter(total: int) -> Callable[[int], object]:
     start, done = time.monotonic(), [0]
 
@@ -130,6 +164,8 @@ STAGES: dict[str, Callable[[argparse.Namespace], Any]] = {
     "words": words,
     "controls": control,
     "inventions": invent,
+    "carried": carry,
+    "masking": mask,
 }
 
 
@@ -146,6 +182,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--images", metavar="DIR", help="their photos")
     parser.add_argument("--boxes", metavar="FILE", help="COCO instances of these photos")
     parser.add_argument("--drawn", action="store_true", help="they are of the drawn world")
+    parser.add_argument("--source", metavar="FILE", help="masking: English sentences")
+    parser.add_argument("--target", metavar="FILE", help="masking: their translations")
+    parser.add_argument("--to", default="de", help="masking: into this language (default: de)")
     parser.add_argument("--limit", type=int, help="only the first photos of the file")
     parser.add_argument(
         "--photos", type=int, default=60, help="drawn for slow stages (default: 60)"

@@ -126,7 +126,7 @@ def _plurals(word: str) -> tuple[str, ...]:
         return (f"{word[:-3]}men",)
     if word.endswith("y") and word[-2:-1] not in "aeiou":
         return (f"{word[:-1]}ies",)
-    if word.endswith("fe"):
+    if word in ("knife", "life", "wife"):
         return (f"{word[:-2]}ves",)
     return (f"{word}s", f"{word}es")
 

@@ -61,9 +61,16 @@ def _is_json(path: Path) -> bool:
     return False
 
 
+_TABLES = (  # how the first line of a table begins, of `study length` and of the other studies
+    b"# Translation by length of the source",
+    b"<!-- Made by captioner study",
+    b"variant,seed,score,value,",
+)
+
+
 def _is_table(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.readline(_LONGEST_LINE).startswith(b"# Translation by length of the source")
+        return file.readline(_LONGEST_LINE).startswith(_TABLES)
 
 
 DRAWING = Kind("picture", is_drawing)

@@ -30,6 +30,7 @@ from tests.conftest import PHRASES, WORDS
 
 SIDE, FEATURES, STATE, EMBEDDING, SIZE = 2, 15, 15, 7, 6  # a photo's grid is 2×2
 PHOTOS, CAPTIONS, LONGEST = 3, 2, 5
+_SMALL = {"layers": 1, "heads": 3, "inner": 11}  # of a Transformer
 _CNN = {"name": "resnet18", "image_size": 64, "weights": "random"}
 
 
@@ -81,6 +82,7 @@ def captioning(**tables: Any) -> CaptionTrainer:
                 "attention": {"size": SIZE, **model.get("attention", {})},
                 "decoder": {
                     "hidden_size": STATE,
+                    **_SMALL,
                     "embedding_size": EMBEDDING,
                     **model.get("decoder", {}),
                 },
@@ -118,6 +120,7 @@ def translating(**tables: Any) -> TranslationTrainer:
                 "attention": {"size": SIZE, **model.get("attention", {})},
                 "decoder": {
                     "hidden_size": 30,
+                    **_SMALL,
                     "embedding_size": EMBEDDING,
                     **model.get("decoder", {}),
                 },

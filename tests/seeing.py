@@ -1,7 +1,12 @@
-"""A model whose right maps are known: it says "dog" where one cell of the photo is bright."""
+"""Models that see: one that tells cells apart, and one whose right maps are known.
+
+That one says "dog" where one cell of the photo is bright.
+"""
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from captioner.checkpoint import Checkpoint
 from captioner.nn.decoder import Unrolled
 from captioner.nn.memory import Memory
+from captioner.prediction import Captioner
 
 DOG, CAT, WORDS, GRID = 4, 5, 9, (4, 6)
 CELL = 2 * 6 + 1  # that "dog" hangs on; "cat" hangs on the photo's mean
@@ -67,3 +74,14 @@ def seeing() -> Any:
 def bright(count: int = 2) -> Tensor:
     """Photos (B, 3, 48, 48), brighter from one to the next, each of one colour."""
     return torch.linspace(0.5, 1, count).reshape(count, 1, 1, 1).expand(count, 3, 48, 48).clone()
+
+
+def awake(checkpoint: Checkpoint) -> Captioner:
+    """The captioner with a CNN that tells cells and photos apart, as random ones hardly do."""
+    model = copy.deepcopy(checkpoint.model)
+    torch.manual_seed(3)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.bias.data.uniform_(0.0, 0.5)
+            module.weight.data.uniform_(0.5, 2.0)
+    return Captioner(dataclasses.replace(checkpoint, model=model))

@@ -316,6 +316,78 @@ def test_another_word_is_chosen_and_the_sentence_goes_on(
     assert found.words()[:2] == [before[0], chosen]
 
 
+def test_a_choice_is_marked_and_undone_and_the_focus_stays(
+    visit: Callable[..., Visit], photos: dict[str, Path]
+) -> None:
+    found = visit()
+    found.drop(photos["lion"])
+    before = found.words()
+    page = found.page
+    page.locator("#caption-viewer .main .word").nth(1).click()
+    page.locator("#caption-viewer button.other").first.press("Enter")
+    edit = page.locator("#caption-viewer .edit")
+    edit.get_by_text("You chose").wait_for()
+    marked = page.locator("#caption-viewer .word.edited")
+    chosen = found.words()[1]
+    assert edit.inner_text().startswith(f"You chose “{chosen}”; the rest was written after it.")
+    assert marked.evaluate_all("words => words.map(w => w === document.activeElement)") == [True]
+    assert "chosen by you" in marked.get_attribute("aria-label").split(", ")
+    edit.get_by_role("button", name="Undo choice").press("Enter")
+    edit.wait_for(state="hidden")
+    assert found.words() == before
+    second = page.locator("#caption-viewer .main .word").nth(1)
+    assert second.evaluate("word => word === document.activeElement")
+
+
+_WATCH = """() => {
+  const stage = document.getElementById("stage");
+  window.busy = [];
+  const note = () => window.busy.push(stage.getAttribute("aria-busy"));
+  new MutationObserver(note).observe(stage, {attributeFilter: ["aria-busy"]});
+}"""
+
+
+def test_an_open_tab_follows_the_photo_and_the_page_says_that_it_is_busy(
+    visit: Callable[..., Visit], photos: dict[str, Path], programs: Programs
+) -> None:
+    _, answer = programs.ask("caption", photo=programs.upload(photos["tower"]))
+    found = visit()
+    found.drop(photos["lion"])
+    found.open("Inside one step")
+    found.page.locator("#inside-viewer .card").first.wait_for()
+    found.page.locator("#stage[aria-busy=true]").wait_for(state="detached")
+    found.page.evaluate(_WATCH)
+    found.page.locator("#photo input[type=file]").set_input_files(photos["tower"])
+    words = [word["word"] for word in answer["words"]]
+    steps = found.page.locator("#inside-viewer .words")
+    steps.get_by_text(words[-1], exact=True).first.wait_for()
+    found.page.locator("#stage[aria-busy=true]").wait_for(state="detached")
+    assert steps.locator(".word").all_inner_texts() == [*words, "(end)"]
+    busy = found.page.evaluate("window.busy")
+    assert busy[0] == "true"
+    assert busy[-1] == "false"
+
+
+def test_the_sentence_is_copied_as_alternative_text(
+    visit: Callable[..., Visit], photos: dict[str, Path]
+) -> None:
+    found = visit(permissions=["clipboard-read", "clipboard-write"])
+    found.drop(photos["lion"])
+    alt = found.page.locator("#caption-viewer .alt")
+    line = alt.get_by_label("Alt text")
+    sentence = line.input_value()
+    assert sentence.lower().rstrip(".").split() == found.words()
+    assert alt.locator(".count").inner_text() == f"{len(sentence)} of 125 characters"
+    assert alt.get_by_role("button", name="Original").count() == 0
+    line.fill("x" * 126)
+    assert "over" in alt.locator(".count").get_attribute("class")
+    alt.get_by_role("button", name="Copy").click()
+    alt.get_by_role("button", name="Copied").wait_for()
+    assert found.page.evaluate("navigator.clipboard.readText()") == "x" * 126
+    alt.get_by_role("button", name="Original").click()
+    assert line.input_value() == sentence
+
+
 # A slider that has just come may be put back once to where it stood: it has to stay for a second.
 GREEDY = """() => {
     const slider = document.querySelector("#photo-column input[type=range]");
@@ -460,6 +532,8 @@ def test_painting_moves_the_old_words(visit: Callable[..., Visit], photos: dict[
     found.open("What if")
     found.page.locator("#paint-viewer .main .word").first.wait_for()
     plain = found.drawn("paint")
+    for part in (".alt", ".edit"):  # what belongs to the caption alone
+        assert found.page.locator(f"#paint-viewer {part}").is_hidden()
     canvas = found.page.locator("#paint-viewer canvas.photo")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
@@ -513,6 +587,8 @@ def test_a_word_in_another_language_lights_its_english_and_its_place(
     found.page.get_by_label("Deutsch").check()
     german = found.page.locator("#caption-viewer .links .word")
     german.first.wait_for()
+    languages = found.page.locator("#to input")
+    assert set(languages.evaluate_all("choices => choices.map(choice => choice.name)")) == {"to"}
     assert found.words(row="links") == [word["word"].lower() for word in answer["words"]]
     assert found.page.locator("#caption-viewer .links .words").get_attribute("lang") == "de"
 
@@ -732,6 +808,7 @@ def test_axe_finds_nothing_of_ours(
     found = visit(**look)
 
     def check() -> None:
+        found.page.locator("#stage[aria-busy=true]").wait_for(state="detached")
         found.page.wait_for_function("!document.getAnimations().some(a => a.playState=='running')")
         # Gradio's footer names its pictures as the buttons around them are named.
         context = "{exclude: [['footer']]}"

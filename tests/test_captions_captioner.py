@@ -417,6 +417,10 @@ def test_one_photo_is_a_batch_of_one(tiny_captioner: Captioner, picture: Image.I
         (b"abc", "stream takes many photos, and this is one bytes; put it in a list"),
         (io.BytesIO(b"abc"), "stream takes many photos, and this is one BytesIO; put it"),
         (Image.new("RGB", (5, 7)), "stream takes many photos, and this is one Image; put it"),
+        (
+            torch.zeros(3, 5, 7),
+            "stream takes many photos, and this is one Tensor; put",
+        ),
         (np.zeros((5, 7, 3), np.uint8), "stream takes many photos, and this is one ndarray; put"),
         (None, "the photos are None; expected a list or another iterable"),
         (5, "the photos are 5; expected a list or another iterable"),

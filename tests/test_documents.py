@@ -43,6 +43,7 @@ READ = (
     "calibrate",
     "study",
     "data",
+    "score",
 )  # demo: the same code, six photos
 README, KOREAN = ROOT / "README.md", ROOT / "README.ko.md"
 MOST_WORDS, LONGEST_LINE = 900, 119  # a page that is read in five minutes
@@ -274,7 +275,8 @@ def test_the_readmes_link_to_each_other_and_to_the_same_pages() -> None:
 
 def test_recipes_that_start_from_the_shipped_cnn_name_it() -> None:
     """Weights that come along may become another CNN's; who follows README must not notice."""
-    recipes = {path.name: read_recipe(path) for path in (ROOT / "configs").glob("*.toml")}
+    paths = [path for path in (ROOT / "configs").glob("*.toml") if "study" not in path.name]
+    recipes = {path.name: read_recipe(path) for path in paths}
     starting = {
         name: recipe.model.encoder.name
         for name, recipe in recipes.items()

@@ -400,6 +400,7 @@ def test_an_unsure_caption_says_so(locale: str, visit: Any) -> None:
 @pytest.mark.parametrize("fields", [{}, {"confidence": 0.9, "unsure": False}])
 def test_any_other_caption_says_nothing_of_doubt(fields: dict[str, Any], visit: Any) -> None:
     found = visit(_page("a", "dog", **fields))
+    assert found.page.locator(".viewer p.doubtful").inner_text() == "2 of 2 words are under 50 %."
     assert not found.page.locator(".viewer .doubt").is_visible()
     assert found.page.locator(".viewer .live").inner_text() == "a dog"
 

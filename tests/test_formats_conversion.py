@@ -173,3 +173,13 @@ def test_a_source_reads_like_its_conversions(here: Path) -> None:
         (p.photo_id, p.captions) for p in expected
     ]
     assert all(p.path.is_file() for p in itertools.chain(photos, expected))
+
+
+def test_a_folder_with_metadata_is_read_by_its_texts_on_request(here: Path) -> None:
+    assert _run("c.jsonl", "--images", "images", "--output", "f") == 0
+    assert _run("f", "--output", "f/metadata.jsonl", "--to", "imagefolder") == 0
+    Path("f/cat.txt").write_text("A mended cat.\n")
+    assert _run("f", "--output", "old.csv") == 0
+    assert _run("f", "--from", "folder", "--output", "new.csv") == 0
+    for name, text in (("old.csv", "A cat."), ("new.csv", "A mended cat.")):
+        assert {e.name: e.captions for e in registry.read(name).entries}["cat.png"] == (text,)

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from captioner import scenes
 from captioner.checkpoint import Checkpoint
@@ -20,17 +18,12 @@ from captioner.grounding.sentences import Asked, ask, sample
 from captioner.grounding.synonyms import by_word
 from captioner.prediction import Captioner
 from captioner.text import tokenise
+from tests.seeing import awake
 
 
 @pytest.fixture(scope="module")
 def looking(tiny_checkpoint: Checkpoint) -> Captioner:
-    model = copy.deepcopy(tiny_checkpoint.model)
-    torch.manual_seed(3)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.bias.data.uniform_(0.0, 0.5)
-            module.weight.data.uniform_(0.5, 2.0)
-    return Captioner(dataclasses.replace(tiny_checkpoint, model=model))
+    return awake(tiny_checkpoint)
 
 
 @pytest.fixture(scope="module")

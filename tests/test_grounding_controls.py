@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -20,21 +19,14 @@ from captioner.grounding.sentences import Asked, Shown, ask, explained
 from captioner.grounding.synonyms import namer
 from captioner.nn.memory import Memory
 from captioner.prediction import Captioner
-from tests.seeing import seeing
+from tests.seeing import awake, seeing
 
 SENTENCES = [[4, 5, 7, 9], [6, 5], [8, 9, 10]]
 
 
 @pytest.fixture(scope="module")
 def looking(tiny_checkpoint: Checkpoint) -> Captioner:
-    """The shared captioner with a CNN that tells cells and photos apart."""
-    model = copy.deepcopy(tiny_checkpoint.model)
-    torch.manual_seed(3)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.bias.data.uniform_(0.0, 0.5)
-            module.weight.data.uniform_(0.5, 2.0)
-    return Captioner(dataclasses.replace(tiny_checkpoint, model=model))
+    return awake(tiny_checkpoint)
 
 
 @pytest.fixture(scope="module")

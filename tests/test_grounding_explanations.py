@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import copy
-import dataclasses
 from dataclasses import replace
 
 import numpy as np
@@ -15,23 +13,15 @@ from captioner.grounding.explanations import rank_correlation
 from captioner.grounding.reading import read_sentences, word_log_prob
 from captioner.nn.memory import Memory
 from captioner.nn.model import CaptionModel
-from captioner.prediction import Captioner
 from captioner.search import force
-from tests.seeing import CELL, DOG, bright, seeing
+from tests.seeing import CELL, DOG, awake, bright, seeing
 
 WORDS = Words([[4, 5, 7], [6, 5], [8, 9, 10, 4]], [1, 0, 3], [1, 0, 1])
 
 
 @pytest.fixture(scope="module")
 def model(tiny_checkpoint: Checkpoint) -> CaptionModel:
-    """The shared model with a CNN that tells the cells apart, as random ones hardly do."""
-    own = copy.deepcopy(tiny_checkpoint.model)
-    torch.manual_seed(3)
-    for module in own.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.bias.data.uniform_(0.0, 0.5)
-            module.weight.data.uniform_(0.5, 2.0)
-    return Captioner(dataclasses.replace(tiny_checkpoint, model=own)).model
+    return awake(tiny_checkpoint).model
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from captioner import boxes, scenes
+from captioner.checkpoint import Checkpoint
 from captioner.datasets import Photo, read_coco
 from captioner.errors import DataError
 from captioner.grounding.pointing import BASELINES, Places, baselines, judge, measure
@@ -17,6 +18,7 @@ from captioner.grounding.sentences import Asked, Mention, Shown, ask, explained
 from captioner.grounding.synonyms import by_word
 from captioner.prediction import Captioner
 from captioner.text import tokenise
+from tests.seeing import awake
 
 LEFT, RIGHT = Region((0.0, 0.0, 0.5, 1.0)), Region((0.5, 0.0, 0.5, 1.0))
 SMALL = Region((0.0, 0.0, 0.25, 0.5))
@@ -88,16 +90,16 @@ def test_the_centre_is_in_the_middle() -> None:
     assert (even == even.max()).sum() == 4
 
 
-def test_the_drawn_world_by_an_oracle(tiny_captioner: Captioner, tmp_path: Path) -> None:
+def test_the_drawn_world_by_an_oracle(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
     """The same numbers from what the outer tier shows, word by word, and from boxes alone."""
     scenes.write(tmp_path, train=0, val=3, size=(64, 48))
     photos = read_coco(tmp_path / "captions_val.json", tmp_path / "images")
-    things = boxes.read(tmp_path / "instances_val.json")
+    things, looking = boxes.read(tmp_path / "instances_val.json"), awake(tiny_checkpoint)
     pointing, mass = [], []
     for photo in photos:
         own = things[photo.photo_id]
         for text in photo.captions:
-            maps = tiny_captioner.explain(photo.path, text).maps
+            maps = looking.explain(photo.path, text).maps
             for place, word in enumerate(tokenise(text)):
                 named = [box for kind in scenes.kinds_of(word) for box in own.get(kind, ())]
                 if named:
@@ -109,7 +111,7 @@ def test_the_drawn_world_by_an_oracle(tiny_captioner: Captioner, tmp_path: Path)
         for photo, kinds in things.items()
     }
     asked = ask(photos, by_word(scenes.kinds_of), only_boxes)
-    found = measure(explained(tiny_captioner, asked), bootstrap=0).whole
+    found = measure(explained(looking, asked), bootstrap=0).whole
     assert found.words == len(mass)
     assert found.rows["word"].measures["mass"].value == pytest.approx(np.mean(mass), abs=1e-5)
     assert found.rows["word"].measures["pointing"].value == pytest.approx(np.mean(pointing))

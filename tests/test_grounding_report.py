@@ -102,7 +102,7 @@ def test_maps_of_a_file(
             got = read.whole.rows[name].measures[measure].value
             assert got == pytest.approx(expected, abs=2e-3)
     assert "next word" not in read.whole.rows
-    assert "line 21" in read.left_out[0]
+    assert "line 25" in read.left_out[0]
 
 
 def test_inventions_are_part_of_it(

@@ -91,6 +91,7 @@ def test_help_and_misuse_load_nothing_heavy() -> None:
     commands += (
         "calibrate",
         "describe",
+        "score",
         "data",
         "data check",
         "data convert",

@@ -27,6 +27,7 @@ SETTINGS: dict[str, list[Any]] = {
     "model.attention.local.renormalise": [False],
     "model.decoder.cell": ["gru"],
     "model.decoder.gate": [False],
+    "model.decoder.kind": ["transformer"],
     "phases.attention_supervision": [0.5],
     "phases.supervised_by": ["squares"],
     "phases.coverage": [0.5],
@@ -56,6 +57,9 @@ NEEDS = {  # what makes a setting count
 REFUSALS = (  # the beginnings of all lines that a recipe may be refused with
     "attention.heads is 3, but with attention.score none",
     "attention.kind is ",
+    "attention.score none is the bottleneck of a recurrent decoder",
+    "attention.input_feeding brings the last context into a recurrent step",
+    "attention has kind ",
     "attention.kind local_m compares",
     "attention.kind local_p compares",
     "attention.kind sentinel compares",

@@ -7,18 +7,28 @@ import pytest
 
 from captioner.captions.recipe import Recipe
 from captioner.errors import ConfigError
+from captioner.multimodal.recipe import MultimodalRecipe
 from captioner.recipes.files import read_recipe
 from captioner.settings import from_dict, to_dict
 from captioner.translations.recipe import TranslationRecipe
 
-TRANSLATORS = ("korean", "length", "translate", "translate-critical", "translate-on")
-RECIPES = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
+TRANSLATORS = (
+    "family-translations",
+    "korean",
+    "length",
+    "translate",
+    "translate-critical",
+    "translate-on",
+)
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
+RECIPES = [path for path in CONFIGS if not path.stem.startswith("study-")]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_recipes_are_valid_and_survive_json(path: Path) -> None:
     recipe = read_recipe(str(path))
-    assert isinstance(recipe, TranslationRecipe if path.stem in TRANSLATORS else Recipe)
+    kind = TranslationRecipe if path.stem in TRANSLATORS else Recipe
+    assert type(recipe) is (MultimodalRecipe if path.stem == "multimodal" else kind)
     assert from_dict(type(recipe), json.loads(json.dumps(to_dict(recipe)))) == recipe
 
 
@@ -30,5 +40,6 @@ def test_defaults_survive_json() -> None:
 def test_an_unknown_task_is_told(tmp_path: Path, task: str) -> None:
     file = tmp_path / "recipe.toml"
     file.write_text(f"task = {task}\n")
-    with pytest.raises(ConfigError, match=r"^task is .*; expected one of caption, translate$"):
+    message = r"^task is .*; expected one of caption, translate, multimodal$"
+    with pytest.raises(ConfigError, match=message):
         read_recipe(str(file))

@@ -75,6 +75,16 @@ def test_what_was_learned_comes_back(
         assert found.guessed
 
 
+def test_a_text_tells_its_language_where_it_can_be_translated(
+    tiny_translator: Translator, phrases: Phrases
+) -> None:
+    for language, to in (("en", "de"), ("fr", "en")):
+        assert tiny_translator.guess(" ".join(phrases[language]), to) == language
+    assert tiny_translator.guess("", "de") is None
+    with pytest.raises(ConfigError, match="this checkpoint does not translate into 'xx'"):
+        tiny_translator.guess("A dog.", "xx")
+
+
 def test_words_are_whole_and_what_stands_in_the_text(tiny_translator: Translator) -> None:
     found = tiny_translator("The man's red ball is on the table.", to="fr")
     source = ["The", "man's", "red", "ball", "is", "on", "the", "table", "."]

@@ -302,8 +302,8 @@ def test_everything_follows_the_card_that_is_shown(bilingual: Desk, photo: str) 
         assert inside == painted.text == text
         again = page.caption.translate(photo, written, shown, "de")
         assert (again["choice"], again["links"]["card"]) == (card, card)
-        lengths = {len(row) for row in again["links"]["alignment"]}
-        assert lengths == {len(written.captions[card].words)}
+        wanted = bilingual.translated(written.captions[card], "de")
+        assert again["links"]["caption"] == wanted.text
     for odd in (None, {}, {"choice": 7}, {"choice": "1"}, {"choice": -1}, [1], 3):
         assert file(odd) == texts[0]
 
@@ -739,6 +739,14 @@ def test_only_the_tabs_know_gradio() -> None:
         names |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
         if any(name.split(".")[0] == "gradio" for name in names):
             assert path.parent.name == "tabs" or path.name == "app.py", path
+
+
+def test_the_page_asks_what_anybody_can_call() -> None:
+    """Nothing below a captioner, a look and a translator."""
+    below = {"decoder", "encoder", "memory", "model", "subwords", "vocabulary"}
+    for path in UI.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert not below & {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
 
 
 @pytest.mark.parametrize("module", ["app", "tabs.components"])

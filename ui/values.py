@@ -145,6 +145,7 @@ def steps(
         positions: of the memory, by name, where they are no cells of a photo.
     """
     said = [*words, END]
+    moves = {name: own.reshape(*own.shape[:2], -1) for name, own in found.extras.items()}
     memory: View = {"lengths": _rows(found.lengths)}
     if positions is not None:
         memory["positions"] = list(positions)
@@ -158,9 +159,11 @@ def steps(
                 "query": _list(found.queries[number][:STRIP]),
                 "query_size": found.queries.shape[1],
                 "query_length": _rounded(float(np.linalg.norm(found.queries[number]))),
-                "scores": _rows(found.scores[number]),
+                "scores": [_finite(row) for row in found.scores[number]],
                 "weights": _rows(found.weights[number]),
                 "gate": None if found.gates is None else _rounded(float(found.gates[number])),
+                # What else the attention's own kind did: numbers of each head
+                "extras": {name: _rows(own[number]) for name, own in moves.items()},
                 "context": _list(found.contexts[number][:STRIP]),
                 "context_size": found.contexts.shape[1],
                 "next": [
@@ -217,6 +220,11 @@ def pairs(found: Translation) -> View:
 
 def _rows(values: NDArray[np.floating[Any]]) -> list[list[float]]:
     return [_list(row) for row in values]
+
+
+def _finite(values: NDArray[np.floating[Any]]) -> list[float | None]:
+    """Numbers; None for a position that cannot be looked at."""
+    return [_rounded(float(value)) if np.isfinite(value) else None for value in values]
 
 
 def _list(values: NDArray[np.floating[Any]]) -> list[float]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import html
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,6 +56,29 @@ class Caption:
             return f"<Caption{of}: {shown(self.error)}>"
         size = "×".join(map(str, self.maps.shape))
         return f"<Caption {shown(self.text)}{of}, maps {size}>"
+
+    def _repr_png_(self) -> bytes | None:
+        """The contact sheet, as notebooks show it; None where there is no caption."""
+        if self.error is not None or self.source is None:
+            return None
+        buffer = io.BytesIO()
+        self.sheet().save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def _repr_html_(self) -> str:
+        """The sentence as notebooks show it above the sheet: each word tells its probability.
+
+        A word is the darker the likelier it was; the pointer on it shows the number.
+        """
+        if self.error is not None:
+            return f"<p>{html.escape(self.error)}</p>"
+        words = " ".join(_word_html(word) for word in self.words)
+        picture = self._repr_png_()
+        sheet = ""
+        if picture is not None:
+            data = base64.b64encode(picture).decode("ascii")
+            sheet = f'<img alt="{html.escape(self.text)}" src="data:image/png;base64,{data}">'
+        return f"<p>{words}</p>{sheet}"
 
     def photo(self) -> Image.Image:
         """The whole photo, upright, opened again; at half its size above 64 megapixels."""
@@ -118,6 +144,16 @@ class Caption:
             names = ("from", "to", "source_words", "alignment", "warning")
             values |= {key: carried[key] for key in names}
         return {**values, "error": self.error}
+
+
+def _word_html(word: Word) -> str:
+    known = word.prob is not None
+    about = f"{100 * (word.prob or 0):.1f} %" if known else "not in the vocabulary"
+    others = ", ".join(f"{text} {100 * prob:.1f} %" for text, prob in word.alternatives)
+    title = html.escape(f"{about}: {others}" if others else about)
+    strength = 0.45 + 0.55 * (word.prob or 0.0)
+    text = html.escape(word.text)
+    return f'<span title="{title}" style="opacity:{strength:.2f}">{text}</span>'
 
 
 def _alternative_dict(caption: Caption, maps: bool) -> dict[str, Any]:

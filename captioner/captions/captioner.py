@@ -215,7 +215,8 @@ class Captioner:
         comes behind the captions of all photos before it.
 
         Args:
-            photos: any iterable, taken a few batches ahead.
+            photos: any iterable, taken a few batches ahead: a list, a generator, a tensor or an
+                array of photos (N, 3, H, W); or the path of a folder or of a tar archive.
             batch_size: photos captioned together, at most.
             workers: threads that open photos.
             prefix: words that every caption must start with.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterable, Iterator
-from os import PathLike
+from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from captioner.errors import ConfigError, ImageError, shown
+from captioner.pictures.folders import find_photos
 from captioner.pictures.open import ImageSource
 from captioner.text import half_character, tokenise
 
@@ -39,9 +41,17 @@ def check_photo(photo: Any) -> None:
 
 
 def check_photos(photos: Any) -> Iterable[ImageSource]:
-    """Refuses one photo where many are wanted: a path is a row of letters, a file one of lines."""
+    """The photos, those of a folder or an archive by its path; refuses one where many are wanted.
+
+    A path is a row of letters, a file one of lines, a tensor one of rows.
+    """
+    if isinstance(photos, (str, PathLike)) and _holds_photos(photos):
+        return [
+            item.member or item.path for item in find_photos([fspath(photos)]) if not item.drawn
+        ]
     one = isinstance(photos, (str, bytes, bytearray, memoryview, PathLike, Image.Image))
-    if one or hasattr(photos, "read") or (isinstance(photos, np.ndarray) and photos.ndim < 4):
+    is_array = isinstance(photos, np.ndarray) or hasattr(photos, "detach")
+    if one or hasattr(photos, "read") or (is_array and photos.ndim < 4):
         raise ConfigError(
             f"stream takes many photos, and this is one {type(photos).__name__}; put it in a list, "
             "stream([photo]), or call captioner(photo)"
@@ -49,6 +59,13 @@ def check_photos(photos: Any) -> Iterable[ImageSource]:
     if isinstance(photos, dict) or not isinstance(photos, Iterable):
         raise ConfigError(f"the photos are {shown(photos)}; expected a list or another iterable")
     return photos
+
+
+def _holds_photos(path: str | PathLike[str]) -> bool:
+    """Whether a path is that of a folder or of an archive."""
+    name = os.fsdecode(path)
+    archive = name.lower().endswith(".tar") and os.path.isfile(name)  # noqa: PTH113
+    return archive or os.path.isdir(name)  # noqa: PTH112  (that of Path may raise)
 
 
 def check_pairs(pairs: Any) -> Iterator[tuple[ImageSource, str]]:

@@ -19,6 +19,7 @@ from captioner.errors import CaptionerError, ImageError
 from captioner.pictures.folders import is_pipe
 from captioner.pictures.open import ImageSource, open_sizes, original_size
 from captioner.pictures.preprocess import Preprocess
+from captioner.pictures.shards import Member
 
 _LONGEST_PIPE = 2**29  # bytes; no photo that is opened has more
 
@@ -64,6 +65,10 @@ def open_one(source: ImageSource, preprocess: Preprocess, side: int | None = Non
 
 def _kept(source: ImageSource) -> ImageSource:
     """The source; in the place of a pipe, which can be read only once, all that came from it."""
+    if isinstance(source, Member):
+        inside = _Content(source.read())
+        inside.name = fspath(source)
+        return inside
     if not (isinstance(source, (str, PathLike)) and is_pipe(source)):
         return source
     with Path(source).open("rb") as pipe:

@@ -46,10 +46,26 @@ folders without permission, pipes. Sheets that captioner drew are left out.""",
     )
     parser.add_argument(
         "paths",
-        nargs="+",
+        nargs="*",
         metavar="PATH",
-        help="photos, folders (with all photos below, by name) or patterns; `-` reads paths from "
-        "standard input, one a line",
+        help="photos, folders (with all photos below, by name), patterns or tar archives; `-` "
+        "reads paths from standard input, one a line",
+    )
+    parser.add_argument(
+        "--list",
+        action="append",
+        type=flags.file_name,
+        metavar="FILE",
+        help="photos that a file names: a path a line, or a CSV or JSON lines with a column of "
+        "them (file, image, path, …)",
+    )
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        type=flags.file_name,
+        metavar="PATTERN",
+        help="leave out what matches: a name, a folder or a path, such as thumbs or '*_edited.*'",
     )
     parser.add_argument("--prefix", default="", metavar="TEXT", help="how every caption must begin")
     flags.add_outputs(parser)
@@ -137,11 +153,12 @@ def run(arguments: argparse.Namespace) -> int:
         return "\t".join(map(one_line, [str(caption.file), *texts]))
 
     streamed = "-" in arguments.paths
-    items: Iterable[Found] = find_photos(_paths(arguments.paths))
+    items: Iterable[Found] = _wanted(arguments, find_photos(_all_paths(arguments)))
     if not streamed:
         items = _any(list(items))
     total = None if streamed else _count(items)
-    read = [] if streamed else [item.path for item in items if item.is_photo]
+    read = [] if streamed else [i.root if i.member else i.path for i in items if i.is_photo]
+    read += arguments.list or []
     with CaptionResults(arguments, line, total, read) as results:
         photos = results.expect(items) if streamed else list(results.expect(items))
         captioner = load_captioner(arguments)
@@ -161,6 +178,34 @@ def run(arguments: argparse.Namespace) -> int:
         if streamed and not results.count:
             raise ConfigError("standard input named no photo; expected one path a line")
     return results.failed
+
+
+def _all_paths(arguments: argparse.Namespace) -> Iterator[str]:
+    """The paths that were typed, and those of lists.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    from captioner.formats.lists import paths_in
+
+    if not (arguments.paths or arguments.list):
+        raise ConfigError("no photo is named; give a PATH, or --list FILE; see --help")
+    yield from _paths(arguments.paths)
+    for file in arguments.list or ():
+        yield from paths_in(file)
+
+
+def _wanted(arguments: argparse.Namespace, items: Iterable[Found]) -> Iterator[Found]:
+    """What no --exclude matches; in a folder, copies that --output made before are no photos."""
+    from captioner.pictures.folders import excluded
+
+    copies = os.path.realpath(arguments.output) + os.sep if arguments.output else None
+    for item in items:
+        if excluded(item.path, arguments.exclude):
+            continue
+        if copies and item.root and os.path.realpath(item.path).startswith(copies):
+            continue
+        yield item
 
 
 def _any(items: list[Found]) -> list[Found]:

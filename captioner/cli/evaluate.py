@@ -65,7 +65,7 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
         "--maps",
         type=flags.file_name,
         nargs="?",
-        const="",
+        const=True,
         metavar="FILE",
         help="ask what the maps mean, too: do they lie on the named things (with --boxes), do "
         "words hang on them, do they tell made-up things; takes minutes. With a JSONL file of any "
@@ -149,7 +149,7 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
 
 def run(arguments: argparse.Namespace) -> int:
     """Scores a checkpoint on a split or on sentence pairs; returns how many of them failed."""
-    if arguments.maps:
+    if isinstance(arguments.maps, str):  # a file of maps; without one, a captioner's own
         from captioner.cli import maps
 
         return maps.of_file(arguments)

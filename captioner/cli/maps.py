@@ -33,9 +33,15 @@ def show(arguments: argparse.Namespace, judged: Evaluation[Any, Any, Any]) -> Be
             pointed = pointing.measure(shown, bootstrap=bootstrap)
         print(f"\n{pointed}")
         return Besides({"pointing": pointed.to_dict()})
-    with progress_bar(report.work(len(photos), bool(arguments.boxes)), "photo") as bar:
+    sampled = report.PHOTOS
+    with progress_bar(report.work(len(photos), bool(arguments.boxes), sampled), "photo") as bar:
         found = report.examine(
-            judged.model, photos, arguments.boxes, bootstrap=bootstrap, progress=bar.update
+            judged.model,
+            photos,
+            arguments.boxes or None,
+            sampled=sampled,
+            bootstrap=bootstrap,
+            progress=bar.update,
         )
     print(f"\n{found}")
     return Besides({"maps": found.to_dict()}, found.draw() if arguments.output else {})

@@ -14,6 +14,7 @@ from captioner.cli import (
     describe,
     evaluate,
     explain,
+    score,
     study,
     train,
     translate,
@@ -33,9 +34,10 @@ commands:
   evaluate     score a checkpoint on captioned photos or sentence pairs
   calibrate    teach a checkpoint how sure its captions can be, from validation photos
   describe     what is in a checkpoint, where it comes from and how good it is
+  score        score anyone's captions against what people wrote; compare two systems
   data check   look for damaged photos, odd captions and leaks between splits
   data convert captions of one format into another: COCO, CSV, JSON lines, folders, archives
-  study        compare translation checkpoints: by length of the sentence, by alignment
+  study        compare translation checkpoints, or ways to train: attention, cells, Transformers
 
 examples:
   captioner demo
@@ -94,6 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
         evaluate,
         calibrate,
         describe,
+        score,
         data,
         study,
     ):

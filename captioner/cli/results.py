@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from captioner.captions.caption import Caption
     from captioner.cli.collected import Collected
     from captioner.pictures.folders import Found
+    from captioner.pictures.shards import Member
 
 _STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1")
 
@@ -173,7 +174,7 @@ class CaptionResults(Results):
             self.tell(f"sheets that captioner drew are left out ({self.drawn})")
         super().__exit__(*error)
 
-    def expect(self, items: Iterable[Found]) -> Iterator[str]:
+    def expect(self, items: Iterable[Found]) -> Iterator[str | Member]:
         """The photos among the items; the others are reported, and no output will replace a photo.
 
         Where all items are there already, so are the places of their sheets, or an error.
@@ -184,10 +185,10 @@ class CaptionResults(Results):
             elif item.drawn:
                 self.drawn += 1
             else:
-                self.guard.reads(item.path)
+                self.guard.reads(item.root if item.member else item.path)
                 self.roots.append(item.root)
                 self._expect(item.path, item.root, now=isinstance(items, list))
-                yield item.path
+                yield item.member or item.path
 
     def expect_pairs(
         self, pairs: Iterable[tuple[str, str]], broken: Container[int]

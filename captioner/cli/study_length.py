@@ -18,7 +18,7 @@ from captioner.outputs import DRAWING, OBJECTS, TABLE, Guard, draw, write_text
 
 if TYPE_CHECKING:
     from captioner.metrics import Score
-    from captioner.studies import LengthStudy, Section
+    from captioner.studies.length import LengthStudy, Section
     from captioner.translations.translation import Translation
 
 
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     comparisons = [_compared(text, systems) for text in arguments.compare] or None
     pairs = flags.pairs(arguments)
     _check_outputs(arguments, systems.values())
-    from captioner import studies
+    from captioner.studies import length as studies
 
     texts = [(pair.source_text, pair.target_text) for pair in pairs]
     sections = studies.cut_by_length(*map(list, zip(*texts, strict=True)))
@@ -132,8 +132,8 @@ def _translated(
 ) -> tuple[tuple[tuple[str, ...], ...], str]:
     """What a checkpoint says of all sentences, and how it decoded."""
     device = pick_device(arguments.device)
-    from captioner import studies
     from captioner.scoring import decoding
+    from captioner.studies import length as studies
     from captioner.translations.translator import Translator
 
     translator = Translator.load(path, device)

@@ -240,7 +240,7 @@ def read(
         DataError: it is not what its format promises.
         ConfigError: the format is unknown.
     """
-    content = opened(path)
+    content = Content(path) if format == "folder" else opened(path)
     own = recognised(content) if format == "auto" else named(format)
     if own.text is not None and content.path.is_dir():
         content.text  # noqa: B018  (says that it is a folder)

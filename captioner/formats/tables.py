@@ -88,6 +88,42 @@ def read_csv(content: Content, split: str, images: Path | None) -> list[Entry]:
     return _gathered(content, objects, split, images)
 
 
+def column(content: Content, names: Sequence[str]) -> list[str]:
+    """The values of one column of a table, without those that are empty.
+
+    Raises:
+        DataError: no column has one of the names.
+    """
+    for delimiter in _DELIMITERS:
+        heading = next(csv.reader([content.first], delimiter=delimiter), [])
+        wanted = _found(heading, names)
+        if wanted is not None:
+            place = heading.index(wanted)
+            rows = list(_rows(content, delimiter))[1:]
+            return [cells[place] for _, cells in rows if len(cells) > place and cells[place]]
+    raise DataError(
+        f"{content.path}: begins with {shown(content.first)}, expected a heading with a column of "
+        f"paths ({', '.join(names[:5])}, …)"
+    )
+
+
+def column_of_objects(content: Content, names: Sequence[str]) -> list[str]:
+    """The values of one key of JSON lines.
+
+    Raises:
+        DataError: an object has none, or it is no text.
+    """
+    found = []
+    for number, item in content.objects or []:
+        where, key = f"{content.path}: line {number}", _found(item, names)
+        if key is None:
+            raise DataError(
+                f"{where} has no path, only {keys(item)}; expected one of {', '.join(names[:5])}, …"
+            )
+        found.append(_text(where, key, item[key]))
+    return found
+
+
 def _rows(content: Content, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The rows that hold anything, with the numbers of their last lines."""
     previous = csv.field_size_limit(_LONGEST_CELL)

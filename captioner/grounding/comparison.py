@@ -19,16 +19,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from captioner import intervals
 from captioner.captions.captioner import Captioner
 from captioner.errors import DataError
-from captioner.grounding import explanations, intervals
+from captioner.grounding import explanations
 from captioner.grounding.covering import Patches, Words, occlusion
 from captioner.grounding.faithfulness import SHARES, Curves, cell_curves, orders, pixel_curves
-from captioner.grounding.intervals import Estimate
 from captioner.grounding.pointing import baselines, judge
 from captioner.grounding.reading import read_sentences
 from captioner.grounding.regions import cover
 from captioner.grounding.sentences import Asked, opened
+from captioner.intervals import Estimate
 from captioner.options import RESAMPLES
 from captioner.text import UNK
 

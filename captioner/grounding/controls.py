@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from captioner import intervals
 from captioner.captions.captioner import Captioner
 from captioner.errors import ConfigError
-from captioner.grounding import intervals
 from captioner.grounding.explanations import rank_correlation
-from captioner.grounding.intervals import Estimate
 from captioner.grounding.reading import read_sentences
 from captioner.grounding.sentences import Asked, Shown, opened
+from captioner.intervals import Estimate
 from captioner.nn.decoder import Decoder
 from captioner.nn.memory import Memory
 from captioner.nn.model import build_model

@@ -10,8 +10,8 @@ from PIL import Image
 
 from captioner.grounding.comparison import Comparison
 from captioner.grounding.controls import Losses
-from captioner.grounding.intervals import Estimate
 from captioner.grounding.pointing import Part, Pointing
+from captioner.intervals import Estimate
 from captioner.pictures.figures import lettering, painted, shade
 from captioner.pictures.ink import INK, LINE, MUTED
 

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from captioner import intervals
 from captioner.calibration import FOLDS, fit
 from captioner.captions.caption import Caption
 from captioner.errors import DataError
-from captioner.grounding import intervals
-from captioner.grounding.intervals import Estimate
 from captioner.grounding.pointing import baselines
 from captioner.grounding.synonyms import Kinds, Namer
+from captioner.intervals import Estimate
 from captioner.options import RESAMPLES
 from captioner.text import tokenise
 
@@ -135,7 +135,7 @@ def measure(words: Sequence[Said], *, bootstrap: int = RESAMPLES, seed: int = 0)
     Raises:
         DataError: there are too few made-up words, or too few others.
     """
-    truth = np.array([word.made_up for word in words])
+    truth = np.array([word.made_up for word in words], dtype=bool)
     fewest = 2 * FOLDS
     if min(truth.sum(), (~truth).sum()) < fewest:
         raise DataError(

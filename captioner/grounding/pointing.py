@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from captioner import intervals
 from captioner.errors import DataError
-from captioner.grounding import intervals
-from captioner.grounding.intervals import Estimate
 from captioner.grounding.regions import Cover, Grid, Region, cover
 from captioner.grounding.sentences import Asked, Shown
 from captioner.grounding.synonyms import Kinds
+from captioner.intervals import Estimate
 from captioner.options import RESAMPLES
 
 BASELINES = ("uniform", "centre", "photo's mean", "kind's place")

@@ -19,7 +19,16 @@ from captioner.grounding.comparison import Comparison
 from captioner.grounding.controls import Losses
 from captioner.grounding.inventions import Inventions
 from captioner.grounding.pointing import Pointing
-from captioner.grounding.sentences import Asked, Shown, ask, ask_shown, explained, read_maps, sample
+from captioner.grounding.sentences import (
+    Asked,
+    Shown,
+    ask,
+    ask_shown,
+    explained,
+    known,
+    read_maps,
+    sample,
+)
 from captioner.grounding.synonyms import SYNONYMS, Namer, by_word, namer
 from captioner.options import RESAMPLES
 
@@ -34,7 +43,7 @@ class Maps:
     """What was found about a captioner's maps; what could not be asked is None."""
 
     pointing: Pointing | None  # where boxes or masks are known
-    comparison: Comparison
+    comparison: Comparison | None
     losses: Losses | None
     inventions: Inventions | None
     notes: tuple[str, ...]  # why something was not asked
@@ -62,7 +71,8 @@ class Maps:
         found = {}
         if self.pointing is not None:
             found[FIGURES[0]] = figures.draw_pointing(self.pointing)
-        found[FIGURES[1]] = figures.draw_curves(self.comparison)
+        if self.comparison is not None:
+            found[FIGURES[1]] = figures.draw_curves(self.comparison)
         if self.losses is not None:
             found[FIGURES[2]] = figures.draw_losses(self.losses)
         return found
@@ -96,24 +106,33 @@ def examine(
     if boxes is not None:
         found = pointing.measure(explained(captioner, asked), bootstrap=bootstrap)
         progress(len(asked))
-    few = sample(asked, sampled, 1)
-    compared = comparison.compare(captioner, few, bootstrap=bootstrap, progress=progress)
-    notes = []
-    lost = None
+    notes: list[str] = []
+    told = known(asked, captioner.vocabulary)
+    compared = lost = None
+    if told:
+        few = sample(told, sampled, 1)
+        compared = comparison.compare(captioner, few, bootstrap=bootstrap, progress=progress)
+    else:
+        notes.append("other explanations: not asked, the vocabulary has none of the words")
     if len(asked) > 1:
         lost = controls.losses(captioner, sample(asked, 4 * sampled, 4), bootstrap=bootstrap)
     else:
         notes.append("another photo's maps: not asked, there is one photo only")
     made_up = None
     try:
-        kinds = {*SYNONYMS, *captioner.checkpoint.kinds}
-        stream = captioner.stream([photo.path for photo in photos], alternatives=0, n_best=1)
-        references = [photo.captions for photo in photos]
-        said = inventions.said(stream, references, namer(kinds), progress)
-        made_up = inventions.measure(said, bootstrap=bootstrap)
+        made_up = inventions.measure(_said(captioner, photos, progress), bootstrap=bootstrap)
     except DataError as error:
         notes.append(f"made-up things: {error}")
     return Maps(found, compared, lost, made_up, tuple(notes))
+
+
+def _said(
+    captioner: Captioner, photos: Sequence[Photo], progress: Callable[[int], object]
+) -> list[inventions.Said]:
+    """The words for things of the captioner's own captions."""
+    kinds = {*SYNONYMS, *captioner.checkpoint.kinds}
+    stream = captioner.stream([photo.path for photo in photos], alternatives=0, n_best=1)
+    return inventions.said(stream, [photo.captions for photo in photos], namer(kinds), progress)
 
 
 def work(photos: int, boxes: bool, sampled: int = PHOTOS) -> int:

@@ -28,7 +28,7 @@ from captioner.grounding.synonyms import Kinds, Namer
 from captioner.nn.encoders import normalise
 from captioner.nn.memory import Memory
 from captioner.pictures.open import open_photo
-from captioner.text import tokenise
+from captioner.text import Vocabulary, tokenise
 
 _BATCH = 32  # photos at a time
 
@@ -266,6 +266,22 @@ def ask_shown(
             f"with a region ({len(regions)} photos have some); does `file` name the same photos?"
         )
     return entries
+
+
+def known(asked: Sequence[Asked], vocabulary: Vocabulary) -> list[Asked]:
+    """The photos with those of their words that the vocabulary has: others have no probability."""
+    kept = (
+        replace(
+            entry,
+            mentions=tuple(
+                mention
+                for mention in entry.mentions
+                if entry.sentences[mention.sentence][mention.place] in vocabulary
+            ),
+        )
+        for entry in asked
+    )
+    return [entry for entry in kept if entry.mentions]
 
 
 def sample(asked: Sequence[Asked], photos: int, words: int, seed: int = 0) -> list[Asked]:

@@ -194,9 +194,9 @@ class HardConfig:
         0.5, "share of the steps in training that look at the expectation instead of a draw"
     )
     reward: float = setting(
-        1.0,
+        0.1,
         "weight of REINFORCE, by which draws that made the words likelier than the moving baseline "
-        "become likelier (lambda_r)",
+        "become likelier (lambda_r); at 1 the gradient's mean is exact, and its noise great",
     )
     entropy: float = setting(
         0.002, "weight of the reward for not being sure where to look (lambda_e)"

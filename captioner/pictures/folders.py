@@ -6,6 +6,7 @@ What is found and cannot be opened is reported, and the rest goes on.
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
 import stat
@@ -13,10 +14,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from captioner.errors import DataError
 from captioner.formats.places import SYSTEM_FOLDERS
 from captioner.pictures.drawings import is_drawing
 from captioner.pictures.formats import PHOTO_SUFFIXES, UNREAD_SUFFIXES
 from captioner.pictures.messages import printable
+from captioner.pictures.shards import Member, photos_in
 
 _EXPECTED = "expected files such as photo.jpg or photo.png"
 
@@ -29,6 +32,7 @@ class Found:
     root: str = ""  # the folder that was named and that it lies in; "" where it was named itself
     problem: str | None = None  # why there is no photo to be opened
     drawn: bool = False  # a sheet of our own, which is left out
+    member: Member | None = None  # the photo, where it lies in an archive
 
     @property
     def is_photo(self) -> bool:
@@ -43,8 +47,8 @@ def find_photos(arguments: Iterable[str]) -> Iterator[Found]:
     `SYSTEM_FOLDERS` are passed over, links to folders are not followed. A pattern (`*`, `?`, `[…]`,
     and `**` for folders at any depth) stands for the photos that match, and for the photos in the
     folders that match; where the pattern ends in a suffix of its own (`*.dat`), every matching file
-    counts as a photo. Any other argument is kept as it is: if there is no such file, opening it
-    says so. Nothing is dropped for being named twice.
+    counts as a photo. A tar archive stands for the photos in it. Any other argument is kept as it
+    is: if there is no such file, opening it says so. Nothing is dropped for being named twice.
 
     What folders and patterns bring along and what cannot be opened comes with its `problem`: a
     folder that cannot be listed, a picture of a kind that is not read, a pipe, a socket or a
@@ -54,12 +58,30 @@ def find_photos(arguments: Iterable[str]) -> Iterator[Found]:
         arguments: taken one by one, as they are needed.
     """
     for argument in arguments:
-        if os.path.isdir(argument):  # noqa: PTH112  (Path("") is the current folder)
+        if argument.lower().endswith(".tar") and os.path.isfile(argument):  # noqa: PTH113
+            nothing = "there is no photo in this archive"
+            yield from _or_nothing(argument, nothing, _packed(argument))
+        elif os.path.isdir(argument):  # noqa: PTH112  (Path("") is the current folder)
             yield from _or_nothing(argument, "there is no photo in this folder", _walked(argument))
         elif not os.path.lexists(argument) and glob.has_magic(argument):
             yield from _or_nothing(argument, "no photo matches this pattern", _matched(argument))
         else:
             yield Found(argument)
+
+
+def _packed(archive: str) -> Iterator[Found]:
+    try:
+        for member in photos_in(archive):
+            yield Found(str(member), archive, member=member)
+    except DataError as error:
+        yield Found(archive, problem=printable(str(error)))
+
+
+def excluded(path: str, patterns: Iterable[str]) -> bool:
+    """Whether a pattern matches a path, its name, or the name of a folder on the way to it."""
+    parts = Path(path).parts
+    names = (path, Path(path).as_posix(), *parts)
+    return any(fnmatch.fnmatch(n, p.rstrip("/")) for p in patterns for n in names)
 
 
 def is_pipe(path: str | os.PathLike[str]) -> bool:

@@ -115,6 +115,10 @@ class Trainer:
         learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         return [(learning, phase.learning_rate)]
 
+    def rate(self) -> float:
+        """Share of the peak learning rates that the next step takes."""
+        return _rate(self.phase, self.progress.position, len(self.reader))
+
     def content(self) -> Any:
         """What the batches depend on besides the recipe, as plain values for JSON."""
         raise NotImplementedError
@@ -192,7 +196,7 @@ class Trainer:
         # Dropout depends on the place in the run, not on what was drawn before: resuming is exact.
         key = (self.recipe.seed, position.phase, position.epoch, position.step)
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
-        rate = _rate(self.phase, position, len(self.reader))
+        rate = self.rate()
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate
         with torch.autocast(

@@ -37,5 +37,5 @@ function chooseCard(view, number) {
     card.setAttribute("aria-pressed", String(index === number));
   }
   view.update();
-  if (view.value.links && !view.value.offline) view.trigger("choose", {});
+  if (view.value.links && !view.value.offline) view.trigger("input", {});
 }

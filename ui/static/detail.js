@@ -2,7 +2,7 @@
 
 import { filled, make, percent } from "./dom.js";
 import { same, wordAt } from "./selection.js";
-import { isDoubtful, lookText } from "./words.js";
+import { lookText } from "./words.js";
 
 export function fillDetail(view) {
   const { shown, pinned, value } = view;
@@ -63,11 +63,7 @@ function fillCell(view) {
 }
 
 // Doubt is mostly about the photo: it stays while one of the other sentences is looked at.
-export function doubtText({ value, texts, rows }) {
-  if (value.busy) return "";
-  const parts = value.unsure ? [filled(texts.unsure, { chance: percent(value.confidence) })] : [];
-  const known = rows.main.words.filter((word) => typeof word.prob === "number");
-  const count = known.filter(isDoubtful).length;
-  if (count) parts.push(filled(texts.doubtful, { count, total: known.length }));
-  return parts.join(" ");
+export function doubtText({ value, texts }) {
+  if (!value.unsure || value.busy) return "";
+  return filled(texts.unsure, { chance: percent(value.confidence) });
 }

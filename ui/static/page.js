@@ -11,6 +11,11 @@
     if (stage) stage.setAttribute("aria-busy", String([...pending.values()].some(Boolean)));
   }
 
+  // Gradio gives each choice a name of its own: four tab stops, and arrow keys that lead nowhere.
+  function groupLanguages() {
+    for (const input of document.querySelectorAll("#to input[type=radio]")) input.name = "to";
+  }
+
   function begin(name) {
     pending.set(name, Math.min(2, (pending.get(name) || 0) + 1));
     mark();
@@ -19,6 +24,7 @@
   function end(name) {
     pending.set(name, Math.max(0, (pending.get(name) || 0) - 1));
     mark();
+    groupLanguages();
   }
 
   // Presses the button of the tab that is open, which asks for what is written now.

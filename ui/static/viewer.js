@@ -65,6 +65,7 @@ function build(view) {
   part.main = make("section", "line main");
   part.links = make("section", "line links");
   part.edit = make("p", "edit");
+  part.doubtful = make("p", "doubtful");
   part.doubt = make("p", "doubt");
   part.detail = make("div", "detail");
   part.frame = make("div", "frame");
@@ -78,8 +79,8 @@ function build(view) {
   part.live = make("p", "live");
   part.live.setAttribute("aria-live", "polite");
   buildAlt(view);
-  part.body.append(part.moved, part.main, part.links, part.edit, part.doubt, part.detail);
-  part.body.append(part.frame);
+  part.body.append(part.moved, part.main, part.links, part.edit, part.doubt, part.doubtful);
+  part.body.append(part.detail, part.frame);
   part.body.append(part.tools, part.alt, part.choices, part.honest, part.live);
   root.append(part.waiting, part.empty, part.body);
   buildTools(view);

@@ -18,6 +18,7 @@ export function fillWords(view) {
     view.rows.moved = rowOf(value.moved.words, value.moved.maps, value.moved.spread, cells);
   }
   for (const name of ["main", "links", "moved"]) fillRow(view, name);
+  fillDoubtful(view);
 }
 
 function rowOf(words, maps, spread, cells) {
@@ -77,6 +78,14 @@ function wordButton(view, name, word, index) {
   return node;
 }
 
+// How many words of the sentence that is shown the model would rather have said otherwise.
+function fillDoubtful({ part, texts, value, rows }) {
+  const known = rows.main.words.filter((word) => typeof word.prob === "number");
+  const count = known.filter(isDoubtful).length;
+  part.doubtful.hidden = !count || Boolean(value.busy);
+  part.doubtful.textContent = filled(texts.doubtful, { count, total: known.length });
+}
+
 // A bar as long as the word is probable.
 function gauge(view, prob) {
   const node = make("span", "gauge");
@@ -101,7 +110,7 @@ function probability(name, word) {
 }
 
 // Whether a word is one of those that the model would rather have said otherwise.
-export function isDoubtful(word) {
+function isDoubtful(word) {
   return typeof word.prob === "number" && word.prob < DOUBTFUL;
 }
 

@@ -130,15 +130,17 @@ class CaptionTab:
             return gr.State("")
         choices = [(I18N("no_language"), ""), *((LANGUAGES.get(c, c), c) for c in spoken)]
         to = gr.Radio(choices, value="", label=I18N("to"), elem_id="to", container=False)
+        triggers = [to.input, self.viewer.input]
+        gr.on(triggers, None, js=BEGUN % "translate", **PRIVATE)
         gr.on(
-            [to.input, self.viewer.choose],
+            triggers,
             with_errors(self.translate),
             [self.column.photo, self.written, self.viewer, to],
             self.viewer,
             js=f"(photo, written, viewer, to) => [photo, written, {CARD}, to]",
             api_name="_in_language",
             **LATEST,
-        )
+        ).then(None, js=ENDED % "translate", **PRIVATE)
         return to
 
     def translate(

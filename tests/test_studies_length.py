@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from captioner import cli, metrics
 from captioner.errors import DataError, MetricError
-from captioner.studies import (
+from captioner.studies.length import (
     LengthStudy,
     Section,
     cut_by_length,

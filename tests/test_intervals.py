@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from captioner.grounding.intervals import Estimate, means, table
+from captioner.intervals import Estimate, means, table
 
 
 def test_means_are_over_words_and_intervals_over_photos() -> None:
