@@ -32,7 +32,7 @@ def test_words_say_how_much_they_looked_at_the_photo(seeing: Translator, seen_wo
     assert found.seen is not None
     count = len(found.words)
     assert found.seen.shares.shape == (count,)
-    assert found.seen.maps.shape == (count, 1, 1)
+    assert found.seen.maps.shape == (count, 2, 2)
     np.testing.assert_allclose(found.seen.maps.sum((1, 2)), 1, rtol=1e-5)
     np.testing.assert_allclose(found.alignment.sum(1), 1, rtol=1e-5)
     assert bool((found.seen.shares > 0).all())
@@ -40,13 +40,13 @@ def test_words_say_how_much_they_looked_at_the_photo(seeing: Translator, seen_wo
     assert found.sheet().size > (0, 0)
     written = found.to_dict()["seen"]
     assert written["photo"] == str(seen_world / "red.png")
-    assert written["grid"] == [1, 1]
+    assert written["grid"] == [2, 2]
     assert len(written["shares"]) == len(written["maps"]) == count
 
 
 def test_a_photo_is_seen_once_and_asked_often(seeing: Translator, seen_world: Path) -> None:
     sight = seeing.look(seen_world / "blue.png")
-    assert repr(sight).endswith("blue.png', 1×1 cells>")
+    assert repr(sight).endswith("blue.png', 2×2 cells>")
     texts = ["A ball.", "A hat. A dog.", "", "* * *"]
     found = list(seeing.stream(texts, to="de", source_language="en", photos=sight))
     assert [one.text for one in found[:3]] == [
@@ -75,8 +75,8 @@ def test_explaining_and_tracing_agree_with_the_search(seeing: Translator, seen_w
     )
     assert other.log_prob < found.log_prob - 1  # "roter", and the photo is blue
     reading = seeing.trace(found)
-    assert reading.grid == (1, 1)
-    positions = len(reading.source) + 1 + 1  # pieces, end, cell
+    assert reading.grid == (2, 2)
+    positions = len(reading.source) + 1 + 4  # pieces, end, cells
     assert reading.trace.weights.shape == (len(reading.words) + 1, 1, positions)
     np.testing.assert_allclose(reading.trace.weights.sum(-1), 1, atol=1e-5)
 
@@ -189,6 +189,6 @@ def test_commands(
     assert main(["describe", str(seen_weights)]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "task sentence and photo to translation" in told
-    assert "photos resnet18, stride 32: 32 × 32 pixels become 1 × 1 cells of 16 features" in told
+    assert "photos resnet18, stride 16: 32 × 32 pixels become 2 × 2 cells of 32 features" in told
     assert "hierarchical: one look at the sentence, one at the photo, and a third that we" in told
     assert "6 sentence pairs about 2 photos" in told

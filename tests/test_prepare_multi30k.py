@@ -149,6 +149,46 @@ def test_what_is_written_is_read_as_pairs(tmp_path: Path) -> None:
     assert [pair.target_text for pair in read_pairs(source)] == LINES["val.cs"].splitlines()
 
 
+def test_lines_about_photos_that_are_there_are_split_by_photo(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Flickr8k's names go on behind the number; no photo is in two parts, and no line is lost."""
+    count, there = 60, range(0, 60, 2)
+    given = {
+        **{
+            f"train.{language}": "".join(f"{language} {n}.\n" for n in range(count)).encode()
+            for language in ("en", "de")
+        },
+        "train.images.txt": "".join(f"{n // 2 * 2}.jpg\n" for n in range(count)).encode(),
+    }
+    photos = folder(tmp_path / "photos", {f"{n}_a1b2.jpg": b"" for n in there})
+    output, source = tmp_path / "out", folder(tmp_path / "in", given)
+    command = [str(source), "-o", str(output), "--photos", str(photos)]
+    assert main(command) == 0
+    seen: dict[str, list[str]] = {}
+    for part, size in (("train", 24), ("val", 1), ("test", 5)):
+        names, english, german = (
+            (output / "seen" / f"{part}.{ending}").read_text().splitlines()
+            for ending in ("images.txt", "en", "de")
+        )
+        assert len(set(names)) == size
+        assert all((photos / name).is_file() for name in names)
+        for name, one, other in zip(names, english, german, strict=True):
+            assert one.split()[1] == other.split()[1]
+            assert int(name.partition("_")[0]) == int(one.split()[1].strip(".")) // 2 * 2
+        seen[part] = names
+    assert sum(map(len, seen.values())) == count
+    assert len({name for names in seen.values() for name in names}) == len(there)
+    written = texts(output)
+    assert main(command) == 0
+    assert texts(output) == written
+    capsys.readouterr()
+    few = folder(tmp_path / "few", {"2_a.jpg": b""})
+    assert main([str(source), "-o", str(tmp_path / "other"), "--photos", str(few)]) == 1
+    assert "holds 1 photos that lines are about, too few to be split" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
 def test_line_ends_and_the_lists_of_captions(tmp_path: Path) -> None:
     contents = {
         "train.en": b"\xef\xbb\xbfA dog.\r\nA\xe2\x80\xa8cat.\r\n",
