@@ -30,7 +30,7 @@ from captioner.nn.encoders import build_features
 from captioner.prediction import Captioner
 from captioner.text import tokenise
 from captioner.training import Interrupted, features, state, train
-from captioner.training.callbacks import Interrupt
+from captioner.training.callbacks import Interrupt, Watch
 from captioner.training.loop import Callback, Trainer
 from tests.captioning import (
     COPY,
@@ -382,7 +382,7 @@ def test_cached_grids_train_like_pictures(
     for cache in (True, False):
         recorder = Recorder()
         wanted = recipe(world, Path("unused"), phases=[{**FROZEN, "cache_features": cache}])
-        features = FeatureCache(tmp_path, False, Interrupt())
+        features = FeatureCache(Watch(tmp_path, False, Interrupt()))
         small_trainer(wanted, photos, features, recorder).fit()
         losses.append([found["loss"] for found in recorder.losses])
     assert len(losses[0]) == 6
@@ -393,7 +393,7 @@ def test_cached_grids_stay_as_long_as_they_are_wanted(
     world: Path, photos: list[datasets.Photo], tmp_path: Path
 ) -> None:
     wanted = recipe(world, Path("unused"), phases=[FROZEN, {**TUNED, "epochs": 1}])
-    features = FeatureCache(tmp_path / "features", False, Interrupt())
+    features = FeatureCache(Watch(tmp_path, False, Interrupt()))
     trainer = small_trainer(wanted, photos, features)
     features.on_phase(trainer, wanted.phases[0])
     features.close(trainer)  # as by Ctrl-C
@@ -439,11 +439,11 @@ def test_phases_have_batches_and_input_dropout_of_their_own(
     dropouts = (trainer.model.encoder.dropout, decoder.attention.dropout, decoder.word_dropout)
     seen = []
 
-    class Watch(Callback):
+    class Rates(Callback):
         def on_step(self, trainer: Trainer, losses: dict[str, torch.Tensor]) -> None:
             seen.append([trainer.progress.position.phase, *(module.p for module in dropouts)])
 
-    trainer.callbacks = [Watch()]
+    trainer.callbacks = [Rates()]
     trainer.fit()
     assert seen == [[0, 0.0, 0.0, 0.0]] * 2 + [[1, 0.2, 0.3, 0.4]] * 3
 
