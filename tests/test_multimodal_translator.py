@@ -170,8 +170,8 @@ def test_commands(
     assert main([*typed, "--photo", photo, "--sheet", photo, "--overwrite", "A dog."]) == 2
     assert Image.open(photo).size == (40, 30)  # what is read is never written
     capsys.readouterr()
-    files = ["--source", str(seen_world / "train.en"), "--target", str(seen_world / "train.de")]
-    names = ["--photo-names", str(seen_world / "train.images.txt")]
+    files = ["--source", str(seen_world / "val.en"), "--target", str(seen_world / "val.de")]
+    names = ["--photo-names", str(seen_world / "val.images.txt")]
     files = ["evaluate", *files, "--from", "en", "--to", "de", *names, "--bootstrap", "0", *own]
     scores = {}
     for view in ("own", "wrong", "none"):
@@ -191,4 +191,4 @@ def test_commands(
     assert "task sentence and photo to translation" in told
     assert "photos resnet18, stride 16: 32 × 32 pixels become 2 × 2 cells of 32 features" in told
     assert "hierarchical: one look at the sentence, one at the photo, and a third that we" in told
-    assert "6 sentence pairs about 2 photos" in told
+    assert "60 sentence pairs about 2 photos" in told
