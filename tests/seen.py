@@ -13,7 +13,7 @@ from captioner.settings import from_dict
 from captioner.training import train
 
 TIMES = 10  # that each pair stands among the training pairs
-NOUNS = {"ball": "Ball", "dog": "Hund", "hat": "Hut"}
+NOUNS = {"ball": "Ball", "dog": "Hund", "cup": "Krug"}
 COLOURS = {"red": ("roter", (230, 20, 20)), "blue": ("blauer", (20, 20, 230))}
 PAIRS = [  # source, target, photo: line n of the files
     (f"A {noun}.", f"Ein {word} {other}.", f"{colour}.png")

@@ -21,8 +21,6 @@ from captioner.translations.translator import Translator
 from tests.runs import equal_runs
 from tests.runs import no_fsync as no_fsync
 from tests.seen import PAIRS, TIMES, recipe
-from tests.seen import seen_weights as seen_weights
-from tests.seen import seen_world as seen_world
 
 
 @pytest.mark.parametrize("view", ["own", "wrong", "none"])
