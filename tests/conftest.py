@@ -39,6 +39,8 @@ from captioner.translations.pairs import Pair, PairReader
 from captioner.translations.recipe import TranslationRecipe
 from captioner.translations.training import TranslationTrainer
 from tests.commands import noisy_picture
+from tests.seen import seen_weights as seen_weights
+from tests.seen import seen_world as seen_world
 
 # A busy machine is no error: no test fails on a clock.
 hypothesis.settings.register_profile("patient", deadline=None)

@@ -20,9 +20,7 @@ from captioner.translations.checkpoint import MultimodalCheckpoint
 from captioner.translations.translator import Translator
 from tests.runs import equal_runs
 from tests.runs import no_fsync as no_fsync
-from tests.seen import PAIRS, recipe
-from tests.seen import seen_weights as seen_weights
-from tests.seen import seen_world as seen_world
+from tests.seen import PAIRS, TIMES, recipe
 
 
 @pytest.mark.parametrize("view", ["own", "wrong", "none"])
@@ -30,7 +28,7 @@ def test_the_photo_tells_what_the_sentence_leaves_open(
     view: str, seen_world: Path, seen_weights: Path
 ) -> None:
     wanted = recipe(seen_world, Path("unused"))
-    pairs = read_seen_pairs(wanted.data.train[0])
+    pairs = read_seen_pairs(wanted.data.validation[0])
     translator = Translator.load(seen_weights)
     judged = MultimodalEvaluation(translator, pairs, view=view)
     report = judged.run(bootstrap=0)
@@ -67,7 +65,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
 ) -> None:
     changes = {
         "phases": [{"epochs": 2, "r_drop": 0.5, "self_critical": 0.2, "samples": 2}],
-        "training": {"batch_tokens": 60, "save_steps": 1, "weight_average": 0.9},
+        "training": {"batch_tokens": 2000, "save_steps": 1, "weight_average": 0.9},
     }
     wanted = recipe(seen_world, tmp_path / "whole", **changes)
     attention = dataclasses.replace(wanted.model.attention, combination=combination)
@@ -90,7 +88,10 @@ def test_a_file_tells_what_is_in_it(seen_weights: Path) -> None:
     header = checkpoint.describe(seen_weights)
     assert header["task"] == "multimodal"
     assert header["config"]["attention"]["combination"] == "hierarchical"
-    assert (header["provenance"]["pairs"], header["provenance"]["photos"]) == (len(PAIRS), 2)
+    assert (header["provenance"]["pairs"], header["provenance"]["photos"]) == (
+        len(PAIRS) * TIMES,
+        2,
+    )
     found = checkpoint.load_any(seen_weights)
     assert isinstance(found, MultimodalCheckpoint)
     assert found.preprocess.size == 32
@@ -109,7 +110,7 @@ def test_a_run_goes_on_from_weights_and_keeps_their_cnn(
 def test_batches_bring_each_pair_its_own_photo(seen_world: Path) -> None:
     """An unreadable one is marked, and its grid is zeros."""
     wanted = recipe(seen_world, Path("unused"))
-    pairs = read_seen_pairs(wanted.data.train[0])
+    pairs = read_seen_pairs(wanted.data.validation[0])
     made = start_checkpoint(wanted, read(wanted))
     reader = SeenReader([pairs], made.subwords, batch_tokens=60, seed=1)
     reader.grids = np.stack([np.full((1, 1, 3), value, np.float16) for value in (1, np.nan)])
@@ -123,10 +124,10 @@ def test_batches_bring_each_pair_its_own_photo(seen_world: Path) -> None:
 
 
 def test_photos_that_do_not_belong_to_the_lines(seen_world: Path, tmp_path: Path) -> None:
-    source = recipe(seen_world, Path("unused")).data.train[0]
+    source = recipe(seen_world, Path("unused")).data.validation[0]
     names = tmp_path / "names.txt"
     for text, message in (
-        ("red.png\n", r"names\.txt has 1 lines and .*train\.en 6: line n of one must name the pho"),
+        ("red.png\n", r"names\.txt has 1 lines and .*val\.en 6: line n of one must name the pho"),
         ("red.png\n\n" + "red.png\n" * 4, r"names\.txt: line 2 names no photo"),
         ("gone.png\n" * 6, r"gone\.png: no such photo, which .*names\.txt names first; is the ima"),
     ):

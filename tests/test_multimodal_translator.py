@@ -16,8 +16,6 @@ from captioner.multimodal.evaluation import MultimodalEvaluation, shown
 from captioner.multimodal.pairs import SeenPair
 from captioner.translations.checkpoint import TranslationCheckpoint
 from captioner.translations.translator import Translator
-from tests.seen import seen_weights as seen_weights
-from tests.seen import seen_world as seen_world
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +45,11 @@ def test_words_say_how_much_they_looked_at_the_photo(seeing: Translator, seen_wo
 def test_a_photo_is_seen_once_and_asked_often(seeing: Translator, seen_world: Path) -> None:
     sight = seeing.look(seen_world / "blue.png")
     assert repr(sight).endswith("blue.png', 2×2 cells>")
-    texts = ["A ball.", "A hat. A dog.", "", "* * *"]
+    texts = ["A ball.", "A cup. A dog.", "", "* * *"]
     found = list(seeing.stream(texts, to="de", source_language="en", photos=sight))
     assert [one.text for one in found[:3]] == [
         "Ein blauer Ball.",
-        "Ein blauer Hut. Ein blauer Hund.",
+        "Ein blauer Krug. Ein blauer Hund.",
         "",
     ]
     joined = found[1].seen
@@ -64,14 +62,14 @@ def test_a_photo_is_seen_once_and_asked_often(seeing: Translator, seen_world: Pa
 
 def test_explaining_and_tracing_agree_with_the_search(seeing: Translator, seen_world: Path) -> None:
     photo = Image.open(seen_world / "red.png")
-    found = seeing("A hat.", to="de", source_language="en", photo=photo)
-    again = seeing.explain("A hat.", found.text, to="de", source_language="en", photo=photo)
+    found = seeing("A cup.", to="de", source_language="en", photo=photo)
+    again = seeing.explain("A cup.", found.text, to="de", source_language="en", photo=photo)
     assert found.seen is not None
     assert again.seen is not None
     np.testing.assert_allclose(again.seen.shares, found.seen.shares, atol=1e-5)
     assert again.log_prob == pytest.approx(found.log_prob, abs=1e-3)
     other = seeing.explain(
-        "A hat.", found.text, to="de", source_language="en", photo=seen_world / "blue.png"
+        "A cup.", found.text, to="de", source_language="en", photo=seen_world / "blue.png"
     )
     assert other.log_prob < found.log_prob - 1  # "roter", and the photo is blue
     reading = seeing.trace(found)
@@ -170,8 +168,8 @@ def test_commands(
     assert main([*typed, "--photo", photo, "--sheet", photo, "--overwrite", "A dog."]) == 2
     assert Image.open(photo).size == (40, 30)  # what is read is never written
     capsys.readouterr()
-    files = ["--source", str(seen_world / "train.en"), "--target", str(seen_world / "train.de")]
-    names = ["--photo-names", str(seen_world / "train.images.txt")]
+    files = ["--source", str(seen_world / "val.en"), "--target", str(seen_world / "val.de")]
+    names = ["--photo-names", str(seen_world / "val.images.txt")]
     files = ["evaluate", *files, "--from", "en", "--to", "de", *names, "--bootstrap", "0", *own]
     scores = {}
     for view in ("own", "wrong", "none"):
@@ -191,4 +189,4 @@ def test_commands(
     assert "task sentence and photo to translation" in told
     assert "photos resnet18, stride 16: 32 × 32 pixels become 2 × 2 cells of 32 features" in told
     assert "hierarchical: one look at the sentence, one at the photo, and a third that we" in told
-    assert "6 sentence pairs about 2 photos" in told
+    assert "60 sentence pairs about 2 photos" in told
