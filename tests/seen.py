@@ -59,18 +59,23 @@ def recipe(world: Path, output: Path, **changes: Any) -> MultimodalRecipe:
                 "weights": "random",
             },
             "encoder": {"hidden_size": 16, "dropout": 0.0},
-            "attention": {"size": 16},
-            "decoder": {"hidden_size": 32, "embedding_size": 32, "dropout": 0.0},
+            "attention": {
+                "score": "additive",
+                "query": "before",
+                "input_feeding": False,
+                "size": 16,
+            },
+            "decoder": {"hidden_size": 64, "embedding_size": 64, "dropout": 0.0},
         },
         "training": {
             "batch_tokens": 400,
             "save_steps": 0,
             "weight_average": 0.0,
             "label_smoothing": 0.0,
-            "validate_every": 130,
+            "validate_every": 80,
         },
         "search": {"beam_size": 2, "max_length": 20, "alternatives": 2},
-        "phases": [{"epochs": 130, "learning_rate": 1e-2}],
+        "phases": [{"epochs": 80, "learning_rate": 5e-3}],
     }
     for name, value in changes.items():
         old = values.get(name)
