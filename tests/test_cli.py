@@ -46,6 +46,7 @@ COMMANDS = (
     "calibrate",
     "study",
     "describe",
+    "doctor",
     "data check",
 )
 

@@ -12,6 +12,7 @@ from captioner.cli import (
     data,
     demo,
     describe,
+    doctor,
     evaluate,
     explain,
     score,
@@ -34,6 +35,7 @@ commands:
   evaluate     score a checkpoint on captioned photos or sentence pairs
   calibrate    teach a checkpoint how sure its captions can be, from validation photos
   describe     what is in a checkpoint, where it comes from and how good it is
+  doctor       versions, weights, devices, fonts and programs, for a bug report
   score        score anyone's captions against what people wrote; compare two systems
   data check   look for damaged photos, odd captions and leaks between splits
   data convert captions of one format into another: COCO, CSV, JSON lines, folders, archives
@@ -96,6 +98,7 @@ def make_parser() -> argparse.ArgumentParser:
         evaluate,
         calibrate,
         describe,
+        doctor,
         score,
         data,
         study,
