@@ -82,4 +82,5 @@ def test_an_interrupted_training_says_how_to_go_on(
     assert main(["train", "--resume", "--device", "cpu", "--output=runs/x"]) == 130
     err = capsys.readouterr().err
     assert err == "captioner: stopped and saved in runs/x; go on with --resume\n"
-    assert seen == {"resume": True, "device": "cpu", "recipe": Recipe(output="runs/x")}
+    recipe = Recipe(output="runs/x")
+    assert seen == {"resume": True, "device": "cpu", "show": False, "recipe": recipe}
