@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +18,14 @@ from captioner.errors import ConfigError
 from captioner.recipes.files import read_recipe
 from captioner.settings import groups
 
-_OWN = ("--help", "--resume", "--device", "--quiet", "--verbose")  # flags that are no settings
+_OWN = (
+    "--help",
+    "--resume",
+    "--device",
+    "--quiet",
+    "--verbose",
+    "--dry-run",
+)  # flags that are no settings
 
 
 def add(commands: Any) -> None:
@@ -36,11 +44,18 @@ examples:
   captioner train configs/caption.toml --init shipped --phases.0.epochs=3
   captioner train configs/caption.toml --resume
   captioner train configs/translate.toml
+  captioner train configs/caption.toml --dry-run
 
 Ctrl-C saves after the current step; the same command with --resume goes on at that very step.""",
     )
     parser.add_argument("recipe", nargs="?", metavar="CONFIG.toml", help="the recipe")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print, as JSON, the whole recipe, how much data, how many parameters and steps there "
+        "are; read everything, write nothing",
+    )
     flags.add_device(parser)
     flags.add_loudness(parser)
     shown: set[str] = set()
@@ -69,6 +84,11 @@ def run(arguments: argparse.Namespace) -> int:
     device = pick_device(arguments.device)
     from captioner import checkpoint, training
 
+    if arguments.dry_run:
+        if arguments.resume:
+            raise ConfigError("--dry-run begins nothing that --resume could go on; leave one out")
+        print(json.dumps(training.plan(recipe, device=device), indent=2, ensure_ascii=False))
+        return 0
     folder = Path(recipe.output)
     try:
         with _told():
