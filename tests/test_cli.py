@@ -47,6 +47,7 @@ COMMANDS = (
     "calibrate",
     "study",
     "describe",
+    "doctor",
     "data check",
 )
 

@@ -323,6 +323,7 @@ def test_flags_reach_the_search(
         "lines": ["A dog."],
         "to": "de",
         "source_language": None,
+        "photos": None,
         "options": SearchOptions(
             beam_size=4,
             length_penalty=0.0,
