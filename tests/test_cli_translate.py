@@ -336,7 +336,6 @@ def test_flags_reach_the_search(
             alternatives=5,
         ),
         "batch_size": 13,
-        "photos": None,
     }
 
 
