@@ -47,6 +47,7 @@ COMMANDS = (
     "study",
     "describe",
     "doctor",
+    "completion",
     "data check",
 )
 
