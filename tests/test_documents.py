@@ -44,6 +44,7 @@ READ = (
     "study",
     "data",
     "score",
+    "completion",
 )  # demo: the same code, six photos
 README, KOREAN = ROOT / "README.md", ROOT / "README.ko.md"
 MOST_WORDS, LONGEST_LINE = 900, 119  # a page that is read in five minutes

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from captioner.cli import (
     calibrate,
     caption,
+    completion,
     data,
     demo,
     describe,
@@ -37,6 +38,7 @@ commands:
   calibrate    teach a checkpoint how sure its captions can be, from validation photos
   describe     what is in a checkpoint, where it comes from and how good it is
   doctor       versions, weights, devices, fonts and programs, for a bug report
+  completion   complete commands and flags in bash, zsh or fish
   score        score anyone's captions against what people wrote; compare two systems
   data check   look for damaged photos, odd captions and leaks between splits
   data convert captions of one format into another: COCO, CSV, JSON lines, folders, archives
@@ -130,6 +132,7 @@ def make_parser() -> argparse.ArgumentParser:
         calibrate,
         describe,
         doctor,
+        completion,
         score,
         data,
         study,
