@@ -8,19 +8,16 @@ photo.
 from __future__ import annotations
 
 import math
-import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from importlib.util import find_spec
 from itertools import chain
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from captioner import meteor as _program
 from captioner.errors import MetricError
 from captioner.options import RESAMPLES
 from captioner.text import tokenise
@@ -31,9 +28,6 @@ Ngram = tuple[str, ...]
 NGRAM_ORDER = 4
 CIDER_SIGMA = 6.0  # width of the length penalty, Vedantam et al. 2015, equation 4 (CIDEr-D)
 ROUGE_BETA = 1.2  # weight of recall against precision in the COCO evaluation
-# Parameters of METEOR 1.5 for English, task "rank", which the program takes by default.
-METEOR_ALPHA, METEOR_BETA, METEOR_GAMMA, METEOR_DELTA = 0.85, 0.20, 0.60, 0.75
-METEOR_WEIGHTS = (1.0, 0.6, 0.8, 0.6)  # exact, stem, synonym, paraphrase
 CIDER_OF_ONE = "of one photo always 0, as each of its words is in all photos: says nothing"
 CHRF_ORDER, CHRF_BETA = 6, 2  # longest n-grams of characters, weight of recall: chrF2
 DRAWN_AT_A_TIME = 2**22  # resamples × photos held at once: 32 MiB
@@ -278,9 +272,9 @@ def meteor(
         MetricError: Java or the package pycocoevalcap is missing, or the program failed.
     """
     _check_pairs(candidates, references)
-    answers = _meteor_run(
+    answers = _program.run(
         [
-            " ||| ".join(["SCORE", *map(_meteor_text, captions), _meteor_text(candidate)])
+            " ||| ".join(["SCORE", *map(_program.line, captions), _program.line(candidate)])
             for candidate, captions in zip(candidates, references, strict=True)
         ]
     )
@@ -288,7 +282,7 @@ def meteor(
     # The program does not punish a caption that is word for word its reference for its one chunk.
     same = (statistics[:, :2] == statistics[:, 21:]).all(axis=1) & (statistics[:, 20] == 1)
     statistics[same, 20] = 0
-    return float(_meteor_values(statistics.sum(axis=0), len(statistics))[0]), statistics
+    return float(_program.values(statistics.sum(axis=0), len(statistics))[0]), statistics
 
 
 def chrf(candidates: Sequence[str], references: Sequence[str]) -> tuple[float, np.ndarray]:
@@ -450,75 +444,6 @@ def _common_length(first: Tokens, second: Tokens) -> int:
     return (~row & every).bit_count()
 
 
-def _meteor_text(tokens: Tokens) -> str:
-    """Words on one line, without the program's separator."""
-    return " ".join(" ".join(tokens).replace("|||", " ").split())
-
-
-def _meteor_run(lines: Sequence[str]) -> list[str]:
-    """Answers of the METEOR program to these lines; it has ended when this returns."""
-    java, wrapper = shutil.which("java"), _find_wrapper()
-    if java is None or wrapper is None:
-        missing = "a Java runtime" if java is None else "the package pycocoevalcap"
-        raise MetricError(
-            "METEOR 1.5 needs a Java runtime (`java` on the PATH) and the extra "
-            f"`captioner[scores]`; missing here: {missing}."
-        )
-    # Java would otherwise read in the encoding of the terminal.
-    command = [java, "-Dfile.encoding=UTF-8", "-Xmx2G", "-jar", "meteor-1.5.jar"]
-    options = ["-", "-", "-stdio", "-l", "en", "-norm"]  # those of the COCO evaluation
-    try:
-        done = subprocess.run(
-            command + options,
-            cwd=wrapper.parent,
-            input="".join(f"{line}\n" for line in lines),
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
-    except OSError as error:
-        raise MetricError(f"METEOR 1.5 could not start {java}: {error}") from error
-    answers = done.stdout.splitlines()
-    if done.returncode or len(answers) != len(lines):
-        complaint = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-        raise MetricError(
-            f"METEOR 1.5 answered {len(answers)} of {len(lines)} captions and ended with code "
-            f"{done.returncode}; Java said: {complaint}"
-        )
-    return answers
-
-
-def _find_wrapper() -> Path | None:
-    """Where pycocoevalcap keeps its METEOR module, beside which the program lies."""
-    try:
-        spec = find_spec("pycocoevalcap.meteor.meteor")
-    except ModuleNotFoundError:
-        return None
-    return Path(spec.origin) if spec and spec.origin else None
-
-
-def _meteor_values(totals: np.ndarray, _photos: int) -> np.ndarray:
-    """METEOR (..., 1) of summed statistics (..., 23), Denkowski and Lavie 2014, section 2.
-
-    The columns are words and function words of caption and reference (4); for exact, stem, synonym
-    and paraphrase matches the content words, then function words matched (4 × 4); chunks; words
-    matched in caption and reference (2).
-    """
-    lengths, chunks, matched = totals[..., :2], totals[..., 20], totals[..., 21:]
-    function = totals[..., 2:4]
-    kinds = totals[..., 4:20].reshape(*totals.shape[:-1], 4, 2, 2)  # kind, content, side
-    share = METEOR_DELTA * kinds[..., 0, :] + (1 - METEOR_DELTA) * kinds[..., 1, :]
-    hits = np.einsum("...ks,k->...s", share, METEOR_WEIGHTS)
-    whole = METEOR_DELTA * (lengths - function) + (1 - METEOR_DELTA) * function
-    with np.errstate(divide="ignore", invalid="ignore"):
-        precision, recall = np.moveaxis(hits / whole, -1, 0)
-        mean = 1 / ((1 - METEOR_ALPHA) / precision + METEOR_ALPHA / recall)
-        breaks = chunks / matched.mean(axis=-1)
-    # Without a match both quotients are 0 / 0, and METEOR is 0.
-    return np.nan_to_num(mean * (1 - METEOR_GAMMA * breaks**METEOR_BETA))[..., None]
-
-
 def _mean(totals: np.ndarray, photos: int) -> np.ndarray:
     return totals / photos
 
@@ -568,7 +493,7 @@ _MEASURES = {
         lambda _, photos: f"{CIDER_OF_ONE} | " if photos == 1 else "",
     ),
     "meteor": _Measure(
-        {"meteor": "METEOR 1.5"}, lambda said, wanted: meteor(said, wanted)[1], _meteor_values
+        {"meteor": "METEOR 1.5"}, lambda said, wanted: meteor(said, wanted)[1], _program.values
     ),
 }
 

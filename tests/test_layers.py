@@ -25,7 +25,7 @@ FLOORS = (
     ("devices", "pipeline", "images", "examples", "naming", "words"),
     ("nn",),
     ("confidence", "grids", "languages", "sights", "subwords"),
-    ("metrics", "search", "storage", "trials"),
+    ("meteor", "metrics", "search", "storage", "trials"),
     ("intervals",),
     ("captions.checkpoint", "scoring", "tracing", "translations.checkpoint"),
     ("datasets", "judges", "losses", "systems"),

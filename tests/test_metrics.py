@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from captioner import meteor as program
 from captioner import metrics
 from captioner.errors import MetricError
 from captioner.metrics import CiderScorer, bleu, cider, meteor, rouge_l, score
@@ -32,7 +33,7 @@ WORDS = np.array(["a", "the", "dog", "man", "runs", "red", "on", "in", "grass", 
 CHANCES = 1 / np.arange(1, len(WORDS) + 1)  # Zipf
 
 needs_java = pytest.mark.skipif(
-    shutil.which("java") is None or metrics._find_wrapper() is None,
+    shutil.which("java") is None or program.find_wrapper() is None,
     reason="METEOR 1.5 needs a Java runtime and pycocoevalcap",
 )
 
@@ -369,7 +370,7 @@ def test_meteor_equals_what_pycocoevalcap_gave() -> None:
     candidates += [[], ["zebra"], references[0][1], ["a", "café", "|||", "terrace"]]
     references += [[["a", "dog"]], [["a", "dog"]], references[0], [["a", "café", "terrace"]]]
     value, statistics = meteor(candidates, references)
-    each = metrics._meteor_values(statistics, len(statistics))[:, 0]
+    each = program.values(statistics, len(statistics))[:, 0]
     # pycocoevalcap 1.2, meteor.Meteor().compute_score of the same words
     assert value == pytest.approx(0.268227, abs=1e-6)
     expected = [0.319453, 0.228816, 0.197256, 0.220183, 0.046512, 0.265963, 0.383692, 0, 0, 1, 1]
@@ -379,7 +380,7 @@ def test_meteor_equals_what_pycocoevalcap_gave() -> None:
 def test_meteor_stands_beside_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = "6 6 3 3 2 2 2 2 0 0 0 0 0 0 0 0 1 0 0 1 4 5 5"  # of the program; METEOR 0.31115
     nothing = "1 1" + " 0" * 21
-    monkeypatch.setattr(metrics, "_meteor_run", lambda lines: [answer] * 5 + [nothing] * 2)
+    monkeypatch.setattr(program, "run", lambda lines: [answer] * 5 + [nothing] * 2)
     scores = score(HUMANS, OTHERS, names=["meteor", "cider"])
     low, high = scores["meteor"].interval
     assert 0 < low < scores["meteor"].value < 0.31115 < high + 1e-5
@@ -394,7 +395,7 @@ def test_meteor_asks_one_line_a_photo(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.extend(lines)
         return ["1 1" + " 0" * 21] * len(lines)
 
-    monkeypatch.setattr(metrics, "_meteor_run", run)
+    monkeypatch.setattr(program, "run", run)
     meteor([["a", "|||", "dog\n"], []], [[["a", "b"], ["c"]], [["d"]]])
     assert asked == ["SCORE ||| a b ||| c ||| a dog", "SCORE ||| d ||| "]
 
@@ -417,8 +418,8 @@ def test_meteor_without_java_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_meteor_without_its_package_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "find_spec", lambda name: None)
-    monkeypatch.setattr(metrics.shutil, "which", lambda name: "java")
+    monkeypatch.setattr(program, "find_spec", lambda name: None)
+    monkeypatch.setattr(program.shutil, "which", lambda name: "java")
     with pytest.raises(MetricError, match=r"captioner\[scores\].*the package pycocoevalcap"):
         meteor([["a"]], [[["a"]]])
 
@@ -439,7 +440,7 @@ def test_meteor_with_a_broken_java_is_a_sentence(
     java.write_text(script)
     java.chmod(0o755)
     wrapper = tmp_path / "meteor.py"
-    monkeypatch.setattr(metrics, "_find_wrapper", lambda: wrapper)
+    monkeypatch.setattr(program, "find_wrapper", lambda: wrapper)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MetricError, match=message):
         meteor([["a"]], [[["a"]]])
