@@ -30,7 +30,7 @@ from captioner.nn.encoders import build_features
 from captioner.prediction import Captioner
 from captioner.text import tokenise
 from captioner.training import Interrupted, features, state, train
-from captioner.training.callbacks import Interrupt
+from captioner.training.callbacks import Interrupt, Watch
 from captioner.training.loop import Callback, Trainer
 from tests.captioning import (
     COPY,
@@ -382,7 +382,7 @@ def test_cached_grids_train_like_pictures(
     for cache in (True, False):
         recorder = Recorder()
         wanted = recipe(world, Path("unused"), phases=[{**FROZEN, "cache_features": cache}])
-        features = FeatureCache(tmp_path, False, Interrupt())
+        features = FeatureCache(Watch(tmp_path, False, Interrupt()))
         small_trainer(wanted, photos, features, recorder).fit()
         losses.append([found["loss"] for found in recorder.losses])
     assert len(losses[0]) == 6
@@ -393,7 +393,7 @@ def test_cached_grids_stay_as_long_as_they_are_wanted(
     world: Path, photos: list[datasets.Photo], tmp_path: Path
 ) -> None:
     wanted = recipe(world, Path("unused"), phases=[FROZEN, {**TUNED, "epochs": 1}])
-    features = FeatureCache(tmp_path / "features", False, Interrupt())
+    features = FeatureCache(Watch(tmp_path, False, Interrupt()))
     trainer = small_trainer(wanted, photos, features)
     features.on_phase(trainer, wanted.phases[0])
     features.close(trainer)  # as by Ctrl-C

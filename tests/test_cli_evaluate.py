@@ -379,7 +379,8 @@ def test_a_captioner_is_no_translator(
     own = ["--checkpoint", "caption.safetensors", "--device", "cpu"]
     assert main(["evaluate", *PAIRS, *own]) == 2
     assert capsys.readouterr().err == (
-        "captioner: caption.safetensors: a checkpoint for 'caption'; expected one for 'translate'\n"
+        "captioner: caption.safetensors: a checkpoint for 'caption'; expected one for 'translate' "
+        "or 'multimodal'\n"
     )
 
 
