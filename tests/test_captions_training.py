@@ -439,11 +439,11 @@ def test_phases_have_batches_and_input_dropout_of_their_own(
     dropouts = (trainer.model.encoder.dropout, decoder.attention.dropout, decoder.word_dropout)
     seen = []
 
-    class Watch(Callback):
+    class Rates(Callback):
         def on_step(self, trainer: Trainer, losses: dict[str, torch.Tensor]) -> None:
             seen.append([trainer.progress.position.phase, *(module.p for module in dropouts)])
 
-    trainer.callbacks = [Watch()]
+    trainer.callbacks = [Rates()]
     trainer.fit()
     assert seen == [[0, 0.0, 0.0, 0.0]] * 2 + [[1, 0.2, 0.3, 0.4]] * 3
 

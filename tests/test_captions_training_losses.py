@@ -249,5 +249,5 @@ def test_draws_belong_to_the_step(world: Path, photos: list[datasets.Photo]) -> 
         torch.manual_seed(steps + len(losses))  # draws do not depend on what was drawn before
         with torch.no_grad():
             memory = trainer.model.encoder(trainer._normalised(batch))
-            losses.append(trainer.draws(batch, memory).loss()["reward"])
+            losses.append(trainer.draws(batch, memory).loss().item())
     assert losses[0] == losses[2]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -46,6 +47,7 @@ COMMANDS = (
     "calibrate",
     "study",
     "describe",
+    "doctor",
     "data check",
 )
 
@@ -171,7 +173,7 @@ def test_examples_in_the_help_are_valid(command: str, capsys: pytest.CaptureFixt
     lines = [line.split("|") for line in text.splitlines() if line.startswith("  captioner ")]
     assert lines
     for parts in lines:
-        words = [word.strip("'\"") for word in parts[0].split()[1:]]
+        words = shlex.split(parts[0])[1:]
         own, _ = split_settings(words) if command == "train" else (words, [])
         assert parser.parse_args(own).command == command
 
@@ -188,7 +190,7 @@ def test_train_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> N
     for heading in ("[training]", "[model.encoder]", "[[data.train]]", "[[phases]]"):
         assert f"{heading}:" in text
     assert "smallest share of the area that a random crop keeps; 1 is no crop (default: 1)" in text
-    assert "recurrent cell: lstm, gru (default: lstm)" in text
+    assert "recurrent cell: lstm, gru, rnn (default: lstm)" in text
 
 
 def test_every_decoding_option_is_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,7 +220,7 @@ def test_without_a_command_help_comes_on_standard_error(capsys: pytest.CaptureFi
     ("arguments", "message"),
     [
         (["captoin"], "invalid choice: 'captoin'"),
-        (["caption"], "the following arguments are required: PATH"),
+        (["caption"], "no photo is named; give a PATH, or --list FILE"),
         (
             ["caption", "x.jpg", "--beam-size", "many"],
             "argument --beam-size: 'many' is no whole number from 1 to 100; see",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from captioner import training
 from captioner.captions.recipe import Recipe
 from captioner.cli import main
 from captioner.options import SearchOptions
+from captioner.settings import from_dict
+from tests.commands import contents_of
 
 TINY_MODEL = [
     "--model.encoder.image_size=64",
@@ -82,4 +85,28 @@ def test_an_interrupted_training_says_how_to_go_on(
     assert main(["train", "--resume", "--device", "cpu", "--output=runs/x"]) == 130
     err = capsys.readouterr().err
     assert err == "captioner: stopped and saved in runs/x; go on with --resume\n"
-    assert seen == {"resume": True, "device": "cpu", "recipe": Recipe(output="runs/x")}
+    recipe = Recipe(output="runs/x")
+    assert seen == {"resume": True, "device": "cpu", "show": False, "recipe": recipe}
+
+
+def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents_of(data)
+    source = ["--data.min_count=1", "--data.train.0.captions", "captions_val.json"]
+    source += ["--data.train.0.images=images", "--data.validation_share", "0.29"]
+    phases = ["--phases.0.epochs=3", "--phases.1.epochs=1", "--phases.1.batch_size=4"]
+    arguments = [*source, *phases, "--training.batch_size", "2", "--output", "runs/dry"]
+    assert main(["train", "--device", "cpu", "--dry-run", *arguments, *TINY_MODEL]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert contents_of(data) == before
+    assert not Path("runs").exists()
+    assert plan["data"] == {"photos": 6, "captions": 30}
+    assert [phase["steps_per_epoch"] for phase in plan["phases"]] == [3, 2]
+    assert [phase["epochs"] for phase in plan["phases"]] == [3, 1]
+    assert 0 < plan["phases"][0]["parameters_that_learn"] < plan["parameters"]
+    recipe = from_dict(Recipe, plan["recipe"])  # whole, and read as any other
+    assert recipe.training.batch_size == 2
+    assert recipe.model.decoder.hidden_size == 24
+    assert main(["train", "--dry-run", "--resume", "--device", "cpu"]) == 2
+    assert "leave one out" in capsys.readouterr().err

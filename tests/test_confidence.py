@@ -11,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 
-from captioner import checkpoint as checkpoints
 from captioner.checkpoint import Checkpoint
 from captioner.confidence import (
     COPYING,
@@ -71,8 +70,9 @@ def recognising() -> Checkpoint:
     vocabulary = Vocabulary(WORDS)
     model = build_model(config, len(vocabulary)).eval()
     kinds = ("dog", "cat", "man", "log", "ball", "red ball", "dog")
-    checkpoints.name_kinds(model, vocabulary, kinds)
-    return Checkpoint(model, config, vocabulary, Preprocess(64), kinds=kinds)
+    held = Checkpoint(model, config, vocabulary, Preprocess(64), kinds=kinds)
+    held.complete()
+    return held
 
 
 def calibrated(checkpoint: Checkpoint, **changes: Any) -> Captioner:

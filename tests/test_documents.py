@@ -34,7 +34,7 @@ from captioner.ui import imports
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-RUN = ("caption", "explain", "translate", "describe")
+RUN = ("caption", "explain", "translate", "describe", "doctor")
 READ = (
     "demo",
     "ui",

@@ -384,3 +384,20 @@ def test_everything_learns(norm: str, norm_first: bool, residual: bool, position
     for name, parameter in decoder.named_parameters():
         assert parameter.grad is not None, name
         assert bool(parameter.grad.isfinite().all()), name
+
+
+@pytest.mark.parametrize("score", ["scaled_dot", "general", "additive"])
+def test_a_new_decoder_has_not_decided_where_to_look(score: str) -> None:
+    """Long queries and keys would give one position all the weight, and the others no gradient."""
+    torch.manual_seed(3)
+    size = 128
+    decoder = TransformerDecoder(
+        nn.Embedding(V, size),
+        [Attention(SCORE_BUILDERS[score](size, size, size), heads=Heads(1, size, size))],
+        LayerPlan(size, 4, INNER),
+        memory_size=size,
+        positions=None,
+    ).eval()
+    memory = Memory(torch.randn(B, N, size, generator=torch.Generator().manual_seed(5)))
+    weights = decoder(tokens_of()[:B], torch.full((B,), T), memory).weights
+    assert float(weights.amax(-1).mean()) < 0.5

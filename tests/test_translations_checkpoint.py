@@ -100,7 +100,10 @@ def test_a_translators_metadata_that_no_reader_takes(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (put("config.encoder.cell", "rnn"), "encoder.cell is 'rnn'; expected one of lstm, gru"),
+        (
+            put("config.encoder.cell", "qrnn"),
+            "encoder.cell is 'qrnn'; expected one of lstm, gru, rnn",
+        ),
         (put("config.encoder.hidden_size", 13), "size mismatch"),
         (put("config.attention.score", "none"), "Unexpected key"),
         (put("subwords.merges", ["x y"]), "the subwords are damaged: no pieces for the merge"),

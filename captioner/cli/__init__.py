@@ -16,12 +16,14 @@ import os
 import signal
 import sys
 import threading
+import time
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
-from captioner.cli.display import one_line
-from captioner.cli.parser import make_parser
+from captioner.cli.display import detail, is_verbose, one_line, speak
+from captioner.cli.parser import in_place, make_parser
 from captioner.cli.train import split_settings
 from captioner.errors import CaptionerError
 
@@ -135,7 +137,8 @@ def _code(stop: BaseException) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    own = list(arguments)
+    speak()
+    own = in_place(arguments)
     settings: list[tuple[str, str]] = []
     if own[:1] == ["train"]:
         own, settings = split_settings(own)
@@ -150,11 +153,17 @@ def _run(arguments: Sequence[str]) -> int:
         parser.print_help(sys.stderr)
         return MISUSE
     parsed.settings, parsed.typed = settings, ["captioner", *arguments]
-    return FAILURES if parsed.run(parsed) else DONE
+    speak(quiet=getattr(parsed, "quiet", False), verbose=getattr(parsed, "verbose", False))
+    began = time.perf_counter()
+    failed = parsed.run(parsed)
+    detail(f"took {time.perf_counter() - began:.1f} s")
+    return FAILURES if failed else DONE
 
 
 def _told(error: BaseException, message: str, code: int) -> int:
     with contextlib.suppress(OSError):  # nobody listens
+        if is_verbose():
+            traceback.print_exception(error)
         print(f"captioner: {one_line('; '.join([message, *_notes(error)]))}", file=sys.stderr)
     return code
 

@@ -1,18 +1,79 @@
-"""What the commands show alike: progress, columns, shares, scores."""
+"""What the commands show alike: progress, notes, columns, shares, scores.
+
+How much is said is decided here (`speak`). Nothing is printed in colours; what else steers a
+terminal, a progress bar, goes only to one that can be steered and only where somebody watches.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from unicodedata import category
+
+_quiet = _verbose = False  # as the command that runs was typed
+_LOGGER = logging.getLogger("captioner")
+
+
+class _Details(logging.Handler):
+    """Shows what modules log for those who want to know more."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Shows one line, as all others are shown."""
+        _tell(record.getMessage())
+
+
+_DETAILS = _Details()
+
+
+def speak(*, quiet: bool = False, verbose: bool = False) -> None:
+    """Decides how much this command says: no bars and notes, or what it does and how long it took.
+
+    What a command is for, its errors and its warnings are said in any case.
+    """
+    global _quiet, _verbose
+    _quiet, _verbose = quiet, verbose
+    _LOGGER.removeHandler(_DETAILS)
+    _LOGGER.setLevel(logging.NOTSET)
+    if verbose:
+        _LOGGER.addHandler(_DETAILS)
+        _LOGGER.setLevel(logging.INFO)
+
+
+def is_quiet() -> bool:
+    """Whether --quiet was typed."""
+    return _quiet
+
+
+def is_verbose() -> bool:
+    """Whether --verbose was typed."""
+    return _verbose
+
+
+def detail(text: str) -> None:
+    """Says on standard error what only --verbose wants to know, above a progress bar."""
+    if _verbose:
+        _tell(text)
+
+
+def _tell(text: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(f"captioner: {one_line(text)}", file=sys.stderr)
+
+
+def is_watched() -> bool:
+    """Whether progress is shown: on a terminal that can go back in a line, and not with --quiet."""
+    return not _quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def progress_bar(total: int | None, unit: str) -> Any:
     """A progress bar on standard error, where somebody watches and has to wait."""
     from tqdm import tqdm
 
-    hidden = (total is not None and total < 2) or not sys.stderr.isatty()
+    hidden = (total is not None and total < 2) or not is_watched()
     return tqdm(total=total, unit=unit, disable=hidden, leave=False, dynamic_ncols=True)
 
 

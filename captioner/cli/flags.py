@@ -252,6 +252,20 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_loudness(parser: argparse.ArgumentParser) -> None:
+    """How much is said besides results and errors."""
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
+        "--quiet", action="store_true", help="no progress bar and no notes; errors are still told"
+    )
+    either.add_argument(
+        "--verbose",
+        action="store_true",
+        help="say which weights are used where and how long it took, and of an error where in the "
+        "code it came from",
+    )
+
+
 def add_speed(parser: argparse.ArgumentParser) -> None:
     """How many photos are read and computed at once."""
     parser.add_argument(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from captioner.cli.display import detail
 
 if TYPE_CHECKING:
     from captioner.captions.captioner import Captioner
@@ -17,7 +20,7 @@ def load_captioner(arguments: argparse.Namespace) -> Captioner:
         ConfigError: the device cannot be used.
         CheckpointError: the checkpoint cannot be read.
     """
-    device = pick_device(arguments.device)
+    device = _chosen(arguments)
     from captioner.captions.captioner import Captioner
 
     translator = None
@@ -35,10 +38,19 @@ def load_translator(arguments: argparse.Namespace) -> Translator:
         ConfigError: the device cannot be used.
         CheckpointError: the checkpoint cannot be read.
     """
-    device = pick_device(arguments.device)
+    device = _chosen(arguments)
     from captioner.translations.translator import Translator
 
     return Translator.load(arguments.checkpoint, device)
+
+
+def _chosen(arguments: argparse.Namespace) -> str:
+    """The device of --device; with --verbose, it is said with the weights that come to it."""
+    device = pick_device(arguments.device)
+    named = (arguments.checkpoint, getattr(arguments, "translator", None))
+    names = [Path(path).name for path in named if path]
+    detail(f"{' and '.join(names) or 'the weights that came along'} on {device}")
+    return device
 
 
 def pick_device(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from captioner.cli import (
@@ -12,6 +13,7 @@ from captioner.cli import (
     data,
     demo,
     describe,
+    doctor,
     evaluate,
     explain,
     score,
@@ -34,6 +36,7 @@ commands:
   evaluate     score a checkpoint on captioned photos or sentence pairs
   calibrate    teach a checkpoint how sure its captions can be, from validation photos
   describe     what is in a checkpoint, where it comes from and how good it is
+  doctor       versions, weights, devices, fonts and programs, for a bug report
   score        score anyone's captions against what people wrote; compare two systems
   data check   look for damaged photos, odd captions and leaks between splits
   data convert captions of one format into another: COCO, CSV, JSON lines, folders, archives
@@ -79,10 +82,40 @@ class _Parser(argparse.ArgumentParser):
         return found, unknown
 
 
+# What can be typed before the command as well as behind it, where the command has it.
+_EVERYWHERE = {
+    "--device": "where to compute, as behind the command",
+    "--quiet": "no progress bars and notes, as behind the command",
+    "--verbose": "more about what is done, as behind the command",
+}
+_WITH_VALUE = ("--device",)
+_GROUPS = ("data", "study")  # commands of two words
+
+
+def in_place(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with what was typed before the command moved behind it.
+
+    What stands behind it as well counts there, being the last; a command that has no such option
+    says so itself.
+    """
+    before: list[str] = []
+    rest = list(arguments)
+    while rest and rest[0].partition("=")[0] in _EVERYWHERE:
+        count = 2 if rest[0] in _WITH_VALUE else 1
+        before, rest = before + rest[:count], rest[count:]
+    words = 2 if rest[:1] and rest[0] in _GROUPS and rest[1:2] != ["--help"] else 1
+    return rest[:words] + before + rest[words:]
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands; what is wrong comes out of it as a `ConfigError`."""
     parser = _Parser(prog="captioner", description=ABOUT, epilog=COMMANDS, usage="%(prog)s COMMAND")
     parser.add_argument("--version", action="store_true", help="show the version and exit")
+    for flag, about in _EVERYWHERE.items():
+        takes: dict[str, Any] = {"action": "store_true"}
+        if flag in _WITH_VALUE:
+            takes = {"metavar": "DEVICE"}
+        parser.add_argument(flag, default=argparse.SUPPRESS, help=about, **takes)
     commands = parser.add_subparsers(
         dest="command", prog="captioner", help=argparse.SUPPRESS, metavar="COMMAND"
     )
@@ -96,6 +129,7 @@ def make_parser() -> argparse.ArgumentParser:
         evaluate,
         calibrate,
         describe,
+        doctor,
         score,
         data,
         study,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from captioner.cli.display import one_line, progress_bar
+from captioner.cli.display import is_quiet, one_line, progress_bar
 from captioner.errors import CaptionerError
 from captioner.outputs import Guard, Sheets, file_path, json_lines
 
@@ -56,7 +56,7 @@ class Results:
         self.bar = self.stack.enter_context(progress_bar(self.total, self.unit))
         self.write = None
         if self.jsonl is not None:
-            lines = json_lines(self.jsonl, self.guard, tell=self.tell)
+            lines = json_lines(self.jsonl, self.guard, tell=self.note)
             self.write = self.stack.enter_context(lines)
         return self
 
@@ -105,6 +105,11 @@ class Results:
     def tell(self, text: str) -> None:
         """Says something on standard error."""
         self.bar.write(f"captioner: {one_line(text)}", file=sys.stderr)
+
+    def note(self, text: str) -> None:
+        """The same, of what is no error and can be left out."""
+        if not is_quiet():
+            self.tell(text)
 
 
 class CaptionResults(Results):
@@ -169,9 +174,9 @@ class CaptionResults(Results):
         if self.beside is not None and self.beside.kept and error[0] is None:
             one = self.beside.kept == 1
             texts = "text that was there stays" if one else "texts that were there stay"
-            self.tell(f"{self.beside.kept} {texts}; --replace replaces what people wrote")
+            self.note(f"{self.beside.kept} {texts}; --replace replaces what people wrote")
         if self.drawn and error[0] is None:
-            self.tell(f"sheets that captioner drew are left out ({self.drawn})")
+            self.note(f"sheets that captioner drew are left out ({self.drawn})")
         super().__exit__(*error)
 
     def expect(self, items: Iterable[Found]) -> Iterator[str | Member]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import platform
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 from captioner.cli import flags
+from captioner.cli.display import is_watched
 from captioner.cli.models import pick_device
 from captioner.errors import ConfigError
 from captioner.outputs import DRAWING, TABLE, Guard, draw, write_text
@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     found = []
     try:
-        for each in runs.run_all(config, device, _told, show=sys.stderr.isatty()):
+        for each in runs.run_all(config, device, _told, show=is_watched()):
             found.append(each)
     except Interrupted as stop:
         stopped = KeyboardInterrupt(

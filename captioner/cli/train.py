@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from captioner import tasks
 from captioner.cli import flags
-from captioner.cli.display import print_scores
+from captioner.cli.display import is_quiet, is_watched, print_scores
 from captioner.cli.models import pick_device
 from captioner.errors import ConfigError
 from captioner.recipes.files import read_recipe
 from captioner.settings import groups
+
+_OWN = (
+    "--help",
+    "--resume",
+    "--device",
+    "--quiet",
+    "--verbose",
+    "--dry-run",
+)  # flags that are no settings
 
 
 def add(commands: Any) -> None:
@@ -32,12 +44,20 @@ examples:
   captioner train configs/caption.toml --init shipped --phases.0.epochs=3
   captioner train configs/caption.toml --resume
   captioner train configs/translate.toml
+  captioner train configs/caption.toml --dry-run
 
 Ctrl-C saves after the current step; the same command with --resume goes on at that very step.""",
     )
     parser.add_argument("recipe", nargs="?", metavar="CONFIG.toml", help="the recipe")
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print, as JSON, the whole recipe, how much data, how many parameters and steps there "
+        "are; read everything, write nothing",
+    )
     flags.add_device(parser)
+    flags.add_loudness(parser)
     shown: set[str] = set()
     for task in tasks.TASKS.values():
         whose = "" if task.name == tasks.CAPTION else f'with task = "{task.name}", '
@@ -64,21 +84,43 @@ def run(arguments: argparse.Namespace) -> int:
     device = pick_device(arguments.device)
     from captioner import checkpoint, training
 
+    if arguments.dry_run:
+        if arguments.resume:
+            raise ConfigError("--dry-run begins nothing that --resume could go on; leave one out")
+        print(json.dumps(training.plan(recipe, device=device), indent=2, ensure_ascii=False))
+        return 0
     folder = Path(recipe.output)
-    print(f"training on {device}; everything goes to {folder}/: best.safetensors, log.csv, …")
-    print(f"watch it: tensorboard --logdir {folder}", flush=True)
     try:
-        best = training.train(recipe, resume=arguments.resume, device=device)
+        with _told():
+            print(
+                f"training on {device}; everything goes to {folder}/: best.safetensors, log.csv, …"
+            )
+            print(f"watch it: tensorboard --logdir {folder}", flush=True)
+            show = is_watched()
+            best = training.train(recipe, resume=arguments.resume, device=device, show=show)
     except training.Interrupted as stop:
         stopped = KeyboardInterrupt(str(stop))
         stopped.number = stop.number  # type: ignore[attr-defined]
         raise stopped from stop
+    if is_quiet():
+        print(best)
+        return 0
     print(f"\nbest checkpoint: {best}")
     print_scores(checkpoint.describe(best)["provenance"])
     print("\nwhat to do with it:")
     for command in (*tasks.of(recipe).uses(recipe, best), f"captioner describe {best}"):
         print(f"  {command}")
     return 0
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Leaves out what training prints along the way, with --quiet."""
+    with contextlib.ExitStack() as stack:
+        if is_quiet():
+            nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+        yield
 
 
 def split_settings(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
@@ -92,7 +134,7 @@ def split_settings(arguments: Sequence[str]) -> tuple[list[str], list[tuple[str,
     rest = iter(arguments)
     for argument in rest:
         name, equals, value = argument.partition("=")
-        if not name.startswith("--") or name in ("--help", "--resume", "--device"):
+        if not name.startswith("--") or name in _OWN:
             own.append(argument)
             continue
         if not equals:

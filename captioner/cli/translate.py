@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captioner.cli import flags
-from captioner.cli.display import one_line
+from captioner.cli.display import is_quiet, one_line
 from captioner.cli.models import load_translator
 from captioner.cli.results import Results
 from captioner.cli.streams import check_text, descriptor, standard_input
@@ -92,6 +92,7 @@ examples:
     )
     flags.add_overwrite(parser)
     flags.add_model(parser)
+    flags.add_loudness(parser)
     parser.add_argument(
         "--batch-size",
         type=flags.BATCH_SIZE,
@@ -145,7 +146,7 @@ def run(arguments: argparse.Namespace) -> int:
                 if place and translation.error is None:
                     _draw(_DRAWN[name](translation), Path(place))
     read_as = [f"{name} ({count})" for name, count in languages.most_common() if count]
-    if read_as:
+    if read_as and not is_quiet():
         print(
             f"captioner: language guessed from the words: {', '.join(read_as)}; if it is another, "
             "name it with --from",

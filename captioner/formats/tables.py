@@ -44,7 +44,10 @@ def _found(columns: Iterable[str], wanted: Sequence[str]) -> str | None:
 def _delimiter(head: str) -> str | None:
     """What parts the columns of a heading that has one for names or ids and one for captions."""
     for delimiter in _DELIMITERS:
-        columns = next(csv.reader([head], delimiter=delimiter), [])
+        try:
+            columns = next(csv.reader([head], delimiter=delimiter), [])
+        except csv.Error:  # no text at all
+            return None
         if _found(columns, (*NAMES, *IDS)) and _found(columns, CAPTIONS):
             return delimiter
     return None

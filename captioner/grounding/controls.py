@@ -32,8 +32,10 @@ from captioner.grounding.reading import read_sentences
 from captioner.grounding.sentences import Asked, Shown, opened
 from captioner.intervals import Estimate
 from captioner.nn.decoder import Decoder
+from captioner.nn.distributions import Distributed
 from captioner.nn.memory import Memory
 from captioner.nn.model import build_model
+from captioner.nn.query import Query
 from captioner.options import RESAMPLES
 from captioner.search import word_log_probs
 from captioner.text import BOS, UNK
@@ -129,9 +131,11 @@ class _Given(nn.Module):
         super().__init__()
         self.weights = weights
 
-    def forward(self, energies: Tensor, query: Any) -> tuple[Tensor, Mapping[str, Tensor]]:
-        own = self.weights[:, query.place]  # (K, N)
-        return own[:, None, None].expand_as(energies).float(), {}
+    def forward(self, energies: Tensor, query: Query) -> Distributed:
+        own = (
+            self.weights[:, query.place][:, None, None].expand_as(energies).float()
+        )  # (K, H, M, N)
+        return Distributed(own, own)
 
 
 def with_maps(decoder: Decoder[Any], weights: Tensor) -> Decoder[Any]:

@@ -20,6 +20,7 @@ from captioner.nn.decoder import Probe, Step, Unrolled
 from captioner.nn.memory import Memory, of_each, rows
 from captioner.nn.positions import Positions
 from captioner.nn.query import Query
+from captioner.nn.scores import General
 from captioner.nn.selfattention import (
     Around,
     Dropping,
@@ -160,10 +161,23 @@ class TransformerDecoder(WordLayers):
         self.leave = fitted(plan.size, width)
         self.read = fitted(memory_size, plan.size)
         start_evenly(self)
+        self._start_undecided()
         self.output = nn.Linear(width, embedding.num_embeddings)
         if tie_embeddings:
             self.output.weight = embedding.weight
         self.copying = copying
+
+    @torch.no_grad()
+    def _start_undecided(self) -> None:
+        """Lets the general score start as small as the scaled dot's.
+
+        Norms make queries and keys long; their product would let one position have all the weight
+        and the others no gradient (Vaswani et al. 2017, §3.2.1). A recurrent state is short.
+        """
+        for layer in self.layers:
+            if isinstance(layer.cross.score, General):
+                matrix = layer.cross.score.key.weight
+                matrix.mul_(matrix.shape[0] ** -0.5)
 
     def start(self, memory: Memory) -> tuple[Memory, TransformerState]:
         """The memories made ready, with all layers' keys and contents side by side as if of heads.

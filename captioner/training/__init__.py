@@ -18,7 +18,15 @@ from captioner import devices, tasks
 from captioner.training import run
 from captioner.training.callbacks import Interrupted
 
-__all__ = ["Interrupted", "train"]
+__all__ = ["Interrupted", "plan", "train"]
+
+
+def plan(recipe: Any, *, device: str = "cpu") -> dict[str, Any]:
+    """What `train` would do: the whole recipe, the data, the parameters and the steps.
+
+    Nothing is written. Arguments, result and errors are those of `run.plan`.
+    """
+    return run.plan(tasks.of(recipe), recipe, device=devices.pick(device))
 
 
 def train(

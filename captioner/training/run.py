@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
 
 from captioner.errors import CheckpointError, ConfigError
+from captioner.settings import to_dict
 from captioner.storage import Stored
-from captioner.training.callbacks import STATE_FILE, Interrupt, Interrupted, Watch
+from captioner.training.callbacks import STATE_FILE, Interrupt, Interrupted, Validation, Watch
 from captioner.training.loop import Trainer
 from captioner.training.state import load_state, save_state
 
@@ -75,6 +77,52 @@ def claim(folder: Path, resume: bool) -> None:
         raise ConfigError(
             f"output {folder} cannot be made ({error.strerror}); choose another --output"
         ) from error
+
+
+def plan(task: Task[S, D], recipe: Any, *, device: torch.device) -> dict[str, Any]:
+    """What `train` would do, as plain values; data are read and the model built, nothing is kept.
+
+    Args:
+        task: the recipe's.
+        recipe: everything there is to set.
+        device: where to compute.
+
+    Returns:
+        `recipe` with every setting, the model's as they would be run; `data`, counts of what is
+        learned from; `parameters` of the model; `phases`, each with its epochs, the steps of one
+        and how many parameters learn.
+
+    Raises:
+        ConfigError, DataError, CheckpointError: as `train`.
+    """
+    data = task.read(recipe)
+    torch.manual_seed(recipe.seed)
+    checkpoint = task.start(recipe, data)
+    recipe = dataclasses.replace(recipe, model=checkpoint.config)
+    checkpoint.model.to(device)
+    with tempfile.TemporaryDirectory(prefix="captioner-plan-") as folder:
+        trainer = task.trainer(recipe, checkpoint, data, Watch(Path(folder), False, Interrupt()))
+    phases = []
+    for number, phase in enumerate(recipe.phases, 1):
+        trainer.enter(phase)
+        learning = [
+            parameter for parameters, _ in trainer.groups(phase) for parameter in parameters
+        ]
+        phases.append(
+            {
+                "name": phase.name or f"phase {number}",
+                "epochs": phase.epochs,
+                "steps_per_epoch": len(trainer.reader),
+                "parameters_that_learn": sum(parameter.numel() for parameter in learning),
+            }
+        )
+    [judge] = [each for each in trainer.callbacks if isinstance(each, Validation)]
+    return {
+        "recipe": to_dict(recipe),
+        "data": judge.provenance(trainer),
+        "parameters": sum(parameter.numel() for parameter in checkpoint.model.parameters()),
+        "phases": phases,
+    }
 
 
 def train(
