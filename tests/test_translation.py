@@ -30,6 +30,7 @@ from captioner.settings import from_dict
 from captioner.subwords import Pieces, Subwords, clean
 from captioner.text import BOS, EOS, PAD, UNK
 from captioner.translation import MAX_WORDS, Translation, Translator
+from captioner.translations.merging import Merger
 from captioner.words import Word
 
 Phrases = dict[str, tuple[str, ...]]
@@ -264,7 +265,9 @@ def test_merging_is_the_loops(
         target.ids, rng.normal(size=len(owners)), -0.5, padded, nothing.astype(int), nothing
     )
     [line] = [dataclasses.replace(tiny_translator.reader.read("dog", "de", "en"), pieces=PIECES)]
-    result = tiny_translator._merged(line, found, "said", target, "de", False)
+    result = Merger(tiny_translator.subwords, tiny_translator.reader).merged(
+        line, found, "said", target, "de", False
+    )
     expected = merged(list(weights.mean(1).astype(np.float64)), PIECES, target)
     np.testing.assert_allclose(result.end_mass, expected[:, -1], atol=1e-6)
     np.testing.assert_allclose(result.alignment.sum(1), 1, atol=1e-5)
@@ -279,7 +282,9 @@ def test_a_look_at_the_end_alone_leaves_an_even_row(tiny_translator: Translator)
     found = Hypothesis((30,), np.array([-1.0]), -0.5, weights, nothing.astype(int), nothing)
     line = dataclasses.replace(tiny_translator.reader.read("dog", "de", "en"), pieces=PIECES)
     target = Pieces((30,), (0,), ("w",))
-    result = tiny_translator._merged(line, found, "w", target, "de", False)
+    result = Merger(tiny_translator.subwords, tiny_translator.reader).merged(
+        line, found, "w", target, "de", False
+    )
     assert result.end_mass.tolist() == [1.0]
     np.testing.assert_allclose(result.alignment, 1 / 3)
 

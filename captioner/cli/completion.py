@@ -26,18 +26,15 @@ examples:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the script; returns 0.
+    """Prints the script, for the `whole` parser that its own is a part of; returns 0.
 
     Raises:
         ModuleNotFoundError: shtab is not installed.
     """
     import shtab
 
-    from captioner.cli.parser import make_parser
-
-    parser = make_parser()
-    _show_commands(parser)
-    print(shtab.complete(parser, arguments.shell))
+    _show_commands(arguments.whole)
+    print(shtab.complete(arguments.whole, arguments.shell))
     return 0
 
 

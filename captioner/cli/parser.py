@@ -138,4 +138,5 @@ def make_parser() -> argparse.ArgumentParser:
         study,
     ):
         command.add(commands)
+    commands.choices["completion"].set_defaults(whole=parser)
     return parser

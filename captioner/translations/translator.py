@@ -26,23 +26,22 @@ from captioner.nn.sentences import TransformerEncoder
 from captioner.options import SENTENCES_AT_ONCE, SearchOptions, check_alternatives
 from captioner.pictures.open import ImageSource
 from captioner.pipeline import in_batches
-from captioner.search import Hypothesis, Start, force, search
+from captioner.search import Start, force, search
 from captioner.sights import Eyes, Sight
-from captioner.subwords import SPACE, UNREADABLE, Pieces, clean
-from captioner.text import EOS, SPECIALS, UNK, has_words
+from captioner.subwords import clean
+from captioner.text import EOS, has_words
 from captioner.tracing import trace
 from captioner.translations import checkpoint as checkpoints
 from captioner.translations.checkpoint import MultimodalCheckpoint, TranslationCheckpoint
+from captioner.translations.merging import END, Merger
 from captioner.translations.reader import Line, Reader, nothing, short, untold
 from captioner.translations.selfattention import SelfAttention, by_word
 from captioner.translations.translation import (
-    Seen,
     SentenceReading,
     Translation,
     joined,
     together,
 )
-from captioner.words import Word
 
 T = TypeVar("T")
 Photo = ImageSource | Sight | None  # what may be in view of a sentence: None, nothing is
@@ -55,7 +54,6 @@ _NO_PHOTO = (
     "this model translates with a photo in view, and there is none; name it (--photo PHOTO, "
     "photo=…), or choose a translator's checkpoint"
 )
-END = "(end)"  # how an alternative reads that would end the sentence
 _AHEAD = 8  # batches that are read before the first is translated
 
 
@@ -78,6 +76,7 @@ class Translator:
         self.subwords = checkpoint.subwords
         self.languages = checkpoint.languages
         self.reader = Reader(self.subwords, self.languages)
+        self._merger = Merger(self.subwords, self.reader)
         self.eyes: Eyes | None = None  # of a model that looks at photos
         if isinstance(checkpoint, MultimodalCheckpoint):
             self.eyes = Eyes(self.model.encoder.photo, checkpoint.preprocess)  # type: ignore[arg-type]
@@ -156,7 +155,7 @@ class Translator:
             options=options,
             **settings,
         )
-        translation = self._raised(lines)
+        translation = _raised(lines)
         if clean(text) and not has_words(text):
             raise ConfigError(f"{short(text)} has no words to translate; write a sentence")
         return translation
@@ -181,7 +180,7 @@ class Translator:
         pairs = self.stream_explained(
             [(text, translation)], to=to, source_language=source_language, photos=photos
         )
-        return self._raised(pairs)
+        return _raised(pairs)
 
     def guess(self, text: str, to: str) -> str | None:
         """The language of a whole text that shall be translated into `to`; None if it is empty.
@@ -213,7 +212,7 @@ class Translator:
         memory = self._encoded([read], [sight])
         start = Start(self.subwords.start(found.target_language))
         traced = trace(self.model.decoder, memory, said, start=start, alternatives=alternatives)
-        named = functools.partial(map, self._piece)
+        named = functools.partial(map, self._merger.piece)
         following = tuple(tuple(named(row)) for row in traced.tokens.tolist())
         pieces = tuple(named(read))
         weights = self._self_attention(read)
@@ -254,19 +253,6 @@ class Translator:
         _, weights = encoder.look(source, torch.tensor([len(read) + 1]))
         found: np.ndarray = weights[0].float().cpu().numpy()
         return found
-
-    def _piece(self, number: int) -> str:
-        """A piece as people read it; a lone space is shown as one."""
-        if number < len(SPECIALS):
-            return SPECIALS[EOS] if number == EOS else UNREADABLE
-        return self.subwords.pieces[number].replace(SPACE, " ").strip() or "\u2423"
-
-    @staticmethod
-    def _raised(found: Iterator[Translation]) -> Translation:
-        translation = next(found)
-        if translation.error is not None:
-            raise ConfigError(translation.error)
-        return translation
 
     def stream(
         self,
@@ -352,7 +338,7 @@ class Translator:
                 start=self._start(to),
             )
             for place, best in zip(places, hypotheses, strict=True):
-                found[place] = self._translation(read[place], best, to, guessed)
+                found[place] = self._merger.translation(read[place], best, to, guessed)
         return found
 
     def stream_explained(
@@ -396,7 +382,7 @@ class Translator:
                 parts = [
                     nothing(line, to, guessed)
                     if line.error or not line.pieces.ids
-                    else self._merged(
+                    else self._merger.merged(
                         line, next(found), clean(said), self.subwords.encode(said), to, guessed
                     )
                     for line, said in own
@@ -466,64 +452,12 @@ class Translator:
         there = torch.tensor([sight is not None for sight in sights], device=self.device)
         return self.model.encoder(padded, lengths, torch.stack(grids).to(self.device), there)
 
-    def _translation(
-        self, line: Line, hypotheses: Sequence[Hypothesis], to: str, guessed: bool
-    ) -> Translation:
-        said = []
-        for hypothesis in hypotheses:
-            text, target = self.subwords.decode(hypothesis.tokens)
-            one = self._merged(line, hypothesis, text, target, to, guessed)
-            notes = filter(None, (line.warning, self.reader.answer_warning(line, target, to)))
-            said.append(dataclasses.replace(one, warning="; ".join(notes) or None))
-        return dataclasses.replace(said[0], n_best=tuple(said[1:]))
 
-    def _merged(
-        self, line: Line, found: Hypothesis, text: str, target: Pieces, to: str, guessed: bool
-    ) -> Translation:
-        """Whole words: sums over a source word's pieces, the mean over a target word's."""
-        source = line.pieces
-        looked = found.weights.mean(1)[:, : len(source.ids) + 1].astype(np.float64)  # (P, N)
-        by_source = np.zeros((looked.shape[1], len(source.words) + 1))
-        by_source[np.arange(looked.shape[1]), [*source.owners, len(source.words)]] = 1
-        by_target = np.zeros((len(target.words), len(looked)))
-        by_target[list(target.owners), np.arange(len(target.owners))] = 1
-        by_target /= by_target.sum(1, keepdims=True)
-        merged = by_target @ looked @ by_source  # (T, S + 1)
-        seen = None
-        if line.sight is not None:
-            seen = _seen(by_target @ found.weights.mean(1).astype(np.float64), line.sight)
-        alignment = merged[:, :-1] + np.finfo(np.float32).tiny  # all may be on the end
-        alignment /= alignment.sum(1, keepdims=True)
-        return Translation(
-            text=text,
-            source_words=source.words,
-            words=tuple(self._word(found, target, word) for word in range(len(target.words))),
-            alignment=alignment.astype(np.float32),
-            end_mass=merged[:, -1].astype(np.float32),
-            log_prob=found.log_prob,
-            pieces=len(found.tokens),
-            source=line.text,
-            source_language=line.language,
-            target_language=to,
-            guessed=guessed,
-            seen=seen,
-        )
-
-    def _word(self, found: Hypothesis, target: Pieces, word: int) -> Word:
-        """The product of its pieces' probabilities; what else could have begun there."""
-        places = [place for place, owner in enumerate(target.owners) if owner == word]
-        others = found.alternatives[places[0]].tolist()
-        probs = found.alternative_probs[places[0]].tolist()
-        alternatives = tuple((self._shown(o), p) for o, p in zip(others, probs, strict=True))
-        if any(found.tokens[place] == UNK for place in places):
-            return Word(target.words[word], None, None, alternatives, known=False)
-        log_prob = float(found.log_probs[places].sum(dtype=np.float64))
-        return Word(target.words[word], float(np.exp(log_prob)), log_prob, alternatives)
-
-    def _shown(self, piece: int) -> str:
-        if self.subwords.is_byte(piece):
-            return self.subwords.pieces[piece]
-        return END if piece == EOS else self.subwords.decode([piece])[0]
+def _raised(found: Iterator[Translation]) -> Translation:
+    translation = next(found)
+    if translation.error is not None:
+        raise ConfigError(translation.error)
+    return translation
 
 
 def _paired(items: Iterable[T], photos: Iterable[Photo]) -> Iterator[tuple[T, Photo]]:
@@ -548,18 +482,6 @@ def _with(lines: Sequence[Line], sight: Sight | str | None) -> list[Line]:
     if isinstance(sight, str):
         return [dataclasses.replace(line, error=line.error or sight) for line in lines[:1]]
     return [dataclasses.replace(line, sight=sight) for line in lines]
-
-
-def _seen(looked: np.ndarray, sight: Sight) -> Seen:
-    """What words saw of a photo, whose cells stand last among the positions they looked at."""
-    height, width = sight.geometry.grid
-    cells = looked[:, -height * width :]  # (T, h·w)
-    shares = cells.sum(1)
-    maps = cells + np.finfo(np.float32).tiny
-    maps /= maps.sum(1, keepdims=True)
-    return Seen(
-        sight, shares.astype(np.float32), maps.reshape(-1, height, width).astype(np.float32)
-    )
 
 
 def _many(items: Iterable[T]) -> Iterable[T]:
