@@ -33,11 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     import shtab
 
-    from captioner.cli.parser import make_parser
-
-    parser = make_parser()
-    _show_commands(parser)
-    print(shtab.complete(parser, arguments.shell))
+    _show_commands(arguments.parser)  # which has done its work
+    print(shtab.complete(arguments.parser, arguments.shell))
     return 0
 
 
