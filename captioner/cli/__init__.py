@@ -153,6 +153,7 @@ def _run(arguments: Sequence[str]) -> int:
         parser.print_help(sys.stderr)
         return MISUSE
     parsed.settings, parsed.typed = settings, ["captioner", *arguments]
+    parsed.parser = parser
     speak(quiet=getattr(parsed, "quiet", False), verbose=getattr(parsed, "verbose", False))
     began = time.perf_counter()
     failed = parsed.run(parsed)

@@ -26,15 +26,15 @@ examples:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the script, for the `whole` parser that its own is a part of; returns 0.
+    """Prints the script; returns 0.
 
     Raises:
         ModuleNotFoundError: shtab is not installed.
     """
     import shtab
 
-    _show_commands(arguments.whole)
-    print(shtab.complete(arguments.whole, arguments.shell))
+    _show_commands(arguments.parser)  # which has done its work
+    print(shtab.complete(arguments.parser, arguments.shell))
     return 0
 
 

@@ -138,5 +138,4 @@ def make_parser() -> argparse.ArgumentParser:
         study,
     ):
         command.add(commands)
-    commands.choices["completion"].set_defaults(whole=parser)
     return parser
