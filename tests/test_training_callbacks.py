@@ -98,7 +98,7 @@ def test_the_command_knows_which_signal_it_was(monkeypatch: pytest.MonkeyPatch) 
         raise stop
 
     monkeypatch.setattr(training, "train", train)
-    typed = SimpleNamespace(recipe=None, settings=[], device="cpu", resume=False)
+    typed = SimpleNamespace(dry_run=False, recipe=None, settings=[], device="cpu", resume=False)
     with pytest.raises(KeyboardInterrupt, match="stopped and saved") as caught:
         command.run(typed)  # type: ignore[arg-type]
     assert caught.value.number == signal.SIGTERM  # type: ignore[attr-defined]
