@@ -22,7 +22,7 @@ from captioner.cli.scores import (
     keep,
 )
 from captioner.errors import ConfigError
-from captioner.options import PHOTOS_AT_ONCE, RESAMPLES, SENTENCES_AT_ONCE, THREADS, SearchOptions
+from captioner.options import PHOTOS_AT_ONCE, SENTENCES_AT_ONCE, THREADS, SearchOptions
 from captioner.outputs import DRAWING, OBJECTS, Guard, file_path, write_text
 
 METRICS = ("bleu", "rouge_l", "cider", "meteor")
@@ -106,13 +106,7 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
     parser.add_argument(
         "--limit", type=flags.LIMIT, metavar="N", help="only the first N photos or pairs"
     )
-    parser.add_argument(
-        "--bootstrap",
-        type=flags.RESAMPLE_COUNT,
-        default=RESAMPLES,
-        metavar="N",
-        help=f"resamples for the 95 %% intervals; 0 leaves them out (default: {RESAMPLES})",
-    )
+    flags.add_bootstrap(parser)
     parser.add_argument(
         "--output",
         type=flags.file_name,

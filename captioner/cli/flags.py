@@ -86,6 +86,17 @@ COUNT, LIMIT = whole(1, 10**9), whole(0, 10**9)  # the commands say what a limit
 RESAMPLE_COUNT = whole(0, 1_000_000)
 
 
+def add_bootstrap(parser: argparse.ArgumentParser) -> None:
+    """How often the items of a score are drawn again for its interval."""
+    parser.add_argument(
+        "--bootstrap",
+        type=RESAMPLE_COUNT,
+        default=RESAMPLES,
+        metavar="N",
+        help=f"resamples for the 95 %% intervals; 0 leaves them out (default: {RESAMPLES})",
+    )
+
+
 def _typed(entry: dataclasses.Field[Any], kind: Any) -> Any:
     """What reads a setting's value; without limits of its own, whatever its type takes."""
     within = entry.metadata["within"]
@@ -175,13 +186,7 @@ def add_pairs(parser: argparse.ArgumentParser) -> None:
     """What names sentence pairs to be compared, and how many of them."""
     add_pair_files(parser, required=True)
     parser.add_argument("--limit", type=LIMIT, metavar="N", help="only the first N pairs")
-    parser.add_argument(
-        "--bootstrap",
-        type=RESAMPLE_COUNT,
-        default=RESAMPLES,
-        metavar="N",
-        help=f"resamples for the 95 %% intervals (default: {RESAMPLES})",
-    )
+    add_bootstrap(parser)
 
 
 def add_outputs(parser: argparse.ArgumentParser) -> None:

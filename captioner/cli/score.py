@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from captioner.cli import flags
 from captioner.cli.display import columns, one_line
 from captioner.errors import ConfigError
-from captioner.options import RESAMPLES
 
 if TYPE_CHECKING:
     from captioner.systems import Difference
@@ -45,13 +44,7 @@ better.""",
     parser.add_argument(
         "--against", type=flags.file_name, metavar="CAPTIONS", help="of a system to compare with"
     )
-    parser.add_argument(
-        "--bootstrap",
-        type=flags.RESAMPLE_COUNT,
-        default=RESAMPLES,
-        metavar="N",
-        help=f"resamples for the 95 %% intervals (default: {RESAMPLES})",
-    )
+    flags.add_bootstrap(parser)
     parser.add_argument(
         "--metric",
         action="append",
