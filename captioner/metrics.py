@@ -90,7 +90,7 @@ def score(
     said = [tokenise(caption) for caption in candidates]
     wanted = [[tokenise(caption) for caption in captions] for captions in references]
     found, absent = _statistics(names, said, wanted)
-    resampled = _resample(found, len(said), bootstrap, seed) if found and bootstrap else {}
+    resampled = resample_photos(found, len(said), bootstrap, seed) if found and bootstrap else {}
     context = _context(references, bootstrap, seed, decoding)
     scores: dict[str, Score] = {}
     for name, statistics in found.items():
@@ -144,7 +144,11 @@ def score_translations(
         except MetricError as error:
             scores[name] = Score(name, math.nan, None, str(error))
     statistics = {name: each.statistics for name, each in counted.items()}
-    sums = _resample(statistics, len(candidates), bootstrap, seed) if counted and bootstrap else {}
+    sums = (
+        resample_photos(statistics, len(candidates), bootstrap, seed)
+        if counted and bootstrap
+        else {}
+    )
     context = _sentence_context(len(candidates), bootstrap, seed, decoding)
     for name, each in counted.items():
         interval = _interval(each.values(sums[name])) if name in sums else None
@@ -209,7 +213,7 @@ def resample(statistics: np.ndarray, bootstrap: int, seed: int) -> np.ndarray:
     Returns:
         (bootstrap, S).
     """
-    return _resample({"own": statistics}, len(statistics), bootstrap, seed)["own"]
+    return resample_photos({"own": statistics}, len(statistics), bootstrap, seed)["own"]
 
 
 def summed_bleu(counts: np.ndarray) -> np.ndarray:
@@ -423,7 +427,7 @@ def _bleu_values(totals: np.ndarray, _photos: int) -> np.ndarray:
 
 
 def _rouge_l(candidate: Tokens, references: Sequence[Tokens]) -> float:
-    common = [_common_length(candidate, reference) for reference in references]
+    common = [common_length(candidate, reference) for reference in references]
     if not any(common):
         return 0.0
     precision = max(common) / len(candidate)
@@ -432,7 +436,7 @@ def _rouge_l(candidate: Tokens, references: Sequence[Tokens]) -> float:
     return (1 + squared) * precision * recall / (recall + squared * precision)
 
 
-def _common_length(first: Tokens, second: Tokens) -> int:
+def common_length(first: Tokens, second: Tokens) -> int:
     """Length of the longest common subsequence, one bit a word (Hyyrö 2004)."""
     places: dict[str, int] = {}
     for place, word in enumerate(first):
@@ -635,7 +639,7 @@ def _statistics(
     return found, absent
 
 
-def _resample(
+def resample_photos(
     found: dict[str, np.ndarray], photos: int, bootstrap: int, seed: int
 ) -> dict[str, np.ndarray]:
     """Sums (bootstrap, S) of each measure over the same resampled photos."""

@@ -61,7 +61,7 @@ def test_distillation_keeps_the_classifier_true(
         (batch,) = trainer.reader.read(0)
         for _ in range(40):
             told = trainer.step(batch)
-        pixels = trainer._normalised(batch)
+        pixels = trainer.normalised(batch)
         answers = trainer.model.encoder.recognise(trainer.model.encoder.grid(pixels))
         found[weight] = float(losses.distillation(answers, network(pixels)).detach())
         assert ("distillation" in told) == (weight > 0)
@@ -84,7 +84,7 @@ def mass_in_boxes(trainer: CaptionTrainer) -> float:
     (batch,) = trainer.reader.read(0)
     trainer.model.eval()
     with torch.no_grad():
-        memory = trainer.model.encoder(trainer._normalised(batch))
+        memory = trainer.model.encoder(trainer.normalised(batch))
         weights = trainer.model.decoder(batch.inputs, batch.lengths, memory, batch.owners).weights
     trainer.model.train()
     assert memory.grid == CELLS
@@ -208,7 +208,7 @@ def test_the_self_critical_loss_by_hand(
     assert decoder.dropout.p == 0.5
     decoder.eval()
     with torch.no_grad():
-        memory = trainer.model.encoder(trainer._normalised(batch))
+        memory = trainer.model.encoder(trainer.normalised(batch))
     drawing = SearchOptions(
         sample=True, top_p=1.0, n_best=3, max_length=max_length, alternatives=0, seed=3
     )
@@ -248,6 +248,6 @@ def test_draws_belong_to_the_step(world: Path, photos: list[datasets.Photo]) -> 
         trainer.progress.position.total_steps = steps
         torch.manual_seed(steps + len(losses))  # draws do not depend on what was drawn before
         with torch.no_grad():
-            memory = trainer.model.encoder(trainer._normalised(batch))
+            memory = trainer.model.encoder(trainer.normalised(batch))
             losses.append(trainer.draws(batch, memory).loss().item())
     assert losses[0] == losses[2]

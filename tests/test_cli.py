@@ -398,7 +398,7 @@ def test_a_closed_standard_input_names_no_photo(
     typed: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", None)
-    cli._open_closed()
+    cli.open_closed()
     assert typed("caption", "-") == 2
     assert "standard input named no photo; expected one path a line" in one_error(capsys)
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from captioner.cli.display import percent
-from captioner.cli.explain import _word_table
+from captioner.cli.explain import word_table
 from captioner.prediction import Caption, Captioner
 from tests.commands import (
     one_after_the_other,
@@ -85,7 +85,7 @@ def test_the_likeliest_other_word_is_another_word() -> None:
         Word("a", 0.5, -0.7),
     )
     maps = np.full((3, 2, 2), 0.25, np.float32)
-    rows = _word_table(Caption("", words, -8.5, maps)).splitlines()
+    rows = word_table(Caption("", words, -8.5, maps)).splitlines()
     assert rows[1].split("  ")[0] == "dog"
     assert "> 99.9 %  cat < 0.1 %" in rows[1]
     assert "< 0.1 %  (end) < 0.1 %" in rows[2]

@@ -13,7 +13,7 @@ from captioner.nn.architecture import SCORES, CombinedAttentionConfig, Multimoda
 from captioner.nn.attention import Attended, Attention, Query
 from captioner.nn.combined import PHOTO_SHARE, Combined, Flat, Hierarchical
 from captioner.nn.memory import Memory
-from captioner.nn.model import MultimodalModel, _attention, build_multimodal_model
+from captioner.nn.model import MultimodalModel, build_attention, build_multimodal_model
 from captioner.nn.scores import Additive
 from captioner.options import SearchOptions
 from captioner.search import Start, force, search
@@ -34,7 +34,7 @@ def combined(name: str, score: str = "additive", heads: int = 1) -> Combined:
     settings = CombinedAttentionConfig(
         score=score, combination=name, heads=heads, size=SIZE * heads, query="after"
     )
-    found = _attention(settings, D, D, D, None)
+    found = build_attention(settings, D, D, D, None)
     assert isinstance(found, (Flat, Hierarchical))
     return found
 

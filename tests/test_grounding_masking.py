@@ -25,12 +25,14 @@ def test_one_piece_by_hand(
     subwords, model = tiny_translator.subwords, tiny_translator.model
     pieces, said = subwords.encode(source), subwords.encode(target).ids
     tokens = torch.tensor([[*pieces.ids, EOS]])
-    rows = masking._sentence(tiny_translator, source, target, "de", "en", np.random.default_rng(0))
+    rows = masking.read_sentence(
+        tiny_translator, source, target, "de", "en", np.random.default_rng(0)
+    )
     assert rows is not None
     assert rows.shape == (len(said), 6)
     with torch.inference_mode():
         memory = model.encoder(tokens, torch.tensor([tokens.shape[1]]))
-        start = tiny_translator._start("de")
+        start = tiny_translator.start("de")
         [own] = force(model.decoder, memory, [said], start=start)
         looked = own.weights[0, 0, : len(pieces.ids)]
         owners = np.array(pieces.owners)
@@ -61,7 +63,7 @@ def test_what_is_found(tiny_translator: Translator, phrases: dict[str, tuple[str
 
 def test_another_word_is_never_the_attended_one() -> None:
     attended = np.repeat(np.arange(4), 50)
-    drawn = masking._others(attended, 4, np.random.default_rng(1))
+    drawn = masking.others(attended, 4, np.random.default_rng(1))
     assert (drawn != attended).all()
     assert set(drawn.tolist()) == {0, 1, 2, 3}
 

@@ -153,7 +153,7 @@ def test_common_length_equals_the_textbook_table(first: list[str], second: list[
             table[i + 1, j + 1] = (
                 table[i, j] + 1 if mine == theirs else max(table[i, j + 1], table[i + 1, j])
             )
-    assert metrics._common_length(first, second) == table[-1, -1]
+    assert metrics.common_length(first, second) == table[-1, -1]
 
 
 @pytest.mark.parametrize(
@@ -327,9 +327,9 @@ def test_interval_of_bleu_equals_resampling_the_captions_themselves() -> None:
 
 def test_resampling_in_several_portions_equals_one(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {"cider": np.arange(7.0)[:, None], "rouge_l": np.ones((7, 2))}
-    whole = metrics._resample(found, 7, 11, seed=0)
+    whole = metrics.resample_photos(found, 7, 11, seed=0)
     monkeypatch.setattr(metrics, "DRAWN_AT_A_TIME", 3 * 7)
-    parts = metrics._resample(found, 7, 11, seed=0)
+    parts = metrics.resample_photos(found, 7, 11, seed=0)
     assert whole["cider"].shape == (11, 1)
     np.testing.assert_array_equal(whole["rouge_l"], np.full((11, 2), 7))
     np.testing.assert_array_equal(whole["cider"], parts["cider"])

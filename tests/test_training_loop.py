@@ -67,7 +67,9 @@ def test_gradients_that_no_loss_scale_makes_finite_stop_the_run(
 def test_the_learning_rate_climbs_and_falls(schedule: str) -> None:
     phase = PhaseConfig(epochs=5, warmup=0.2, final_rate=0.1, schedule=schedule)
     rates = [
-        loop._rate(phase, Position(0, epoch, step), 7) for epoch in range(5) for step in range(7)
+        loop.share_of_peak(phase, Position(0, epoch, step), 7)
+        for epoch in range(5)
+        for step in range(7)
     ]
     assert rates[:7] == pytest.approx([(n + 1) / 7 for n in range(7)])
     if schedule == "constant":
@@ -81,7 +83,7 @@ def test_the_learning_rate_climbs_and_falls(schedule: str) -> None:
 
 def test_the_rate_of_a_phase_without_warm_up_starts_at_its_peak() -> None:
     phase = PhaseConfig(epochs=1, warmup=0.0)
-    assert loop._rate(phase, Position(), 5) == 1.0
+    assert loop.share_of_peak(phase, Position(), 5) == 1.0
 
 
 def test_the_weight_average_against_numpy(world: Path, photos: list[datasets.Photo]) -> None:

@@ -32,8 +32,8 @@ gpu = pytest.mark.skipif(
 def test_steps_are_counted_on_the_parameters_device() -> None:
     """As the fused optimiser wants it; `meta` stands for any device that is no CPU."""
     elsewhere = torch.empty(5, 3, 2, 2, device="meta")
-    moment = state._beside(elsewhere, torch.zeros(5, 3, 2, 2), count=False)
-    steps = state._beside(elsewhere, torch.tensor(7.0), count=True)
+    moment = state.beside(elsewhere, torch.zeros(5, 3, 2, 2), count=False)
+    steps = state.beside(elsewhere, torch.tensor(7.0), count=True)
     assert (moment.device, steps.device) == (elsewhere.device, elsewhere.device)
     assert (moment.shape, steps.shape) == (elsewhere.shape, ())
 

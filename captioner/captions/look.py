@@ -76,7 +76,7 @@ class Look:
             CheckpointError: a translation is wanted, and there are no weights for it.
             ImageError: the caption cannot be translated.
         """
-        whole = self.writer.options(options, **settings)
+        whole = self.writer.checkpoint.options(options, **settings)
         return self.answer(self.writer.request(whole, prefix=prefix, to=to))
 
     caption = __call__
@@ -105,7 +105,7 @@ class Look:
         Raises:
             ConfigError: as when it is called.
         """
-        whole = self.writer.options(options, **settings)
+        whole = self.writer.checkpoint.options(options, **settings)
         request = self.writer.request(whole, prefix=prefix)
         caption = self.answer(request)
         if request.grows:

@@ -78,7 +78,7 @@ class CaptionTrainer(Trainer):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy, and what the recipe and the phase add to it."""
         settings, phase = self.recipe.training, self.phase
-        photos = self._normalised(batch)
+        photos = self.normalised(batch)
         grid = batch.photos if photos is None else self._grid(photos)
         memory = self.model.encoder.read(grid)
         drawn = self.draws(batch, memory) if phase.self_critical else None
@@ -165,7 +165,7 @@ class CaptionTrainer(Trainer):
         with contextlib.nullcontext() if lower else torch.autocast(self.device.type, enabled=False):
             return self.teacher(photos).float()
 
-    def _normalised(self, batch: Batch) -> Tensor | None:
+    def normalised(self, batch: Batch) -> Tensor | None:
         """The batch's pictures as the CNN takes them, or None where it holds cached grids."""
         if batch.photos.dtype != torch.uint8:
             return None

@@ -14,7 +14,6 @@ import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -68,14 +67,6 @@ class Writer:
         model.encoder.features = fold_batch_norm(model.encoder.features)
         self.model = model.to(device)
         self.interpreter = Interpreter(self.vocabulary, device, translator)
-
-    def options(self, own: SearchOptions | None = None, /, **settings: Any) -> SearchOptions:
-        """`own`, or the checkpoint's options, with `settings` (fields of `SearchOptions`) put in.
-
-        Raises:
-            ConfigError: a field is unknown or out of range.
-        """
-        return self.checkpoint.options(own, **settings)
 
     def request(
         self,

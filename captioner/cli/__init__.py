@@ -40,7 +40,7 @@ class Terminated(KeyboardInterrupt):
 
 def run() -> int:
     """The console script: `main` on this process's arguments and streams."""
-    _open_closed()
+    open_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file name need not be text that a terminal can show
             stream.reconfigure(errors="backslashreplace")
@@ -56,7 +56,7 @@ def run() -> int:
     return code
 
 
-def _open_closed() -> None:
+def open_closed() -> None:
     """Takes closed streams for /dev/null; or the next files that are opened get their numbers.
 
     What a library then writes to standard error would end up in one of those files.

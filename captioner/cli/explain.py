@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     known: list[Pair] = [] if streamed else list(pairs)
     if arguments.input and not streamed and not known:
         raise _nothing(arguments.input)
-    line = _verdict if arguments.input else _word_table
+    line = _verdict if arguments.input else word_table
     read = [descriptor(arguments.input), *(path for path, _ in known)]
     with CaptionResults(arguments, line, None if streamed else len(known), read) as results:
         expected: Iterable[Pair] = results.expect_pairs(pairs if streamed else known, pairs.broken)
@@ -154,7 +154,7 @@ class _Pairs:
         return path, sentence
 
 
-def _word_table(caption: Caption) -> str:
+def word_table(caption: Caption) -> str:
     """The words below each other: probability, likeliest other word, spread of the map."""
     from captioner.pictures.scale import spread
 

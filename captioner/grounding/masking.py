@@ -89,7 +89,7 @@ def measure(
     owners: list[int] = []
     sentences = 0
     for source, target in pairs:
-        found = _sentence(translator, source, target, to, source_language, rng)
+        found = read_sentence(translator, source, target, to, source_language, rng)
         progress(1)
         if found is not None:
             rows.append(found)
@@ -108,7 +108,7 @@ def measure(
 
 
 @torch.inference_mode()
-def _sentence(
+def read_sentence(
     translator: Translator,
     source: str,
     target: str,
@@ -130,9 +130,7 @@ def _sentence(
     owner = np.array(pieces.owners)
     shares = np.zeros((len(said), count))
     np.add.at(shares.T, owner, own.weights.mean(1)[:, : len(ids)].T)
-    chosen = np.stack(
-        [shares.argmax(1), _others(shares.argmax(1), count, rng), shares.argmin(1)], 1
-    )
+    chosen = np.stack([shares.argmax(1), others(shares.argmax(1), count, rng), shares.argmin(1)], 1)
     kept = owner != chosen.reshape(-1, 1)  # (P · 3, pieces)
     ended = np.concatenate([kept, np.ones((len(kept), 1), bool)], 1)
     hidden = replace(
@@ -155,12 +153,10 @@ def _sentence(
 def _forced(
     translator: Translator, memory: Memory, said: Sequence[Sequence[int]], to: str
 ) -> list[Any]:
-    return force(
-        translator.model.decoder, memory, said, alternatives=1, start=translator._start(to)
-    )
+    return force(translator.model.decoder, memory, said, alternatives=1, start=translator.start(to))
 
 
-def _others(attended: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def others(attended: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """For each a drawn word that is not the attended one."""
     drawn = rng.integers(0, count - 1, len(attended))
     return drawn + (drawn >= attended)

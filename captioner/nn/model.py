@@ -280,7 +280,7 @@ def _decoder(
         return _transformer(settings, attention, feature_size, vocabulary_size)
     reads_context = attention.query == "before" or attention.input_feeding
     inputs = settings.embedding_size + (feature_size if reads_context else 0)
-    looks = _attention(attention, settings.hidden_size, feature_size, inputs, cells)
+    looks = build_attention(attention, settings.hidden_size, feature_size, inputs, cells)
     return RecurrentDecoder(
         looks,
         _embedding(vocabulary_size, settings.embedding_size),
@@ -314,13 +314,22 @@ def _transformer(
     )
 
 
-def _attention(
+def build_attention(
     settings: AttentionConfig,
     query_size: int,
     feature_size: int,
     input_size: int,
     cells: int | None,
 ) -> Attention | Bottleneck | Combined:
+    """The attention that settings ask for.
+
+    Args:
+        settings: its own.
+        query_size: Q, of the recurrent state.
+        feature_size: D, of the memory.
+        input_size: of what the cell reads, for a sentinel.
+        cells: of the grid that the memory is; None for a sentence.
+    """
     if settings.score == "none":
         return Bottleneck(settings.every_step)
     sizes = query_size, feature_size, input_size

@@ -117,7 +117,7 @@ class Trainer:
 
     def rate(self) -> float:
         """Share of the peak learning rates that the next step takes."""
-        return _rate(self.phase, self.progress.position, len(self.reader))
+        return share_of_peak(self.phase, self.progress.position, len(self.reader))
 
     def content(self) -> Any:
         """What the batches depend on besides the recipe, as plain values for JSON."""
@@ -299,7 +299,7 @@ def _precision(name: str, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
 
 
-def _rate(phase: Phase, position: Position, steps: int) -> float:
+def share_of_peak(phase: Phase, position: Position, steps: int) -> float:
     """Share of the peak rate: a linear warm-up, then a cosine (Loshchilov & Hutter 2017)."""
     total = phase.epochs * steps
     warm = max(1, round(phase.warmup * total))

@@ -98,13 +98,13 @@ def _put(
         own = _under(f"{name}.", moments)
         if own:
             trainer.optimizer.state[parameter] = {
-                k: _beside(parameter, v, count=k == "step") for k, v in own.items()
+                k: beside(parameter, v, count=k == "step") for k, v in own.items()
             }
     if metadata["scaler"]:
         trainer.scaler.load_state_dict(metadata["scaler"])
 
 
-def _beside(parameter: Tensor, values: Tensor, *, count: bool) -> Tensor:
+def beside(parameter: Tensor, values: Tensor, *, count: bool) -> Tensor:
     """What the optimiser keeps of a parameter, where it looks for it: on the parameter's device.
 
     The fused optimiser counts its steps there too. Moments come in the parameter's memory format:

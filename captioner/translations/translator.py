@@ -335,7 +335,7 @@ class Translator:
                 self._memory([read[place] for place in places]),
                 dataclasses.replace(options, max_length=limit),
                 indices=[draws[place] for place in places],
-                start=self._start(to),
+                start=self.start(to),
             )
             for place, best in zip(places, hypotheses, strict=True):
                 found[place] = self._merger.translation(read[place], best, to, guessed)
@@ -373,7 +373,7 @@ class Translator:
                     self._memory([line for line, _ in good]),
                     [self.subwords.encode(said).ids for _, said in good],
                     alternatives=options.alternatives,
-                    start=self._start(to),
+                    start=self.start(to),
                 )
                 if good
                 else []
@@ -400,7 +400,8 @@ class Translator:
         self.languages.check(source_language, to)
         return to, source_language
 
-    def _start(self, to: str) -> Start:
+    def start(self, to: str) -> Start:
+        """What stands before a translation into a language, and what none can hold."""
         return Start(self.subwords.start(to), self.subwords.starts)
 
     def _views(
