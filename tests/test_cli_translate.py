@@ -265,8 +265,8 @@ FRENCH = (
 
 def _in_french(monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on, translators start French sentences instead of German ones."""
-    start = Translator._start
-    monkeypatch.setattr(Translator, "_start", lambda self, to: start(self, "fr"))
+    start = Translator.start
+    monkeypatch.setattr(Translator, "start", lambda self, to: start(self, "fr"))
 
 
 def test_a_typed_text_with_a_doubtful_answer_exits_1(
