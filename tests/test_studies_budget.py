@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from captioner.studies.budget import Budget, Point, Spent, climbs
+from captioner.studies.budget import Budget, Point, Spent, climbs, clock_of
 
 
 def driven(seconds: float, points: int, step: float, **more: Any) -> tuple[Budget, list[float]]:
@@ -68,3 +69,8 @@ def test_learning_rates_rise_and_fall_over_the_time_whatever_a_step_takes() -> N
 )
 def test_a_curve_climbs_by_more_than_a_fiftieth_of_itself(scores: list[float], still: bool) -> None:
     assert climbs([Point(1, 1.0, 0.0, score) for score in scores]) == still
+
+
+def test_on_a_cpu_waiting_for_others_takes_none_of_the_time() -> None:
+    assert clock_of(torch.device("cpu")) is time.process_time
+    assert clock_of(torch.device("cuda")) is time.perf_counter

@@ -16,6 +16,11 @@ from captioner.training.loop import Callback, Trainer
 _FINAL = 0.05  # share of the peak learning rate at the end
 
 
+def clock_of(device: torch.device) -> Callable[[], float]:
+    """Seconds: of the processor on a CPU, so that what else the machine does takes nothing."""
+    return time.process_time if device.type == "cpu" else time.perf_counter
+
+
 class Spent(Exception):  # noqa: N818  (an end, no error)
     """The time is over."""
 
@@ -39,8 +44,8 @@ class Budget(Callback):
         points: int,
         look: Callable[[Trainer], float],
         *,
+        clock: Callable[[], float],
         warmup: float = 0.05,
-        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Takes a time.
 
@@ -48,8 +53,8 @@ class Budget(Callback):
             seconds: of training.
             points: looks at equal shares of the time, the last one at its end.
             look: the score of what has been trained so far.
+            clock: seconds, as `clock_of` has them.
             warmup: share of the time in which learning rates rise.
-            clock: seconds.
         """
         self.seconds, self.points, self.look, self.warmup = seconds, points, look, warmup
         self.clock = clock

@@ -47,7 +47,9 @@ class StudyConfig:
     recipe: str = setting("", "recipe (.toml) that all variants start from")
     output: str = setting("", "folder for what each run has found, by which a study goes on")
     documents: str = setting("", "folder for table.md, results.csv and the figures")
-    minutes: float = setting(4.0, "time that a run trains", unit="minutes")
+    minutes: float = setting(
+        4.0, "processor time (on a GPU: time) that a run trains", unit="minutes"
+    )
     seeds: tuple[int, ...] = setting((1, 2, 3, 4, 5), "of the core variants; the others take one")
     points: int = setting(4, "points of a curve: the score at equal shares of the time")
     warmup: float = setting(0.05, "share of the time in which learning rates rise")

@@ -17,7 +17,7 @@ from captioner import storage, tasks
 from captioner.errors import DataError
 from captioner.outputs import write_text
 from captioner.settings import to_dict
-from captioner.studies.budget import Budget, Point, Spent
+from captioner.studies.budget import Budget, Point, Spent, clock_of
 from captioner.studies.config import StudyConfig, Variant
 from captioner.studies.subjects import Outcome, subject_of
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, Watch
@@ -133,7 +133,8 @@ def _made(
         outcomes.append(subject.whole(model))  # once more over the same items, for the curve
         return subject.quick(model, config.curve_items)
 
-    budget = Budget(60 * config.minutes, config.points, look, warmup=config.warmup)
+    seconds, clock = 60 * config.minutes, clock_of(device)
+    budget = Budget(seconds, config.points, look, clock=clock, warmup=config.warmup)
     watch = Watch(Path(recipe.output), show, Interrupt())
     trainer = task.trainer(recipe, checkpoint, data, watch)
     kept = [each for each in trainer.callbacks if not isinstance(each, _WATCHERS)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,6 +16,7 @@ from captioner.datasets import Photo
 from captioner.errors import ConfigError
 from captioner.grounding import pointing, report, sentences
 from captioner.scoring import Evaluation
+from captioner.studies.budget import clock_of
 from captioner.studies.gradients import by_distance
 from captioner.tasks import CAPTION, TRANSLATE
 from captioner.training.start import some
@@ -139,9 +139,10 @@ def subject_of(task: str, data: Any, recipe: Any, items: int, gradients: int = 0
 @torch.inference_mode()
 def _timed(judged: Evaluation[Any, Any, Any], options: Any) -> tuple[float, Any]:
     """Seconds an item, scoring included, and what was found."""
-    begun = time.perf_counter()
+    clock = clock_of(judged.model.device)
+    begun = clock()
     found = judged.run(options, bootstrap=0)
-    return (time.perf_counter() - begun) / max(1, len(found.answers)), found
+    return (clock() - begun) / max(1, len(found.answers)), found
 
 
 def _spread(maps: np.ndarray) -> float:

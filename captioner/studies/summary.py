@@ -86,9 +86,10 @@ def table(config: StudyConfig, runs: Sequence[Run], command: str, machine: str) 
         f"![{first.score} by updates and by time](curves.png)",
         f"Each run trains {config.minutes:g} minutes ({config.recipe}; learning rates rise over "
         f"{config.warmup:.0%} of the time and fall to its end), validation and features that are "
-        f"computed once not counted; scored are {len(first.outcome.each)} validation items that no "
-        f"weights were chosen by. Intervals: 95 %, of {RESAMPLES} resamples of seeds and of items. "
-        "`climbs`: the score still rose by more than 2 % of itself over the last "
+        "computed once not counted. On a CPU all times are the processor's, which what else a "
+        f"machine does does not lengthen. Scored are {len(first.outcome.each)} validation items "
+        f"that no weights were chosen by. Intervals: 95 %, of {RESAMPLES} resamples of seeds and "
+        "of items. `climbs`: the score still rose by more than 2 % of itself over the last "
         f"{1 / config.points:.0%} of the time, so that more time would have changed it. {machine}",
         _settings(config),
         f"Made by\n\n```\n{command}\n```",
