@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import json
 import os
 import random
@@ -48,6 +49,8 @@ from captioner.options import SearchOptions
 from captioner.pictures.preprocess import Preprocess
 from captioner.text import Vocabulary
 from captioner.training import train
+from captioner.training.callbacks import STATE_FILE
+from captioner.training.folder import MARK
 
 ENDS = ("SIGKILL", "SIGTERM", "full disk")
 _SIDE = 64  # pixels
@@ -180,7 +183,8 @@ class Trial:
             end = ENDS[killed % len(ENDS)] if killed < kills else ""
             worked, safe = self.done(), self.kept(output)
             most = self.room(output) if end == "full disk" else None
-            process = forked(lambda resume=resume: self.work(output, resume), self.errors, most)
+            work = functools.partial(self.work, output, resume)
+            process = forked(work, self.errors, most)
             waits = self.seconds * self.random.uniform(0, 1.1) if end.startswith("SIG") else 0.0
             code = ended(process, waits or _LONGEST)
             if code is None and end.startswith("SIG"):
@@ -243,7 +247,7 @@ class Captions(Trial):
             os.write(log, "".join(f"{photo.file}\n" for photo in opened).encode())
             return found
 
-        Writer.write = noting  # type: ignore[method-assign]
+        Writer.write = noting  # type: ignore
         flags = ["--jsonl", "all.jsonl", "--csv", "all.csv", "--write", "captions_results.json"]
         flags += ["--sidecar", ".txt", "--overlay", "sheets", "--batch-size", str(_BATCH)]
         flags += ["--checkpoint", str(self.weights), "--device", "cpu"]
@@ -348,7 +352,8 @@ class Training(Trial):
         from captioner.training.callbacks import Interrupted
 
         try:
-            train(self.recipe(output), resume=resume and output.exists(), show=False)
+            there = (output / MARK).exists() or (output / STATE_FILE).exists()
+            train(self.recipe(output), resume=resume and there, show=False)
         except (CaptionerError, Interrupted, OSError) as error:
             print(error)
             return 3

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, TextIO
 
-from captioner.atomic import behind, digest, fitting, is_special, whole
+from captioner.atomic import behind, digest, fitting, is_same, is_special, lock, whole
 from captioner.errors import ConfigError
 from captioner.pictures.drawings import SOFTWARE, is_drawing, save_png, texts_of
 from captioner.resuming import LONGEST_LINE, Earlier, is_torn, mend
@@ -385,7 +385,7 @@ def json_lines(
             yield lambda text: _write_line(file, text)
             os.fsync(file.fileno())
             guard.check(path, OBJECTS, flag)  # much may have come there since
-            if not _is_same(file, partial):
+            if not is_same(file, partial):
                 raise ConfigError(f"{partial} was moved while it was written; look for it")
         partial.replace(target)
     except BaseException as error:
@@ -435,7 +435,7 @@ def _new(partial: Path, flag: str, tell: Callable[[str], object]) -> TextIO:
         except FileExistsError:
             _set_aside(partial, flag, tell)
             continue
-        if _lock(file) and _is_same(file, partial):
+        if lock(file) and is_same(file, partial):
             return file
         file.close()  # another run took it for a stopped one's
 
@@ -451,7 +451,7 @@ def _old(target: Path, partial: Path, flag: str, tell: Callable[[str], object]) 
             continue
         with contextlib.ExitStack() as stack:
             binary = stack.enter_context(_taken(partial, "r+b", flag))
-            if _is_same(binary, partial):
+            if is_same(binary, partial):
                 stack.pop_all()  # it stays open
                 return io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace")
 
@@ -475,7 +475,7 @@ def _taken(partial: Path, mode: str, flag: str) -> IO[bytes]:
         raise ConfigError(f"{partial} is no file; choose another {flag}")
     file: IO[bytes] = partial.open(mode)
     try:
-        if not _lock(file):
+        if not lock(file):
             raise ConfigError(
                 f"{partial} is being written by another run; let it end, or choose another {flag}"
             )
@@ -504,28 +504,6 @@ def _set_aside(partial: Path, flag: str, tell: Callable[[str], object]) -> None:
         kept = next(path for path in numbered if not os.path.lexists(path))
         partial.rename(kept)
         tell(f"{kept} keeps what an earlier run had written before it was stopped")
-
-
-def _lock(file: IO[Any]) -> bool:
-    """Takes a file for this process, until it is closed; False where another one has it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows, where nobody can rename or delete a file that is open
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
-
-
-def _is_same(file: IO[Any], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except OSError:  # gone, or nobody may look
-        return False
 
 
 def write_text(path: Path, text: str) -> None:

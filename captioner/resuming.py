@@ -117,21 +117,18 @@ def is_torn(path: Path) -> bool:
     return text.startswith(b"{") and b"\n" not in text and _object(text) is None
 
 
-def agree(path: Path, settings: Mapping[str, Any], *, goes_on: bool) -> None:
-    """Notes how a file of objects is made; where it is gone on with, that has to be the same.
+def note_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Notes how a file of objects is made, as plain values by name."""
+    with whole(path) as partial:
+        partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
-    Args:
-        path: of the note.
-        settings: plain values by name.
-        goes_on: whether objects are there already.
+
+def check_note(path: Path, settings: Mapping[str, Any]) -> None:
+    """Refuses to go on with a file of objects that was made in another way.
 
     Raises:
         ConfigError: the note is missing or damaged, or says something else.
     """
-    if not goes_on:
-        with whole(path) as partial:
-            partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-        return
     begin = "begin anew without --resume"
     try:
         before = json.loads(path.read_bytes())
@@ -154,7 +151,7 @@ def agree(path: Path, settings: Mapping[str, Any], *, goes_on: bool) -> None:
 
 
 def written_before(path: Path) -> tuple[str, ...]:
-    """The files of captions that a note names; `agree` says what is wrong with a note."""
+    """The files of captions that a note names; `check_note` says what is wrong with a note."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
         values = json.loads(path.read_bytes())
         if isinstance(values, dict) and isinstance(values.get(WRITTEN), list):

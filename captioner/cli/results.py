@@ -17,7 +17,7 @@ from captioner.atomic import behind, is_special
 from captioner.cli.display import is_quiet, one_line, progress_bar
 from captioner.errors import CaptionerError
 from captioner.outputs import Guard, Sheets, file_path, json_lines
-from captioner.resuming import Earlier, agree, written_before
+from captioner.resuming import Earlier, check_note, note_settings, written_before
 
 if TYPE_CHECKING:
     from captioner.beside import Beside, Change
@@ -154,7 +154,8 @@ class CaptionResults(Results):
         self.beside: Beside | None = None
         self.collected: Collected | None = None
         self.numbers: deque[int] = deque()  # of the photos that are captioned, among all of them
-        self.kept = False  # whether the note of how the objects are made outlives the run
+        self.settings: Mapping[str, Any] | None = None  # which are to be noted
+        self.kept = False  # whether the note of them outlives the run
         if hasattr(arguments, "sidecar"):
             self._deliver(arguments)
         self.places: deque[Callable[[], Path] | None] = deque()  # of sheets, a caption each
@@ -195,13 +196,17 @@ class CaptionResults(Results):
         return entered
 
     def agree(self, settings: Mapping[str, Any]) -> None:
-        """Notes how the objects are made, or sees that those which are there were made so.
+        """Sees that the objects which are there were made so; it is noted before the first new one.
 
         Raises:
             ConfigError: they were made in another way.
         """
-        if self.jsonl is not None and not is_special(self.jsonl):
-            agree(run_note(self.jsonl), settings, goes_on=self.count > 0)
+        if self.jsonl is None or is_special(self.jsonl):
+            return
+        if self.count:
+            check_note(run_note(self.jsonl), settings)
+        else:
+            self.settings = settings
 
     def __exit__(self, *error: Any) -> None:
         others = 0 if self.earlier is None else self.earlier.others
@@ -261,6 +266,9 @@ class CaptionResults(Results):
 
     def add(self, caption: Caption) -> None:
         """Puts one caption wherever it was asked for."""
+        if self.settings is not None and self.jsonl is not None:
+            note_settings(run_note(self.jsonl), self.settings)
+            self.settings = None
         values, error = caption.to_dict(maps=self.maps), caption.error
         if self.sheets is not None:
             sheet, problem = self._drawn(caption, self.sheets)
