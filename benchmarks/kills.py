@@ -1,7 +1,6 @@
 """Kills captioning and training at random moments, goes on with --resume, and counts what is lost.
 
-    python -m benchmarks.kills captions --kills 100
-    python -m benchmarks.kills training --kills 100
+    python -m benchmarks.kills captions training --kills 100
 
 Three kinds of ends take turns: SIGKILL, SIGTERM, and a disk that is full at a random byte (the
 kernel's limit of a file's size, which fails a write in the midst as a full disk does). After each,
@@ -391,23 +390,26 @@ class Training(Trial):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one trial and prints what happened."""
+    """Runs trials, and prints a line of JSON of what happened in each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("what", choices=("captions", "training"))
+    parser.add_argument("what", nargs="+", choices=("captions", "training"))
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--photos", type=int, default=60, help="of a round of captions")
     parser.add_argument("--seed", type=int, default=1)
     typed = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="captioner-kills-") as name:
-        folder = Path(name)
-        trial: Trial = (
-            Captions(folder, typed.seed, typed.photos)
-            if typed.what == "captions"
-            else Training(folder, typed.seed)
-        )
-        found = trial.run(typed.kills)
-    print(json.dumps(found.to_dict(), indent=2))
-    return 1 if found.wrong else 0
+    wrong = False
+    for what in typed.what:
+        with tempfile.TemporaryDirectory(prefix="captioner-kills-") as name:
+            folder = Path(name)
+            trial: Trial = (
+                Captions(folder, typed.seed, typed.photos)
+                if what == "captions"
+                else Training(folder, typed.seed)
+            )
+            found = trial.run(typed.kills)
+        print(json.dumps({"what": what, **found.to_dict()}), flush=True)
+        wrong = wrong or bool(found.wrong)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -34,6 +34,22 @@ class Limit(Generic[T, R]):
     late: Callable[[T], R | None]  # None where an item is to be waited for, however long it takes
 
 
+def share_of(items: Sequence[T], part: tuple[int, int]) -> Sequence[T]:
+    """What one of several processes takes of a batch, which all of them go through.
+
+    Where there are fewer items than processes, some items are taken by several.
+
+    Args:
+        items: of the batch, one or more.
+        part: the number of the process, and how many there are.
+    """
+    number, count = part
+    if count == 1:
+        return items
+    own = items[number::count]
+    return own if len(own) else items[number % len(items) :][:1]
+
+
 def in_batches(
     items: Iterable[T],
     work: Callable[[T], R],
