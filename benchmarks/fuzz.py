@@ -209,7 +209,8 @@ def checkpoint_damaged(draw: random.Random, seeds: Sequence[bytes]) -> bytes:
             (tensors[chosen][:1], tensors[chosen].double() * 1e300, torch.zeros(0), torch.ones(()))
         ).contiguous()
     texts["sha256"] = json.dumps(checksum(tensors, texts))
-    written = {"__metadata__": {k: v.encode("utf-8", "replace").decode() for k, v in texts.items()}}
+    written: dict[str, Any] = {}
+    written["__metadata__"] = {k: v.encode("utf-8", "replace").decode() for k, v in texts.items()}
     place, parts = 0, []
     kinds = {torch.float32: "F32", torch.float64: "F64", torch.int64: "I64", torch.float16: "F16"}
     for key, value in tensors.items():

@@ -14,8 +14,10 @@ Processes are forks of this one, so that a kill costs no new imports; nothing is
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import functools
+import importlib
 import json
 import os
 import random
@@ -162,9 +164,20 @@ class Trial:
         if code != 0:
             raise RuntimeError(f"exit code {code}: {self.errors.read_text()}")
 
+    def _imports(self, code: int) -> int:
+        """Notes what the work has imported, so that the next process finds it there."""
+        names = [name for name, module in sys.modules.items() if getattr(module, "__spec__", None)]
+        self.errors.with_suffix(".modules").write_text("\n".join(names))
+        return code
+
     def run(self, kills: int) -> Count:
         """Kills so many times, and once more lets every round come to its end."""
         whole, output = self.folder / "whole", self.folder / "killed"
+        self.once(lambda: self._imports(self.work(whole, False)))
+        for name in self.errors.with_suffix(".modules").read_text().split():
+            with contextlib.suppress(ImportError):  # a part of another module
+                importlib.import_module(name)
+        shutil.rmtree(whole)
         began = time.monotonic()
         self.once(lambda: self.work(whole, False))
         self.seconds = time.monotonic() - began

@@ -64,7 +64,7 @@ def check_photos(photos: Any) -> Iterable[ImageSource]:
 def _holds_photos(path: str | PathLike[str]) -> bool:
     """Whether a path is that of a folder or of an archive."""
     name = os.fsdecode(path)
-    archive = name.lower().endswith(".tar") and os.path.isfile(name)  # noqa: PTH113
+    archive = name.lower().endswith((".tar", ".parquet")) and os.path.isfile(name)  # noqa: PTH113
     return archive or os.path.isdir(name)  # noqa: PTH112  (that of Path may raise)
 
 

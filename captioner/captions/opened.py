@@ -20,7 +20,7 @@ from captioner.errors import CaptionerError, ImageError
 from captioner.pictures.folders import is_pipe
 from captioner.pictures.open import ImageSource, open_sizes, original_size
 from captioner.pictures.preprocess import Preprocess
-from captioner.pictures.shards import Member
+from captioner.pictures.shards import Packed
 from captioner.pipeline import Limit
 
 _LONGEST_PIPE = 2**29  # bytes; no photo that is opened has more
@@ -103,7 +103,7 @@ def _unopened(source: ImageSource, why: str) -> Opened:
 
 def _kept(source: ImageSource) -> ImageSource:
     """The source; in the place of a pipe, which can be read only once, all that came from it."""
-    if isinstance(source, Member):
+    if isinstance(source, Packed):
         inside = _Content(source.read())
         inside.name = fspath(source)
         return inside

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from captioner.captions.alt_text import alt_text
 from captioner.cli import flags
 from captioner.cli.display import one_line
-from captioner.cli.models import load_captioner
+from captioner.cli.models import load_captioner, pick_device
 from captioner.cli.results import STANDARD_OUTPUT, CaptionResults, texts_of
 from captioner.cli.streams import standard_input
 from captioner.errors import ConfigError
@@ -21,8 +21,10 @@ from captioner.resuming import WRITTEN
 
 if TYPE_CHECKING:
     from captioner.captions.caption import Caption
+    from captioner.captions.captioner import Captioner
     from captioner.options import SearchOptions
     from captioner.pictures.folders import Found
+    from captioner.pictures.shards import Packed
 
 
 def add(commands: Any) -> None:
@@ -52,7 +54,8 @@ folders without permission, pipes. Sheets that captioner drew are left out.""",
         "paths",
         nargs="*",
         metavar="PATH",
-        help="photos, folders (with all photos below, by name), patterns or tar archives; `-` "
+        help="photos, folders (with all photos below, by name), patterns, tar archives or Parquet "
+        "tables; `-` "
         "reads paths from standard input, one a line",
     )
     parser.add_argument(
@@ -92,6 +95,7 @@ folders without permission, pipes. Sheets that captioner drew are left out.""",
         metavar="SECONDS",
         help="how long opening one photo may take; 0 waits for ever (default: 60)",
     )
+    _add_engine(parser)
     flags.add_decoding(parser, omit=())
     parser.set_defaults(run=run)
 
@@ -156,6 +160,24 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    """On how many machines."""
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="local (default): this process; ray: actors of Ray, on the cluster of RAY_ADDRESS or "
+        "on this machine (pip install 'captioner[ray]')",
+    )
+    parser.add_argument(
+        "--actors",
+        type=flags.whole(1, 10**5),
+        metavar="N",
+        help="with --engine ray: processes that hold the model (default: one for each GPU, or for "
+        "every two cores)",
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Captions photos; returns how many failed."""
     flags.check_decoding(arguments)
@@ -186,6 +208,9 @@ def run(arguments: argparse.Namespace) -> int:
         results.agree(_settings(arguments, options))
         # Loading the weights says nothing about the time a photo takes.
         results.bar.reset(None if isinstance(photos, Iterator) else len(photos))
+        if isinstance(photos, list) and arguments.engine == "ray":
+            _on_cluster(arguments, results, photos, captioner, options)
+            return results.failed
         stream = captioner.stream(
             photos,
             batch_size=arguments.batch_size,
@@ -203,6 +228,38 @@ def run(arguments: argparse.Namespace) -> int:
         if streamed and not results.count:
             raise ConfigError("standard input named no photo; expected one path a line")
     return results.failed
+
+
+def _on_cluster(
+    arguments: argparse.Namespace,
+    results: CaptionResults,
+    photos: list[str | Packed],
+    captioner: Captioner,
+    options: SearchOptions,
+) -> None:
+    """Has the photos captioned by Ray."""
+    from captioner.captions import cluster
+    from captioner.settings import to_dict
+
+    # What is wrong is told here, once, and not by every actor.
+    captioner.writer.request(
+        options, prefix=arguments.prefix, to=arguments.to, batch_size=arguments.batch_size
+    )
+    job = cluster.Job(
+        checkpoint=arguments.checkpoint and str(Path(arguments.checkpoint).absolute()),
+        translator=arguments.translator and str(Path(arguments.translator).absolute()),
+        device=pick_device(arguments.device),
+        options=to_dict(options),
+        prefix=arguments.prefix,
+        to=arguments.to,
+        maps=arguments.maps,
+        batch_size=arguments.batch_size,
+        workers=arguments.workers,
+        time_limit=arguments.time_limit or None,
+        actors=arguments.actors,
+    )
+    for values in cluster.captions(photos, list(results.numbers), job):
+        results.add_object(values)
 
 
 def _settings(arguments: argparse.Namespace, options: SearchOptions) -> dict[str, Any]:
@@ -298,6 +355,7 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
         raise ConfigError("--maps belongs to the objects of --jsonl; add --jsonl FILE")
     flags.check_languages(arguments)
     flags.check_grid(arguments)
+    _check_engine(arguments)
     if arguments.dry_run and not (arguments.sidecar or arguments.output or arguments.in_place):
         raise ConfigError(
             "--dry-run lists what --sidecar, --output and --in-place would write; add one of them"
@@ -310,3 +368,27 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
     }
     if arguments.dry_run and (flag := next((f for f, value in written.items() if value), None)):
         raise ConfigError(f"--dry-run writes nothing, and {flag} does; leave one of them out")
+
+
+def _check_engine(arguments: argparse.Namespace) -> None:
+    """Refuses what actors on other machines cannot do."""
+    if arguments.engine == "local":
+        if arguments.actors:
+            raise ConfigError("--actors belongs to --engine ray; add it")
+        return
+    beside = {
+        "--overlay": arguments.overlay,
+        "--sidecar": arguments.sidecar,
+        "--output": arguments.output,
+        "--in-place": arguments.in_place,
+    }
+    if flag := next((flag for flag, value in beside.items() if value), None):
+        raise ConfigError(
+            f"--engine ray writes --jsonl, --csv and --write; leave {flag} out, or run it on this "
+            "machine"
+        )
+    if "-" in arguments.paths:
+        raise ConfigError(
+            "--engine ray takes photos that are known from the start; put the list into a file and "
+            "name it with --list"
+        )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from captioner.atomic import behind, is_special
+from captioner.captions.alt_text import alt_text
 from captioner.cli.display import is_quiet, one_line, progress_bar
 from captioner.errors import CaptionerError
 from captioner.outputs import Guard, Sheets, file_path, json_lines
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from captioner.captions.caption import Caption
     from captioner.cli.collected import Collected
     from captioner.pictures.folders import Found
-    from captioner.pictures.shards import Member
+    from captioner.pictures.shards import Packed
 
 STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1")
 # No place on the disk, none for this user, none in a file.
@@ -149,6 +150,7 @@ class CaptionResults(Results):
         super().__init__(arguments.jsonl, "photo", total, guard)
         self.line = line
         self.maps: bool = arguments.maps
+        self.alt_text: bool = getattr(arguments, "alt_text", False)
         self.overlay, self.grid = arguments.overlay, arguments.grid
         self.roots: deque[str] = deque()  # the folders that were named, a caption each
         self.beside: Beside | None = None
@@ -222,7 +224,7 @@ class CaptionResults(Results):
         if error[0] is None and self.jsonl is not None and not self.kept:
             run_note(self.jsonl).unlink(missing_ok=True)  # the file is whole, and explains itself
 
-    def expect(self, items: Iterable[Found]) -> Iterator[str | Member]:
+    def expect(self, items: Iterable[Found]) -> Iterator[str | Packed]:
         """The photos among the items; the others are reported, and no output will replace a photo.
 
         Where all items are there already, so are the places of their sheets, or an error.
@@ -266,9 +268,7 @@ class CaptionResults(Results):
 
     def add(self, caption: Caption) -> None:
         """Puts one caption wherever it was asked for."""
-        if self.settings is not None and self.jsonl is not None:
-            note_settings(run_note(self.jsonl), self.settings)
-            self.settings = None
+        self._note()
         values, error = caption.to_dict(maps=self.maps), caption.error
         if self.sheets is not None:
             sheet, problem = self._drawn(caption, self.sheets)
@@ -282,6 +282,26 @@ class CaptionResults(Results):
         error = error or problem
         if self.beside is not None and self.beside.wishes.dry_run:
             line = "\n".join(map(_planned, changes)) or None
+        self.put(values, line, error)
+
+    def _note(self) -> None:
+        """Notes how the objects are made, before the first one."""
+        if self.settings is not None and self.jsonl is not None:
+            note_settings(run_note(self.jsonl), self.settings)
+            self.settings = None
+
+    def add_object(self, values: Mapping[str, Any]) -> None:
+        """Puts one caption that another process has written, as `Caption.to_dict` makes it."""
+        self._note()
+        if self.collected is not None:
+            self.collected.add_object(values)
+        error, texts = values["error"], [values["caption"]]
+        if "original" in values:
+            texts.insert(0, values["original"]["caption"])
+        if self.alt_text:
+            texts[0] = alt_text(values["caption"], unsure=bool(values.get("unsure")))
+        texts += [other["caption"] for other in values.get("n_best", ())]
+        line = "\t".join(map(one_line, [values["file"], *texts])) if error is None else None
         self.put(values, line, error)
 
     def _delivered(self, caption: Caption) -> tuple[list[Change], str | None]:
