@@ -330,8 +330,8 @@ def _checkpoints() -> list[bytes]:
         {
             "encoder": {
                 "image_size": 64,
-                "stride": 8,
-                "stages": 2,
+                "stride": 16,
+                "stages": 4,
                 "feature_size": 8,
                 "weights": "random",
             },

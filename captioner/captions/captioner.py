@@ -51,13 +51,15 @@ class Captioner:
                 are loaded when they are first needed.
 
         Raises:
-            ConfigError: `checkpoint` is none of a captioner, or the device cannot be used.
+            ConfigError: `checkpoint` is none of a captioner, `translator` no `Translator`, or the
+                device cannot be used.
         """
         if not isinstance(checkpoint, Checkpoint):
             raise ConfigError(
                 f"the checkpoint is {shown(checkpoint)}; expected a captioner's Checkpoint; "
                 "Captioner.load(path) reads a file"
             )
+        check_translator(translator)
         self.checkpoint = checkpoint
         self.device = devices.pick(device)
         self.writer = Writer(checkpoint, self.device, translator)
@@ -80,9 +82,10 @@ class Captioner:
             translator: for captions in other languages.
 
         Raises:
-            ConfigError: the device cannot be used.
+            ConfigError: the device cannot be used, or `translator` is no `Translator`.
             CheckpointError: there is no usable checkpoint at `path`.
         """
+        check_translator(translator)
         device = devices.pick(device)  # before the weights are read
         return cls(Checkpoint.load(path), device, translator)
 
@@ -205,7 +208,7 @@ class Captioner:
         prefix: str = "",
         to: str | None = None,
         options: SearchOptions | None = None,
-        numbers: Iterator[int] | None = None,
+        numbers: Iterable[int] | None = None,
         time_limit: float | None = None,
         **settings: Any,
     ) -> Iterator[Caption]:
@@ -243,9 +246,11 @@ class Captioner:
         request = self.writer.request(options, prefix=prefix, to=to, batch_size=batch_size)
         opener = Opener(self.preprocess)
         limit = None if time_limit is None else opener.limit(time_limit)
-        numbers = itertools.count() if numbers is None else numbers
+        if numbers is not None and not isinstance(numbers, Iterable):
+            raise ConfigError(f"the photos' numbers are {shown(numbers)}; expected an iterable")
+        counted = itertools.count() if numbers is None else iter(numbers)
         for batch in in_batches(photos, opener.open, batch_size, workers, limit):
-            own = list(itertools.islice(numbers, len(batch)))
+            own = _own(counted, len(batch))
             good = [place for place, opened in enumerate(batch) if opened.error is None]
             found: list[Caption] = []
             if good:
@@ -291,6 +296,34 @@ class Captioner:
                 memory = self.writer.encode(photos)
                 found = self.writer.explain(memory, photos, sentences, alternatives)
             yield from _in_order([opened for opened, _ in several], found)
+
+
+def check_translator(translator: Any) -> None:
+    """Refuses what does not translate, such as the path of a checkpoint.
+
+    Raises:
+        ConfigError: it is neither None nor a translator.
+    """
+    if translator is not None and not isinstance(translator, Translator):
+        raise ConfigError(
+            f"the translator is {shown(translator)}; expected a Translator, as "
+            "Translator.load(path) gives it, or None for the one that came along"
+        )
+
+
+def _own(numbers: Iterator[int], count: int) -> list[int]:
+    """The numbers of the next photos.
+
+    Raises:
+        ConfigError: there are fewer.
+    """
+    own = list(itertools.islice(numbers, count))
+    if len(own) < count or not all(isinstance(n, int) and n >= 0 for n in own):
+        raise ConfigError(
+            f"the photos' numbers are {shown(own)}; expected {count} whole numbers, 0 or more, one "
+            "for each photo"
+        )
+    return own
 
 
 def _in_order(batch: Sequence[Opened], found: Sequence[Caption]) -> Iterator[Caption]:

@@ -7,6 +7,7 @@ another in its place. What comes back comes in the order of the photos; whoever 
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -58,6 +59,7 @@ def captions(
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     blocks = max(count, -(-len(items) // (4 * job.batch_size)))
     found = ray.data.from_items(items, override_num_blocks=min(blocks, len(items))).map_batches(
         Actor,

@@ -21,6 +21,8 @@ _BITS_PER_SAMPLE, _MAX_SAMPLE, _PLANES, _SIGNED_MAX_SAMPLE = 258, 281, 284, 341 
 _DECLARED = frozenset(2**bits - 1 for bits in range(8, 16))  # whites below that of the file's bits
 _WHITES = (255, 1023, 4095, 16383, 65535)  # of cameras, in files of sixteen bits
 
+_BAND = 2**22  # pixels that are worked on at once where their values take more room than a picture
+
 _DEEP = re.compile(r"([RGBAXaL]+);16([BLN])")  # colours or one of them, and their bytes' order
 _Bytes: TypeAlias = tuple[Image.Image, Image.Image]  # the upper ones of a channel, the lower ones
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -181,11 +183,19 @@ def _rgb(image: Image.Image, name: str, declared: int | None) -> Image.Image:
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        canvas = Image.new("RGB", layer.size, "white")
-        canvas.paste(layer.convert("RGB"), mask=layer.getchannel("A"))
-        return canvas
+        return _on_white(image)
     return image.convert("RGB")  # a copy where it is RGB already
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Transparency laid on white, some rows at a time: all of them at once take three copies."""
+    canvas = Image.new("RGB", image.size, "white")
+    width, height = image.size
+    rows = max(1, _BAND // width)
+    for top in range(0, height, rows):
+        layer = image.crop((0, top, width, min(top + rows, height))).convert("RGBA")
+        canvas.paste(layer.convert("RGB"), (0, top), layer.getchannel("A"))
+    return canvas
 
 
 def _white(top: float, declared: int | None, usual: Sequence[int] = _WHITES) -> float:
@@ -201,6 +211,11 @@ def _white(top: float, declared: int | None, usual: Sequence[int] = _WHITES) -> 
 
 def eight_bits(values: NDArray[Any], white: float) -> NDArray[np.uint8]:
     """Values from 0 to `white`, rounded to 0 to 255; whatever lies outside is clipped."""
-    scaled = values.astype(np.float32)
-    scaled *= np.float32(255 / white)
-    return np.rint(scaled.clip(0, 255, out=scaled), out=scaled).astype(np.uint8)
+    found = np.empty(values.shape, np.uint8)
+    rows = max(1, _BAND // max(1, values[:1].size))
+    for top in range(0, len(values), rows):  # as floats, all of them would be four times as large
+        scaled = values[top : top + rows].astype(np.float32)
+        scaled *= np.float32(255 / white)
+        np.rint(scaled.clip(0, 255, out=scaled), out=scaled)
+        found[top : top + rows] = scaled
+    return found

@@ -8,7 +8,8 @@ import functools
 import io
 import os
 import stat
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -43,6 +44,9 @@ A tensor is taken as well, by what it can do, since nothing here imports torch.
 _SOURCES = "expected a path, bytes, a binary file object, a PIL image or a numpy array"
 _ORIGINAL = "captioner_original_size"
 _TURNED = "captioner_turned"
+_LARGE = 16_000_000  # pixels as they are decoded, from which on there is one such picture at a time
+_TURN = 20.0  # seconds that a thread waits for its turn
+_TURNS_AT_LARGE = threading.Lock()
 _TURNS = range(2, 9)  # orientations that ask for one (Exif 2.32, section 4.6.4)
 _SWAPS = range(5, 9)  # orientations in which width and height change places
 
@@ -196,8 +200,26 @@ def _at_size(
     elif isinstance(image, TiffImagePlugin.TiffImageFile):
         _check_tiff(image, name)
     if (wanted := (image.size, box)) not in known:
-        known[wanted] = _decoded(file, name, image, size, box, side)
+        with _one_at_a_time(image.size):
+            known[wanted] = _decoded(file, name, image, size, box, side)
     return known[wanted]
+
+
+@contextlib.contextmanager
+def _one_at_a_time(size: tuple[int, int]) -> Iterator[None]:
+    """Has threads take turns at what is decoded at many pixels, and so takes gigabytes.
+
+    A decoder that hangs keeps the others for `_TURN` seconds each, and not for ever.
+    """
+    if size[0] * size[1] <= _LARGE:
+        yield
+        return
+    mine = _TURNS_AT_LARGE.acquire(timeout=_TURN)
+    try:
+        yield
+    finally:
+        if mine:
+            _TURNS_AT_LARGE.release()
 
 
 def _decoded(
