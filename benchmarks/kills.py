@@ -212,6 +212,8 @@ class Trial:
                 return
             if end:
                 self.count.kills[end] += 1
+                told = f"{killed + 1} of {kills}, {self.count.rounds} rounds, {self.count.wrong}"
+                print(told, file=sys.stderr, flush=True)
                 self.count.again.append(self.done() - worked - (self.kept(output) - safe))
             resume = True
 
