@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -145,9 +145,20 @@ def _with_raw_mode(tile: Any, raw_mode: str) -> Any:
     return tile._replace(args=raw_mode if rest is None else (raw_mode, *rest))
 
 
-def _values(channel: _Bytes) -> NDArray[np.uint16]:
+def _values(channel: _Bytes) -> Iterator[NDArray[np.uint16]]:
+    """A channel's values, some rows at a time."""
     upper, lower = (np.asarray(picture) for picture in channel)
-    return upper.astype(np.uint16) << 8 | lower
+    rows = max(1, _BAND // max(1, upper.shape[1]))
+    for top in range(0, len(upper), rows):
+        yield upper[top : top + rows].astype(np.uint16) << 8 | lower[top : top + rows]
+
+
+def _largest(channel: _Bytes) -> int:
+    return max(int(values.max()) for values in _values(channel))
+
+
+def _scaled(channel: _Bytes, white: float) -> NDArray[np.uint8]:
+    return np.concatenate([eight_bits(values, white) for values in _values(channel)])
 
 
 def _brightened(image: Image.Image, deep: _Deep, declared: int | None) -> Image.Image:
@@ -161,13 +172,12 @@ def _brightened(image: Image.Image, deep: _Deep, declared: int | None) -> Image.
         return image if step == 255 else image.point(lambda value: value * 255 / step)
     channels = deep.channels(image)  # values are made of them one by one: they take much memory
     alpha = channels.pop() if deep.layout in ("RGBA", "RGBa", "LA") else None
-    white = _white(max(int(_values(channel).max()) for channel in channels), declared)
+    white = _white(max(map(_largest, channels)), declared)
     if white == 65535:
         return image
-    scaled = [eight_bits(_values(channel), white) for channel in channels]
+    scaled = [_scaled(channel, white) for channel in channels]
     if alpha is not None:  # which a program may have added, in all 16 bits
-        values = _values(alpha)
-        scaled.append(eight_bits(values, white if values.max() <= white else 65535))
+        scaled.append(_scaled(alpha, white if _largest(alpha) <= white else 65535))
     mode = "RGB" if alpha is None else deep.layout
     return Image.merge(mode, [Image.fromarray(channel) for channel in scaled])
 
