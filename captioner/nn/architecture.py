@@ -95,11 +95,12 @@ def _check_shared(where: str, heads: int, name: str, size: int) -> None:
         )
 
 
-def _check_layers(where: str, layers: int, inner: int) -> None:
-    if not 1 <= layers <= LAYERS:
-        raise ConfigError(f"{where}.layers is {layers}; expected 1 to {LAYERS}")
-    if not 0 <= inner <= 4 * SIZE:
-        raise ConfigError(f"{where}.inner is {inner}; expected 0 to {4 * SIZE:,}")
+def _check_layers(where: str, settings: Any) -> None:
+    check_positive(settings, "layers", most=LAYERS)
+    if settings.inner < 0:
+        raise ConfigError(f"{where}.inner is {settings.inner}; expected 0 or more")
+    if settings.inner > 4 * SIZE:
+        raise ConfigError(f"{where}.inner is {settings.inner}; expected at most {4 * SIZE:,}")
 
 
 @dataclass(frozen=True)
@@ -185,8 +186,10 @@ class EncoderConfig:
 
 
 def _check_refined(encoder: EncoderConfig) -> None:
-    if not 0 <= encoder.refine <= LAYERS:
-        raise ConfigError(f"encoder.refine is {encoder.refine}; expected 0 to {LAYERS} layers")
+    if encoder.refine < 0:
+        raise ConfigError(f"encoder.refine is {encoder.refine}; expected 0 or more layers")
+    if encoder.refine > LAYERS:
+        raise ConfigError(f"encoder.refine is {encoder.refine}; expected at most {LAYERS} layers")
     if encoder.refine:
         _check_shared("encoder", encoder.heads, "encoder.feature_size", encoder.feature_size)
 
@@ -376,7 +379,7 @@ class DecoderConfig:
     def __post_init__(self) -> None:
         check_positive(self, "hidden_size", "embedding_size", "heads", most=SIZE)
         check_share(self, "dropout", "word_dropout")
-        _check_layers("decoder", self.layers, self.inner)
+        _check_layers("decoder", self)
         if self.kind == "transformer":
             _check_shared("decoder", self.heads, "decoder.hidden_size", self.hidden_size)
             if not 0 <= self.map_layer <= self.layers:
@@ -441,7 +444,7 @@ class SentenceEncoderConfig:
     def __post_init__(self) -> None:
         check_positive(self, "hidden_size", "heads", most=SIZE)
         check_share(self, "dropout", "word_dropout")
-        _check_layers("encoder", self.layers, self.inner)
+        _check_layers("encoder", self)
         if self.kind == "transformer":
             _check_shared("encoder", self.heads, "a word's features", self.feature_size)
 
