@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from captioner.errors import ConfigError
 from captioner.languages import Direction, Languages
 from captioner.subwords import Subwords
-from captioner.training.start import continued, decoding, some
+from captioner.training.start import built, continued, decoding, some
 from captioner.translations.checkpoint import TranslationCheckpoint
 from captioner.translations.pairs import Pair, drawn_count, read_pairs
 from captioner.translations.recipe import TranslationRecipe
@@ -117,7 +117,7 @@ def begun(
         list(texts),
         byte_fallback=recipe.data.byte_fallback,
     )
-    model = kind.build(recipe.model, len(subwords))
+    model = built(kind, recipe.model, len(subwords))
     languages = _languages(directions, texts, subwords)
     return kind(model, recipe.model, subwords, languages, search=decoding(recipe), **own)
 
