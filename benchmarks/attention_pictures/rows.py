@@ -95,10 +95,9 @@ def _extras(look: Look, asked: Asked) -> dict[str, Map]:
 
 
 def _note(own: dict[str, Map]) -> str:
-    """Shares (H,) of a step, by the names that the equations have."""
-    signs = {"sentinel": "β", "gate": "β", "passed": "passed"}
-    parts = [f"{signs[name]} = {own[name].mean():.2f}" for name in signs if name in own]
-    return ", ".join(parts)
+    """Shares (H,) of a step, heads averaged."""
+    names = ("sentinel", "gate", "passed")
+    return ", ".join(f"{name} {own[name].mean():.2f}" for name in names if name in own)
 
 
 def _window(
