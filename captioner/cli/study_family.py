@@ -18,6 +18,8 @@ ABOUT = {
     "family-captions": "captioners: every kind of attention and decoder over the same features",
     "family-translations": "translators: recurrent networks with and without attention, "
     "Transformers, and how far a gradient reaches",
+    "multimodal": "translators with a photo in view and without one, shown a wrong photo, and "
+    "given sources whose colours and nouns are masked",
     "norms": "translators: layer, batch and no normalisation, with and without residual "
     "connections, at batches of 1, 2 and 32",
     "positions": "translators: Transformers with and without positions",
