@@ -43,6 +43,21 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Grounding:
+    """Boxes by which the maps of a captioning study are measured, once its runs are finished."""
+
+    boxes: str = setting("", "COCO instance file, its nouns marked or of known kinds; empty: none")
+    captions: str = setting("", "COCO captions of the photos")
+    images: str = setting("", "folder of the photos")
+
+    def __post_init__(self) -> None:
+        given = {name: getattr(self, name) for name in ("boxes", "captions", "images")}
+        if any(given.values()) and not all(given.values()):
+            told = ", ".join(f"{name} {value!r}" for name, value in given.items())
+            raise ConfigError(f"grounding has {told}; it needs all three, or none")
+
+
+@dataclass(frozen=True)
 class StudyConfig:
     """A comparison."""
 
@@ -63,6 +78,9 @@ class StudyConfig:
     )
     masked: bool = setting(
         False, "translation from en into de: score sources with colours and nouns masked, too"
+    )
+    grounding: Grounding = setting(
+        Grounding, "captions: boxes by which the maps of finished runs are measured"
     )
     settings: tuple[str, ...] = setting((), "what all variants set, as typed")
     variants: tuple[Variant, ...] = setting((), "what is compared")
@@ -138,4 +156,7 @@ def read_study(path: str | Path, replaced: Sequence[tuple[str, Any]] = ()) -> St
     kinds = {tasks.of(config.recipe_of(each, config.seeds[0])).name for each in config.variants}
     if len(kinds) > 1 and not kinds <= _COMPARABLE:
         raise ConfigError(f"{path}: the variants are of several tasks: {', '.join(sorted(kinds))}")
+    if config.grounding.boxes and kinds != {tasks.CAPTION}:
+        told = ", ".join(sorted(kinds))
+        raise ConfigError(f"{path}: grounding measures captioners, but the recipe is for {told}")
     return config

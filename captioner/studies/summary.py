@@ -67,7 +67,7 @@ def differences(
     found = []
     for first, second in combinations(runs, 2):
         ours, theirs = (
-            {run.seed: values for run in runs[name] if (values := _under(run, condition))}
+            {run.seed: each for run in runs[name] if (each := _under(run, condition))}
             for name in (first, second)
         )
         shared = sorted(ours.keys() & theirs.keys())
