@@ -48,7 +48,7 @@ folders without permission, pipes. Sheets that captioner drew are left out.""",
         "paths",
         nargs="*",
         metavar="PATH",
-        help="photos, folders (with all photos below, by name), patterns or tar archives; `-` "
+        help="photos, folders (with all photos below, by name), patterns or tar archives, compressed or not; `-` "
         "reads paths from standard input, one a line",
     )
     parser.add_argument(
