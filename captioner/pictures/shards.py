@@ -10,6 +10,7 @@ from pathlib import Path
 from captioner.errors import ImageError
 from captioner.formats.archives import Parts, members, opened
 from captioner.formats.places import SUFFIXES
+from captioner.pictures.formats import RAW_SUFFIXES
 
 _LARGEST = 2**29  # bytes; no photo that is opened has more
 
@@ -54,6 +55,6 @@ def photos_in(archive: str) -> Iterator[Member]:
     parts = Parts(path)
     with opened(path) as tar:
         for member, name in members(path, tar):
-            if Path(name).suffix.lower() in SUFFIXES:
+            if Path(name).suffix.lower() in SUFFIXES | RAW_SUFFIXES:
                 parts.add(member.offset_data, member.size)
                 yield Member(archive, name, member.offset_data, member.size, parts)
