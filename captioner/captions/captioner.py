@@ -124,7 +124,8 @@ class Captioner:
         memory = self.writer.encode([opened])
         assert memory.grid is not None
         geometry = Geometry(opened.size, memory.grid)
-        return Look(memory, geometry, opened.file, opened.source, self.writer, opened.picture)
+        about = (opened.file, opened.source, self.writer, opened.picture, opened.note)
+        return Look(memory, geometry, *about)
 
     def __call__(
         self,

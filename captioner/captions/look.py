@@ -47,6 +47,7 @@ class Look:
     source: Any  # what was handed over as the photo
     writer: Writer  # whose memory it is
     picture: Image.Image | None = None  # the photo, if it was asked for
+    note: str | None = None  # what its owner should know of how the photo was read
 
     def __repr__(self) -> str:
         photo = type(self.source).__name__ if self.file is None else repr(self.file)
@@ -151,4 +152,4 @@ class Look:
 
     @property
     def _about(self) -> Opened:
-        return Opened(self.source, self.file, self.geometry.photo)
+        return Opened(self.source, self.file, self.geometry.photo, note=self.note)

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 
 from captioner.errors import ConfigError
+from captioner.formats.archives import is_named_so as is_archive
 from captioner.formats.registry import NAMES as FORMATS
 from captioner.nn.architecture import STAGES, ModelConfig
 from captioner.options import WORKERS, SearchOptions
@@ -49,8 +50,9 @@ class Source:
     def _is_home(self) -> bool:
         """Whether the photos lie beside their captions."""
         own = self.format in ("folder", "imagefolder", "webdataset")
-        metadata = self.captions.endswith(("metadata.csv", "metadata.jsonl", ".tar"))
-        return own or metadata or os.path.isdir(self.captions)  # noqa: PTH112
+        metadata = self.captions.endswith(("metadata.csv", "metadata.jsonl"))
+        home = own or metadata or is_archive(self.captions)
+        return home or os.path.isdir(self.captions)  # noqa: PTH112
 
 
 @dataclass(frozen=True)

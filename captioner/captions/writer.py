@@ -212,6 +212,7 @@ class Writer:
             geometry=geometry,
             gates=None if gates is None else gates[:, 0],
             source=opened.source,
+            note=opened.note,
         )
 
     def _word(self, found: Hypothesis, place: int, text: str) -> Word:

@@ -41,15 +41,16 @@ On a terminal, (unsure) behind a caption says that it is less likely than others
 photo shows, if the checkpoint was calibrated; the objects of --jsonl say it by `unsure`.
 
 A file that is no photo is told on standard error, the others go on, and the exit code is 1. So is
-what lies in a folder and cannot be read: camera raw and other pictures of kinds that are not read,
-folders without permission, pipes. Sheets that captioner drew are left out.""",
+what lies in a folder and cannot be read: videos, pages and pictures of kinds that are not read,
+folders without permission, pipes. Sheets that captioner drew are left out. Of a camera raw file the
+preview in it is read, which is said.""",
     )
     parser.add_argument(
         "paths",
         nargs="*",
         metavar="PATH",
-        help="photos, folders (with all photos below, by name), patterns or tar archives; `-` "
-        "reads paths from standard input, one a line",
+        help="photos, folders (with all photos below, by name), patterns or tar archives, also "
+        "compressed ones; `-` reads paths from standard input, one a line",
     )
     parser.add_argument(
         "--list",

@@ -230,6 +230,8 @@ class CaptionResults(Results):
         if self.beside is not None and self.beside.wishes.dry_run:
             line = "\n".join(map(_planned, changes)) or None
         self.put(values, line, error)
+        if caption.note is not None:
+            self.note(f"{caption.file}: {caption.note}")
 
     def _delivered(self, caption: Caption) -> tuple[list[Change], str | None]:
         """What was written beside the photo or into it, or why nothing was."""

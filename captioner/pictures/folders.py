@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioner.errors import DataError
+from captioner.errors import CaptionerError
+from captioner.formats.archives import is_named_so as is_archive
 from captioner.formats.places import SYSTEM_FOLDERS
 from captioner.pictures.drawings import is_drawing
 from captioner.pictures.formats import PHOTO_SUFFIXES, UNREAD_SUFFIXES
@@ -47,7 +48,8 @@ def find_photos(arguments: Iterable[str]) -> Iterator[Found]:
     `SYSTEM_FOLDERS` are passed over, links to folders are not followed. A pattern (`*`, `?`, `[…]`,
     and `**` for folders at any depth) stands for the photos that match, and for the photos in the
     folders that match; where the pattern ends in a suffix of its own (`*.dat`), every matching file
-    counts as a photo. A tar archive stands for the photos in it. Any other argument is kept as it
+    counts as a photo. A tar archive, compressed or not, stands for the photos
+    in it. Any other argument is kept as it
     is: if there is no such file, opening it says so. Nothing is dropped for being named twice.
 
     What folders and patterns bring along and what cannot be opened comes with its `problem`: a
@@ -58,7 +60,7 @@ def find_photos(arguments: Iterable[str]) -> Iterator[Found]:
         arguments: taken one by one, as they are needed.
     """
     for argument in arguments:
-        if argument.lower().endswith(".tar") and os.path.isfile(argument):  # noqa: PTH113
+        if is_archive(argument) and os.path.isfile(argument):  # noqa: PTH113
             nothing = "there is no photo in this archive"
             yield from _or_nothing(argument, nothing, _packed(argument))
         elif os.path.isdir(argument):  # noqa: PTH112  (Path("") is the current folder)
@@ -73,7 +75,7 @@ def _packed(archive: str) -> Iterator[Found]:
     try:
         for member in photos_in(archive):
             yield Found(str(member), archive, member=member)
-    except DataError as error:
+    except CaptionerError as error:
         yield Found(archive, problem=printable(str(error)))
 
 

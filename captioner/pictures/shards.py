@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from captioner.errors import DataError
+from captioner.errors import ImageError
+from captioner.formats.archives import Parts, members, opened
 from captioner.formats.places import SUFFIXES
-from captioner.formats.webdataset import members
+from captioner.pictures.formats import RAW_SUFFIXES
+
+_LARGEST = 2**29  # bytes; no photo that is opened has more
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,9 @@ class Member(os.PathLike[str]):
 
     archive: str
     name: str
-    start: int  # where its bytes begin in the archive
+    start: int  # where its bytes begin in what the archive holds
     size: int
+    parts: Parts = field(compare=False, repr=False)
 
     def __fspath__(self) -> str:
         return f"{self.archive}/{self.name}"
@@ -29,28 +32,29 @@ class Member(os.PathLike[str]):
         return self.__fspath__()
 
     def read(self) -> bytes:
-        """Its bytes; threads may read of one archive at once."""
-        with Path(self.archive).open("rb") as file:
-            file.seek(self.start)
-            return file.read(self.size)
+        """Its bytes; threads may read of one archive at once.
+
+        Raises:
+            ImageError: it is too large for a photo.
+            DataError: the archive cannot be read any more.
+        """
+        if self.size > _LARGEST:
+            raise ImageError(
+                f"{self}: {self.size:,} bytes, and no photo has more than {_LARGEST:,}; unpack it"
+            )
+        return self.parts.read(self.start)
 
 
 def photos_in(archive: str) -> Iterator[Member]:
     """The photos in a tar archive, in its order; texts and the like are passed over.
 
     Raises:
-        DataError: it is compressed, cut short or none, or a name leads out of it.
+        DataError: it is cut short or none, needs a library, or a name leads out of it.
     """
     path = Path(archive)
-    try:
-        with tarfile.open(path, "r:") as opened:
-            for member, name in members(path, opened):
-                if Path(name).suffix.lower() in SUFFIXES and not member.issparse():
-                    yield Member(archive, name, member.offset_data, member.size)
-    except (tarfile.TarError, EOFError) as error:
-        raise DataError(
-            f"{archive}: no tar archive that can be read where it is; it may be cut short, or "
-            "compressed: unpack it first"
-        ) from error
-    except OSError as error:
-        raise DataError(f"{archive}: cannot be read: {error.strerror or error}") from None
+    parts = Parts(path)
+    with opened(path) as tar:
+        for member, name in members(path, tar):
+            if Path(name).suffix.lower() in SUFFIXES | RAW_SUFFIXES:
+                parts.add(member.offset_data, member.size)
+                yield Member(archive, name, member.offset_data, member.size, parts)
