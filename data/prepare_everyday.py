@@ -168,10 +168,11 @@ def read(source: Path) -> list[Row]:
     rows: list[Row] = []
     for language, name in (("de", "deu"), ("fr", "fra"), ("es", "spa"), ("ko", "kor")):
         pairs = _columns(source / f"tatoeba/eng-{name}.tsv", 2)
-        rows += [Row(*pair[:2], language, "everyday", drawn=language != "ko") for pair in pairs]
+        drawn = language != "ko"  # of Korean, what was written for the project is held out
+        rows += [Row(one, other, language, "everyday", drawn=drawn) for one, other, *_ in pairs]
     for language, name in (("cs", "ces"), ("ko", "kor")):
         pairs = _columns(source / f"written/eng-{name}-everyday.tsv", 2)
-        rows += [Row(*pair[:2], language, "everyday") for pair in pairs]
+        rows += [Row(one, other, language, "everyday") for one, other, *_ in pairs]
     for english, other, *photo in _columns(source / "written/eng-spa-captions.tsv", 4):
         rows.append(Row(english, other, "es", "captions", "/".join(photo[:2])))
     for english, other, *photo in _columns(source / "korean/eng-kor.tsv", 4, header=True):
