@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from captioner.captions.captioner import Captioner
 from captioner.ui import LARGEST_FILE, assets, exports, pictures, server, uploads
 from captioner.ui.desk import Desk
+from captioner.ui.questions import Event, Questions
 from captioner.ui.tabs import theme
 from captioner.ui.tabs.about import AboutTab
 from captioner.ui.tabs.caption import CaptionTab
@@ -110,12 +111,33 @@ def serving(
         lambda app: mount(app, blocks, auth=auth, root_path=root_path),
         health=lambda: health,
         uploads=uploads.Uploads(FOLDER),
+        questions=questions_of(blocks),
         hosts=hosts,
         origins=origins,
         root_path=root_path,
         behind_proxy=bool(origins or root_path),
         frame_ancestors=frame_ancestors,
     )
+
+
+def questions_of(blocks: gr.Blocks) -> Questions:
+    """What can be asked of a page, and which answers wait."""
+    named = blocks.get_api_info()["named_endpoints"]
+    numbers, events = {}, {}
+    for number, function in blocks.fns.items():
+        public = named.get(f"/{function.api_name}")
+        arguments = public and {
+            one["parameter_name"]: not one["parameter_has_default"] for one in public["parameters"]
+        }
+        seen = [block for block in function.inputs if not block.skip_api]
+        event = Event(arguments, frozenset((len(function.inputs), len(seen))))
+        numbers[number] = events[str(function.api_name)] = event
+    queue = blocks._queue
+
+    def waits(event: str) -> bool:
+        return any(event in waiting for waiting in [*queue.pending_event_ids_session.values()])
+
+    return Questions(events, numbers, waits)
 
 
 def mount(app: FastAPI, blocks: gr.Blocks, **more: Any) -> None:

@@ -18,6 +18,7 @@ from captioner.errors import CheckpointError, ConfigError
 from captioner.options import DRAWING, SearchOptions
 from captioner.pictures.open import open_photo
 from captioner.settings import field_of, is_whole
+from captioner.subwords import clean
 from captioner.text import sentences
 from captioner.translations.translation import Translation
 from captioner.translations.translator import Translator
@@ -243,6 +244,8 @@ class Desk:
         translator = self._translator()
         _check_length("the text", text, LONGEST_TEXT)
         translator.languages.check(source or None, to)
+        if not clean(text):
+            raise ConfigError("there is nothing to translate; write a sentence")
         found = [
             dataclasses.replace(one, guessed=not source)
             for one in translator.stream(
@@ -252,8 +255,6 @@ class Desk:
         for one in found:
             if one.error is not None:
                 raise ConfigError(one.error)
-        if not found:
-            raise ConfigError("there is nothing to translate; write a sentence")
         inside = values.one_after_another([self._inside(one) for one in found[:MOST_INSIDE]])
         return {"sentences": [values.pairs(one) for one in found]}, {**inside, "language": to}
 

@@ -12,7 +12,7 @@ from captioner.options import DRAWING, SearchOptions
 from captioner.settings import field_of
 from captioner.ui.desk import Desk, options_of
 from captioner.ui.pictures import Examples
-from captioner.ui.tabs.components import Drawing, Photo, Slider
+from captioner.ui.tabs.components import Drawing, Flag, Photo, Slider
 from captioner.ui.tabs.events import QUIET, with_errors
 from captioner.ui.tabs.texts import I18N
 
@@ -71,9 +71,9 @@ def _controls(options: SearchOptions) -> dict[str, Any]:
     return {
         "beam_size": _slider("beam_size", options, info=I18N("beam_size_info")),
         "n_best": _slider("n_best", options),
-        "compare": gr.Checkbox(False, label=I18N("compare")),
+        "compare": Flag.of("compare", False, label=I18N("compare")),
         "max_length": _slider("max_length", options),
-        "sample": gr.Checkbox(options.sample, label=I18N("sample")),
+        "sample": Flag.of("sample", options.sample, label=I18N("sample")),
         **{name: _slider(name, options, visible=options.sample) for name in DRAWING},
     }
 
