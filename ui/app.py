@@ -17,7 +17,7 @@ import gradio as gr
 from fastapi import FastAPI
 
 from captioner.captions.captioner import Captioner
-from captioner.ui import LARGEST_FILE, assets, exports, pictures, server, uploads
+from captioner.ui import LARGEST_FILE, assets, exports, pictures, server, sharing, uploads
 from captioner.ui.desk import Desk
 from captioner.ui.questions import Event, Questions
 from captioner.ui.tabs import theme
@@ -35,7 +35,7 @@ from captioner.ui.tabs.what_if import WhatIfTab
 
 QUEUE = 32  # requests that wait; the next one is told so
 
-HEAD = f"<script>{assets.module('page')}</script>"
+HEAD = f"<script>const captionerReasons = {assets.reasons()};{assets.module('page')}</script>"
 
 
 def build(captioner: Captioner) -> gr.Blocks:
@@ -51,12 +51,12 @@ class Page:
         self.downloads = exports.Downloads(folder=FOLDER)
         self.examples = pictures.examples(FOLDER)
         with gr.Blocks(
-            title="captioner", analytics_enabled=False, delete_cache=(3600, 86400)
+            title=sharing.TITLE, analytics_enabled=False, delete_cache=(3600, 86400)
         ) as self.blocks:
             with gr.Column(elem_id="title", min_width=0):
                 gr.Markdown("# captioner")
                 gr.Markdown(I18N("tagline"))
-            with gr.Tabs():
+            with gr.Tabs(elem_id="pages"):
                 with gr.Tab(I18N("tab_photo"), id="photo") as tab:
                     self._one_photo()
                 tab.select(None, js="() => setTimeout(captionerPage.follow)", **PRIVATE)
@@ -69,7 +69,7 @@ class Page:
             Programs(desk, self.examples.public(0, FOLDER))
 
     def _one_photo(self) -> None:
-        with gr.Row():
+        with gr.Row(elem_id="one-photo"):
             with gr.Column(scale=1, elem_id="photo-column"):
                 self.column = PhotoColumn(self.desk, self.examples)
             with gr.Column(scale=3, elem_id="stage"), gr.Tabs():
@@ -104,11 +104,17 @@ def serving(
     """
     desk = Desk(captioner)
     desk.warm_up()
+    page = Page(desk)
     # With an open api, anybody could pass by the queue.
-    blocks = Page(desk).blocks.queue(max_size=QUEUE, default_concurrency_limit=4, api_open=False)
+    blocks = page.blocks.queue(max_size=QUEUE, default_concurrency_limit=4, api_open=False)
     health = {"captioner": True, "translator": desk.translator is not None}
+
+    def mounted(app: FastAPI) -> None:
+        sharing.serve(app, page.caption.written.value.caption())
+        mount(app, blocks, auth=auth, root_path=root_path)
+
     return server.create(
-        lambda app: mount(app, blocks, auth=auth, root_path=root_path),
+        mounted,
         health=lambda: health,
         uploads=uploads.Uploads(FOLDER),
         questions=questions_of(blocks),
@@ -160,6 +166,7 @@ def mount_settings() -> dict[str, Any]:
         "show_error": False,
         "max_file_size": LARGEST_FILE,
         "run_history": False,
+        "favicon_path": str(sharing.ICON),
         "ssr_mode": False,
         "enable_monitoring": False,
         "app_kwargs": {"docs_url": None, "redoc_url": None, "openapi_url": None},

@@ -7,6 +7,7 @@ from math import ceil
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from captioner.ui import sharing
 from captioner.ui.answers import FAILED, HERE, Answer, refusal_of
 from captioner.ui.bodies import Bodies, Limits
 from captioner.ui.logins import Logins
@@ -63,7 +64,7 @@ class Guard:
         except HTTPException as refusal:
             await refusal_of(scope, refusal)(scope, receive, plain)
             return
-        named = Answer(send, self.policy, {**self.names, **FAILED, HERE.encode(): root.encode()})
+        named = Answer(send, self.policy, self._said(root))
         answer = plain if is_file else named
         with self.questions.handing_out(scope):
             await self.app(scope, receive, answer)
@@ -71,6 +72,10 @@ class Guard:
             self.logins.right(address_of(scope))
         elif is_login(scope) and answer.status == 422:  # without a name or a password
             self.logins.undone(address_of(scope))
+
+    def _said(self, root: str) -> dict[bytes, bytes]:
+        """What answers say instead of what, for a visitor who sees the page at `root`."""
+        return {**self.names, **FAILED, **sharing.meta(root), HERE.encode(): root.encode()}
 
     def _check_patience(self, scope: Scope) -> None:
         """Refuses a login that comes too soon after wrong ones."""

@@ -23,6 +23,7 @@ class PhotoColumn:
     def __init__(self, desk: Desk, examples: Examples) -> None:
         self.desk, self.examples = desk, examples
         self.photo = Photo(
+            value=examples.path(0),
             label=I18N("photo"),
             sources=["upload", "clipboard", "webcam"],
             height=220,
@@ -31,7 +32,8 @@ class PhotoColumn:
         )
         # Gradio deletes whatever it handed out a day ago, and the examples are handed out for ever.
         self.photo.keep_in_cache.update(examples.paths())
-        strip = Drawing("strip", value=examples.value())
+        strip = Drawing("strip", value=examples.value(), elem_id="strip")
+        self.forget = gr.Button(I18N("forget"), size="sm", elem_id="forget")
         self.chosen = gr.State()
         strip.select(
             with_errors(self.choose_example),
@@ -40,7 +42,7 @@ class PhotoColumn:
             api_name="_example",
             **QUIET,
         )
-        with gr.Accordion(I18N("options"), open=False):
+        with gr.Accordion(I18N("options"), open=False, elem_id="how"):
             self.controls = _controls(desk.captioner.options())
         self.controls["sample"].input(
             lambda on: [gr.update(visible=bool(on))] * len(DRAWING),
