@@ -37,6 +37,7 @@ def view(
     others: Sequence[tuple[str, Caption]] = (),
     title: str = "",
     busy: bool = False,
+    length_penalty: float = 1.0,
 ) -> View:
     """The viewer's value for a caption.
 
@@ -47,6 +48,7 @@ def view(
             the caption's own; all share one colour scale.
         title: what the caption's own card is called.
         busy: more words are to come.
+        length_penalty: of the search, by which the cards are ranked.
     """
     everything = [caption, *(other for _, other in others)]
     peak = peak_of(everything)
@@ -62,7 +64,9 @@ def view(
         value |= {"confidence": _rounded(caption.confidence), "unsure": caption.unsure}
     if others:
         named = [(title, caption), *others]
-        value["choices"] = [{"title": name, **sentence(c, peak)} for name, c in named]
+        value["choices"] = [
+            {"title": name, **sentence(c, peak), **_rank(c, length_penalty)} for name, c in named
+        ]
     return value
 
 
@@ -99,6 +103,17 @@ def sentence(caption: Caption, peak: float) -> View:
         "maps": map_bytes(caption.maps, peak),
         "spread": [] if not len(caption.maps) else spread(caption.maps).round(4).tolist(),
     }
+
+
+def _rank(caption: Caption, length_penalty: float) -> View:
+    """What a sentence is ranked by, as `Hypothesis.score` has it, the end counting as one word.
+
+    With a penalty of 1 that is the mean of the words' log probabilities: `per_word` is the
+    probability that words have on average (their geometric mean).
+    """
+    score = caption.log_prob / (len(caption.words) + 1) ** length_penalty
+    rank = {"score": _rounded(score)}
+    return rank if length_penalty != 1 else {**rank, "per_word": _rounded(float(np.exp(score)))}
 
 
 def _word(word: Word) -> View:
