@@ -180,12 +180,12 @@ def test_flags_reach_the_search(
     seen: dict[str, Any] = {}
 
     def stream(self: Captioner, photos: list[str], **settings: Any) -> Iterator[Caption]:
-        seen.update(settings, photos=photos)
+        seen.update(settings, photos=photos, numbers=next(settings["numbers"]))
         return iter(())
 
     monkeypatch.setattr(Captioner, "stream", stream)
     flags = "--beam-size 4 --length-penalty 0 --max-length 7 --sample --top-p 0.5 --temperature 2"
-    more = "--seed 11 --n-best 3 --batch-size 13 --workers 5 --prefix the"
+    more = "--seed 11 --n-best 3 --batch-size 13 --workers 5 --prefix the --time-limit 7"
     assert typed("caption", "b", *flags.split(), *more.split()) == 0
     assert seen == {
         "photos": ["b/dog.png"],
@@ -204,6 +204,8 @@ def test_flags_reach_the_search(
         "workers": 5,
         "prefix": "the",
         "to": None,
+        "numbers": 0,
+        "time_limit": 7.0,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from typing import Any
@@ -14,7 +14,7 @@ from captioner.captions.caption import Caption
 from captioner.captions.checkpoint import Checkpoint
 from captioner.captions.inputs import check_pairs, check_photo, check_photos, check_sentence
 from captioner.captions.look import Look
-from captioner.captions.opened import Opened, open_one
+from captioner.captions.opened import Opened, Opener, open_one
 from captioner.captions.writer import Writer
 from captioner.errors import ConfigError, ImageError, shown
 from captioner.options import (
@@ -22,6 +22,7 @@ from captioner.options import (
     THREADS,
     SearchOptions,
     check_alternatives,
+    check_time_limit,
     check_workers,
 )
 from captioner.pictures.geometry import Geometry
@@ -205,6 +206,8 @@ class Captioner:
         prefix: str = "",
         to: str | None = None,
         options: SearchOptions | None = None,
+        numbers: Iterator[int] | None = None,
+        time_limit: float | None = None,
         **settings: Any,
     ) -> Iterator[Caption]:
         """Captions any number of photos in their order, in bounded memory.
@@ -223,26 +226,33 @@ class Captioner:
             prefix: words that every caption must start with.
             to: language to translate the captions into.
             options: how to decode; left out, as the checkpoint has it.
+            numbers: the photos' own numbers, which seed their draws, asked for one by one as
+                batches are written; left out, 0, 1, …
+            time_limit: seconds that opening one photo may take, from 0 on; a pipe is waited for.
+                A photo that takes longer gives a `Caption` with its `error`. Left out, there is
+                no limit.
             settings: fields of `SearchOptions` that are put into the options.
 
         Raises:
-            ConfigError: `photos` is a single photo or nothing that holds photos, or a setting is
-                wrong.
+            ConfigError: `photos` is a single photo or nothing that holds photos, a setting is
+                wrong, or so many photos take too long that nothing goes on.
         """
         photos = check_photos(photos)
         options = self.options(options, **settings)
         check_workers(workers)
+        check_time_limit(time_limit)
         request = self.writer.request(options, prefix=prefix, to=to, batch_size=batch_size)
-        count = 0
-        read = functools.partial(open_one, preprocess=self.preprocess)
-        for batch in in_batches(photos, read, batch_size, workers):
+        opener = Opener(self.preprocess)
+        limit = None if time_limit is None else opener.limit(time_limit)
+        numbers = itertools.count() if numbers is None else numbers
+        for batch in in_batches(photos, opener.open, batch_size, workers, limit):
+            own = list(itertools.islice(numbers, len(batch)))
             good = [place for place, opened in enumerate(batch) if opened.error is None]
             found: list[Caption] = []
             if good:
                 there = [batch[place] for place in good]
-                numbers = [count + place for place in good]
-                found = self.writer.write(self.writer.encode(there), there, request, numbers)
-            count += len(batch)
+                seeds = [own[place] for place in good]
+                found = self.writer.write(self.writer.encode(there), there, request, seeds)
             yield from _in_order(batch, found)
 
     def stream_explained(
@@ -266,10 +276,12 @@ class Captioner:
         check_workers(workers)
         self.writer.request(options, batch_size=batch_size)
 
+        opener = Opener(self.preprocess)
+
         def read(pair: tuple[ImageSource, str]) -> tuple[Opened, list[str]]:
             photo, sentence = pair
             words = tokenise(sentence) if isinstance(sentence, str) else []
-            return open_one(photo, self.preprocess).checked(sentence), words
+            return opener.open(photo).checked(sentence), words
 
         for several in in_batches(check_pairs(pairs), read, batch_size, workers):
             good = [(opened, words) for opened, words in several if opened.error is None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -20,6 +21,7 @@ from captioner.pictures.folders import is_pipe
 from captioner.pictures.open import ImageSource, is_preview, open_sizes, original_size
 from captioner.pictures.preprocess import Preprocess
 from captioner.pictures.shards import Member
+from captioner.pipeline import Limit
 
 PREVIEW = "a camera raw file, of which the preview in it was read, {} × {} pixels"
 _LONGEST_PIPE = 2**29  # bytes; no photo that is opened has more
@@ -65,6 +67,42 @@ def open_one(source: ImageSource, preprocess: Preprocess, side: int | None = Non
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
         message = f"{file or 'the given photo'}: cannot be opened ({reason})"
         return Opened(source, file, error=message)
+
+
+class Opener:
+    """Opens photos in threads, where no Ctrl-C arrives, and knows which may take their time."""
+
+    def __init__(self, preprocess: Preprocess) -> None:
+        self.preprocess = preprocess
+        self._pipes: set[str] = set()
+
+    def open(self, source: ImageSource) -> Opened:
+        """`open_one`; what else ends programs, as `sys.exit`, ends the work on one photo."""
+        try:
+            if (file := _file_of(source)) is not None and is_pipe(file):
+                self._pipes.add(file)
+            return open_one(source, self.preprocess)
+        except BaseException as error:
+            reason = f"{type(error).__name__}: {error}".rstrip(": ")
+            return _unopened(source, f"cannot be opened ({reason})")
+
+    def limit(self, seconds: float) -> Limit[ImageSource, Opened]:
+        """How long opening one may take; a pipe is waited for."""
+        why = f"opening it took longer than {seconds:g} s, and it was given up"
+
+        def late(source: ImageSource) -> Opened | None:
+            return None if _file_of(source) in self._pipes else _unopened(source, why)
+
+        return Limit(seconds, late)
+
+
+def _file_of(source: ImageSource) -> str | None:
+    return os.fsdecode(source) if isinstance(source, (str, PathLike)) else None
+
+
+def _unopened(source: ImageSource, why: str) -> Opened:
+    file = _file_of(source)
+    return Opened(source, file, error=f"{file or 'the given photo'}: {why}")
 
 
 def _kept(source: ImageSource) -> ImageSource:

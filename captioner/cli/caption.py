@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from captioner.captions.alt_text import alt_text
 from captioner.cli import flags
 from captioner.cli.display import one_line
 from captioner.cli.models import load_captioner
-from captioner.cli.results import CaptionResults, texts_of
+from captioner.cli.results import STANDARD_OUTPUT, CaptionResults, texts_of
 from captioner.cli.streams import standard_input
 from captioner.errors import ConfigError
+from captioner.resuming import WRITTEN
 
 if TYPE_CHECKING:
     from captioner.captions.caption import Caption
+    from captioner.options import SearchOptions
     from captioner.pictures.folders import Found
 
 
@@ -70,12 +74,25 @@ preview in it is read, which is said.""",
     )
     parser.add_argument("--prefix", default="", metavar="TEXT", help="how every caption must begin")
     flags.add_outputs(parser)
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the FILE of --jsonl that a stopped run left, or a finished one that lacks "
+        "photos; the other outputs then are whole, too",
+    )
     _add_places(parser)
     parser.add_argument("--maps", action="store_true", help="put the maps into the objects too")
     flags.add_languages(parser)
     flags.add_model(parser)
     flags.add_loudness(parser)
     flags.add_speed(parser)
+    parser.add_argument(
+        "--time-limit",
+        type=flags.number(0, 10**6),
+        default=60.0,
+        metavar="SECONDS",
+        help="how long opening one photo may take; 0 waits for ever (default: 60)",
+    )
     flags.add_decoding(parser, omit=())
     parser.set_defaults(run=run)
 
@@ -163,15 +180,22 @@ def run(arguments: argparse.Namespace) -> int:
     read += arguments.list or []
     with CaptionResults(arguments, line, total, read) as results:
         photos = results.expect(items) if streamed else list(results.expect(items))
+        if not streamed and not photos:  # all were done by an earlier run
+            return results.failed
         captioner = load_captioner(arguments)
-        results.bar.reset()  # loading the weights says nothing about the time a photo takes
+        options = flags.decoding(arguments, captioner.options())
+        results.agree(_settings(arguments, options))
+        # Loading the weights says nothing about the time a photo takes.
+        results.bar.reset(None if isinstance(photos, Iterator) else len(photos))
         stream = captioner.stream(
             photos,
             batch_size=arguments.batch_size,
             workers=arguments.workers,
             prefix=arguments.prefix,
             to=arguments.to,
-            options=flags.decoding(arguments, captioner.options()),
+            options=options,
+            numbers=iter(results.numbers.popleft, None),
+            time_limit=arguments.time_limit or None,
         )
         for caption in stream:
             results.add(caption)
@@ -180,6 +204,29 @@ def run(arguments: argparse.Namespace) -> int:
         if streamed and not results.count:
             raise ConfigError("standard input named no photo; expected one path a line")
     return results.failed
+
+
+def _settings(arguments: argparse.Namespace, options: SearchOptions) -> dict[str, Any]:
+    """What the captions depend on, as plain values: only with the same does --resume go on."""
+    from captioner.settings import to_dict
+
+    return {
+        **to_dict(options),
+        "checkpoint": _digest(arguments.checkpoint, "caption"),
+        "translator": _digest(arguments.translator, "translate") if arguments.to else None,
+        "to": arguments.to,
+        "prefix": arguments.prefix,
+        "maps": arguments.maps,
+        WRITTEN: arguments.write or [],
+    }
+
+
+def _digest(checkpoint: str | None, task: str) -> str:
+    """The beginning of the SHA-256 of a checkpoint's file."""
+    from captioner.storage import default_path
+
+    with Path(checkpoint or default_path(task)).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _all_paths(arguments: argparse.Namespace) -> Iterator[str]:
@@ -243,6 +290,11 @@ def _paths(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
+    if arguments.resume and (arguments.jsonl is None or arguments.jsonl in STANDARD_OUTPUT):
+        raise ConfigError(
+            "--resume goes on behind the objects that an earlier run wrote; add the --jsonl FILE "
+            "of that run"
+        )
     if arguments.maps and not arguments.jsonl:
         raise ConfigError("--maps belongs to the objects of --jsonl; add --jsonl FILE")
     flags.check_languages(arguments)

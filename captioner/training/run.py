@@ -10,10 +10,10 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
-from captioner.errors import CheckpointError, ConfigError
 from captioner.settings import to_dict
 from captioner.storage import Stored
 from captioner.training.callbacks import STATE_FILE, Interrupt, Interrupted, Validation, Watch
+from captioner.training.folder import claimed
 from captioner.training.loop import Trainer
 from captioner.training.state import load_state, save_state
 
@@ -55,28 +55,6 @@ class Task(Protocol[S, D]):
 
     def uses(self, recipe: Any, best: Path) -> tuple[str, ...]:
         """Commands that use the weights of a run."""
-
-
-def claim(folder: Path, resume: bool) -> None:
-    """Makes the folder of a new run, which must not write over another one's files."""
-    files = (STATE_FILE, "best.safetensors", "last.safetensors", "log.csv")
-    held = [name for name in files if (folder / name).exists()]
-    if resume:
-        if files[0] in held:
-            return
-        raise CheckpointError(
-            f"{folder}: nothing to resume; leave --resume out, or name the --output of the run"
-        )
-    if held:
-        raise ConfigError(
-            f"{folder} holds a run already; go on with --resume, or choose another --output"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"output {folder} cannot be made ({error.strerror}); choose another --output"
-        ) from error
 
 
 def plan(task: Task[S, D], recipe: Any, *, device: torch.device) -> dict[str, Any]:
@@ -147,14 +125,14 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; the run is saved.
     """
     folder = Path(recipe.output)
-    claim(folder, resume)
-    data = task.read(recipe)
-    torch.manual_seed(recipe.seed)
-    checkpoint = task.start(recipe, data)
-    recipe = dataclasses.replace(recipe, model=checkpoint.config)  # what is run, and is written
-    checkpoint.model.to(device)
-    watch = Watch(folder, sys.stderr.isatty() if show is None else show, Interrupt())
-    return run(task.trainer(recipe, checkpoint, data, watch), watch.interrupt, resume)
+    with claimed(folder, resume) as saved:
+        data = task.read(recipe)
+        torch.manual_seed(recipe.seed)
+        checkpoint = task.start(recipe, data)
+        recipe = dataclasses.replace(recipe, model=checkpoint.config)  # what is run, and is written
+        checkpoint.model.to(device)
+        watch = Watch(folder, sys.stderr.isatty() if show is None else show, Interrupt())
+        return run(task.trainer(recipe, checkpoint, data, watch), watch.interrupt, saved)
 
 
 def run(trainer: Trainer, interrupt: Interrupt, resume: bool) -> Path:
