@@ -73,6 +73,7 @@ folders without permission, pipes. Sheets that captioner drew are left out.""",
     parser.add_argument("--maps", action="store_true", help="put the maps into the objects too")
     flags.add_languages(parser)
     flags.add_model(parser)
+    flags.add_runtime(parser)
     flags.add_loudness(parser)
     flags.add_speed(parser)
     flags.add_decoding(parser, omit=())
