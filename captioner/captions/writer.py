@@ -26,10 +26,11 @@ from captioner.captions.interpreter import Interpreter, Way
 from captioner.captions.opened import Opened
 from captioner.confidence import evidence
 from captioner.errors import ConfigError
-from captioner.nn.encoders import fold_batch_norm, normalise
+from captioner.nn.encoders import fold_batch_norm
 from captioner.nn.memory import Memory
 from captioner.options import SearchOptions
 from captioner.pictures.geometry import Geometry
+from captioner.runtimes.choice import choose
 from captioner.search import Hypothesis, Start, force, search
 from captioner.text import UNK, detokenise, tokenise, unread
 from captioner.tracing import Trace, trace
@@ -56,7 +57,11 @@ class Writer:
     """A checkpoint's model on a device. Nothing of a call stays here: threads may share it."""
 
     def __init__(
-        self, checkpoint: Checkpoint, device: torch.device, translator: Translator | None = None
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        translator: Translator | None = None,
+        runtime: str = "auto",
     ) -> None:
         self.device = device
         self.process = os.getpid()  # that put the model there
@@ -66,6 +71,7 @@ class Writer:
         model = copy.deepcopy(checkpoint.model).eval().requires_grad_(False)
         model.encoder.features = fold_batch_norm(model.encoder.features)
         self.model = model.to(device)
+        self.runtime = choose(runtime, self.model, self.preprocess, device)
         self.interpreter = Interpreter(self.vocabulary, device, translator)
 
     def request(
@@ -122,10 +128,7 @@ class Writer:
     def encode(self, photos: Sequence[Opened]) -> Memory:
         """The memory of B photos, one or more, that could be opened."""
         pixels = np.stack([photo.pixels for photo in photos if photo.pixels is not None])
-        on_device = torch.from_numpy(pixels).to(self.device)  # (B, 3, S, S)
-        mean, std = self.preprocess.mean, self.preprocess.std
-        memory: Memory = self.model.encoder(normalise(on_device, mean, std))
-        return memory
+        return self.runtime.encode(torch.from_numpy(pixels).to(self.device))  # (B, 3, S, S)
 
     def write(
         self,

@@ -84,6 +84,7 @@ preview in it is read, which is said.""",
     parser.add_argument("--maps", action="store_true", help="put the maps into the objects too")
     flags.add_languages(parser)
     flags.add_model(parser)
+    flags.add_runtime(parser)
     flags.add_loudness(parser)
     flags.add_speed(parser)
     parser.add_argument(

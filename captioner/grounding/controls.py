@@ -72,7 +72,8 @@ def randomised(captioner: Captioner, part: str, seed: int = 0) -> Captioner:
         model = new
     else:
         raise ConfigError(f"no part is called {part!r}; expected one of {', '.join(PARTS)}")
-    return Captioner(dataclasses.replace(checkpoint, model=model.eval()), captioner.device)
+    changed = dataclasses.replace(checkpoint, model=model.eval())
+    return Captioner(changed, captioner.device, runtime=captioner.writer.runtime.name)
 
 
 @dataclass(frozen=True)
