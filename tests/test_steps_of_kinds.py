@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from captioner.tracing import trace
-from captioner.ui import values
+from captioner.ui import insides
 from tests.test_kinds import EXTRAS, KINDS, decoder_of, memory_of
 
 

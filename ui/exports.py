@@ -45,7 +45,7 @@ _FORMULA = re.compile(r"(?:^|(?<=[;\t\r\n]))(?=[ ]*[=+\-@\t\r])")
 _LONGEST_NAME = 80
 
 # The names of Gradio's own colours, which the viewer takes, for a page without Gradio.
-_COLOURS = """
+COLOURS = """
 :root { color-scheme: light;
   --body-background-fill: #fafaf8; --background-fill-primary: #ffffff;
   --background-fill-secondary: #f3f3f1; --body-text-color: #1c2128;
@@ -128,7 +128,7 @@ def page(view: Mapping[str, Any], *, language: str = "") -> str:
         "language": html.escape(language, quote=True),
         "policy": _policy(script),
         "title": html.escape(title, quote=True),
-        "colours": _COLOURS,
+        "colours": COLOURS,
         "style": assets.style("viewer"),
         "markup": assets.markup("viewer"),
         "data": script_json({**view, "offline": True}),

@@ -121,10 +121,17 @@ class Captioner:
         opened = open_one(photo, self.preprocess, side)
         if opened.error is not None:
             raise ImageError(opened.error)
-        memory = self.writer.encode([opened])
+        memory, refinement = self.writer.look(opened)
         assert memory.grid is not None
-        geometry = Geometry(opened.size, memory.grid)
-        return Look(memory, geometry, opened.file, opened.source, self.writer, opened.picture)
+        return Look(
+            memory,
+            Geometry(opened.size, memory.grid),
+            opened.file,
+            opened.source,
+            self.writer,
+            opened.picture,
+            refinement,
+        )
 
     def __call__(
         self,

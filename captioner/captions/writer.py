@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from captioner import devices
 from captioner.captions.caption import Caption
@@ -26,7 +27,7 @@ from captioner.captions.interpreter import Interpreter, Way
 from captioner.captions.opened import Opened
 from captioner.confidence import evidence
 from captioner.errors import ConfigError
-from captioner.nn.encoders import fold_batch_norm, normalise
+from captioner.nn.encoders import ImageEncoder, fold_batch_norm, normalise
 from captioner.nn.memory import Memory
 from captioner.options import SearchOptions
 from captioner.pictures.geometry import Geometry
@@ -121,11 +122,26 @@ class Writer:
     @torch.inference_mode()
     def encode(self, photos: Sequence[Opened]) -> Memory:
         """The memory of B photos, one or more, that could be opened."""
-        pixels = np.stack([photo.pixels for photo in photos if photo.pixels is not None])
-        on_device = torch.from_numpy(pixels).to(self.device)  # (B, 3, S, S)
-        mean, std = self.preprocess.mean, self.preprocess.std
-        memory: Memory = self.model.encoder(normalise(on_device, mean, std))
+        memory: Memory = self.model.encoder(self._normalised(photos))
         return memory
+
+    @torch.inference_mode()
+    def look(self, photo: Opened) -> tuple[Memory, NDArray[np.float32] | None]:
+        """The memory of a photo, and what its cells looked at in one another, (L, H, N, N).
+
+        The latter is None where no layer refines the grid.
+        """
+        encoder = self.model.encoder
+        if not isinstance(encoder, ImageEncoder) or encoder.refine is None:
+            return self.encode([photo]), None
+        memory, looks = encoder.look(encoder.grid(self._normalised([photo])))
+        return memory, torch.cat(list(looks)).float().cpu().numpy()
+
+    def _normalised(self, photos: Sequence[Opened]) -> torch.Tensor:
+        """The pixels of B photos as the CNN takes them, (B, 3, S, S)."""
+        pixels = np.stack([photo.pixels for photo in photos if photo.pixels is not None])
+        on_device = torch.from_numpy(pixels).to(self.device)
+        return normalise(on_device, self.preprocess.mean, self.preprocess.std)
 
     def write(
         self,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 
 from captioner.ui.desk import Desk
-from captioner.ui.tabs.components import Drawing, Text
+from captioner.ui.tabs.components import Drawing, Photo, Text
 from captioner.ui.tabs.events import ASKING, with_errors
 from captioner.ui.tabs.texts import I18N, LANGUAGES
 
@@ -32,6 +34,7 @@ class TranslateTab:
                 source = gr.Dropdown([(I18N("guess"), ""), *named], value="", label=I18N("source"))
                 named = [(LANGUAGES.get(code, code), code) for code in spoken.targets]
                 to = gr.Dropdown(named, value=desk.first_target(), label=I18N("target"))
+                self.photo = self._photo(desk)
                 go = gr.Button(I18N("translate"), variant="primary")
             with gr.Column(scale=3):
                 linked = Drawing("pairs", elem_id="pairs")
@@ -40,8 +43,21 @@ class TranslateTab:
         gr.on(
             [go.click, text.submit],
             with_errors(desk.translate),
-            [text, to, source],
+            [text, to, source, self.photo],
             [linked, steps],
             api_name="_translate",
             **ASKING,
+        )
+
+    @staticmethod
+    def _photo(desk: Desk) -> Any:
+        """What lies in view of the text, for a translator that has eyes."""
+        if not desk.sees:
+            return gr.State()
+        return Photo(
+            label=I18N("in_view"),
+            sources=["upload", "clipboard"],
+            height=180,
+            buttons=[],
+            elem_id="in-view",
         )
