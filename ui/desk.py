@@ -22,11 +22,12 @@ from captioner.subwords import clean
 from captioner.text import sentences
 from captioner.translations.translation import Translation
 from captioner.translations.translator import Translator
-from captioner.ui import values
+from captioner.ui import insides, values
 from captioner.ui.album import Album
 from captioner.ui.endpoints import LONGEST_SENTENCE, LONGEST_TEXT
+from captioner.ui.insides import END
 from captioner.ui.painting import Painting, mean_colour
-from captioner.ui.values import END, LONGEST, View, blank, view
+from captioner.ui.values import LONGEST, View, blank, view
 
 MOST_BEFORE, LONGEST_WORD = 50, 50  # words that a caption must start with, characters of each
 MOST_EDITS = 200  # words chosen one after the other
@@ -243,28 +244,44 @@ class Desk:
         self._translator()
         return self.captioner.translated(dataclasses.replace(caption, n_best=()), to)
 
-    def translate(self, text: str, to: str, source: str = "") -> tuple[View, View]:
+    @property
+    def sees(self) -> bool:
+        """Whether the translator has eyes for a photo."""
+        return self.translator is not None and self.translator.eyes is not None
+
+    def translate(
+        self, text: str, to: str, source: str = "", photo: str | None = None
+    ) -> tuple[View, View]:
         """The values of the viewer of linked words and of the viewer of one step.
 
-        A text is translated sentence by sentence; a step is a piece of a word.
+        A text is translated sentence by sentence; a step is a piece of a word. A translator with
+        eyes may have a photo in view.
 
         Raises:
             ConfigError: there is no translator, or it cannot translate this.
+            ImageError: the photo cannot be read.
         """
         translator = self._translator()
         _check_length("the text", text, LONGEST_TEXT)
         translator.languages.check(source or None, to)
         if not clean(text):
             raise ConfigError("there is nothing to translate; write a sentence")
+        texts = sentences(text)
+        sight = translator.look(photo) if self.sees and photo else None
         read, into = (source, to) if source else translator.direction(text, to)
         found = [
             dataclasses.replace(one, guessed=not source)
-            for one in translator.stream(sentences(text), to=into, source_language=read)
+            for one in translator.stream(
+                texts,
+                to=into,
+                source_language=read,
+                photos=[sight] * len(texts) if self.sees else None,
+            )
         ]
         for one in found:
             if one.error is not None:
                 raise ConfigError(one.error)
-        inside = values.one_after_another([self._inside(one) for one in found[:MOST_INSIDE]])
+        inside = insides.one_after_another([self._inside(one) for one in found[:MOST_INSIDE]])
         pairs: View = {"sentences": [values.pairs(one) for one in found]}
         if into != to:
             pairs["instead"] = {"source": read, "to": into, "asked": to}
@@ -272,8 +289,24 @@ class Desk:
 
     def _inside(self, found: Translation) -> View:
         """Every step of a translated sentence."""
-        read = self._translator().trace(found)
-        return values.steps(read.trace, read.words, read.following, [*read.source, END])
+        translator = self._translator()
+        read = translator.trace(found)
+        cells = 0 if read.grid is None else read.grid[0] * read.grid[1]
+        between = read.self_attention
+        value = insides.steps(
+            read.trace,
+            read.words,
+            read.following,
+            insides.family(translator.checkpoint.config),
+            positions=[*read.source, END],
+            cells=cells,
+            among=read.refinement,
+            between=None if between is None else between.weights,
+        )
+        if read.grid is not None and found.seen is not None:
+            picture = open_photo(found.seen.sight.source, side=LONGEST)
+            value |= {"photo": blank(picture)["photo"], "grid": list(read.grid)}
+        return value
 
     def _translator(self) -> Translator:
         if self.translator is None:
@@ -284,7 +317,10 @@ class Desk:
         """Every step of a sentence about a photo, for the viewer of one step."""
         at_hand = self.album[photo]
         found = at_hand.look.trace(sentence)
-        return {**at_hand.value, **values.steps(found.trace, found.words, found.following)}
+        own = insides.family(self.captioner.checkpoint.config)
+        among = at_hand.look.refinement
+        inside = insides.steps(found.trace, found.words, found.following, own, among=among)
+        return {**at_hand.value, **inside}
 
 
 def _check_length(name: str, text: str, most: int) -> None:

@@ -48,7 +48,7 @@ _LONGEST_LINE = 500  # characters of a credit
 _PHOTO = re.compile(r"data:image/jpeg;base64,[0-9A-Za-z+/=]+")
 
 # The names of Gradio's own colours, which the viewer takes, for a page without Gradio.
-_COLOURS = """
+COLOURS = """
 :root { color-scheme: light;
   --body-background-fill: #fafaf8; --background-fill-primary: #ffffff;
   --background-fill-secondary: #f3f3f1; --body-text-color: #1c2128;
@@ -136,7 +136,7 @@ def page(view: Mapping[str, Any], *, language: str = "") -> str:
         "language": html.escape(language, quote=True),
         "policy": _policy(script),
         "title": html.escape(title, quote=True),
-        "colours": _COLOURS,
+        "colours": COLOURS,
         "style": assets.style("viewer"),
         "figure": _figure(view, title),
         "credit": f"{html.escape(_one_line(view.get('credit')))} · " if view.get("credit") else "",

@@ -129,11 +129,11 @@ class Captioner:
         opened = open_one(photo, self.preprocess, side)
         if opened.error is not None:
             raise ImageError(opened.error)
-        memory = self.writer.encode([opened])
+        memory, refinement = self.writer.look(opened)
         assert memory.grid is not None
         geometry = Geometry(opened.size, memory.grid)
         about = (opened.file, opened.source, self.writer, opened.picture, opened.note)
-        return Look(memory, geometry, *about)
+        return Look(memory, geometry, *about, refinement)
 
     def __call__(
         self,

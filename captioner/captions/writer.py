@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from captioner import devices
 from captioner.captions.caption import Caption
@@ -26,7 +27,7 @@ from captioner.captions.interpreter import Interpreter, Way
 from captioner.captions.opened import Opened
 from captioner.confidence import evidence
 from captioner.errors import ConfigError
-from captioner.nn.encoders import fold_batch_norm
+from captioner.nn.encoders import ImageEncoder, fold_batch_norm, normalise
 from captioner.nn.memory import Memory
 from captioner.options import SearchOptions
 from captioner.pictures.geometry import Geometry
@@ -127,8 +128,25 @@ class Writer:
     @torch.inference_mode()
     def encode(self, photos: Sequence[Opened]) -> Memory:
         """The memory of B photos, one or more, that could be opened."""
+        return self.runtime.encode(self._pixels(photos))
+
+    @torch.inference_mode()
+    def look(self, photo: Opened) -> tuple[Memory, NDArray[np.float32] | None]:
+        """The memory of a photo, and what its cells looked at in one another, (L, H, N, N).
+
+        The latter is None where no layer refines the grid.
+        """
+        encoder = self.model.encoder
+        if not isinstance(encoder, ImageEncoder) or encoder.refine is None:
+            return self.encode([photo]), None
+        pixels = normalise(self._pixels([photo]), self.preprocess.mean, self.preprocess.std)
+        memory, looks = encoder.look(encoder.grid(pixels))
+        return memory, torch.cat(list(looks)).float().cpu().numpy()
+
+    def _pixels(self, photos: Sequence[Opened]) -> torch.Tensor:
+        """The pixels of B photos, (B, 3, S, S), from 0 to 255."""
         pixels = np.stack([photo.pixels for photo in photos if photo.pixels is not None])
-        return self.runtime.encode(torch.from_numpy(pixels).to(self.device))  # (B, 3, S, S)
+        return torch.from_numpy(pixels).to(self.device)
 
     def write(
         self,

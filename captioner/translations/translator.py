@@ -237,6 +237,7 @@ class Translator:
             traced,
             None if weights is None else SelfAttention((*pieces, END), weights),
             None if sight is None else sight.geometry.grid,
+            None if sight is None or self.eyes is None else self.eyes.refinement(sight),
         )
 
     def self_attention(self, text: str) -> SelfAttention:
