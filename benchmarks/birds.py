@@ -29,7 +29,16 @@ from captioner.grounding import marks, pointing, regions, sentences
 from captioner.grounding.regions import cover
 from captioner.grounding.sentences import Asked, Shown
 from captioner.intervals import Estimate
-from captioner.pictures.blocks import BOLD, REGULAR, beside, font, framed, paragraph, stacked
+from captioner.pictures.blocks import (
+    BOLD,
+    REGULAR,
+    beside,
+    font,
+    framed,
+    paragraph,
+    pictured,
+    stacked,
+)
 from captioner.pictures.ink import INK, MUTED
 from captioner.pictures.overlay import draw_overlay
 from captioner.pictures.scale import shared_peak
@@ -129,15 +138,17 @@ def sheet(asked: Asked, shown: Shown, side: int = 300) -> Image.Image:
     photo = Image.open(asked.photo.path).convert("RGB").resize((side, side))
     places = [_place(asked, thing) for thing in THINGS]
     peak = shared_peak(shown.maps)
-    tiles = [stacked([photo, paragraph("photo", font(18, REGULAR), MUTED, side)], 6)]
+    tiles = [stacked([pictured(photo), paragraph("photo", font(18, REGULAR), MUTED, side)], 6)]
     for place in places:
         picture = draw_overlay(photo, shown.maps[place], peak=peak)
         tiles.append(
-            stacked([picture, paragraph(shown.words[place], font(18, BOLD), INK, side)], 6)
+            stacked(
+                [pictured(picture), paragraph(shown.words[place], font(18, BOLD), INK, side)], 6
+            )
         )
     row = beside(tiles, 10)
     text = paragraph(" ".join(shown.words), font(18, REGULAR), INK, row.width)
-    return framed(stacked([row, text], 8), 14)
+    return framed(stacked([row, text], 8), 14).painted()
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -92,12 +92,12 @@ def randomise(typed: argparse.Namespace) -> Any:
 def seeds(typed: argparse.Namespace) -> Any:
     """How alike the maps are that two trainings of one recipe came to."""
     asked = asked_of(typed)
-    shown = [
+    one, other = [
         [e for e in sentences.explained(Captioner.load(path), asked) if not isinstance(e, str)]
         for path in (typed.checkpoint, typed.other)
     ]
-    found: dict[str, Any] = {f"seed {n}": pointing.measure(own) for n, own in enumerate(shown, 1)}
-    return {**found, "alike": controls.agreement(*shown)}
+    found = {"one": pointing.measure(one), "other": pointing.measure(other)}
+    return {**found, "alike": controls.agreement(one, other)}
 
 
 def words(typed: argparse.Namespace) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from captioner.nn.architecture import ModelConfig, MultimodalConfig, TranslationConfig
+from captioner.nn.architecture import ModelConfig, TranslationConfig
 from captioner.text import EOS, SPECIALS
 from captioner.tracing import Trace
 from captioner.ui.values import View, rounded, rows
@@ -42,7 +42,7 @@ def family(config: ModelConfig | TranslationConfig) -> View:
         "fed": not transformer and attention.input_feeding,
         "coverage": attention.coverage,
         "looks": [[layer, head] for layer in layers for head in numbers],
-        "combination": attention.combination if isinstance(config, MultimodalConfig) else "",
+        "combination": getattr(attention, "combination", ""),  # of two memories alone
     }
 
 

@@ -7,12 +7,11 @@ from importlib.resources import files
 from pathlib import Path
 
 from fastapi import FastAPI
-from PIL import Image
 from starlette.responses import Response
 
 from captioner.captions.caption import Caption
 from captioner.pictures.animation import sentence
-from captioner.pictures.blocks import BOLD, REGULAR, centre, fitted, font, paragraph, stacked
+from captioner.pictures.blocks import BOLD, REGULAR, Block, fitted, font, matted, paragraph, stacked
 from captioner.pictures.ink import INK, MUTED, PAPER
 from captioner.pictures.scale import spread
 
@@ -61,10 +60,7 @@ def picture(caption: Caption) -> bytes:
     """A JPEG of 1200 × 630 pixels: the photo under its most pointed map, and the sentence."""
     shown = int(spread(caption.maps).argmin()) if len(caption.maps) else -1
     look = caption.overlay(shown) if len(caption.maps) else caption.photo()
-    whole = Image.new("RGB", _SIZE, PAPER)
-    ground = Image.new("RGB", (_HALF, _SIZE[1]), PAPER)
-    centre(ground, fitted(look, (_HALF - 80, _SIZE[1] - 80)))
-    whole.paste(ground, (0, 0))
+    ground = matted(fitted(look, (_HALF - 80, _SIZE[1] - 80)), (_HALF, _SIZE[1]), PAPER)
     width = _SIZE[0] - _HALF - 40
     text = stacked(
         [
@@ -74,7 +70,7 @@ def picture(caption: Caption) -> bytes:
         ],
         36,
     )
-    whole.paste(text, (_HALF, max(0, (_SIZE[1] - text.height) // 2)))
+    beside = text.moved(_HALF, max(0, (_SIZE[1] - text.height) // 2))
     buffer = io.BytesIO()
-    whole.save(buffer, "JPEG", quality=88)
+    Block(*_SIZE, (*ground.marks, *beside)).painted().save(buffer, "JPEG", quality=88)
     return buffer.getvalue()

@@ -8,8 +8,19 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from captioner.pictures.blocks import BOLD, REGULAR, beside, font, framed, paragraph, stacked
-from captioner.pictures.ink import INK, MUTED, PAPER
+from captioner.pictures.blocks import (
+    BOLD,
+    REGULAR,
+    Block,
+    Text,
+    beside,
+    font,
+    framed,
+    paragraph,
+    pictured,
+    stacked,
+)
+from captioner.pictures.ink import INK, MUTED
 from captioner.pictures.overlay import draw_overlay
 
 from .rows import Asked, Row, Tile
@@ -20,7 +31,7 @@ _MARK = (0, 214, 255)  # no colour of the maps' scale
 _GAP, _LABEL = 6, 168  # pixels
 
 
-def _tile(asked: Asked, tile: Tile, size: int) -> Image.Image:
+def _tile(asked: Asked, tile: Tile, size: int) -> Block:
     """A map on the photo, with its marks, and the note below it."""
     small = asked.photo.resize((2 * size, 2 * size), Image.Resampling.LANCZOS)
     picture = draw_overlay(small, tile.weights, peak=tile.peak)
@@ -36,19 +47,15 @@ def _tile(asked: Asked, tile: Tile, size: int) -> Image.Image:
         pen.ellipse((x - 9, y - 9, x + 9, y + 9), outline=_MARK, width=5)
     picture = picture.resize((size, size), Image.Resampling.LANCZOS)
     if not tile.note:
-        return picture
-    note = Image.new("RGB", (size, 18), PAPER)
-    ImageDraw.Draw(note).text((0, 14), tile.note, MUTED, font(12, REGULAR), anchor="ls")
-    return stacked([picture, note], 1)
+        return pictured(picture)
+    note = Block(size, 18, (Text(0, 14, tile.note, MUTED, font(12, REGULAR)),))
+    return stacked([pictured(picture), note], 1)
 
 
 def picture_of(asked: Asked, rows: Sequence[Row], heads: Sequence[str], size: int) -> Image.Image:
     """Rows of tiles, the words above them."""
-    top = [Image.new("RGB", (_LABEL, 24), PAPER)]
-    for head in heads:
-        block = Image.new("RGB", (size, 24), PAPER)
-        ImageDraw.Draw(block).text((0, 18), head, INK, font(16, BOLD), anchor="ls")
-        top.append(block)
+    top = [Block(_LABEL, 24)]
+    top += [Block(size, 24, (Text(0, 18, head, INK, font(16, BOLD)),)) for head in heads]
     blocks = [beside(top, _GAP)] if heads else []
     for row in rows:
         width = _LABEL - 8
@@ -59,10 +66,9 @@ def picture_of(asked: Asked, rows: Sequence[Row], heads: Sequence[str], size: in
             ],
             4,
         )
-        padded = Image.new("RGB", (_LABEL, label.height), PAPER)
-        padded.paste(label, (0, 0))
+        padded = Block(_LABEL, label.height, label.marks)
         blocks.append(beside([padded, *(_tile(asked, tile, size) for tile in row.tiles)], _GAP))
-    return framed(stacked(blocks, _GAP), 14)
+    return framed(stacked(blocks, _GAP), 14).painted()
 
 
 def packed(picture: Image.Image, most: int = LARGEST) -> bytes:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from captioner.captions.captioner import Captioner
 from captioner.nn.positions import sinusoids
 from captioner.nn.transformer import TransformerDecoder
-from captioner.pictures.blocks import BOLD, REGULAR, font, framed, stacked
+from captioner.pictures.blocks import BOLD, REGULAR, Block, Text, font, framed, stacked
 from captioner.pictures.figures import lettering, painted, shade
-from captioner.pictures.ink import INK, MUTED, PAPER
+from captioner.pictures.ink import INK, MUTED
 from captioner.text import BOS, tokenise
 from captioner.training.scheduled import mixed_inputs
 
@@ -101,18 +101,16 @@ def mixed(captioner: Captioner, asked: Asked) -> Image.Image:
         read = mixed_inputs(captioner.model.decoder, memory, inputs, share)[0, 1:].tolist()
         pairs = list(zip(words.decode(read), words.decode(given), strict=True))
         blocks.append(_words_line(f"{share:.0%}", pairs))
-    return framed(stacked(blocks, 8), 14)
+    return framed(stacked(blocks, 8), 14).painted()
 
 
-def _words_line(label: str, pairs: Sequence[tuple[str, str]]) -> Image.Image:
+def _words_line(label: str, pairs: Sequence[tuple[str, str]]) -> Block:
     """Words in a row; those that differ from the sentence's own in colour."""
     width, face, bold = 940, font(17, REGULAR), font(17, BOLD)
-    block = Image.new("RGB", (width, 26), PAPER)
-    pen = ImageDraw.Draw(block)
-    pen.text((0, 20), label, MUTED, face, anchor="ls")
+    marks = [Text(0, 20, label, MUTED, face)]
     x = 70.0
     for said, own in pairs:
         chosen, ink = (face, INK) if said == own else (bold, (190, 70, 20))
-        pen.text((x, 20), said, ink, chosen, anchor="ls")
+        marks.append(Text(x, 20, said, ink, chosen))
         x += chosen.getlength(said) + 9
-    return block
+    return Block(width, 26, tuple(marks))

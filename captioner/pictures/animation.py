@@ -9,10 +9,23 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from captioner.errors import ConfigError
-from captioner.pictures.blocks import REGULAR, clean, fitted, font, framed, stacked
+from captioner.pictures.blocks import (
+    REGULAR,
+    Block,
+    Box,
+    Face,
+    Mark,
+    Text,
+    clean,
+    fitted,
+    font,
+    framed,
+    pictured,
+    stacked,
+)
 from captioner.pictures.ink import INK, PAPER
 from captioner.pictures.overlay import draw_overlay
 from captioner.pictures.scale import checked_maps, shared_peak
@@ -47,10 +60,11 @@ def frames(
     peak = shared_peak(maps) if len(maps) else 1.0
     pictures = [small, *(draw_overlay(small, cells, peak=peak) for cells in maps)]
     size = max(15, round(width / 24))
-    return [
-        framed(stacked([picture, sentence(words, shown - 1, size, small.width)], _GAP), _MARGIN)
-        for shown, picture in enumerate(pictures)
-    ]
+    below = (sentence(words, shown - 1, size, small.width) for shown in range(len(pictures)))
+    blocks = (
+        stacked([pictured(one), text], _GAP) for one, text in zip(pictures, below, strict=True)
+    )
+    return [framed(block, _MARGIN).painted() for block in blocks]
 
 
 def gif(pictures: Sequence[Image.Image]) -> bytes:
@@ -64,7 +78,7 @@ def gif(pictures: Sequence[Image.Image]) -> bytes:
     return buffer.getvalue()
 
 
-def sentence(words: Sequence[str], shown: int, size: int, width: int) -> Image.Image:
+def sentence(words: Sequence[str], shown: int, size: int, width: int) -> Block:
     """A sentence in lines of this width, one of its words on a dark ground.
 
     Args:
@@ -76,19 +90,18 @@ def sentence(words: Sequence[str], shown: int, size: int, width: int) -> Image.I
     face = font(size, REGULAR)
     step = round(1.5 * size)
     places, lines = _places([clean(word) for word in words], face, width)
-    block = Image.new("RGB", (width, max(1, step * lines)), PAPER)
-    pen = ImageDraw.Draw(block)
+    marks: list[Mark] = []
     for place, (text, x, line) in enumerate(places):
-        low = line * step + round(1.1 * size)
+        low, ink = line * step + round(1.1 * size), INK
         if place == shown:
-            box = (x - 3, line * step, x + face.getlength(text) + 3, (line + 1) * step - 3)
-            pen.rounded_rectangle(box, size / 5, INK)
-        pen.text((x, low), text, PAPER if place == shown else INK, face, anchor="ls")
-    return block
+            long, ink = round(face.getlength(text)) + 6, PAPER
+            marks.append(Box(x - 3, line * step, long, step - 3, INK))
+        marks.append(Text(x, low, text, ink, face))
+    return Block(width, max(1, step * lines), tuple(marks))
 
 
 def _places(
-    words: Sequence[str], face: ImageFont.FreeTypeFont, width: int
+    words: Sequence[str], face: Face, width: int
 ) -> tuple[list[tuple[str, float, int]], int]:
     """Each word with where it begins and in which line, and how many lines there are."""
     places: list[tuple[str, float, int]] = []
