@@ -16,6 +16,7 @@ PHOTOS_AT_ONCE, SENTENCES_AT_ONCE = 32, 64  # computed together, where nobody sa
 THREADS = 2  # that open photos, where nobody says how many
 RESAMPLES = 1000  # of which a 95 % interval is made, where nobody says how many
 WORKERS = 64  # threads that open photos, at most
+RUNTIMES = ("auto", "torch", "openvino", "openvino-f32")  # what computes, see captioner.runtimes
 DRAWING = ("top_p", "temperature", "seed")  # options that only matter where words are drawn
 
 

@@ -32,7 +32,7 @@ needs_ray = pytest.mark.skipif(
     [
         "a/dog.jpg",
         "\udcff.jpg",
-        Member("a.tar", "b/\udcff.jpg", 512, 99),
+        Member.at("a.tar", "b/\udcff.jpg", 512, 99),
         Row("a.parquet", "dog", "image", 3, 7),
     ],
 )

@@ -312,7 +312,7 @@ def test_what_is_left_out_is_told_and_counted(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name in ("a/@eaDir/dog.png/thumb.jpg", "a/lost+found/x.jpg", "a/x.cr2", "a/y.svg"):
+    for name in ("a/@eaDir/dog.png/thumb.jpg", "a/lost+found/x.jpg", "a/x.psd", "a/y.svg"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
     os.mkfifo("a/pipe.jpg")
@@ -332,7 +332,7 @@ def test_what_is_left_out_is_told_and_counted(
     assert err.splitlines() == [
         "captioner: a/lost+found: left out, as it cannot be listed (Permission denied)",
         "captioner: a/pipe.jpg: left out, as it is a pipe; expected a file",
-        "captioner: a/x.cr2: left out; camera raw is not read; export it as JPEG",
+        "captioner: a/x.psd: left out; a layered picture is not read; export it as PNG",
         "captioner: a/y.svg: left out; a page or drawing is not read; save it as PNG",
         "captioner: *.nothing: no photo matches this pattern, expected files such as photo.jpg or "
         "photo.png",

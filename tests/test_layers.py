@@ -28,6 +28,7 @@ FLOORS = (
     ("pictures",),
     ("devices", "pipeline", "images", "examples", "naming", "words"),
     ("nn",),
+    ("runtimes",),
     ("confidence", "grids", "languages", "sights", "subwords"),
     ("meteor", "metrics", "search", "storage", "trials"),
     ("intervals",),

@@ -41,6 +41,7 @@ class Captioner:
         checkpoint: Checkpoint,
         device: str | torch.device = "cpu",
         translator: Translator | None = None,
+        runtime: str = "auto",
     ) -> None:
         """Takes the weights.
 
@@ -49,10 +50,13 @@ class Captioner:
             device: where to compute; `auto` is a GPU where there is one.
             translator: for captions in other languages; without one, the weights that came along
                 are loaded when they are first needed.
+            runtime: what computes photos' features on a CPU: `openvino`, in bfloat16 where the CPU
+                has it; `openvino-f32`, as exact as torch; `torch`; or `auto`, the first of these
+                that can be used.
 
         Raises:
             ConfigError: `checkpoint` is none of a captioner, `translator` no `Translator`, or the
-                device cannot be used.
+                device or the runtime cannot be used.
         """
         if not isinstance(checkpoint, Checkpoint):
             raise ConfigError(
@@ -62,7 +66,7 @@ class Captioner:
         check_translator(translator)
         self.checkpoint = checkpoint
         self.device = devices.pick(device)
-        self.writer = Writer(checkpoint, self.device, translator)
+        self.writer = Writer(checkpoint, self.device, translator, runtime)
         self.model = self.writer.model
         self.vocabulary = checkpoint.vocabulary
         self.preprocess: Preprocess = checkpoint.preprocess
@@ -73,6 +77,7 @@ class Captioner:
         path: str | PathLike[str] | None = None,
         device: str | torch.device = "cpu",
         translator: Translator | None = None,
+        runtime: str = "auto",
     ) -> Captioner:
         """The captioner of a checkpoint; without a path, of the weights that came along.
 
@@ -80,14 +85,16 @@ class Captioner:
             path: of the checkpoint.
             device: where to compute; `auto` is a GPU where there is one.
             translator: for captions in other languages.
+            runtime: what computes photos' features, as when a captioner is made.
 
         Raises:
-            ConfigError: the device cannot be used, or `translator` is no `Translator`.
+            ConfigError: the device or the runtime cannot be used, or `translator` is no
+                `Translator`.
             CheckpointError: there is no usable checkpoint at `path`.
         """
         check_translator(translator)
         device = devices.pick(device)  # before the weights are read
-        return cls(Checkpoint.load(path), device, translator)
+        return cls(Checkpoint.load(path), device, translator, runtime)
 
     def options(self, own: SearchOptions | None = None, /, **settings: Any) -> SearchOptions:
         """`own`, or the checkpoint's options, with `settings` (fields of `SearchOptions`) put in.
@@ -125,10 +132,11 @@ class Captioner:
         opened = open_one(photo, self.preprocess, side)
         if opened.error is not None:
             raise ImageError(opened.error)
-        memory = self.writer.encode([opened])
+        memory, refinement = self.writer.look(opened)
         assert memory.grid is not None
         geometry = Geometry(opened.size, memory.grid)
-        return Look(memory, geometry, opened.file, opened.source, self.writer, opened.picture)
+        about = (opened.file, opened.source, self.writer, opened.picture, opened.note)
+        return Look(memory, geometry, *about, refinement)
 
     def __call__(
         self,

@@ -10,14 +10,14 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from captioner.errors import ConfigError
+from captioner.formats.archives import compression
 from captioner.pictures.open import ImageSource
 from captioner.pictures.shards import Member, Packed, Row
-
-_KINDS = {"member": Member, "row": Row}
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Job:
     checkpoint: str | None  # the file of the weights, where all machines see it; None: the shipped
     translator: str | None
     device: str  # "cpu" or "cuda"
+    runtime: str  # as of a `Captioner`
     options: dict[str, Any]  # fields of `SearchOptions`
     prefix: str = ""
     to: str | None = None
@@ -48,8 +49,11 @@ def captions(
         job: what is to be done.
 
     Raises:
-        ConfigError: Ray is not installed, or has no GPU to give.
+        ConfigError: Ray is not installed, or has no GPU to give; an archive is compressed.
     """
+    archives = {photo.archive for photo in photos if isinstance(photo, Member)}
+    if packed_up := next((a for a in sorted(archives) if compression(Path(a))), None):
+        raise ConfigError(f"--engine ray reads no compressed archives; unpack {packed_up}")
     ray = _started()
     items = [
         {"number": number, "photo": packed(photo)}
@@ -106,20 +110,27 @@ def _share(ray: Any, job: Job) -> tuple[int, dict[str, Any]]:
 
 def packed(photo: str | Packed) -> bytes:
     """A photo as bytes, which tables of text would not hold: names need not be text."""
-    if isinstance(photo, Packed):
-        kind = next(name for name, own in _KINDS.items() if isinstance(photo, own))
-        text = json.dumps({"kind": kind, **asdict(photo)})
-        return b"\0" + text.encode()
+    if isinstance(photo, Member):
+        return _plain(Member=[photo.archive, photo.name, photo.start, photo.size])
+    if isinstance(photo, Row):
+        return _plain(Row=[photo.archive, photo.name, photo.column, photo.group, photo.place])
     return os.fsencode(photo)
 
 
+def _plain(**values: list[str | int]) -> bytes:
+    return b"\0" + json.dumps(values).encode()  # no path begins so
+
+
 def unpacked(content: bytes) -> ImageSource:
-    """The photo that `packed` made these bytes of."""
+    """The photo that `packed` made these bytes of.
+
+    Raises:
+        DataError: it is in an archive that is compressed.
+    """
     if not content.startswith(b"\0"):
         return os.fsdecode(content)
-    values = json.loads(content[1:])
-    photo: Packed = _KINDS[values.pop("kind")](**values)
-    return photo
+    [(kind, values)] = json.loads(content[1:]).items()
+    return Row(*values) if kind == "Row" else Member.at(*values)
 
 
 class Actor:
@@ -133,7 +144,7 @@ class Actor:
         device = "cuda" if job.device.startswith("cuda") else job.device
         translator = Translator.load(job.translator, device) if job.translator else None
         self.job = job
-        self.captioner = Captioner.load(job.checkpoint, device, translator)
+        self.captioner = Captioner.load(job.checkpoint, device, translator, job.runtime)
         self.options = SearchOptions(**job.options)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:

@@ -18,11 +18,12 @@ from captioner.captions.caption import Caption
 from captioner.captions.inputs import reason_against
 from captioner.errors import CaptionerError, ImageError
 from captioner.pictures.folders import is_pipe
-from captioner.pictures.open import ImageSource, open_sizes, original_size
+from captioner.pictures.open import ImageSource, is_preview, open_sizes, original_size
 from captioner.pictures.preprocess import Preprocess
 from captioner.pictures.shards import Packed
 from captioner.pipeline import Limit
 
+PREVIEW = "a camera raw file, of which the preview in it was read, {} × {} pixels"
 _LONGEST_PIPE = 2**29  # bytes; no photo that is opened has more
 
 
@@ -36,6 +37,7 @@ class Opened:
     pixels: NDArray[np.uint8] | None = None
     error: str | None = None
     picture: Image.Image | None = None  # the photo at another size, where one is wanted
+    note: str | None = None  # what its owner should know of how it was read
 
     def checked(self, sentence: str) -> Opened:
         """Itself, or an error where the photo is fine but the sentence about it has no words."""
@@ -56,7 +58,9 @@ def open_one(source: ImageSource, preprocess: Preprocess, side: int | None = Non
         source = _kept(source)
         photo, *others = open_sizes(source, [preprocess.size, *([] if side is None else [side])])
         picture = others[0] if others else None
-        return Opened(source, file, original_size(photo), preprocess.pixels(photo), None, picture)
+        size = original_size(photo)
+        note = PREVIEW.format(*size) if is_preview(photo) else None
+        return Opened(source, file, size, preprocess.pixels(photo), None, picture, note)
     except CaptionerError as error:
         return Opened(source, file, error=str(error))
     except Exception as error:

@@ -193,7 +193,7 @@ class CaptionValidation(Validation):
 
     def scores(self, trainer: Trainer) -> dict[str, Score]:
         """BLEU, ROUGE-L and CIDEr-D, without their intervals."""
-        captioner = Captioner(trainer.averaged(), trainer.device)
+        captioner = Captioner(trainer.averaged(), trainer.device, runtime="torch")
         with self.watch.progress(len(self.photos), "validation", "photo") as advance:
             report = evaluate(
                 captioner,

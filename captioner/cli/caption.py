@@ -47,16 +47,16 @@ On a terminal, (unsure) behind a caption says that it is less likely than others
 photo shows, if the checkpoint was calibrated; the objects of --jsonl say it by `unsure`.
 
 A file that is no photo is told on standard error, the others go on, and the exit code is 1. So is
-what lies in a folder and cannot be read: camera raw and other pictures of kinds that are not read,
-folders without permission, pipes. Sheets that captioner drew are left out.""",
+what lies in a folder and cannot be read: videos, pages and pictures of kinds that are not read,
+folders without permission, pipes. Sheets that captioner drew are left out. Of a camera raw file the
+preview in it is read, which is said.""",
     )
     parser.add_argument(
         "paths",
         nargs="*",
         metavar="PATH",
-        help="photos, folders (with all photos below, by name), patterns, tar archives or Parquet "
-        "tables; `-` "
-        "reads paths from standard input, one a line",
+        help="photos, folders (with all photos below, by name), patterns, tar archives, also "
+        "compressed ones, or Parquet tables; `-` reads paths from standard input, one a line",
     )
     parser.add_argument(
         "--list",
@@ -86,6 +86,7 @@ folders without permission, pipes. Sheets that captioner drew are left out.""",
     parser.add_argument("--maps", action="store_true", help="put the maps into the objects too")
     flags.add_languages(parser)
     flags.add_model(parser)
+    flags.add_runtime(parser)
     flags.add_loudness(parser)
     flags.add_speed(parser)
     parser.add_argument(
@@ -249,6 +250,7 @@ def _on_cluster(
         checkpoint=arguments.checkpoint and str(Path(arguments.checkpoint).absolute()),
         translator=arguments.translator and str(Path(arguments.translator).absolute()),
         device=pick_device(arguments.device),
+        runtime=arguments.runtime,
         options=to_dict(options),
         prefix=arguments.prefix,
         to=arguments.to,
@@ -273,6 +275,7 @@ def _settings(arguments: argparse.Namespace, options: SearchOptions) -> dict[str
         "to": arguments.to,
         "prefix": arguments.prefix,
         "maps": arguments.maps,
+        "runtime": arguments.runtime,
         WRITTEN: arguments.write or [],
     }
 

@@ -283,6 +283,8 @@ class CaptionResults(Results):
         if self.beside is not None and self.beside.wishes.dry_run:
             line = "\n".join(map(_planned, changes)) or None
         self.put(values, line, error)
+        if caption.note is not None:
+            self.note(f"{caption.file}: {caption.note}")
 
     def _note(self) -> None:
         """Notes how the objects are made, before the first one."""

@@ -45,7 +45,8 @@ class Probe(Generic[S]):
     step: Step[S]
     query: Tensor  # (B, M, Q)
     energies: Tensor  # (B, M, H, N), before the distribution; −∞ where nothing can be looked at
-    lengths: Tensor  # (B, H, N), ‖v_j‖ of what each head sums up
+    contents: Tensor  # (B, H, N, D / H), v_j that each head sums up
+    context: Tensor  # (B, M, D) out of them; where several layers look, (B, M, L·D) side by side
 
 
 @dataclass(frozen=True)

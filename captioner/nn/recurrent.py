@@ -202,7 +202,8 @@ class RecurrentDecoder(WordLayers):
             return None
         step, query = self._step(tokens, state, memory)
         energies = self.attention.energies(query, memory).transpose(1, 2)
-        return Probe(step, query.hidden, energies, self.attention.lengths(memory))
+        contents = self.attention.contents(memory)
+        return Probe(step, query.hidden, energies, contents, step.attended.context)
 
     def forward(
         self, tokens: Tensor, lengths: Tensor, memory: Memory, owners: Tensor | None = None

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import functools
 import os
-import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from captioner.errors import DataError, ImageError
+from captioner.formats.archives import Parts, compression, is_named_so, members, opened
 from captioner.formats.places import SUFFIXES
-from captioner.formats.webdataset import members
+from captioner.pictures.formats import RAW_SUFFIXES
+
+_LARGEST = 2**29  # bytes; no photo that is opened has more
+
+
+def holds_photos(path: str | os.PathLike[str]) -> bool:
+    """Whether a name is that of an archive or a table, which stands for the photos in it."""
+    return is_named_so(path) or is_table(path)
+
+
+def is_table(path: str | os.PathLike[str]) -> bool:
+    """Whether a name is that of a Parquet table."""
+    return os.fsdecode(path).lower().endswith(".parquet")
 
 
 @dataclass(frozen=True)
@@ -37,35 +49,50 @@ class Packed(os.PathLike[str]):
 class Member(Packed):
     """A photo in a tar archive."""
 
-    start: int  # where its bytes begin in the archive
+    start: int  # where its bytes begin in what the archive holds
     size: int
+    parts: Parts = field(compare=False, repr=False)
+
+    @classmethod
+    def at(cls, archive: str, name: str, start: int, size: int) -> Member:
+        """The photo at a known place of an archive that is not compressed.
+
+        Raises:
+            DataError: it is compressed, so that there are no such places.
+        """
+        if compression(Path(archive)):
+            raise DataError(f"{archive}: is compressed, and actors need its places; unpack it")
+        parts = Parts(Path(archive))
+        parts.add(start, size)
+        return cls(archive, name, start, size, parts)
 
     def read(self) -> bytes:
-        """Its bytes; threads may read of one archive at once."""
-        with Path(self.archive).open("rb") as file:
-            file.seek(self.start)
-            return file.read(self.size)
+        """Its bytes; threads may read of one archive at once.
+
+        Raises:
+            ImageError: it is too large for a photo.
+            DataError: the archive cannot be read any more.
+        """
+        if self.size > _LARGEST:
+            raise ImageError(
+                f"{self}: {self.size:,} bytes, and no photo has more than {_LARGEST:,}; unpack it"
+            )
+        return self.parts.read(self.start)
 
 
 def photos_in(archive: str) -> Iterator[Member]:
     """The photos in a tar archive, in its order; texts and the like are passed over.
 
     Raises:
-        DataError: it is compressed, cut short or none, or a name leads out of it.
+        DataError: it is cut short or none, needs a library, or a name leads out of it.
     """
     path = Path(archive)
-    try:
-        with tarfile.open(path, "r:") as opened:
-            for member, name in members(path, opened):
-                if Path(name).suffix.lower() in SUFFIXES and not member.issparse():
-                    yield Member(archive, name, member.offset_data, member.size)
-    except (tarfile.TarError, EOFError) as error:
-        raise DataError(
-            f"{archive}: no tar archive that can be read where it is; it may be cut short, or "
-            "compressed: unpack it first"
-        ) from error
-    except OSError as error:
-        raise DataError(f"{archive}: cannot be read: {error.strerror or error}") from None
+    parts = Parts(path)
+    with opened(path) as tar:
+        for member, name in members(path, tar):
+            if Path(name).suffix.lower() in SUFFIXES | RAW_SUFFIXES:
+                parts.add(member.offset_data, member.size)
+                yield Member(archive, name, member.offset_data, member.size, parts)
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,8 @@ class SentenceReading:
     trace: Trace  # the numbers of each step
     self_attention: SelfAttention | None = None  # piece to piece, where a Transformer reads
     grid: tuple[int, int] | None = None  # (h, w) of the photo's cells
+    # What these looked at in one another, (L, H, h·w, h·w), where a layer refines the grid
+    refinement: NDArray[np.float32] | None = None
 
 
 def joined(source: str, parts: Sequence[Translation], options: SearchOptions) -> Translation:

@@ -195,6 +195,20 @@ class Translator:
         pieces = self.subwords.encode(text).ids
         return self.languages.guess(pieces, to) if pieces else None
 
+    def direction(self, text: str, to: str) -> tuple[str | None, str]:
+        """The languages between which a text is translated that someone wants in `to`.
+
+        Where its language is, without doubt, translated into others only, that is the first of
+        them; otherwise `guess` tells the one and `to` is the other.
+
+        Raises:
+            ConfigError: nothing is translated into `to`, or nothing from the text's language.
+        """
+        self.languages.check(None, to)
+        pieces = self.subwords.encode(text).ids
+        there = self.languages.elsewhere(pieces, to) if pieces else None
+        return there or (self.guess(text, to), to)
+
     def trace(self, found: Translation, alternatives: int = 8) -> SentenceReading:
         """Everything that is computed while a sentence and its translation are read, step by step.
 
@@ -223,6 +237,7 @@ class Translator:
             traced,
             None if weights is None else SelfAttention((*pieces, END), weights),
             None if sight is None else sight.geometry.grid,
+            None if sight is None or self.eyes is None else self.eyes.refinement(sight),
         )
 
     def self_attention(self, text: str) -> SelfAttention:

@@ -8,6 +8,7 @@ import { doubtText, fillDetail } from "./detail.js";
 import { make, valueOf } from "./dom.js";
 import { fillEdit } from "./edit.js";
 import { keepingFocus } from "./focus.js";
+import { beckon, follow } from "./hand.js";
 import { draw, load, warmUp } from "./picture.js";
 import { listenToPhoto } from "./pointing.js";
 import { stop, wordAt } from "./selection.js";
@@ -45,8 +46,11 @@ export function start(page) {
   view.update = () => {
     fillDetail(view);
     light(view);
+    follow(view);
     draw(view);
   };
+  const kept = window.captionerPage && window.captionerPage.before(view.element);
+  if (kept) view.props.value = kept;
   build(view);
   render(view);
   page.watch("value", () => keepingFocus(view, () => render(view)));
@@ -60,6 +64,8 @@ function build(view) {
   root.tabIndex = -1; // for the focus, where nothing else is left
   part.empty = make("p", "empty", view.texts.empty);
   part.waiting = make("p", "waiting", view.texts.waiting);
+  part.error = make("p", "error");
+  part.error.setAttribute("role", "alert");
   part.body = make("div", "body");
   part.moved = make("section", "line moved");
   part.main = make("section", "line main");
@@ -82,7 +88,7 @@ function build(view) {
   part.body.append(part.moved, part.main, part.links, part.edit, part.doubt, part.doubtful);
   part.body.append(part.detail, part.frame);
   part.body.append(part.tools, part.alt, part.choices, part.honest, part.live);
-  root.append(part.waiting, part.empty, part.body);
+  root.append(part.waiting, part.error, part.empty, part.body);
   buildTools(view);
   listenToPhoto(view);
 }
@@ -102,6 +108,7 @@ function render(view) {
   if (fresh) forget(view);
   if (value.paint && !value.moved && !view.asking) view.strokes = [];
   view.choice = value.choice || 0;
+  fillError(part, value);
   view.heats.clear();
   view.fill();
   fillLegend(view);
@@ -124,13 +131,24 @@ function render(view) {
   view.update();
   if (fresh && value.photo) load(view, value.photo);
   if (!busy) warmUp(view);
+  beckon(view);
   const written = Boolean(value.words && value.words.length);
   if (written && !view.written) bringIntoView(view);
   view.written = written;
 }
 
+// What went wrong stands where the words would.
+function fillError(part, value) {
+  const say = window.captionerPage ? window.captionerPage.say : String;
+  part.error.textContent = value.error ? say(value.error) : "";
+  part.error.hidden = !value.error;
+  part.root.classList.toggle("wrong", Boolean(value.error));
+  part.root.dataset.example = value.example || "";
+}
+
 // On a phone the caption appears below the fold.
 function bringIntoView(view) {
+  if (view.value.opening) return;
   if (window.innerWidth >= 760 || view.value.offline) return;
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   view.part.root.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
