@@ -305,6 +305,10 @@ class CaptionResults(Results):
         texts += [other["caption"] for other in values.get("n_best", ())]
         line = "\t".join(map(one_line, [values["file"], *texts])) if error is None else None
         self.put(values, line, error)
+        if values.get("note"):
+            self.note(f"{values['file']}: {values['note']}")
+        if values.get("warning"):
+            self.tell(f"{values['file']}: {values['warning']}")
 
     def _delivered(self, caption: Caption) -> tuple[list[Change], str | None]:
         """What was written beside the photo or into it, or why nothing was."""

@@ -189,10 +189,11 @@ class Interrupt(Callback):
     A second one stops at once. SIGTERM is how docker, systemd and Slurm end a job.
     """
 
+    ranks = ALONE  # who stops together
+
     def __init__(self) -> None:
         self.requested = False
         self.number = int(signal.SIGINT)  # the signal that came
-        self.ranks = ALONE  # who stops together
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:

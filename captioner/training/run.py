@@ -195,7 +195,7 @@ def run(trainer: Trainer, interrupt: Interrupt, resume: bool) -> Path:
     state_path = folder / STATE_FILE
     if resume:
         load_state(trainer, state_path)
-    if not trainer.ranks.first:
+    if not interrupt.ranks.first:
         trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, _FIRST_ONLY)]
     try:
         with interrupt.watching():
@@ -203,7 +203,7 @@ def run(trainer: Trainer, interrupt: Interrupt, resume: bool) -> Path:
     except FirstStopped:
         raise ConfigError("the first process was stopped, and says why") from None
     except Interrupted:
-        if trainer.ranks.first:
+        if interrupt.ranks.first:
             save_state(trainer, state_path)
         stopped = Interrupted(
             f"stopped and saved in {folder}; go on with the same command and --resume"
@@ -213,6 +213,6 @@ def run(trainer: Trainer, interrupt: Interrupt, resume: bool) -> Path:
     finally:
         for callback in trainer.callbacks:
             callback.close(trainer)
-    if trainer.ranks.first:
+    if interrupt.ranks.first:
         save_state(trainer, state_path)
     return folder / "best.safetensors"
