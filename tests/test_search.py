@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from captioner.errors import ConfigError
+from captioner.errors import CheckpointError, ConfigError
 from captioner.nn.attention import Attended, Attention
 from captioner.nn.cells import CELLS
 from captioner.nn.decoder import Step
@@ -860,3 +860,20 @@ def test_the_ends_of_the_ranges_can_be_searched(settings: dict[str, Any]) -> Non
             )
             for found in search(decoder_of(), memory_of(), replace(options, max_length=5)):
                 assert all(np.isfinite(one.score(options.length_penalty)) for one in found)
+
+
+@pytest.mark.parametrize("sample", [False, True])
+def test_a_model_whose_numbers_overflow_says_so(sample: bool) -> None:
+    decoder = decoder_of()
+    with torch.no_grad():
+        decoder.output.weight.fill_(3e38)  # finite, and no product of it is
+    told = "the model gives no probabilities, since its numbers overflow: the checkpoint is damaged"
+    with pytest.raises(CheckpointError, match=f"^{told}"):
+        search(decoder, memory_of(), options_of(sample=sample))
+    with pytest.raises(CheckpointError, match=f"^{told}"):
+        force(decoder, memory_of(), [[7, 8]])
+
+
+def test_words_that_nobody_knows_are_no_overflow() -> None:
+    [found] = force(decoder_of(), memory_of(), [[7, UNK, 8]])
+    assert np.isnan(found.log_probs).tolist() == [False, True, False]
