@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from captioner.errors import ConfigError
+from captioner.errors import CheckpointError, ConfigError
 from captioner.nn.copying import Copied
 from captioner.nn.decoder import Decoder, Step
 from captioner.nn.memory import Memory, of_each
@@ -27,6 +27,10 @@ from captioner.text import BOS, EOS, PAD, UNK
 _NEVER = (PAD, BOS, UNK)  # tokens that no sentence holds
 _BLOCK = 64  # numbers, of which the largest is found at once
 _STEP = 8  # memories that have to be finished before a batch gets smaller
+_NO_NUMBERS = (
+    "the model gives no probabilities, since its numbers overflow: the checkpoint is damaged, or "
+    "went astray in training; get an undamaged copy, or one that was saved earlier"
+)
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,7 @@ class _Nucleus:
         # Rounded up to the total, it would lie behind every word.
         drawn = torch.minimum(drawn, total.nextafter(torch.zeros_like(total)))
         place = torch.searchsorted(cumulated, drawn, right=True)  # where p > 0: the first beyond
+        place = place.clamp(max=cumulated.shape[-1] - 1)  # of what is no number: none
         tokens = (place if order is None else order.gather(-1, place)).squeeze(-1)
         totals = totals + log_probs.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
         return _Choice(totals, torch.arange(tokens.shape[1]).to(tokens).expand_as(tokens), tokens)
@@ -211,6 +216,7 @@ def search(
 
     Raises:
         ConfigError: the prefix is longer than `max_length` or holds a word that cannot be said.
+        CheckpointError: the model gives no probabilities, since its numbers overflow.
     """
     _check_prefix(prefix, options, decoder.vocabulary_size, start.never)
     batch, device = len(memory), memory.device
@@ -223,6 +229,8 @@ def search(
         rule = _Nucleus(draws.to(device), options)
     trace = _run(decoder, memory, rule, options, prefix, start)
     found = trace.hypotheses(options.length_penalty)
+    if not all(found):  # whatever is probable at all ends at the last step
+        raise CheckpointError(_NO_NUMBERS)
     return [hypotheses[: options.n_best] for hypotheses in found]
 
 
@@ -430,6 +438,9 @@ def force(
         owners: which memory each sentence is about; left out, the k-th is about the k-th.
         alternatives: how many of the most probable words to report at each place.
         start: what stands before the first word of each memory's sentences.
+
+    Raises:
+        CheckpointError: the model gives no probabilities, since its numbers overflow.
     """
     if not sentences:
         return []
@@ -456,6 +467,9 @@ def force(
     if unrolled.copied is not None:
         columns["copy_share"] = unrolled.copied.of(target)
     arrays = {name: value.cpu().numpy() for name, value in columns.items()}
+    lacking = np.isnan(arrays["log_prob"]) & (arrays["token"] != UNK)
+    if any(lacking[row, :length].any() for row, length in enumerate(lengths.tolist())):
+        raise CheckpointError(_NO_NUMBERS)
     return [
         _hypothesis({name: value[row, :length] for name, value in arrays.items()})
         for row, length in enumerate(lengths.tolist())

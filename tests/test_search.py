@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from captioner import search as search_module
-from captioner.errors import ConfigError
+from captioner.errors import CheckpointError, ConfigError
 from captioner.nn.attention import Attended, Attention
 from captioner.nn.cells import CELLS
 from captioner.nn.decoder import Step
@@ -916,3 +916,20 @@ def test_the_largest_numbers_are_found_block_by_block(count: int, size: int) -> 
     assert values.gather(-1, places).equal(best)
     for row in places.flatten(0, 1).tolist():
         assert len(set(row)) == count
+
+
+@pytest.mark.parametrize("sample", [False, True])
+def test_a_model_whose_numbers_overflow_says_so(sample: bool) -> None:
+    decoder = decoder_of()
+    with torch.no_grad():
+        decoder.output.weight.fill_(3e38)  # finite, and no product of it is
+    told = "the model gives no probabilities, since its numbers overflow: the checkpoint is damaged"
+    with pytest.raises(CheckpointError, match=f"^{told}"):
+        search(decoder, memory_of(), options_of(sample=sample))
+    with pytest.raises(CheckpointError, match=f"^{told}"):
+        force(decoder, memory_of(), [[7, 8]])
+
+
+def test_words_that_nobody_knows_are_no_overflow() -> None:
+    [found] = force(decoder_of(), memory_of(), [[7, UNK, 8]])
+    assert np.isnan(found.log_probs).tolist() == [False, True, False]
