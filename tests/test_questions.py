@@ -125,7 +125,12 @@ def test_a_second_request_for_an_answer_does_not_wait_for_ever(stranger: Any) ->
         *(
             (name, {"photo": value}, f"a photo was expected, but {kind} came; upload one and send")
             for name in ("caption", "caption_batch")
-            for value, kind in ((7, "a number"), ("x", "a text"), ([], "a list"), (True, "true or false"))
+            for value, kind in (
+                (7, "a number"),
+                ("x", "a text"),
+                ([], "a list"),
+                (True, "true or false"),
+            )
         ),
         ("caption", {"photo": {"path": None, "size": "x"}}, "what came names no upload"),
         ("caption", {"photo": None, "maps": "no"}, "maps is a text; expected true or false"),

@@ -171,7 +171,8 @@ class Desk:
         value = view(best[1], photo, others=others, title=best[0], length_penalty=penalty)
         value |= {**_edited(written.edits), "choice": written.place(card)}
         if to:
-            linked = values.links(self.translated(written.caption(card), to), value["peak"])
+            said = self._whole_words(self.translated(written.caption(card), to))
+            linked = values.links(said, value["peak"])
             value["links"] = {**linked, "card": value["choice"]}
         return value
 
@@ -242,6 +243,16 @@ class Desk:
         """
         self._translator()
         return self.captioner.translated(dataclasses.replace(caption, n_best=()), to)
+
+    def _whole_words(self, said: Caption) -> Caption:
+        """A caption in another language whose words' alternatives are no beginnings of words."""
+        assert said.translation is not None
+        whole = self._translator().with_whole_words(said.translation)
+        words = tuple(
+            dataclasses.replace(word, alternatives=other.alternatives)
+            for word, other in zip(said.words, whole.words, strict=True)
+        )
+        return dataclasses.replace(said, words=words)
 
     def translate(self, text: str, to: str, source: str = "") -> tuple[View, View]:
         """The values of the viewer of linked words and of the viewer of one step.

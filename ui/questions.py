@@ -43,7 +43,10 @@ class Questions:
     """
 
     def __init__(
-        self, events: Mapping[str, Event], numbers: Mapping[int, Event], waits: Callable[[str], bool]
+        self,
+        events: Mapping[str, Event],
+        numbers: Mapping[int, Event],
+        waits: Callable[[str], bool],
     ) -> None:
         self.events, self.numbers, self.waits = events, numbers, waits
         self._handed_out: set[str | None] = set()  # ids whose answer is on its way

@@ -104,9 +104,9 @@ class CaptionTab:
         column = self.column
         shown = [column.photo, self.viewer, self.to, *column.controls.values()]
         gr.on(triggers, None, js=BEGUN % name, **PRIVATE)
-        gr.on(
-            triggers, handler, inputs, outputs, js=js, api_name=f"_{name}", **LATEST
-        ).then(None, shown, js=ENDED % name, **PRIVATE)
+        gr.on(triggers, handler, inputs, outputs, js=js, api_name=f"_{name}", **LATEST).then(
+            None, shown, js=ENDED % name, **PRIVATE
+        )
 
     def write(
         self, photo: str | None, written: Written | None, to: str, *controls: Any
@@ -155,8 +155,12 @@ class CaptionTab:
             for name, value in chosen.items()
         ]
         edits = shown.get("edits", ()) if isinstance(shown, dict) else ()
-        for value, written in self._write(photo, edits, to, controls, card_of(shown)):
-            yield value, written, photo, to, *updates
+        try:
+            for value, written in self._write(photo, edits, to, controls, card_of(shown)):
+                yield value, written, photo, to, *updates
+        except ConfigError:  # what this tab kept does not fit these weights any more
+            for value, written in self._write(photo, (), "", controls):
+                yield value, written, photo, "", *updates
 
     def _write(
         self,
@@ -215,9 +219,7 @@ class CaptionTab:
             **ASKING,
         ).success(None, js=f"() => document.querySelector('#fetch-{kind}').click()", **PRIVATE)
 
-    def file(
-        self, kind: str, written: Written | None, shown: View | None, to: str
-    ) -> str:
+    def file(self, kind: str, written: Written | None, shown: View | None, to: str) -> str:
         """A file of the sentence that is shown; in another language, where one is chosen."""
         if written is None:
             raise ConfigError(in_both("need_photo"))
