@@ -172,7 +172,8 @@ class Desk:
         value = view(best[1], photo, others=others, title=best[0], length_penalty=penalty)
         value |= {**_edited(written.edits), "choice": written.place(card)}
         if to:
-            linked = values.links(self.translated(written.caption(card), to), value["peak"])
+            said = self._whole_words(self.translated(written.caption(card), to))
+            linked = values.links(said, value["peak"])
             value["links"] = {**linked, "card": value["choice"]}
         return value
 
@@ -248,6 +249,16 @@ class Desk:
     def sees(self) -> bool:
         """Whether the translator has eyes for a photo."""
         return self.translator is not None and self.translator.eyes is not None
+
+    def _whole_words(self, said: Caption) -> Caption:
+        """A caption in another language whose words' alternatives are no beginnings of words."""
+        assert said.translation is not None
+        whole = self._translator().with_whole_words(said.translation)
+        words = tuple(
+            dataclasses.replace(word, alternatives=other.alternatives)
+            for word, other in zip(said.words, whole.words, strict=True)
+        )
+        return dataclasses.replace(said, words=words)
 
     def translate(
         self, text: str, to: str, source: str = "", photo: str | None = None
