@@ -50,7 +50,7 @@ CONTROLS = (
     *("beam_size", "n_best", "compare", "max_length"),
     *("sample", "top_p", "temperature", "seed"),
 )
-VIEWERS = ("viewer", "steps", "pairs", "table", "strip")
+VIEWERS = ("viewer", "steps", "pairs", "table", "progress", "strip")
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from captioner.captions.caption import Caption
 from captioner.captions.captioner import Captioner
 from captioner.captions.look import Look
 from captioner.errors import CheckpointError, ConfigError
+from captioner.nn import family
 from captioner.options import DRAWING, SearchOptions
 from captioner.pictures.open import open_photo
 from captioner.settings import field_of, is_whole
@@ -308,7 +309,7 @@ class Desk:
             read.trace,
             read.words,
             read.following,
-            insides.family(translator.checkpoint.config),
+            family.moves(translator.checkpoint.config),
             positions=[*read.source, END],
             cells=cells,
             among=read.refinement,
@@ -328,7 +329,7 @@ class Desk:
         """Every step of a sentence about a photo, for the viewer of one step."""
         at_hand = self.album[photo]
         found = at_hand.look.trace(sentence)
-        own = insides.family(self.captioner.checkpoint.config)
+        own = family.moves(self.captioner.checkpoint.config)
         among = at_hand.look.refinement
         inside = insides.steps(found.trace, found.words, found.following, own, among=among)
         return {**at_hand.value, **inside}
