@@ -40,7 +40,8 @@ example:
 Set apart, drawn by a hash of each sentence or photo: 1,000 English sentences of everyday German,
 French and Spanish with all their translations, 300 of Czech and Korean, Spanish captions of 300
 photos, Korean ones of 600 (a caption of 300 of them is translated); and a third of each as a set
-that chooses the weights. An English sentence held out of one file is in no other, a photo neither,
+that chooses the weights, with captions of 300 photos of Multi30k's training split. Its validation
+split is a test set. An English sentence held out of one file is in no other, a photo neither,
 nor is one of their translations in that language; case and punctuation make no other sentence.
 
 The sentences that translations are looked at by are never learned, nor is one that differs from
@@ -59,6 +60,7 @@ SEEDS: Mapping[str, tuple[str, ...]] = {
 }
 EVERYDAY = {"de": 1000, "fr": 1000, "es": 1000, "cs": 300, "ko": 300}  # sentences in a test set
 CAPTIONS = {"es": 300, "ko": 600}  # photos set apart for tests
+CHOSEN = 300  # of Multi30k's training photos, whose captions choose the weights
 TRANSLATED = 300  # of these photos, a caption of each
 FOLDERS = ("tatoeba", "written", "korean", "multi30k")
 VALIDATION = 3  # a validation set has one sentence for so many of a test set
@@ -250,6 +252,7 @@ def set_apart(rows: Sequence[Row], validation: Sequence[Row]) -> Apart:
             apart.hold(row for key in keys for row in groups[key])
             held = [groups[key][0] for key in keys[:TRANSLATED]]
             _write(apart, f"{split}/captions", held, held)
+    _choose_captions(apart, rows)
     apart.hold(validation)
     for language in dict.fromkeys(row.language for row in validation):
         own = [row for row in validation if row.language == language]
@@ -258,6 +261,18 @@ def set_apart(rows: Sequence[Row], validation: Sequence[Row]) -> Apart:
         apart.files[f"test/multi30k.{language}-en.{language}"] = [row.other for row in own]
         apart.files[f"test/multi30k.{language}-en.en"] = [row.english for row in own]
     return apart
+
+
+def _choose_captions(apart: Apart, rows: Sequence[Row]) -> None:
+    """Some of Multi30k's training captions choose the weights: its validation is a test here."""
+    photos = dict.fromkeys(row.place for row in rows if row.photo.startswith("multi30k/"))
+    order = sorted(photos, key=lambda place: hashlib.sha256(place.encode()).digest())
+    drawn = set(order[:CHOSEN])
+    held = [row for row in rows if row.place in drawn and row.photo.startswith("multi30k/")]
+    for language in ("de", "fr", "cs"):
+        own = [row for row in held if row.language == language]
+        _write(apart, "val/captions", own, own)
+    apart.hold(held)
 
 
 def _grouped(rows: Iterable[Row], key: Any) -> dict[str, list[Row]]:

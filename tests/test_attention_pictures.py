@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.attention_pictures.__main__ import DRAWINGS, Runs, made, main
+from benchmarks.attention_pictures.__main__ import DRAWINGS, Runs, made, main, shown
 from benchmarks.attention_pictures.layout import LARGEST, packed, picture_of
 from benchmarks.attention_pictures.rows import Asked, Row, Tile, drawn, each_head, plain, so_far
 from benchmarks.attention_pictures.words import decoder_looks
@@ -156,3 +156,17 @@ def test_marks_are_drawn_where_they_are_said(asked: Asked) -> None:
     left, top = marked.width - 14 - 100, marked.height - 14 - 100
     assert abs(rows.mean() - top - 25) < 1
     assert abs(columns.mean() - left - 25) < 1
+
+
+def test_pages_show_what_is_drawn_and_wait_for_the_rest() -> None:
+    page = "A\n\n<!-- picture hard: Maps\nand rings -->\n\n<!-- picture local: W -->\n"
+    assert shown(page, ["hard"], "pictures") == (
+        "A\n\n![Maps\nand rings](pictures/hard.webp)\n\n<!-- picture local: W -->\n"
+    )
+
+
+def test_the_pages_have_a_place_for_every_picture() -> None:
+    names = {drawing.name for drawing in DRAWINGS}
+    for page in ("attention.md", "attention.ko.md"):
+        text = shown((ROOT / "docs" / page).read_text(encoding="utf-8"), [*names], "attention")
+        assert {name for name in names if f"(attention/{name}.webp)" not in text} == set()

@@ -34,6 +34,7 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(prepare_everyday, "EVERYDAY", EVERYDAY)
     monkeypatch.setattr(prepare_everyday, "CAPTIONS", CAPTIONS)
     monkeypatch.setattr(prepare_everyday, "TRANSLATED", 4)
+    monkeypatch.setattr(prepare_everyday, "CHOSEN", 5)
     folder = tmp_path / "shared"
     for language, name in (("de", "deu"), ("fr", "fra"), ("es", "spa"), ("ko", "kor")):
         pairs = [f"Tom has {n} cats.\t{language} {n // 2} eins" for n in range(COUNT)]
@@ -128,6 +129,10 @@ def test_photos_apart_are_in_no_training_file(made: Path) -> None:
     multi = {line.split("\t")[0] for line in lines(made / "train/captions.en-de.tsv")}
     assert numbers
     assert not multi & {f"Multi train en {int(number)}" for number in numbers}
+    chosen = lines(made / "val/captions.en-de.en")
+    assert len(chosen) == 5
+    assert chosen == lines(made / "val/captions.en-cs.en") == lines(made / "val/captions.fr-en.en")
+    assert not multi & set(chosen)
     for file in ("es-en.es", "en-ko.en"):
         assert len(lines(made / f"test/captions.{file}")) == 4
 

@@ -15,6 +15,7 @@ from captioner.captions.caption import Caption
 from captioner.captions.captioner import Captioner
 from captioner.captions.look import Look
 from captioner.errors import CheckpointError, ConfigError
+from captioner.nn import family
 from captioner.options import DRAWING, SearchOptions
 from captioner.pictures.open import open_photo
 from captioner.settings import field_of, is_whole
@@ -172,7 +173,8 @@ class Desk:
         value = view(best[1], photo, others=others, title=best[0], length_penalty=penalty)
         value |= {**_edited(written.edits), "choice": written.place(card)}
         if to:
-            linked = values.links(self.translated(written.caption(card), to), value["peak"])
+            said = self._whole_words(self.translated(written.caption(card), to))
+            linked = values.links(said, value["peak"])
             value["links"] = {**linked, "card": value["choice"]}
         return value
 
@@ -249,6 +251,16 @@ class Desk:
         """Whether the translator has eyes for a photo."""
         return self.translator is not None and self.translator.eyes is not None
 
+    def _whole_words(self, said: Caption) -> Caption:
+        """A caption in another language whose words' alternatives are no beginnings of words."""
+        assert said.translation is not None
+        whole = self._translator().with_whole_words(said.translation)
+        words = tuple(
+            dataclasses.replace(word, alternatives=other.alternatives)
+            for word, other in zip(said.words, whole.words, strict=True)
+        )
+        return dataclasses.replace(said, words=words)
+
     def translate(
         self, text: str, to: str, source: str = "", photo: str | None = None
     ) -> tuple[View, View]:
@@ -297,7 +309,7 @@ class Desk:
             read.trace,
             read.words,
             read.following,
-            insides.family(translator.checkpoint.config),
+            family.moves(translator.checkpoint.config),
             positions=[*read.source, END],
             cells=cells,
             among=read.refinement,
@@ -317,7 +329,7 @@ class Desk:
         """Every step of a sentence about a photo, for the viewer of one step."""
         at_hand = self.album[photo]
         found = at_hand.look.trace(sentence)
-        own = insides.family(self.captioner.checkpoint.config)
+        own = family.moves(self.captioner.checkpoint.config)
         among = at_hand.look.refinement
         inside = insides.steps(found.trace, found.words, found.following, own, among=among)
         return {**at_hand.value, **inside}

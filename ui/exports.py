@@ -15,6 +15,7 @@ import dataclasses
 import hashlib
 import html
 import io
+import itertools
 import json
 import re
 import shutil
@@ -37,8 +38,17 @@ from captioner.ui import assets
 if TYPE_CHECKING:
     from captioner.captions.caption import Caption
 
-COLUMNS = ("file", "caption", "log_prob", "mean_probability", "mean_spread", "confidence", "error")
-"""The columns of the CSV table."""
+COLUMNS = (
+    "file",
+    "caption",
+    "alt_text",
+    "log_prob",
+    "mean_probability",
+    "mean_spread",
+    "confidence",
+    "error",
+)
+"""The columns of the CSV table; `alt_text` is what a person made of the caption."""
 
 # What makes a spreadsheet compute a cell, at its beginning or after what may part it into several:
 # Excel splits by semicolons in half of the world.
@@ -248,26 +258,39 @@ def json_text(caption: Caption) -> str:
     return json.dumps(caption.to_dict(maps=True), ensure_ascii=False)
 
 
-def json_lines(captions: Iterable[Caption]) -> str:
-    """One JSON object a line, maps included: the file that `imports.read` opens again."""
-    return "".join(f"{json_text(caption)}\n" for caption in captions)
+def json_lines(captions: Iterable[Caption], alts: Sequence[str] = ()) -> str:
+    """One JSON object a line, maps included: the file that `imports.read` opens again.
+
+    Args:
+        captions: a line each.
+        alts: their alternative texts, as `alt_text`; left out, there are none.
+    """
+    if not alts:
+        return "".join(f"{json_text(caption)}\n" for caption in captions)
+    pairs = zip(captions, alts, strict=True)
+    lines = ({**caption.to_dict(maps=True), "alt_text": alt} for caption, alt in pairs)
+    return "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
 
 
-def csv_table(captions: Iterable[Caption]) -> str:
+def csv_table(captions: Sequence[Caption], alts: Sequence[str] = ()) -> str:
     """A table for spreadsheets: a row a photo, `COLUMNS` as its first line.
 
     It starts with a byte order mark, without which Excel takes UTF-8 for something else; a text
     that a spreadsheet would compute is preceded by an apostrophe.
+
+    Args:
+        captions: a row each.
+        alts: their alternative texts; left out, those cells are empty.
     """
     buffer = io.StringIO()
     buffer.write("\ufeff")
     writer = csv.writer(buffer, lineterminator="\r\n")  # RFC 4180
     writer.writerow(COLUMNS)
-    for caption in captions:
+    for caption, alt in zip(captions, alts or [""] * len(captions), strict=True):
         certain = (caption.log_prob, *certainty(caption), caption.confidence)
         numbers = (None,) * len(certain) if caption.error else certain
-        texts = [_inert(text or "") for text in (caption.file, caption.text, caption.error)]
-        writer.writerow([*texts[:2], *map(_cell, numbers), texts[2]])
+        texts = [_inert(text or "") for text in (caption.file, caption.text, alt, caption.error)]
+        writer.writerow([*texts[:3], *map(_cell, numbers), texts[3]])
     return buffer.getvalue()
 
 
@@ -287,16 +310,54 @@ def _inert(text: str) -> str:
     return _FORMULA.sub("'", text)
 
 
+def sidecars(captions: Sequence[Caption], alts: Sequence[str]) -> dict[str, str]:
+    """A text file for each photo, as `captioner caption --sidecar .txt` names it: `lion.txt`.
+
+    Photos of one name in two formats, or from two folders, get texts of two names.
+    """
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for caption, alt in zip(captions, alts, strict=True):
+        if caption.error is not None:
+            continue
+        shown = "".join(c if c.isprintable() else "_" for c in base_name(caption.file or ""))
+        stem = Path(shown).stem.strip(". ") or "caption"
+        name = f"{stem}.txt"
+        for number in itertools.count(2):
+            if name.casefold() not in taken:
+                break
+            name = f"{stem}-{number}.txt"
+        taken.add(name.casefold())
+        found[name] = f"{alt}\n"
+    return found
+
+
+def sidecar_archive(captions: Sequence[Caption], alts: Sequence[str]) -> bytes:
+    """The sidecars as one ZIP file."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, text in sidecars(captions, alts).items():
+            file.writestr(name, encoded(text))
+    return buffer.getvalue()
+
+
 def archive(
-    captions: Sequence[Caption], target: BinaryIO | Path, *, grid: bool = False
+    captions: Sequence[Caption],
+    target: BinaryIO | Path,
+    *,
+    alts: Sequence[str] = (),
+    grid: bool = False,
 ) -> Iterator[int]:
     """Writes a ZIP file with a sheet a photo, `captions.csv` and `captions.jsonl`.
+
+    With alternative texts, a folder `texts` holds them as sidecars.
 
     A photo that is gone, or that never was one, has a line with its error and no sheet.
 
     Args:
         captions: in the order of the table.
         target: a file to write; it is complete when the iterator ends.
+        alts: the captions' alternative texts.
         grid: show bare cells on the sheets instead of smoothed maps.
 
     Yields:
@@ -319,8 +380,12 @@ def archive(
                     written[place] = public(failed)
             yield place + 1
         for name, text in (
-            ("captions.csv", csv_table(written)),
-            ("captions.jsonl", json_lines(written)),
+            ("captions.csv", csv_table(written, alts)),
+            ("captions.jsonl", json_lines(written, alts)),
+            *(
+                (f"texts/{name}", text)
+                for name, text in (sidecars(written, alts) if alts else {}).items()
+            ),
         ):
             file.writestr(name, encoded(text), compress_type=zipfile.ZIP_DEFLATED)
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from captioner.nn.architecture import ModelConfig, TranslationConfig
 from captioner.text import EOS, SPECIALS
 from captioner.tracing import Trace
 from captioner.ui.values import View, rounded, rows
@@ -21,29 +20,6 @@ from captioner.ui.values import View, rounded, rows
 STRIP = 64  # numbers of a vector that are drawn
 LARGEST = 1_000_000  # numbers of a self-attention that are sent; of more, the mean of the heads
 END = ""  # how the end of a sentence reads for the viewer of one step; a full stop is a word there
-
-
-def family(config: ModelConfig | TranslationConfig) -> View:
-    """Which moves a model's attention makes, for the viewer to name and to draw."""
-    attention, decoder = config.attention, config.decoder
-    transformer = decoder.kind == "transformer"
-    layers, numbers = [0], range(1, attention.heads + 1)
-    if transformer:
-        layers = [decoder.map_layer] if decoder.map_layer else [*range(1, decoder.layers + 1)]
-    if transformer and decoder.map_head:
-        numbers = range(decoder.map_head, decoder.map_head + 1)
-    return {
-        "score": attention.score,
-        "kind": attention.kind,
-        "query": attention.query,
-        "decoder": decoder.kind,
-        "cell": decoder.cell,
-        "decode": attention.hard.decode,
-        "fed": not transformer and attention.input_feeding,
-        "coverage": attention.coverage,
-        "looks": [[layer, head] for layer in layers for head in numbers],
-        "combination": getattr(attention, "combination", ""),  # of two memories alone
-    }
 
 
 def steps(
@@ -63,7 +39,7 @@ def steps(
         found: the trace.
         words: of the sentence.
         names: the likeliest next words of each step, best first.
-        own: what the attention is, see `family`.
+        own: what the attention is, see `captioner.nn.family`.
         positions: of the memory, by name, where they are no cells of a photo.
         cells: of a photo, that lie behind those positions.
         among: what a photo's cells looked at in one another, (L, G, N, N).

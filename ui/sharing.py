@@ -40,6 +40,7 @@ def meta(root: str) -> dict[bytes, bytes]:
         '<meta property="og:url" content="https://gradio.app/" />': "",
         'property="og:url" content="{url}"': f'property="og:url" content="{root}/"',
         '<meta property="og:image" content="" />': "",
+        'description"\n\t\t\tcontent=""': f'description" content="{DESCRIPTION}"',
         '<meta name="twitter:image" content="" />': "",
         '<meta name="twitter:creator" content="@Gradio" />': "",
         '<meta name="twitter:creator" content="@teamGradio" />': "",
@@ -57,8 +58,9 @@ def serve(app: FastAPI, caption: Caption) -> None:
 
 
 def picture(caption: Caption) -> bytes:
-    """A JPEG of 1200 × 630 pixels: the photo under its most pointed map, and the sentence."""
-    shown = int(spread(caption.maps).argmin()) if len(caption.maps) else -1
+    """A JPEG of 1200 × 630 pixels: the photo under the map of one word, and the sentence."""
+    named = (place for place, word in enumerate(caption.words) if word.copied)
+    shown = next(named, int(spread(caption.maps).argmin()) if len(caption.maps) else -1)
     look = caption.overlay(shown) if len(caption.maps) else caption.photo()
     ground = matted(fitted(look, (_HALF - 80, _SIZE[1] - 80)), (_HALF, _SIZE[1]), PAPER)
     width = _SIZE[0] - _HALF - 40

@@ -61,7 +61,13 @@ def view(
     if others:
         named = [(title, caption), *others]
         value["choices"] = [
-            {"title": name, **sentence(c, peak), **_rank(c, length_penalty)} for name, c in named
+            {
+                "title": name,
+                "grid": list(c.maps.shape[1:]),
+                **sentence(c, peak),
+                **_rank(c, length_penalty),
+            }
+            for name, c in named
         ]
     return value
 
@@ -86,8 +92,11 @@ def data_url(picture: Image.Image) -> str:
 
 def peak_of(captions: Sequence[Caption]) -> float:
     """The top of the colour scale that all maps of some captions share."""
-    maps = [caption.maps for caption in captions if len(caption.maps)]
-    return shared_peak(np.concatenate(maps)) if maps else 1.0
+    alike: dict[tuple[int, ...], list[NDArray[np.float32]]] = {}  # of one grid
+    for caption in captions:
+        if len(caption.maps):
+            alike.setdefault(caption.maps.shape[1:], []).append(caption.maps)
+    return max((shared_peak(np.concatenate(maps)) for maps in alike.values()), default=1.0)
 
 
 def sentence(caption: Caption, peak: float) -> View:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 
 from captioner.captions.captioner import Captioner
 from captioner.checkpoint import Checkpoint
+from captioner.outputs import write_text
 
 from . import __doc__ as about
 from .layout import TILE, packed, picture_of
@@ -154,6 +156,22 @@ def made(
         )
 
 
+def shown(page: str, drawn: Sequence[str], folder: str) -> str:
+    """A page (Markdown) with the pictures that are there in the place of its notes of them.
+
+    Args:
+        page: its text; `<!-- picture NAME: TEXT -->` keeps the place of a picture not drawn yet.
+        drawn: names of those that are.
+        folder: of the pictures, as the page names it.
+    """
+
+    def put(note: re.Match[str]) -> str:
+        name, text = note.groups()
+        return f"![{text}]({folder}/{name}.webp)" if name in drawn else note[0]
+
+    return re.sub(r"<!-- picture ([a-z-]+): (.*?) -->", put, page, flags=re.DOTALL)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Draws what can be drawn, and says what was left out."""
     parser = argparse.ArgumentParser(
@@ -169,6 +187,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the runs (default: 1)")
     parser.add_argument("--only", nargs="+", default=(), choices=[each.name for each in DRAWINGS])
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--pages",
+        nargs="+",
+        type=Path,
+        default=(),
+        metavar="FILE.md",
+        help="pages beside the output's folder that show them",
+    )
     typed = parser.parse_args(arguments)
     spots = tuple(
         (name, float(x), float(y)) for name, x, y in (each.rsplit(" ", 2) for each in typed.spots)
@@ -176,13 +202,18 @@ def main(arguments: list[str] | None = None) -> None:
     photo = Image.open(typed.photo).convert("RGB")
     asked = Asked(photo, typed.photo, typed.sentence, tuple(typed.words), spots)
     typed.output.mkdir(parents=True, exist_ok=True)
+    drawn: list[str] = []
     for name, found in made(Runs(typed.runs, typed.seed), asked, typed.only):
         if isinstance(found, str):
             print(f"{name}: left as it is; there is no {found}")
             continue
         data = packed(found)
         (typed.output / f"{name}.webp").write_bytes(data)
+        drawn.append(name)
         print(f"{name}.webp: {found.width}×{found.height}, {len(data) / 1000:.0f} kB")
+    for page in typed.pages:
+        text = page.read_text(encoding="utf-8")
+        write_text(page, shown(text, drawn, typed.output.name))
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def _places(
     x, line, space = 4.0, 0, face.getlength(" ")
     for number, word in enumerate(words):
         text = word if number else word[:1].upper() + word[1:]
-        x -= space if places and word.startswith("'") else 0
+        x -= space if places and not word[:1].isalnum() else 0  # 's, n't, commas
         length = face.getlength(text)
         if places and x + length > width - 4:
             x, line = 4.0, line + 1

@@ -32,6 +32,7 @@ from captioner.subwords import clean
 from captioner.text import EOS, has_words
 from captioner.tracing import trace
 from captioner.translations import checkpoint as checkpoints
+from captioner.translations.alternatives import Finisher
 from captioner.translations.checkpoint import MultimodalCheckpoint, TranslationCheckpoint
 from captioner.translations.merging import END, Merger
 from captioner.translations.reader import Line, Reader, nothing, short, untold
@@ -239,6 +240,22 @@ class Translator:
             None if sight is None else sight.geometry.grid,
             None if sight is None or self.eyes is None else self.eyes.refinement(sight),
         )
+
+    def with_whole_words(self, found: Translation) -> Translation:
+        """A translation of one sentence whose words have whole words as their alternatives.
+
+        `Word.alternatives` of a translation are pieces, with which other words could begin.
+        """
+        devices.check_process(self.device, self._process)
+        read, said = (self.subwords.encode(text).ids for text in (found.source, found.text))
+        spelt = self.subwords.decode(said)[1].words
+        if tuple(word.text for word in found.words) != tuple(spelt):  # of several sentences
+            return found
+        sight = None if found.seen is None else found.seen.sight
+        finisher = Finisher(self.model.decoder, self.subwords)
+        start = Start(self.subwords.start(found.target_language))
+        words = finisher.finished(self._encoded([read], [sight]), start, said, found.words)
+        return dataclasses.replace(found, words=words)
 
     def self_attention(self, text: str) -> SelfAttention:
         """What a sentence's words look at in one another while it is read.

@@ -32,7 +32,8 @@ function scoreOf({ texts }, { per_word: chance, score }) {
 function chooseCard(view, number) {
   stop(view);
   view.choice = number;
-  view.props.value = { ...view.value, choice: number }; // for downloads and the other tabs
+  const { grid } = view.value.choices[number]; // another model's cells may be of another size
+  view.props.value = { ...view.value, choice: number, grid: grid || view.value.grid };
   view.value = view.props.value;
   view.pinned = null;
   view.shown = null;

@@ -24,15 +24,13 @@ export function fillDetail(view) {
 
 function fillAlternatives(view, word) {
   const { value, pinned } = view;
-  const inPieces = pinned.row === "links"; // a translator writes pieces of words
-  const own = (text) => (inPieces ? word.text.startsWith(text) : text === word.text);
   const others = (word.alternatives || []).filter(
-    ([text]) => !own(text) && (text !== "." || pinned.index > 0),
+    ([text]) => text !== word.text && (text !== "." || pinned.index > 0),
   );
   if (!others.length) return;
   const open = pinned.row === "main" && !value.offline && !value.fixed;
   const line = make("div", "others");
-  line.append(make("span", "label", inPieces ? view.texts.begins : view.texts.instead));
+  line.append(make("span", "label", view.texts.instead));
   for (const [text, prob] of others) {
     const button = make(open ? "button" : "span", "other");
     if (open) button.type = "button";

@@ -51,7 +51,7 @@ function rest(view) {
   const { spread, buttons, words } = view.rows.main;
   const named = words.findIndex((word) => word.copied);
   const most = named >= 0 ? named : spread.indexOf(Math.min(...spread));
-  if (buttons[most]) buttons[most].append(view.hand);
+  if (buttons && buttons[most]) buttons[most].append(view.hand);
 }
 
 function dismiss(view) {

@@ -6,7 +6,7 @@
   const root = document.documentElement;
   const korean = (navigator.language || "en").startsWith("ko");
   root.lang = korean ? "ko" : "en";
-  const KEPT = "captioner";
+  const KEPT = "captioner"; // as kept.js reads it
   const MOST = 2 * 2 ** 20; // characters that a tab keeps
   const pending = new Map(); // event → answers that are to come: one runs, and one may wait
 
@@ -71,12 +71,6 @@
   function keepView(view) {
     const kept = remembered();
     if (kept) remember({ ...kept, view });
-  }
-
-  // What the caption's viewer begins with: what this tab showed before it was loaded again.
-  function before(element) {
-    const kept = element.closest("#caption-viewer") ? restoring : null;
-    return kept && kept.view;
   }
 
   // The inputs of the event that writes it again, so that the server knows it, too.
@@ -235,6 +229,6 @@
   window.addEventListener("resize", reach);
 
   window.captionerPage = {
-    ...{ begin, end, follow, keep, keepView, before, kept, forget, pick, say, reach },
+    ...{ begin, end, follow, keep, keepView, kept, forget, pick, say, reach },
   };
 })();

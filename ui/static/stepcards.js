@@ -28,6 +28,16 @@ function indexed(letter, j) {
   return node;
 }
 
+// A formula whose "_j" stand below the line.
+function equation(text) {
+  const node = make("p", "equation");
+  for (const [place, part] of text.split("_j").entries()) {
+    if (place) node.append(make("sub", "", "j"));
+    node.append(make("span", "", part));
+  }
+  return node;
+}
+
 // What the places looked at in one another before anything was asked.
 export function amongCard(view, point) {
   const own = view.layout.words ? view.memory.between : view.memory.among;
@@ -103,7 +113,7 @@ export function queryCard(view) {
 export function scoresCard(view, point) {
   const { texts, value } = view;
   const node = card(2, texts.scores, value.family.score === "location" ? texts.scoresPlace : texts.scoresText);
-  node.append(make("p", "equation", formulaOf(value.family)));
+  node.append(equation(formulaOf(value.family)));
   const span = Math.max(1e-9, view.high - view.low);
   const levels = view.scores.map((score) => (score === null ? null : 20 + (190 * (score - view.low)) / span));
   const drawn = places(view, levels, texts.scores, point);
@@ -128,7 +138,7 @@ export function scoresCard(view, point) {
 export function softmaxCard(view, point) {
   const { texts } = view;
   const node = card(3, texts.softmax, texts.softmaxText);
-  node.append(make("p", "equation", "α_j = exp(e_j) / Σ exp(e)"));
+  node.append(equation("α_j = exp(e_j) / Σ exp(e)"));
   const peak = Math.max(...view.weights);
   const levels = view.weights.map((weight, j) => (view.scores[j] === null ? null : (230 * weight) / peak));
   const drawn = places(view, levels, texts.softmax, point);
@@ -158,7 +168,8 @@ function fraction(view, j) {
   const total = finite.reduce((sum, other) => sum + Math.exp(other - high), 0);
   const photo = extra(view, "photo_share");
   const share = apart && photo ? number(j < words ? 1 - photo[0] : photo[0]) + " × " : "";
-  return share + "exp(" + number(score) + " − " + number(high) + ") / " + number(total) + " = ";
+  const most = high < 0 ? "(" + number(high) + ")" : number(high);
+  return share + "exp(" + number(score) + " − " + most + ") / " + number(total) + " = ";
 }
 
 export function sumCard(view, point) {

@@ -9,10 +9,11 @@ import { make, valueOf } from "./dom.js";
 import { fillEdit } from "./edit.js";
 import { keepingFocus } from "./focus.js";
 import { beckon, follow } from "./hand.js";
+import { viewBefore } from "./kept.js";
 import { draw, load, warmUp } from "./picture.js";
 import { listenToPhoto } from "./pointing.js";
 import { stop, wordAt } from "./selection.js";
-import { buildTools, fillLegend } from "./tools.js";
+import { buildTools, fillLegend, fillLink } from "./tools.js";
 import { fillWords, light } from "./words.js";
 
 export function start(page) {
@@ -49,11 +50,19 @@ export function start(page) {
     follow(view);
     draw(view);
   };
-  const kept = window.captionerPage && window.captionerPage.before(view.element);
-  if (kept) view.props.value = kept;
   build(view);
-  render(view);
+  begin(view, viewBefore(view.element));
   page.watch("value", () => keepingFocus(view, () => render(view)));
+}
+
+// What the server sent with the page, or what the tab showed before. Gradio puts the server's value
+// in its place once more after the start.
+function begin(view, before) {
+  if (!before) return render(view);
+  return setTimeout(() => {
+    view.props.value = before;
+    render(view);
+  });
 }
 
 function build(view) {
@@ -112,6 +121,7 @@ function render(view) {
   view.heats.clear();
   view.fill();
   fillLegend(view);
+  fillLink(view);
   const idle = busy || !view.rows.main.words.length;
   for (const button of [part.play, part.mean]) button.disabled = idle;
   fillCards(view);

@@ -155,8 +155,12 @@ class CaptionTab:
             for name, value in chosen.items()
         ]
         edits = shown.get("edits", ()) if isinstance(shown, dict) else ()
-        for value, written in self._write(photo, edits, to, controls, card_of(shown)):
-            yield value, written, photo, to, *updates
+        try:
+            for value, written in self._write(photo, edits, to, controls, card_of(shown)):
+                yield value, written, photo, to, *updates
+        except ConfigError:  # what this tab kept does not fit these weights any more
+            for value, written in self._write(photo, (), "", controls):
+                yield value, written, photo, "", *updates
 
     def _write(
         self,
