@@ -211,24 +211,35 @@ def run(arguments: argparse.Namespace) -> int:
         results.bar.reset(None if isinstance(photos, Iterator) else len(photos))
         if isinstance(photos, list) and arguments.engine == "ray":
             _on_cluster(arguments, results, photos, captioner, options)
-            return results.failed
-        stream = captioner.stream(
-            photos,
-            batch_size=arguments.batch_size,
-            workers=arguments.workers,
-            prefix=arguments.prefix,
-            to=arguments.to,
-            options=options,
-            numbers=iter(results.numbers.popleft, None),
-            time_limit=arguments.time_limit or None,
-        )
-        for caption in stream:
-            results.add(caption)
-            if caption.translation is not None and caption.translation.warning:
-                results.tell(f"{caption.file}: {caption.translation.warning}")
+        else:
+            _here(arguments, results, photos, captioner, options)
         if streamed and not results.count:
             raise ConfigError("standard input named no photo; expected one path a line")
     return results.failed
+
+
+def _here(
+    arguments: argparse.Namespace,
+    results: CaptionResults,
+    photos: Iterable[str | Packed],
+    captioner: Captioner,
+    options: SearchOptions,
+) -> None:
+    """Captions the photos in this process."""
+    stream = captioner.stream(
+        photos,
+        batch_size=arguments.batch_size,
+        workers=arguments.workers,
+        prefix=arguments.prefix,
+        to=arguments.to,
+        options=options,
+        numbers=iter(results.numbers.popleft, None),
+        time_limit=arguments.time_limit or None,
+    )
+    for caption in stream:
+        results.add(caption)
+        if caption.translation is not None and caption.translation.warning:
+            results.tell(f"{caption.file}: {caption.translation.warning}")
 
 
 def _on_cluster(
