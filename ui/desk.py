@@ -18,6 +18,7 @@ from captioner.errors import CheckpointError, ConfigError
 from captioner.nn import family
 from captioner.options import DRAWING, SearchOptions
 from captioner.pictures.open import open_photo
+from captioner.pictures.scale import spread
 from captioner.settings import field_of, is_whole
 from captioner.text import sentences
 from captioner.translations.translation import Translation
@@ -25,9 +26,10 @@ from captioner.translations.translator import Translator
 from captioner.ui import insides, values
 from captioner.ui.album import Album
 from captioner.ui.endpoints import LONGEST_SENTENCE, LONGEST_TEXT
-from captioner.ui.painting import Painting, mean_colour
+from captioner.ui.painting import Painting, covering_of, elsewhere, mean_colour, where_looked
 from captioner.ui.insides import END
 from captioner.ui.values import LONGEST, View, blank, view
+from captioner.words import is_content
 
 MOST_BEFORE, LONGEST_WORD = 50, 50  # words that a caption must start with, characters of each
 MOST_EDITS = 200  # words chosen one after the other
@@ -183,6 +185,8 @@ class Desk:
         caption: Caption | None,
         strokes: object,
         options: SearchOptions | None = None,
+        *,
+        covering: object = None,
     ) -> tuple[View, Caption]:
         """Captions a photo again with a part painted over, and asks what the old words are worth.
 
@@ -191,15 +195,24 @@ class Desk:
             caption: the caption of the whole photo; left out, the photo is captioned first.
             strokes: what the browser sent, see `Painting`.
             options: how to decode; left out, as the checkpoint has it.
+            covering: the click that the painting came from, see `covering_of`.
 
         Returns:
             the viewer's value, whose `moved` holds the old words with their probability before and
-            after, and the old caption.
+            after, whose `covers` are the cells that a click covers for each old word, and the old
+            caption.
         """
         painting = Painting.from_json(strokes)
         at_hand = self.album[photo]
         caption = at_hand.look.caption(options=options) if caption is None else caption
-        brush = {"fixed": True, "paint": True, "fill": list(at_hand.fill)}
+        brush = {
+            "fixed": True,
+            "paint": True,
+            "fill": list(at_hand.fill),
+            "covers": _covers(caption),
+            "suggested": _suggested(caption),
+            "covering": covering_of(covering, len(caption.words)),
+        }
         if not painting:
             return {**view(caption, at_hand.value), **brush}, caption
         whole = open_photo(photo, side=self.captioner.preprocess.size)
@@ -307,6 +320,23 @@ class Desk:
         among = at_hand.look.refinement
         inside = insides.steps(found.trace, found.words, found.following, own, among=among)
         return {**at_hand.value, **inside}
+
+
+def _covers(caption: Caption) -> list[View]:
+    """For each word the cells where it looked, and as many elsewhere."""
+    grid = caption.maps.shape[1:]
+    looked = [where_looked(weights) for weights in caption.maps]
+    return [
+        {"looked": list(cells), "elsewhere": list(elsewhere(cells, (grid[0], grid[1])))}
+        for cells in looked
+    ]
+
+
+def _suggested(caption: Caption) -> int:
+    """The word to cover first: of those that name something the one that looked closest."""
+    closeness = spread(caption.maps)
+    naming = [n for n, word in enumerate(caption.words) if is_content(word.text.lower())]
+    return min(naming or range(len(caption.words)), key=lambda n: closeness[n], default=0)
 
 
 def _check_length(name: str, text: str, most: int) -> None:

@@ -4,6 +4,7 @@
 
 import { buildAlt, fillAlt } from "./alt.js";
 import { fillCards } from "./cards.js";
+import { buildCovering, fillCovering, recordTrial } from "./covering.js";
 import { doubtText, fillDetail } from "./detail.js";
 import { make, valueOf } from "./dom.js";
 import { fillEdit } from "./edit.js";
@@ -32,6 +33,9 @@ export function start(page) {
     strokes: [],
     stroke: null,
     byCell: false,
+    covered: null, // the word whose look is covered with a click
+    trials: {}, // what the clicks cost it, by word
+    tried: "", // the sentence that they are about
     heats: new Map(),
     lastIndex: 0, // of the word whose alternative was chosen
     original: "", // the sentence, before a person corrects it as alternative text
@@ -44,6 +48,7 @@ export function start(page) {
   };
   view.update = () => {
     fillDetail(view);
+    fillCovering(view);
     light(view);
     draw(view);
   };
@@ -79,8 +84,9 @@ function build(view) {
   part.live = make("p", "live");
   part.live.setAttribute("aria-live", "polite");
   buildAlt(view);
+  buildCovering(view);
   part.body.append(part.moved, part.main, part.links, part.edit, part.doubt, part.doubtful);
-  part.body.append(part.detail, part.frame);
+  part.body.append(part.detail, part.cover, part.frame);
   part.body.append(part.tools, part.alt, part.choices, part.honest, part.live);
   root.append(part.waiting, part.empty, part.body);
   buildTools(view);
@@ -98,10 +104,11 @@ function render(view) {
   part.root.classList.toggle("painting", Boolean(value.paint));
   part.root.classList.toggle("busy", busy);
   // What is painted on must not move when the words about it come.
-  if (value.paint && part.body.firstChild !== part.frame) part.body.prepend(part.frame, part.tools);
+  if (value.paint && part.body.firstChild !== part.frame) part.body.prepend(part.frame, part.tools, part.cover);
   if (fresh) forget(view);
   if (value.paint && !value.moved && !view.asking) view.strokes = [];
   view.choice = value.choice || 0;
+  recordTrial(view);
   view.heats.clear();
   view.fill();
   fillLegend(view);
@@ -155,6 +162,9 @@ function forget(view) {
   view.written = false;
   view.announced = "";
   view.strokes = [];
+  view.covered = null;
+  view.trials = {};
+  view.tried = "";
   view.mean = false;
   view.part.mean.setAttribute("aria-pressed", "false");
 }
