@@ -18,7 +18,6 @@ from captioner.errors import CheckpointError, ConfigError
 from captioner.nn import family
 from captioner.options import DRAWING, SearchOptions
 from captioner.pictures.open import open_photo
-from captioner.pictures.scale import spread
 from captioner.settings import field_of, is_whole
 from captioner.text import sentences
 from captioner.translations.translation import Translation
@@ -26,8 +25,8 @@ from captioner.translations.translator import Translator
 from captioner.ui import insides, values
 from captioner.ui.album import Album
 from captioner.ui.endpoints import LONGEST_SENTENCE, LONGEST_TEXT
-from captioner.ui.painting import Painting, covering_of, elsewhere, mean_colour, where_looked
 from captioner.ui.insides import END
+from captioner.ui.painting import Painting, covering_of, elsewhere, mean_colour, where_looked
 from captioner.ui.values import LONGEST, View, blank, view
 from captioner.words import is_content
 
@@ -35,6 +34,7 @@ MOST_BEFORE, LONGEST_WORD = 50, 50  # words that a caption must start with, char
 MOST_EDITS = 200  # words chosen one after the other
 MOST_INSIDE = 3  # sentences of a text whose steps are shown
 LANGUAGE = "en"  # of the captions
+_MOST_COVERED = 0.25  # of the photo, by the first click that is offered
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +164,10 @@ class Desk:
         value = view(best[1], photo, others=others, title=best[0])
         value |= {**_edited(written.before), "choice": written.place(card)}
         if to:
-            linked = values.links(self.translated(written.caption(card), to), value["peak"])
+            said = self.translated(written.caption(card), to)
+            assert said.translation is not None
+            others = self._translator().alternatives(said.translation)
+            linked = values.links(said, value["peak"], others)
             value["links"] = {**linked, "card": value["choice"]}
         return value
 
@@ -333,10 +336,16 @@ def _covers(caption: Caption) -> list[View]:
 
 
 def _suggested(caption: Caption) -> int:
-    """The word to cover first: of those that name something the one that looked closest."""
-    closeness = spread(caption.maps)
+    """The word to cover first: one that names something, and looked at enough to be covered.
+
+    That is, of content words that looked at no more than `_MOST_COVERED` of the photo, the one that
+    looked at most: a few cells of a large thing leave most of it to be seen.
+    """
+    cells = caption.maps[0].size if len(caption.maps) else 1
+    shares = [len(where_looked(weights)) / cells for weights in caption.maps]
     naming = [n for n, word in enumerate(caption.words) if is_content(word.text.lower())]
-    return min(naming or range(len(caption.words)), key=lambda n: closeness[n], default=0)
+    coverable = [n for n in naming if shares[n] <= _MOST_COVERED]
+    return max(coverable or naming or range(len(shares)), key=lambda n: shares[n], default=0)
 
 
 def _check_length(name: str, text: str, most: int) -> None:

@@ -339,7 +339,10 @@ def archive(
         for name, text in (
             ("captions.csv", csv_table(written, alts)),
             ("captions.jsonl", json_lines(written, alts)),
-            *((f"texts/{name}", text) for name, text in (sidecars(written, alts) if alts else {}).items()),
+            *(
+                (f"texts/{name}", text)
+                for name, text in (sidecars(written, alts) if alts else {}).items()
+            ),
         ):
             file.writestr(name, encoded(text), compress_type=zipfile.ZIP_DEFLATED)
 

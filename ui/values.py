@@ -59,7 +59,8 @@ def view(
     if others:
         named = [(title, caption), *others]
         value["choices"] = [
-            {"title": name, "grid": list(c.maps.shape[1:]), **sentence(c, peak)} for name, c in named
+            {"title": name, "grid": list(c.maps.shape[1:]), **sentence(c, peak)}
+            for name, c in named
         ]
     return value
 
@@ -132,13 +133,23 @@ def moved(caption: Caption, after: Sequence[Word], peak: float) -> View:
     return {**sentence(caption, peak), "words": words}
 
 
-def links(said: Caption, peak: float) -> View:
-    """The lower line of the viewer: a translated caption, linked to the words above it."""
+def links(said: Caption, peak: float, others: Sequence[Sequence[tuple[str, float]]] = ()) -> View:
+    """The lower line of the viewer: a translated caption, linked to the words above it.
+
+    Args:
+        said: the translated caption.
+        peak: the top of the colour scale.
+        others: for each of its words the whole words that could stand there instead; a
+            translator's own alternatives are beginnings of words, which nobody is shown.
+    """
     assert said.translation is not None
     assert said.original is not None
     above = [word.text for word in said.original.words]
+    shown = sentence(said, peak)
+    for word, instead in zip(shown["words"], others or [()] * len(said.words), strict=True):
+        word["alternatives"] = [[text, rounded(prob)] for text, prob in instead]
     return {
-        **sentence(said, peak),
+        **shown,
         "alignment": rows(word_shares(said.translation, above)),
         "language": said.translation.target_language,
     }

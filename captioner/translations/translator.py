@@ -42,6 +42,7 @@ from captioner.translations.translation import (
     joined,
     together,
 )
+from captioner.translations.wholes import Alternatives, whole_words
 
 T = TypeVar("T")
 Photo = ImageSource | Sight | None  # what may be in view of a sentence: None, nothing is
@@ -224,6 +225,31 @@ class Translator:
             None if weights is None else SelfAttention((*pieces, END), weights),
             None if sight is None else sight.geometry.grid,
             None if sight is None or self.eyes is None else self.eyes.refinement(sight),
+        )
+
+    def alternatives(self, found: Translation, count: int = 5) -> tuple[Alternatives, ...]:
+        """What else each word of a translated sentence could have been, as whole words.
+
+        Args:
+            found: of one sentence.
+            count: beginnings of words to go on with, at each place.
+
+        Returns:
+            For each word others with their probabilities, best first; none where the words are not
+            those of the text, as of several sentences in one translation.
+        """
+        devices.check_process(self.device, self._process)
+        said = self.subwords.encode(found.text)
+        if found.error is not None or said.words != tuple(word.text for word in found.words):
+            return ((),) * len(found.words)
+        sight = None if found.seen is None else found.seen.sight
+        return whole_words(
+            self.model.decoder,
+            self._encoded([self.subwords.encode(found.source).ids], [sight]),
+            said.ids,
+            self.subwords,
+            start=self.start(found.target_language),
+            count=count,
         )
 
     def self_attention(self, text: str) -> SelfAttention:

@@ -13,6 +13,7 @@ import { draw, load, warmUp } from "./picture.js";
 import { listenToPhoto } from "./pointing.js";
 import { stop, wordAt } from "./selection.js";
 import { buildTools, fillLegend } from "./tools.js";
+import { buildTree, fillTree } from "./tree.js";
 import { fillWords, light } from "./words.js";
 
 export function start(page) {
@@ -25,6 +26,7 @@ export function start(page) {
     choice: 0, // the card that is shown
     shown: null, // {row, index}: whose map lies over the photo now
     pinned: null,
+    branch: null, // the word whose tree is shown
     cell: null, // the cell pointed at
     mean: false,
     cells: false,
@@ -49,6 +51,7 @@ export function start(page) {
   view.update = () => {
     fillDetail(view);
     fillCovering(view);
+    fillTree(view);
     light(view);
     draw(view);
   };
@@ -85,8 +88,11 @@ function build(view) {
   part.live.setAttribute("aria-live", "polite");
   buildAlt(view);
   buildCovering(view);
+  buildTree(view);
   part.body.append(part.moved, part.main, part.links, part.edit, part.doubt, part.doubtful);
-  part.body.append(part.detail, part.cover, part.frame);
+  part.scene = make("div", "scene");
+  part.scene.append(part.frame, part.tree);
+  part.body.append(part.detail, part.cover, part.scene);
   part.body.append(part.tools, part.alt, part.choices, part.honest, part.live);
   root.append(part.waiting, part.empty, part.body);
   buildTools(view);
@@ -104,7 +110,7 @@ function render(view) {
   part.root.classList.toggle("painting", Boolean(value.paint));
   part.root.classList.toggle("busy", busy);
   // What is painted on must not move when the words about it come.
-  if (value.paint && part.body.firstChild !== part.frame) part.body.prepend(part.frame, part.tools, part.cover);
+  if (value.paint && part.body.firstChild !== part.scene) part.body.prepend(part.scene, part.tools, part.cover);
   if (fresh) forget(view);
   if (value.paint && !value.moved && !view.asking) view.strokes = [];
   view.choice = value.choice || 0;
@@ -162,6 +168,7 @@ function forget(view) {
   view.written = false;
   view.announced = "";
   view.strokes = [];
+  view.branch = null;
   view.covered = null;
   view.trials = {};
   view.tried = "";

@@ -4,6 +4,7 @@ import { kindOf, points } from "./covering.js";
 import { filled, make, percent, walk } from "./dom.js";
 import { mapsOf, placeOf } from "./maps.js";
 import { hover, pin, release, same, show } from "./selection.js";
+import { enterTree } from "./tree.js";
 
 const DOUBTFUL = 0.5; // probability below which a word is marked
 
@@ -48,6 +49,7 @@ function fillRow(view, name) {
   group.addEventListener("keydown", (event) => {
     walk(event, row.buttons);
     if (event.key === "Escape") release(view);
+    enterTree(view, event);
   });
   group.addEventListener("pointerleave", () => show(view, view.pinned));
 }

@@ -79,7 +79,9 @@ class ManyTab:
         for progress in batches.caption_many(self.desk.captioner, files):
             yield _table(progress, run), Batch(progress.captions), self.desk.shown(None)
 
-    def open(self, lines: str | None, beside: str | None, photos: list[str] | None) -> Iterator[Any]:
+    def open(
+        self, lines: str | None, beside: str | None, photos: list[str] | None
+    ) -> Iterator[Any]:
         """As `caption`, for captions that were made elsewhere, by one model or by two."""
         if lines is None:
             raise ConfigError(in_both("need_lines"))
