@@ -1,4 +1,4 @@
-"""What else each word of a translation could have been: whole words, not the pieces they begin with.
+"""What else each word of a translation could have been: whole words, not their first pieces.
 
 Shapes: K alternatives at a place.
 """
