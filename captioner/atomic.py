@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 LONGEST_NAME = 200  # bytes; file systems take 255, and a temporary file's name is longer
 
@@ -28,6 +30,16 @@ def whole(path: Path) -> Iterator[Path]:
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def swept(folder: Path) -> None:
+    """Removes what `whole` had begun in a folder when its process was killed.
+
+    For a folder that one process alone writes to, as that of a training run.
+    """
+    for path in folder.iterdir():
+        if re.fullmatch(r"\..+\.\d+\.partial", path.name):
+            path.unlink(missing_ok=True)
 
 
 def behind(path: Path) -> Path:
@@ -57,3 +69,26 @@ def fitting(name: str) -> str:
 def digest(text: str) -> str:
     """Sixteen letters that tell texts apart."""
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
+
+
+def lock(file: IO[Any]) -> bool:
+    """Takes a file for this process, until it is closed; False where another one has it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where nobody can rename or delete a file that is open
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def is_same(file: IO[Any], path: Path) -> bool:
+    """Whether an open file is the one that there is at a path now."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:  # gone, or nobody may look
+        return False

@@ -98,6 +98,23 @@ class Languages:
                 f"{self._spoken()}"
             )
 
+    def elsewhere(self, pieces: Sequence[int], target: str) -> Direction | None:
+        """The direction of a sentence that, without doubt, is not translated into `target`.
+
+        None where it may be, or where nothing is translated from its language.
+
+        Args:
+            pieces: numbers of its subwords.
+            target: where it was to be translated to.
+        """
+        chances = self._chances(pieces)
+        likeliest = self.names[int(chances.argmax())]
+        possible = [name for name in self.names if (name, target) in self.directions]
+        best = max(chances[self.names.index(name)] for name in possible)
+        if chances.max() - best <= _SURE:
+            return None
+        return next((one for one in self.directions if one[0] == likeliest), None)
+
     def guess(self, pieces: Sequence[int], target: str) -> str:
         """The language of a sentence that shall be translated into `target`.
 

@@ -12,12 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from itertools import chain
+from itertools import chain, islice, zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from captioner import meteor as _program
+from captioner.chrf import CHRF_BETA, CHRF_ORDER, chrf_counts, chrf_values
 from captioner.errors import MetricError
 from captioner.options import RESAMPLES
 from captioner.text import tokenise
@@ -25,11 +26,12 @@ from captioner.words import is_content
 
 Tokens = Sequence[str]
 Ngram = tuple[str, ...]
+Written = str | Sequence[str]  # one reference of a sentence, or several
+_References = Sequence[tuple[str, ...]]  # those of each sentence
 NGRAM_ORDER = 4
 CIDER_SIGMA = 6.0  # width of the length penalty, Vedantam et al. 2015, equation 4 (CIDEr-D)
 ROUGE_BETA = 1.2  # weight of recall against precision in the COCO evaluation
 CIDER_OF_ONE = "of one photo always 0, as each of its words is in all photos: says nothing"
-CHRF_ORDER, CHRF_BETA = 6, 2  # longest n-grams of characters, weight of recall: chrF2
 DRAWN_AT_A_TIME = 2**22  # resamples × photos held at once: 32 MiB
 
 
@@ -102,7 +104,7 @@ def score(
 
 def score_translations(
     candidates: Sequence[str],
-    references: Sequence[str],
+    references: Sequence[Written],
     language: str,
     *,
     names: Sequence[str] = ("bleu", "sacrebleu", "chrf"),
@@ -110,7 +112,7 @@ def score_translations(
     seed: int = 0,
     decoding: str = "",
 ) -> dict[str, Score]:
-    """Scores of one translation a sentence against one reference, as people write both.
+    """Scores of one translation a sentence against its references, as people write both.
 
     - "bleu": corpus BLEU of lower-cased Moses tokens (`tokenise_moses`), which the publications on
       Multi30k report;
@@ -123,7 +125,7 @@ def score_translations(
 
     Args:
         candidates: P translations, detokenised and cased.
-        references: P, raw.
+        references: P, raw: a text, or several for a sentence.
         language: ISO 639-1 code of what both are written in; the tokens depend on it.
         names: any of "bleu", "sacrebleu", "chrf".
         bootstrap: number of resamples; 0 leaves the intervals out.
@@ -131,16 +133,17 @@ def score_translations(
         decoding: how the translations were found; for the recipe.
 
     Raises:
-        MetricError: lengths differ, there is no sentence, or a name is unknown.
+        MetricError: lengths differ, there is no sentence, one has no reference, or a name is
+            unknown.
     """
     _check_names(names, _TRANSLATION_COUNTS)
-    _check_translations(candidates, references)
+    wanted = _check_translations(candidates, references)
     _check_bootstrap(bootstrap)
     counted: dict[str, _Counted] = {}
     scores: dict[str, Score] = {}
     for name in names:
         try:
-            counted[name] = _TRANSLATION_COUNTS[name](candidates, references, language)
+            counted[name] = _TRANSLATION_COUNTS[name](candidates, wanted, language)
         except MetricError as error:
             scores[name] = Score(name, math.nan, None, str(error))
     statistics = {name: each.statistics for name, each in counted.items()}
@@ -149,7 +152,7 @@ def score_translations(
         if counted and bootstrap
         else {}
     )
-    context = _sentence_context(len(candidates), bootstrap, seed, decoding)
+    context = _sentence_context(wanted, bootstrap, seed, decoding)
     for name, each in counted.items():
         interval = _interval(each.values(sums[name])) if name in sums else None
         scores[name] = Score(name, each.value, interval, f"{each.title} | {context}")
@@ -289,16 +292,16 @@ def meteor(
     return float(_program.values(statistics.sum(axis=0), len(statistics))[0]), statistics
 
 
-def chrf(candidates: Sequence[str], references: Sequence[str]) -> tuple[float, np.ndarray]:
-    """chrF2 (Popović 2015) of cased sentences, one reference each.
+def chrf(candidates: Sequence[str], references: Sequence[Written]) -> tuple[float, np.ndarray]:
+    """chrF2 (Popović 2015) of cased sentences, each against the nearest of its references.
 
     Returns:
         Corpus value and the sentences' values (P,).
     """
-    _check_translations(candidates, references)
-    pairs = zip(candidates, references, strict=True)
-    counts = np.array([_chrf_counts(*pair) for pair in pairs])
-    return float(_chrf_values(counts.sum(axis=0))), _chrf_values(counts)
+    wanted = _check_translations(candidates, references)
+    pairs = zip(candidates, wanted, strict=True)
+    counts = np.array([chrf_counts(*pair) for pair in pairs])
+    return float(chrf_values(counts.sum(axis=0))), chrf_values(counts)
 
 
 def repeated_words(tokens: Tokens) -> list[str]:
@@ -512,32 +515,38 @@ class _Counted:
     values: Callable[[np.ndarray], np.ndarray]  # sums (..., S) -> (...)
 
 
-def _moses_bleu(said: Sequence[str], wanted: Sequence[str], language: str) -> _Counted:
-    references = [[tokens] for tokens in tokenise_moses(wanted, language)]
+def _moses_bleu(said: Sequence[str], wanted: _References, language: str) -> _Counted:
+    tokens = iter(tokenise_moses(chain.from_iterable(wanted), language))
+    references = [list(islice(tokens, len(own))) for own in wanted]
     values, counts = bleu(tokenise_moses(said, language), references)
     title = f"{moses_recipe(language)} | {_length_ratio(counts)}"
     return _Counted(title, float(values[-1]), counts, summed_bleu)
 
 
-def _sacrebleu(said: Sequence[str], wanted: Sequence[str], _language: str) -> _Counted:
+def _sacrebleu(said: Sequence[str], wanted: _References, _language: str) -> _Counted:
     metric = _sacrebleu_metrics().BLEU()
-    value = metric.corpus_score(said, [wanted]).score / 100
+    value = metric.corpus_score(said, _streams(wanted)).score / 100
 
     def tokens(sentence: str) -> list[str]:
         return metric.tokenizer(sentence.rstrip()).split()
 
-    pairs = zip(map(tokens, said), map(tokens, wanted), strict=True)
-    counts = np.array([_bleu_counts(candidate, [reference]) for candidate, reference in pairs])
+    pairs = zip(map(tokens, said), wanted, strict=True)
+    counts = np.array([_bleu_counts(mine, [*map(tokens, own)]) for mine, own in pairs])
     title = f"BLEU of sacreBLEU, {metric.get_signature()} | {_length_ratio(counts)}"
     return _Counted(title, value, counts, _smoothed_bleu)
 
 
-def _chrf(said: Sequence[str], wanted: Sequence[str], _language: str) -> _Counted:
+def _chrf(said: Sequence[str], wanted: _References, _language: str) -> _Counted:
     metric = _sacrebleu_metrics().CHRF(char_order=CHRF_ORDER, beta=CHRF_BETA)
-    value = metric.corpus_score(said, [wanted]).score / 100
-    counts = np.array([_chrf_counts(*pair) for pair in zip(said, wanted, strict=True)])
+    value = metric.corpus_score(said, _streams(wanted)).score / 100
+    counts = np.array([chrf_counts(*pair) for pair in zip(said, wanted, strict=True)])
     title = f"chrF2 of sacreBLEU, {metric.get_signature()}"
-    return _Counted(title, value, counts, _chrf_values)
+    return _Counted(title, value, counts, chrf_values)
+
+
+def _streams(wanted: _References) -> list[tuple[str | None, ...]]:
+    """References as sacreBLEU takes them: all first ones, all second ones, None where one lacks."""
+    return list(zip_longest(*wanted))
 
 
 _TRANSLATION_COUNTS = {"bleu": _moses_bleu, "sacrebleu": _sacrebleu, "chrf": _chrf}
@@ -575,54 +584,41 @@ def _smoothed_bleu(totals: np.ndarray) -> np.ndarray:
     return value
 
 
-def _chrf_counts(candidate: str, reference: str) -> list[int]:
-    """For each n-gram length: those of the candidate, of the reference, and in both; no spaces."""
-    mine, theirs = ("".join(text.split()) for text in (candidate, reference))
-    counts = []
-    for n in range(1, CHRF_ORDER + 1):
-        said, wanted = (
-            Counter(text[i : i + n] for i in range(len(text) - n + 1)) for text in (mine, theirs)
-        )
-        # sacreBLEU leaves out what a reference too short for this length cannot confirm.
-        counts += [said.total() if wanted else 0, wanted.total(), (said & wanted).total()]
-    return counts
-
-
-def _chrf_values(totals: np.ndarray) -> np.ndarray:
-    """chrF2 (...) of summed counts (..., 18): the F-score of mean precision and mean recall."""
-    said, wanted, common = (totals[..., column::3] for column in range(3))
-    there = (said > 0) & (wanted > 0)
-    lengths = np.maximum(there.sum(axis=-1), 1)
-    precision = (there * common / np.maximum(said, 1)).sum(axis=-1) / lengths
-    recall = (there * common / np.maximum(wanted, 1)).sum(axis=-1) / lengths
-    squared = CHRF_BETA**2
-    weighted = squared * precision + recall
-    value: np.ndarray = (1 + squared) * precision * recall / np.where(weighted > 0, weighted, 1.0)
-    return value
-
-
 def _interval(values: np.ndarray) -> tuple[float, float]:
     low, high = np.quantile(values, (0.025, 0.975))
     return float(low), float(high)
 
 
-def _sentence_context(sentences: int, bootstrap: int, seed: int, decoding: str) -> str:
+def _sentence_context(wanted: _References, bootstrap: int, seed: int, decoding: str) -> str:
     drawn = f"bootstrap {bootstrap}, seed {seed}" if bootstrap else "no bootstrap"
-    parts = ["1 reference a sentence", f"N {sentences}", drawn, decoding]
-    return " | ".join(part for part in parts if part)
+    counts = sorted({len(own) for own in wanted})
+    several = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+    references = f"{several} reference{'s' if counts[-1] > 1 else ''} a sentence"
+    return " | ".join(p for p in (references, f"N {len(wanted)}", drawn, decoding) if p)
 
 
-def _check_translations(candidates: Sequence[str], references: Sequence[str]) -> None:
-    for name, sentences in (("candidates", candidates), ("references", references)):
-        if isinstance(sentences, str) or not all(isinstance(each, str) for each in sentences):
+def _check_translations(candidates: Sequence[str], references: Sequence[Written]) -> _References:
+    """The references of each sentence.
+
+    Raises:
+        MetricError: they, or the candidates, are not what they should be.
+    """
+    wanted = [tuple(own) if isinstance(own, (list, tuple)) else (own,) for own in references]
+    listed = (("candidates", candidates, [candidates]), ("references", references, wanted))
+    for name, given, texts in listed:
+        if isinstance(given, str) or not all(isinstance(t, str) for t in chain(*texts)):
             raise MetricError(f"The {name} are no list of sentences: give one string a sentence.")
     if len(candidates) != len(references):
         raise MetricError(
             f"{len(candidates)} translations came with {len(references)} references: give one "
-            "reference for each translation."
+            "reference for each translation, or a list of several."
         )
     if not references:
         raise MetricError("There is no sentence to score: give at least one with its reference.")
+    if not all(wanted):
+        number = next(n for n, own in enumerate(wanted, 1) if not own)
+        raise MetricError(f"Sentence {number} has no reference: give at least one.")
+    return wanted
 
 
 def _statistics(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import os
 import stat
@@ -15,18 +16,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, TextIO
 
-from captioner.atomic import behind, digest, fitting, is_special, whole
+from captioner.atomic import behind, digest, fitting, is_same, is_special, lock, whole
 from captioner.errors import ConfigError
 from captioner.pictures.drawings import SOFTWARE, is_drawing, save_png, texts_of
+from captioner.resuming import LONGEST_LINE, Earlier, is_torn, mend
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from captioner.captions.caption import Caption
 
-_LONGEST_LINE = 2**26  # bytes; an object with the maps of a hundred captions has a twentieth of it
 _CIRCLE = "is a link that leads back to itself"
 _OBJECTS = tuple(
     frozenset(fields.split())
@@ -52,10 +53,10 @@ class Kind:
 def _is_json(path: Path) -> bool:
     """Whether the first line, or all of it, is an object of ours."""
     with path.open("rb") as file:
-        text = file.readline(_LONGEST_LINE)
+        text = file.readline(LONGEST_LINE)
         with contextlib.suppress(ValueError, RecursionError):
             if text.strip() == b"{":  # indented
-                text += file.read(_LONGEST_LINE)
+                text += file.read(LONGEST_LINE)
             values = json.loads(text)
             return isinstance(values, dict) and any(o <= values.keys() for o in _OBJECTS)
     return False
@@ -70,7 +71,7 @@ _TABLES = (  # how the first line of a table begins, of `study length` and of th
 
 def _is_table(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.readline(_LONGEST_LINE).startswith(_TABLES)
+        return file.readline(LONGEST_LINE).startswith(_TABLES)
 
 
 DRAWING = Kind("picture", is_drawing)
@@ -342,22 +343,27 @@ def json_lines(
     *,
     flag: str = "--jsonl",
     tell: Callable[[str], object] = lambda text: None,
+    earlier: Earlier | None = None,
 ) -> Iterator[Callable[[str], None]]:
     """Writes lines to `path`.partial as they come and gives the file its name at the end.
 
     A temporary file that is thrown away would lose hours of work at a Ctrl-C, and writing to `path`
     itself would leave half a file that looks whole. What stops the work gets a note that says where
-    the lines are; the next run keeps them under a number and begins anew. A pipe or a device is
-    written to as it is.
+    the lines are; the next run keeps them under a number and begins anew, or goes on behind them. A
+    pipe or a device is written to as it is.
 
     Args:
         path: where the lines go.
         guard: what must not be replaced.
         flag: by which the path was given.
         tell: called with what its owner should know.
+        earlier: notes the objects of a run that was stopped, or that ended, and new lines come
+            behind those; left out, all begins anew.
 
     Raises:
-        ConfigError: `path` must not be replaced, or another run is writing there.
+        ConfigError: `path` must not be replaced, another run is writing there, or what is there
+            cannot be gone on with.
+        DataError: what is there has a line in its midst that is no object.
     """
     if is_special(path):
         with _closed(path.open("a", encoding="utf-8", errors="backslashreplace")) as special:
@@ -368,21 +374,29 @@ def json_lines(
     _make_folder(path)
     target = behind(path)
     partial = target.with_name(f"{target.name}.partial")
-    file = _new(partial, flag, tell)
+    begun = -1
+    finished = earlier is not None and not partial.exists()
+    file = _new(partial, flag, tell) if earlier is None else _old(target, partial, flag, tell)
     try:
         with _closed(file):
+            if earlier is not None:
+                _go_on(file, partial, earlier, tell)
+            begun = partial.stat().st_size
             yield lambda text: _write_line(file, text)
             os.fsync(file.fileno())
             guard.check(path, OBJECTS, flag)  # much may have come there since
-            if not _is_same(file, partial):
+            if not is_same(file, partial):
                 raise ConfigError(f"{partial} was moved while it was written; look for it")
         partial.replace(target)
     except BaseException as error:
         with contextlib.suppress(OSError):  # whatever it is, the first error counts
-            if partial.stat().st_size:
-                error.add_note(f"what was done so far is in {partial}")
-            else:
+            size = partial.stat().st_size
+            if not size:
                 partial.unlink()
+            elif finished and begun == size:  # nothing was added: the old file has its name again
+                partial.replace(target)
+            else:
+                error.add_note(f"what was done so far is in {partial}")
         raise
 
 
@@ -421,9 +435,59 @@ def _new(partial: Path, flag: str, tell: Callable[[str], object]) -> TextIO:
         except FileExistsError:
             _set_aside(partial, flag, tell)
             continue
-        if _lock(file) and _is_same(file, partial):
+        if lock(file) and is_same(file, partial):
             return file
         file.close()  # another run took it for a stopped one's
+
+
+def _old(target: Path, partial: Path, flag: str, tell: Callable[[str], object]) -> TextIO:
+    """What a stopped run left, or a finished one, to be gone on with; or else an empty file."""
+    while True:
+        if not os.path.lexists(partial):
+            if not os.path.isfile(target):  # noqa: PTH113
+                return _new(partial, flag, tell)
+            with contextlib.suppress(FileNotFoundError):  # another run was faster
+                target.rename(partial)
+            continue
+        with contextlib.ExitStack() as stack:
+            binary = stack.enter_context(_taken(partial, "r+b", flag))
+            if is_same(binary, partial):
+                stack.pop_all()  # it stays open
+                return io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace")
+
+
+def _go_on(file: TextIO, partial: Path, earlier: Earlier, tell: Callable[[str], object]) -> None:
+    """Notes what is there, and puts the end of the file behind its last whole line."""
+    if not isinstance(file.buffer, io.BufferedRandom):  # new, and empty
+        return
+    cut = mend(file.buffer, str(partial), earlier)
+    if cut:
+        tell(f"{partial}: its last line was torn ({cut} bytes) and is written anew")
+
+
+def _taken(partial: Path, mode: str, flag: str) -> IO[bytes]:
+    """What a stopped run has left, open, and taken for this process.
+
+    Raises:
+        ConfigError: it is no file, another run is writing it, or it is somebody else's.
+    """
+    if not os.path.isfile(partial):  # noqa: PTH113  (that of Path may raise)
+        raise ConfigError(f"{partial} is no file; choose another {flag}")
+    file: IO[bytes] = partial.open(mode)
+    try:
+        if not lock(file):
+            raise ConfigError(
+                f"{partial} is being written by another run; let it end, or choose another {flag}"
+            )
+        if partial.stat().st_size and not (_is_ours(partial, OBJECTS) or is_torn(partial)):
+            raise ConfigError(
+                f"{partial} is there already and was not written by captioner; rename it, or "
+                f"choose another {flag}"
+            )
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def _set_aside(partial: Path, flag: str, tell: Callable[[str], object]) -> None:
@@ -432,47 +496,14 @@ def _set_aside(partial: Path, flag: str, tell: Callable[[str], object]) -> None:
     Raises:
         ConfigError: it is no such thing.
     """
-    if not os.path.isfile(partial):  # noqa: PTH113  (that of Path may raise)
-        raise ConfigError(f"{partial} is no file; choose another {flag}")
-    with contextlib.suppress(FileNotFoundError), partial.open("rb") as file:
-        if not _lock(file):
-            raise ConfigError(
-                f"{partial} is being written by another run; let it end, or choose another {flag}"
-            )
+    with contextlib.suppress(FileNotFoundError), _taken(partial, "rb", flag):
         if not partial.stat().st_size:
             partial.unlink()
             return
-        if not _is_ours(partial, OBJECTS):
-            raise ConfigError(
-                f"{partial} is there already and was not written by captioner; rename it, or "
-                f"choose another {flag}"
-            )
         numbered = (partial.with_name(f"{partial.name}.{number}") for number in count(1))
         kept = next(path for path in numbered if not os.path.lexists(path))
         partial.rename(kept)
         tell(f"{kept} keeps what an earlier run had written before it was stopped")
-
-
-def _lock(file: IO[Any]) -> bool:
-    """Takes a file for this process, until it is closed; False where another one has it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows, where nobody can rename or delete a file that is open
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
-
-
-def _is_same(file: IO[Any], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except OSError:  # gone, or nobody may look
-        return False
 
 
 def write_text(path: Path, text: str) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from archives import LARGEST_TEXT, Member, open_source, write_whole
+from ours import require_ours
 
 from captioner.errors import CaptionerError, DataError
 
@@ -93,7 +94,7 @@ def prepare(
         DataError: the inputs hold no two languages of a split, or what they hold is damaged, not
             raw text, or not aligned; the output was made by something else.
     """
-    _require_ours(output)
+    require_ours(output, NAME)
     members = [member for path in inputs for member in _members(path, output)]
     texts = _texts(members)
     _check_splits(texts, members)
@@ -105,22 +106,6 @@ def prepare(
     manifest = json.dumps(_manifest(texts), indent=1, ensure_ascii=False)
     write_whole(output / "manifest.json", manifest.encode() + b"\n")
     return _splits(texts)
-
-
-def _require_ours(output: Path) -> None:
-    """Refuses a folder that something else has filled."""
-    manifest = output / "manifest.json"
-    try:
-        if (
-            manifest.exists()
-            and json.loads(manifest.read_text(encoding="utf-8"))["data_set"] == NAME
-        ):
-            return
-        empty = not output.exists() or (output.is_dir() and not any(output.iterdir()))
-    except (ValueError, KeyError, TypeError):
-        empty = False
-    if not empty:
-        raise DataError(f"{output}: there is something else there; name a new folder")
 
 
 # What comes in.

@@ -650,3 +650,31 @@ def test_a_failed_caption_says_why_it_cannot_be_drawn(tiny_captioner: Captioner)
     for draw in (lambda: failed.overlay(0), failed.sheet):
         with pytest.raises(ConfigError, match=r"^there is no caption to draw: nowhere\.jpg: there"):
             draw()
+
+
+@pytest.mark.parametrize("translator", [5, "translate.safetensors", object])
+def test_what_does_not_translate_is_refused_at_once(
+    tiny_checkpoint: Checkpoint, translator: Any
+) -> None:
+    with pytest.raises(
+        ConfigError, match=r"the translator is .*; expected a Translator, as Transl"
+    ):
+        Captioner(tiny_checkpoint, translator=translator)
+    with pytest.raises(
+        ConfigError, match=r"the translator is .*; expected a Translator, as Transl"
+    ):
+        Captioner.load("no such file", translator=translator)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, "5", True, float("nan"), float("inf")])
+def test_what_is_no_time_is_refused(tiny_captioner: Captioner, seconds: Any) -> None:
+    with pytest.raises(ConfigError, match=r"time_limit is .*; expected seconds, above 0, or None"):
+        next(tiny_captioner.stream(["a.jpg"], time_limit=seconds))
+
+
+@pytest.mark.parametrize("numbers", [5, [], [-1], ["1"], [0.5]])
+def test_numbers_that_count_no_photo_are_refused(
+    tiny_captioner: Captioner, picture: Image.Image, numbers: Any
+) -> None:
+    with pytest.raises(ConfigError, match="the photos' numbers are"):
+        next(tiny_captioner.stream([picture], numbers=numbers))

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 # From below to above. A name stands for a module, or for a room with all that has no floor of its
 # own; within a floor, modules may use each other as long as they do so in one direction.
 FLOORS = (
-    ("errors", "atomic"),
+    ("errors", "atomic", "resuming"),
     ("settings",),
     ("text",),
     ("formats",),
@@ -28,6 +28,7 @@ FLOORS = (
     ("pictures",),
     ("devices", "pipeline", "images", "examples", "naming", "words"),
     ("nn",),
+    ("runtimes",),
     ("confidence", "grids", "languages", "sights", "subwords"),
     ("meteor", "metrics", "search", "storage", "trials"),
     ("intervals",),

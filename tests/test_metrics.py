@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from captioner import meteor as program
@@ -517,10 +517,54 @@ def test_what_intervals_are_made_of_is_what_sacrebleu_computes(
     pytest.importorskip("sacrebleu")
     said, wanted = ([" ".join(words) for words in side] for side in zip(*pairs, strict=True))
     for count in (metrics._sacrebleu, metrics._chrf):
-        counted = count(said, wanted, "de")
+        counted = count(said, list(zip(wanted, strict=True)), "de")
         assert counted.values(counted.statistics.sum(axis=0)) == pytest.approx(
             counted.value, abs=1e-9
         )
+
+
+@given(
+    st.lists(
+        st.tuples(words_of, st.lists(words_of, min_size=1, max_size=3)), min_size=1, max_size=4
+    )
+)
+@settings(max_examples=60)
+def test_several_references_are_scored_as_sacrebleu_scores_them(
+    pairs: list[tuple[list[str], list[list[str]]]],
+) -> None:
+    known = pytest.importorskip("sacrebleu.metrics")
+    said = [" ".join(words) for words, _ in pairs]
+    wanted = [[" ".join(words) for words in several] for _, several in pairs]
+    most = max(map(len, wanted))
+    streams = [[own[n] if n < len(own) else None for own in wanted] for n in range(most)]
+    scores = metrics.score_translations(said, wanted, "de", names=("sacrebleu", "chrf"), seed=1)
+    for name, metric in (("sacrebleu", known.BLEU()), ("chrf", known.CHRF())):
+        expected = metric.corpus_score(said, streams).score / 100
+        assert scores[name].value == pytest.approx(expected, abs=1e-9)
+        assert str(metric.get_signature()) in scores[name].recipe
+    for count in (metrics._sacrebleu, metrics._chrf):  # what intervals are made of
+        counted = count(said, list(map(tuple, wanted)), "de")
+        assert counted.values(counted.statistics.sum(axis=0)) == pytest.approx(counted.value)
+    value, each = metrics.chrf(said, wanted)
+    assert value == pytest.approx(scores["chrf"].value)
+    alone = [
+        known.CHRF().sentence_score(one, own).score / 100
+        for one, own in zip(said, wanted, strict=True)
+    ]
+    assert each == pytest.approx(alone, abs=1e-9)
+
+
+def test_any_of_several_references_will_do() -> None:
+    pytest.importorskip("sacremoses")
+    wanted = [["Ein Hund läuft schnell.", "Der Hund rennt schnell."], ["Eine Katze schläft jetzt."]]
+    said = ["Der Hund rennt schnell.", "Eine Katze schläft jetzt."]
+    scores = metrics.score_translations(said, wanted, "de", bootstrap=0)
+    assert [one.value for one in scores.values()] == pytest.approx([1, 1, 1])
+    for one in scores.values():
+        assert "1 to 2 references a sentence | N 2" in one.recipe
+    first = [own[0] for own in wanted]
+    for name, one in metrics.score_translations(said, first, "de", bootstrap=0).items():
+        assert one.value < 0.95, name
 
 
 @given(st.lists(st.tuples(words_of, words_of), min_size=1, max_size=5))
@@ -591,7 +635,9 @@ def test_a_missing_package_is_a_sentence(
     [
         (["a"], ["a", "b"], {}, "1 translations came with 2 references: give one reference"),
         ([], [], {}, "There is no sentence to score"),
-        (["a"], [["a"]], {}, "The references are no list of sentences"),
+        (["a"], [[3]], {}, "The references are no list of sentences"),
+        (["a"], [None], {}, "The references are no list of sentences"),
+        (["a", "b"], [["a"], []], {}, "Sentence 2 has no reference: give at least one"),
         ("a", ["a"], {}, "The candidates are no list of sentences"),
         (["a"], ["a"], {"names": ["ter"]}, "No score is called 'ter': choose from bleu, sacrebleu"),
         (["a"], ["a"], {"bootstrap": -1}, "bootstrap is -1: it must be 0"),

@@ -13,6 +13,7 @@ from captioner.settings import from_dict, to_dict
 from captioner.translations.recipe import TranslationRecipe
 
 TRANSLATORS = (
+    "everyday",
     "family-translations",
     "korean",
     "length",

@@ -332,3 +332,20 @@ def test_lengths_stay_on_the_cpu(reader: PairReader) -> None:
     assert moved.targets.is_meta
     assert not moved.lengths.is_meta
     assert not moved.source_lengths.is_meta
+
+
+def test_a_line_may_hold_several_translations(tmp_path: Path) -> None:
+    (tmp_path / "a.en").write_text("Go!\nStay.\nWait.\n", encoding="utf-8")
+    (tmp_path / "a.de").write_text("Geh!\tLos! \t\nBleib.\n \t \n", encoding="utf-8")
+    files = {"source": str(tmp_path / "a.en"), "target": str(tmp_path / "a.de")}
+    go, stay = read_pairs(PairSource(**files, languages=("en", "de")))
+    assert go == Pair("Go!", "Geh!", "en", "de", others=("Los!",))
+    assert go.references == ("Geh!", "Los!")
+    assert stay == Pair("Stay.", "Bleib.", "en", "de")
+    assert go.each() == [Pair("Go!", "Geh!", "en", "de"), Pair("Go!", "Los!", "en", "de")]
+    both = read_pairs(PairSource(**files, languages=("en", "de"), both_ways=True))
+    assert both[2:] == [one.turned() for pair in (go, stay) for one in pair.each()]
+    # A held-out sentence gives none of its translations away.
+    others = [Pair(f"Say {n}.", f"Sag {n}.", "en", "de", others=("Los!",)) for n in range(40)]
+    with pytest.raises(DataError, match="leaves 0 and"):
+        split_by_source(others, 0.5)

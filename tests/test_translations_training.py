@@ -529,6 +529,31 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     assert logged_steps(tmp_path / "run") == list(range(1, steps + 1))
 
 
+def test_draws_by_temperature_go_on_where_they_stopped(
+    press: list[str], corpus: Path, tmp_path: Path
+) -> None:
+    """The second phase has fewer steps than the first, and favours what is turned to English."""
+    train_on = [source(corpus, "en", "de"), source(corpus, "fr", "en", group="french")]
+    changes: dict[str, Any] = {
+        "data": {"train": train_on, "epoch_pairs": 30, "temperature": 2.0},
+        "phases": [{"epochs": 1}, {"epochs": 1, "pairs": 12, "favours": "french"}],
+    }
+    whole, parts = (recipe(corpus, tmp_path / name, **changes) for name in ("whole", "parts"))
+    train(whole)
+    first, last = (int(row["step"]) for row in log(tmp_path / "whole"))
+    assert first > last - first > 1
+    for session, moment in enumerate(("step 2", f"step {last - 1}")):
+        press.append(moment)
+        with pytest.raises(Interrupted):
+            train(parts, resume=session > 0)
+    train(parts, resume=True)
+    assert equal_runs(tmp_path / "parts", tmp_path / "whole")
+    trainer = trainer_of(whole)
+    trainer.enter(whole.phases[1])
+    drawn = sum(len(batch.lengths) for batch in trainer.batches(1, 0))
+    assert drawn == 12
+
+
 # ---- what a run leaves in its folder -------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""A viewer alone, in a page without a server: one page load for whatever it is shown."""
+"""A viewer alone, in a page without a server: one page load, whatever values it is shown."""
 
 from __future__ import annotations
 

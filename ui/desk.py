@@ -19,6 +19,7 @@ from captioner.nn import family
 from captioner.options import DRAWING, SearchOptions
 from captioner.pictures.open import open_photo
 from captioner.settings import field_of, is_whole
+from captioner.subwords import clean
 from captioner.text import sentences
 from captioner.translations.translation import Translation
 from captioner.translations.translator import Translator
@@ -53,12 +54,14 @@ class Written:
     captions: tuple[Caption, ...]  # the best one first
     titles: tuple[str, ...]  # what each is called
     edits: tuple[tuple[str, ...], ...] = ()  # words to start with, as a visitor chose them in turn
+    length_penalty: float = 1.0  # of the search, by which sentences are ranked
 
     @classmethod
-    def of(cls, caption: Caption) -> Written:
+    def of(cls, caption: Caption, length_penalty: float = 1.0) -> Written:
         """A caption with the others that were found, by their ranks."""
         captions = (caption, *caption.n_best)
-        return cls(captions, tuple(str(rank) for rank in range(1, len(captions) + 1)))
+        titles = tuple(str(rank) for rank in range(1, len(captions) + 1))
+        return cls(captions, titles, length_penalty=length_penalty)
 
     @property
     def photo(self) -> Any:
@@ -103,6 +106,11 @@ class Desk:
         size = self.captioner.preprocess.size
         self.captioner(Image.new("RGB", (size, size)))
 
+    def open_with(self, photo: str) -> tuple[View, Written]:
+        """Captions the photo that every visitor's page begins with, for the viewer to play."""
+        *_, (value, written) = self.write(photo)
+        return {**value, "opening": True}, written
+
     def shown(self, photo: str | None) -> View:
         """The viewer's value for a photo alone."""
         return blank(None) if photo is None else {**self.album[photo].value}
@@ -138,13 +146,15 @@ class Desk:
         *growing, caption = at_hand.look.steps(prefix=prefix, options=options)
         for beginning in growing:
             value = view(beginning, at_hand.value, busy=True)
-            yield {**value, **_edited(before)}, Written((beginning,), ("1",), kept)
-        written = dataclasses.replace(Written.of(caption), edits=kept)
+            yield {**value, **_edited(kept)}, Written((beginning,), ("1",), kept)
+        found = Written.of(caption, options.length_penalty)
+        written = dataclasses.replace(found, edits=kept)
         if compare and not options.sample and options.beam_size > 1:
             plain = dataclasses.replace(options, beam_size=1, n_best=1)
             greedy = at_hand.look.caption(prefix=prefix, options=plain)
             titles = (f"beam {options.beam_size}", *written.titles[1:], "greedy")
-            written = Written((*written.captions, greedy), titles, kept)
+            both = (*written.captions, greedy)
+            written = Written(both, titles, kept, options.length_penalty)
         yield self.value_of(written), written
 
     def value_of(self, written: Written, card: object = 0, to: str = "") -> View:
@@ -161,13 +171,12 @@ class Desk:
         """
         best, *others = zip(written.titles, written.captions, strict=True)
         photo = self.album[written.photo].value
-        value = view(best[1], photo, others=others, title=best[0])
-        value |= {**_edited(written.before), "choice": written.place(card)}
+        penalty = written.length_penalty
+        value = view(best[1], photo, others=others, title=best[0], length_penalty=penalty)
+        value |= {**_edited(written.edits), "choice": written.place(card)}
         if to:
-            said = self.translated(written.caption(card), to)
-            assert said.translation is not None
-            others = self._translator().alternatives(said.translation)
-            linked = values.links(said, value["peak"], others)
+            said = self._whole_words(self.translated(written.caption(card), to))
+            linked = values.links(said, value["peak"])
             value["links"] = {**linked, "card": value["choice"]}
         return value
 
@@ -255,6 +264,16 @@ class Desk:
         """Whether the translator has eyes for a photo."""
         return self.translator is not None and self.translator.eyes is not None
 
+    def _whole_words(self, said: Caption) -> Caption:
+        """A caption in another language whose words' alternatives are no beginnings of words."""
+        assert said.translation is not None
+        whole = self._translator().with_whole_words(said.translation)
+        words = tuple(
+            dataclasses.replace(word, alternatives=other.alternatives)
+            for word, other in zip(said.words, whole.words, strict=True)
+        )
+        return dataclasses.replace(said, words=words)
+
     def translate(
         self, text: str, to: str, source: str = "", photo: str | None = None
     ) -> tuple[View, View]:
@@ -268,26 +287,30 @@ class Desk:
             ImageError: the photo cannot be read.
         """
         translator = self._translator()
-        sight = translator.look(photo) if self.sees and photo else None
-        texts = sentences(text)
         _check_length("the text", text, LONGEST_TEXT)
         translator.languages.check(source or None, to)
+        if not clean(text):
+            raise ConfigError("there is nothing to translate; write a sentence")
+        texts = sentences(text)
+        sight = translator.look(photo) if self.sees and photo else None
+        read, into = (source, to) if source else translator.direction(text, to)
         found = [
             dataclasses.replace(one, guessed=not source)
             for one in translator.stream(
                 texts,
-                to=to,
-                source_language=source or translator.guess(text, to),
+                to=into,
+                source_language=read,
                 photos=[sight] * len(texts) if self.sees else None,
             )
         ]
         for one in found:
             if one.error is not None:
                 raise ConfigError(one.error)
-        if not found:
-            raise ConfigError("there is nothing to translate; write a sentence")
         inside = insides.one_after_another([self._inside(one) for one in found[:MOST_INSIDE]])
-        return {"sentences": [values.pairs(one) for one in found]}, {**inside, "language": to}
+        pairs: View = {"sentences": [values.pairs(one) for one in found]}
+        if into != to:
+            pairs["instead"] = {"source": read, "to": into, "asked": to}
+        return pairs, {**inside, "language": into}
 
     def _inside(self, found: Translation) -> View:
         """Every step of a translated sentence."""
@@ -379,12 +402,17 @@ def _checked_words(words: object) -> tuple[str, ...]:
     return tuple(words)  # type: ignore[arg-type]
 
 
-def _edited(before: Sequence[str]) -> View:
-    """Which word of the sentence a visitor chose, for the viewer; nothing where none was."""
-    if not before:
+def _edited(edits: Sequence[Sequence[str]]) -> View:
+    """Which words a visitor chose, for the viewer; nothing where none was.
+
+    `edits` are all of them, with which a page that is loaded again can ask for the same sentence.
+    """
+    if not edits:
         return {}
+    before = edits[-1]
     ends = before[-1] == "."
-    return {"edited": {"index": len(before) - 1 - ends, "word": before[-1]}}
+    edited = {"index": len(before) - 1 - ends, "word": before[-1]}
+    return {"edited": edited, "edits": [list(words) for words in edits]}
 
 
 def _ending(before: Sequence[str], options: SearchOptions) -> SearchOptions:

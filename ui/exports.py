@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from captioner.errors import CaptionerError
 from captioner.outputs import Sheets
+from captioner.pictures.animation import frames, gif
 from captioner.pictures.drawings import save_png
 from captioner.pictures.scale import spread
 from captioner.ui import assets
@@ -53,6 +54,8 @@ COLUMNS = (
 # Excel splits by semicolons in half of the world.
 _FORMULA = re.compile(r"(?:^|(?<=[;\t\r\n]))(?=[ ]*[=+\-@\t\r])")
 _LONGEST_NAME = 80
+_LONGEST_LINE = 500  # characters of a credit
+_PHOTO = re.compile(r"data:image/jpeg;base64,[0-9A-Za-z+/=]+")
 
 # The names of Gradio's own colours, which the viewer takes, for a page without Gradio.
 COLOURS = """
@@ -75,7 +78,11 @@ COLOURS = """
 body { margin: 0; background: var(--body-background-fill); color: var(--body-text-color);
   font: 16px/1.5 system-ui, "Noto Sans KR", sans-serif; }
 main { max-width: 60rem; margin: 0 auto; padding: clamp(0.75rem, 3vw, 2rem); }
-@media (scripting: enabled) {
+figure { margin: 0; }
+figure img { display: block; max-width: 100%; height: auto; border-radius: 12px; }
+figcaption, footer { font-size: 0.85rem; color: var(--body-text-color-subdued); }
+footer { margin-top: 1rem; }
+@media (scripting: enabled) { figure { display: none; }
   h1 { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); } }
 """
 
@@ -114,7 +121,8 @@ _PAGE = """<!doctype html>
 <body>
 <main>
 <h1>%(title)s</h1>
-<div id="captioner-root">%(markup)s</div>
+%(figure)s<div id="captioner-root">%(markup)s</div>
+<footer>%(credit)sMade with captioner.</footer>
 </main>
 <script type="application/json" id="captioner-view">%(data)s</script>
 <script>%(script)s</script>
@@ -140,10 +148,35 @@ def page(view: Mapping[str, Any], *, language: str = "") -> str:
         "title": html.escape(title, quote=True),
         "colours": COLOURS,
         "style": assets.style("viewer"),
+        "figure": _figure(view, title),
+        "credit": f"{html.escape(_one_line(view.get('credit')))} · " if view.get("credit") else "",
         "markup": assets.markup("viewer"),
         "data": script_json({**view, "offline": True}),
         "script": script,
     }
+
+
+def _figure(view: Mapping[str, Any], title: str) -> str:
+    """The photo with each word's probability, for a reader whose scripts do not run."""
+    photo = str(view.get("photo", ""))
+    if not _PHOTO.fullmatch(photo):
+        return ""
+    listed = view.get("words")
+    words = [word for word in listed if isinstance(word, dict)] if isinstance(listed, list) else []
+    said = " · ".join(
+        f"{_one_line(word.get('text'))} {100 * word['prob']:.0f} %"
+        for word in words
+        if isinstance(word.get("prob"), (int, float)) and 0 <= word["prob"] <= 1
+    )
+    alt = html.escape(title, quote=True)
+    return (
+        f'<figure><img alt="{alt}" src="{photo}"><figcaption>{html.escape(said)}</figcaption>'
+        "</figure>\n"
+    )
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())[:_LONGEST_LINE]
 
 
 def script_json(value: Any) -> str:
@@ -208,6 +241,16 @@ def sheet(caption: Caption, *, grid: bool = False) -> bytes:
     buffer = io.BytesIO()
     save_png(caption.sheet(grid=grid), buffer)
     return buffer.getvalue()
+
+
+def animation(caption: Caption) -> bytes:
+    """The words one after the other, each over its map, as an animated GIF.
+
+    Raises:
+        ImageError: the photo is no longer where it was.
+    """
+    words = [word.text for word in caption.words]
+    return gif(frames(caption.photo(), words, caption.maps))
 
 
 def json_text(caption: Caption) -> str:

@@ -33,6 +33,7 @@ def view(
     others: Sequence[tuple[str, Caption]] = (),
     title: str = "",
     busy: bool = False,
+    length_penalty: float = 1.0,
 ) -> View:
     """The viewer's value for a caption.
 
@@ -43,6 +44,7 @@ def view(
             the caption's own; all share one colour scale.
         title: what the caption's own card is called.
         busy: more words are to come.
+        length_penalty: of the search, by which the cards are ranked.
     """
     everything = [caption, *(other for _, other in others)]
     peak = peak_of(everything)
@@ -59,7 +61,12 @@ def view(
     if others:
         named = [(title, caption), *others]
         value["choices"] = [
-            {"title": name, "grid": list(c.maps.shape[1:]), **sentence(c, peak)}
+            {
+                "title": name,
+                "grid": list(c.maps.shape[1:]),
+                **sentence(c, peak),
+                **_rank(c, length_penalty),
+            }
             for name, c in named
         ]
     return value
@@ -103,6 +110,17 @@ def sentence(caption: Caption, peak: float) -> View:
     }
 
 
+def _rank(caption: Caption, length_penalty: float) -> View:
+    """What a sentence is ranked by, as `Hypothesis.score` has it, the end counting as one word.
+
+    With a penalty of 1 that is the mean of the words' log probabilities: `per_word` is the
+    probability that words have on average (their geometric mean).
+    """
+    score = caption.log_prob / (len(caption.words) + 1) ** length_penalty
+    rank = {"score": rounded(score)}
+    return rank if length_penalty != 1 else {**rank, "per_word": rounded(float(np.exp(score)))}
+
+
 def _word(word: Word) -> View:
     return {
         "text": word.text,
@@ -133,23 +151,13 @@ def moved(caption: Caption, after: Sequence[Word], peak: float) -> View:
     return {**sentence(caption, peak), "words": words}
 
 
-def links(said: Caption, peak: float, others: Sequence[Sequence[tuple[str, float]]] = ()) -> View:
-    """The lower line of the viewer: a translated caption, linked to the words above it.
-
-    Args:
-        said: the translated caption.
-        peak: the top of the colour scale.
-        others: for each of its words the whole words that could stand there instead; a
-            translator's own alternatives are beginnings of words, which nobody is shown.
-    """
+def links(said: Caption, peak: float) -> View:
+    """The lower line of the viewer: a translated caption, linked to the words above it."""
     assert said.translation is not None
     assert said.original is not None
     above = [word.text for word in said.original.words]
-    shown = sentence(said, peak)
-    for word, instead in zip(shown["words"], others or [()] * len(said.words), strict=True):
-        word["alternatives"] = [[text, rounded(prob)] for text, prob in instead]
     return {
-        **shown,
+        **sentence(said, peak),
         "alignment": rows(word_shares(said.translation, above)),
         "language": said.translation.target_language,
     }

@@ -49,6 +49,7 @@ class Caption:
     # was written, by a calibrated checkpoint; of several, of the best one
     unsure: bool = False  # whether that is below the checkpoint's threshold
     evidence: Mapping[str, float] = field(default_factory=dict)  # what the confidence rests on
+    note: str | None = None  # what to know of how the photo was read: of a raw file, its preview
 
     def __repr__(self) -> str:
         of = "" if self.file is None else f" of {shown(self.file)}"
@@ -143,6 +144,8 @@ class Caption:
             carried = self.translation.to_dict()
             names = ("from", "to", "source_words", "alignment", "warning")
             values |= {key: carried[key] for key in names}
+        if self.note is not None:
+            values["note"] = self.note
         return {**values, "error": self.error}
 
 
@@ -158,7 +161,7 @@ def _word_html(word: Word) -> str:
 
 def _alternative_dict(caption: Caption, maps: bool) -> dict[str, Any]:
     values = caption.to_dict(maps=maps)
-    return {k: v for k, v in values.items() if k not in ("file", "grid", "n_best", "error")}
+    return {k: v for k, v in values.items() if k not in ("file", "grid", "n_best", "note", "error")}
 
 
 def beginning(caption: Caption, count: int) -> Caption:

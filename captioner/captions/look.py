@@ -49,6 +49,7 @@ class Look:
     source: Any  # what was handed over as the photo
     writer: Writer  # whose memory it is
     picture: Image.Image | None = None  # the photo, if it was asked for
+    note: str | None = None  # what its owner should know of how the photo was read
     # What the cells looked at in one another, layer by layer and head by head, (L, H, N, N): the
     # row looks at the column; rows sum to 1. None where no layer refines the grid.
     refinement: NDArray[np.float32] | None = None
@@ -156,4 +157,4 @@ class Look:
 
     @property
     def _about(self) -> Opened:
-        return Opened(self.source, self.file, self.geometry.photo)
+        return Opened(self.source, self.file, self.geometry.photo, note=self.note)

@@ -31,6 +31,7 @@ from captioner.nn.encoders import ImageEncoder, fold_batch_norm, normalise
 from captioner.nn.memory import Memory
 from captioner.options import SearchOptions
 from captioner.pictures.geometry import Geometry
+from captioner.runtimes.choice import choose
 from captioner.search import Hypothesis, Start, force, search
 from captioner.text import UNK, detokenise, tokenise, unread
 from captioner.tracing import Trace, trace
@@ -57,7 +58,11 @@ class Writer:
     """A checkpoint's model on a device. Nothing of a call stays here: threads may share it."""
 
     def __init__(
-        self, checkpoint: Checkpoint, device: torch.device, translator: Translator | None = None
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        translator: Translator | None = None,
+        runtime: str = "auto",
     ) -> None:
         self.device = device
         self.process = os.getpid()  # that put the model there
@@ -67,6 +72,7 @@ class Writer:
         model = copy.deepcopy(checkpoint.model).eval().requires_grad_(False)
         model.encoder.features = fold_batch_norm(model.encoder.features)
         self.model = model.to(device)
+        self.runtime = choose(runtime, self.model, self.preprocess, device)
         self.interpreter = Interpreter(self.vocabulary, device, translator)
 
     def request(
@@ -122,8 +128,7 @@ class Writer:
     @torch.inference_mode()
     def encode(self, photos: Sequence[Opened]) -> Memory:
         """The memory of B photos, one or more, that could be opened."""
-        memory: Memory = self.model.encoder(self._normalised(photos))
-        return memory
+        return self.runtime.encode(self._pixels(photos))
 
     @torch.inference_mode()
     def look(self, photo: Opened) -> tuple[Memory, NDArray[np.float32] | None]:
@@ -134,14 +139,14 @@ class Writer:
         encoder = self.model.encoder
         if not isinstance(encoder, ImageEncoder) or encoder.refine is None:
             return self.encode([photo]), None
-        memory, looks = encoder.look(encoder.grid(self._normalised([photo])))
+        pixels = normalise(self._pixels([photo]), self.preprocess.mean, self.preprocess.std)
+        memory, looks = encoder.look(encoder.grid(pixels))
         return memory, torch.cat(list(looks)).float().cpu().numpy()
 
-    def _normalised(self, photos: Sequence[Opened]) -> torch.Tensor:
-        """The pixels of B photos as the CNN takes them, (B, 3, S, S)."""
+    def _pixels(self, photos: Sequence[Opened]) -> torch.Tensor:
+        """The pixels of B photos, (B, 3, S, S), from 0 to 255."""
         pixels = np.stack([photo.pixels for photo in photos if photo.pixels is not None])
-        on_device = torch.from_numpy(pixels).to(self.device)
-        return normalise(on_device, self.preprocess.mean, self.preprocess.std)
+        return torch.from_numpy(pixels).to(self.device)
 
     def write(
         self,
@@ -228,6 +233,7 @@ class Writer:
             geometry=geometry,
             gates=None if gates is None else gates[:, 0],
             source=opened.source,
+            note=opened.note,
         )
 
     def _word(self, found: Hypothesis, place: int, text: str) -> Word:

@@ -63,6 +63,7 @@ that are found so. Take a few hundred photos or more that the weights were not t
         help="only measure how well the checkpoint's own confidence does on these photos",
     )
     flags.add_model(parser)
+    flags.add_runtime(parser)
     flags.add_loudness(parser)
     flags.add_speed(parser)
     parser.set_defaults(run=run)

@@ -137,6 +137,7 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
         "file's; of pairs, the direction comes behind it), and make this decoding its own",
     )
     flags.add_model(parser)
+    flags.add_runtime(parser)
     flags.add_loudness(parser)
     flags.add_decoding(parser, omit=("n_best", "alternatives"))
     parser.set_defaults(run=run)

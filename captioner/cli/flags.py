@@ -14,7 +14,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from captioner.errors import ConfigError, shown
-from captioner.options import PHOTOS_AT_ONCE, RESAMPLES, ROWS, THREADS, WORKERS, SearchOptions
+from captioner.options import (
+    PHOTOS_AT_ONCE,
+    RESAMPLES,
+    ROWS,
+    RUNTIMES,
+    THREADS,
+    WORKERS,
+    SearchOptions,
+)
 from captioner.translations.recipe import PairSource
 
 if TYPE_CHECKING:
@@ -254,6 +262,17 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="DEVICE",
         help="cpu, cuda, cuda:1, mps, …; auto (default) is a GPU where there is one",
+    )
+
+
+def add_runtime(parser: argparse.ArgumentParser) -> None:
+    """What computes photos' features."""
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default="auto",
+        help="what computes photos' features on a CPU: openvino, in bfloat16 where the CPU has it; "
+        "openvino-f32, as exact as torch; torch; auto (default) is the first that can be used",
     )
 
 

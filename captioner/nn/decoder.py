@@ -24,6 +24,9 @@ class State(Protocol):
     def select(self, indices: Tensor) -> Self:
         """Of each memory's sentences those at `indices` (B, K), which may repeat."""
 
+    def of(self, memories: Tensor) -> Self:
+        """All sentences about the memories at `memories` (K,)."""
+
 
 S = TypeVar("S", bound=State)
 

@@ -39,6 +39,10 @@ class RecurrentState:
         """Of each memory's sentences those at `indices` (B, K), which may repeat."""
         return self._each(lambda part: of_each(part, indices))
 
+    def of(self, memories: Tensor) -> RecurrentState:
+        """All sentences about the memories at `memories` (K,)."""
+        return self._each(lambda part: rows(part, memories))
+
     def first(self, memories: int, sentences: int) -> RecurrentState:
         """Of the first memories the first sentences."""
         if self.hidden.shape[:2] == (memories, sentences):

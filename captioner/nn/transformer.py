@@ -48,6 +48,10 @@ class TransformerState:
         """Of each memory's sentences those at `indices` (B, K), which may repeat."""
         return TransformerState(of_each(self.past, indices))
 
+    def of(self, memories: Tensor) -> TransformerState:
+        """All sentences about the memories at `memories` (K,)."""
+        return TransformerState(self.past.index_select(0, memories))
+
 
 @dataclass(frozen=True)
 class MapChoice:

@@ -28,6 +28,7 @@ from captioner.errors import ConfigError
 from captioner.metrics import Score
 from captioner.recipes.shared import Phase
 from captioner.training.loop import Callback, Trainer
+from captioner.training.ranks import ALONE
 from captioner.training.state import save_state
 
 STATE_FILE = "resume.safetensors"  # in a run's folder
@@ -191,6 +192,7 @@ class Interrupt(Callback):
     def __init__(self) -> None:
         self.requested = False
         self.number = int(signal.SIGINT)  # the signal that came
+        self.ranks = ALONE  # who stops together
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -221,7 +223,8 @@ class Interrupt(Callback):
             raise Interrupted
 
     def on_step(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
-        """Stops between two steps."""
+        """Stops between two steps; several processes do so behind the same one."""
+        self.requested = self.ranks.any(self.requested)
         self.check()
 
 

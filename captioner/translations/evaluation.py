@@ -45,6 +45,7 @@ class TranslationReport(Report[Pair, Translation]):
             yield {
                 "source": pair.source_text,
                 "reference": pair.target_text,
+                **({"references": list(pair.references)} if pair.others else {}),
                 "translation": found.text,
                 "chrf": round(chrf, 4),
                 "error": found.error,
@@ -104,14 +105,14 @@ class TranslationEvaluation(Evaluation[Pair, Translation, TranslationReport]):
         self, said: Sequence[str], items: Sequence[Pair], *, bootstrap: int, decoding: str
     ) -> dict[str, Score]:
         """BLEU and chrF."""
-        written = [pair.target_text for pair in items]
+        written = [pair.references for pair in items]
         return metrics.score_translations(
             said, written, self.target, bootstrap=bootstrap, decoding=decoding
         )
 
     def each(self, said: Sequence[str], items: Sequence[Pair]) -> np.ndarray:
         """The chrF2 of each translation alone."""
-        return metrics.chrf(said, [pair.target_text for pair in items])[1]
+        return metrics.chrf(said, [pair.references for pair in items])[1]
 
     def trial_scores(self, said: Sequence[str], items: Sequence[Pair]) -> dict[str, float]:
         """BLEU, of lower-cased Moses tokens, which chooses, and chrF.
@@ -119,7 +120,7 @@ class TranslationEvaluation(Evaluation[Pair, Translation, TranslationReport]):
         Raises:
             MetricError: BLEU cannot be computed here.
         """
-        written = [pair.target_text for pair in items]
+        written = [pair.references for pair in items]
         bleu = self._bleu(said, written).value
         return {"bleu": bleu, "chrf": metrics.chrf(said, written)[0]}
 
@@ -130,9 +131,9 @@ class TranslationEvaluation(Evaluation[Pair, Translation, TranslationReport]):
             MetricError: it cannot be computed here.
         """
         pairs, found, _ = self.answered(options, progress)
-        return self._bleu([each.text for each in found], [pair.target_text for pair in pairs])
+        return self._bleu([each.text for each in found], [pair.references for pair in pairs])
 
-    def _bleu(self, said: Sequence[str], written: Sequence[str]) -> Score:
+    def _bleu(self, said: Sequence[str], written: Sequence[tuple[str, ...]]) -> Score:
         scores = metrics.score_translations(
             said, written, self.target, names=("bleu",), bootstrap=0
         )

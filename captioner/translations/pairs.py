@@ -9,23 +9,23 @@ import hashlib
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Self, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from captioner.errors import ConfigError, DataError
+from captioner.pipeline import share_of
 from captioner.subwords import Subwords, clean
 from captioner.text import EOS, PAD, decoded
+from captioner.translations.drawing import Draw, Numbers, by_share
 from captioner.translations.recipe import PairSource
 
 _LOG = logging.getLogger(__name__)
-_Numbers = NDArray[np.int64]
 PieceLink = tuple[int, tuple[int, ...]]  # place of a target's piece, those of its source pieces
 
 
@@ -37,16 +37,27 @@ class Pair:
     target_text: str
     source_language: str
     target_language: str
+    others: tuple[str, ...] = field(default=(), kw_only=True)  # further translations
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """All translations of the source, at least one."""
+        return (self.target_text, *self.others)
 
     def turned(self) -> Self:
-        """The pair in the other direction."""
+        """The pair in the other direction; of several translations the first."""
         return replace(
             self,
             source_text=self.target_text,
             target_text=self.source_text,
             source_language=self.target_language,
             target_language=self.source_language,
+            others=(),
         )
+
+    def each(self) -> list[Self]:
+        """A pair for every translation."""
+        return [replace(self, target_text=text, others=()) for text in self.references]
 
 
 P = TypeVar("P", bound=Pair)
@@ -55,7 +66,9 @@ P = TypeVar("P", bound=Pair)
 def read_pairs(source: PairSource) -> list[Pair]:
     """Reads one set of sentence pairs, in the order of its files; the turned ones follow.
 
-    Pairs with nothing on one side are left out, and their number is logged.
+    A line of a target file may hold several translations with tabs between, as sacreBLEU reads
+    them: `Pair.references`. Pairs with nothing on one side are left out, and their number is
+    logged.
 
     Raises:
         DataError: a file is missing, not UTF-8, has other lines than its partner or fewer columns
@@ -71,7 +84,9 @@ def read_lines(source: PairSource) -> list[Pair]:
         DataError: as `read_pairs`.
     """
     texts = _columns(source) if source.tsv else _aligned(source)
-    return [Pair(one, other, *source.languages) for one, other in texts]
+    return [
+        Pair(one, first, *source.languages, others=tuple(others)) for one, (first, *others) in texts
+    ]
 
 
 def chosen(lines: Sequence[P], source: PairSource) -> list[P]:
@@ -90,21 +105,29 @@ def chosen(lines: Sequence[P], source: PairSource) -> list[P]:
     if source.part != "all":
         rest, held_out = split_by_source(pairs, source.held_out)
         pairs = rest if source.part == "train" else held_out
-    return pairs + [pair.turned() for pair in pairs] if source.both_ways else pairs
+    if source.both_ways:
+        return pairs + [one.turned() for pair in pairs for one in pair.each()]
+    return pairs
 
 
-def _aligned(source: PairSource) -> list[tuple[str, str]]:
+def _aligned(source: PairSource) -> list[tuple[str, list[str]]]:
     ones, others = read_texts(source.source), read_texts(source.target)
     if len(ones) != len(others):
         raise DataError(
             f"{source.source} has {len(ones):,} lines and {source.target} {len(others):,}: line n "
             "of one must be the translation of line n of the other; get them from one data set"
         )
-    return [(one.strip(), other.strip()) for one, other in zip(ones, others, strict=True)]
+    return [(one.strip(), _several(other)) for one, other in zip(ones, others, strict=True)]
 
 
-def _columns(source: PairSource) -> list[tuple[str, str]]:
-    texts = []
+def _several(line: str) -> list[str]:
+    """The translations on a line, at least one, which may be empty."""
+    texts = [text.strip() for text in line.split("\t")]
+    return list(filter(clean, texts)) or [""]
+
+
+def _columns(source: PairSource) -> list[tuple[str, list[str]]]:
+    texts: list[tuple[str, list[str]]] = []
     for number, line in enumerate(read_texts(source.tsv), 1):
         cells = line.split("\t")
         if len(cells) < max(source.columns) and line.strip():
@@ -114,9 +137,9 @@ def _columns(source: PairSource) -> list[tuple[str, str]]:
             )
         if line.strip():
             one, other = (cells[column - 1].strip() for column in source.columns)
-            texts.append((one, other))
+            texts.append((one, [other]))
         else:
-            texts.append(("", ""))
+            texts.append(("", [""]))
     return texts
 
 
@@ -155,11 +178,11 @@ def split_by_source(pairs: Sequence[P], share: float, seed: int = 0) -> tuple[li
         raise ConfigError(f"the share to hold out is {share}, but should lie between 0 and 1")
     sides = [_draw(pair.source_text, seed) < share for pair in pairs]
     held_out = [pair for pair, out in zip(pairs, sides, strict=True) if out]
-    known = {_bare(pair.target_text) for pair in held_out}
+    known = {_bare(text) for pair in held_out for text in pair.references}
     rest = [
         pair
         for pair, out in zip(pairs, sides, strict=True)
-        if not out and _bare(pair.target_text) not in known
+        if not out and known.isdisjoint(map(_bare, pair.references))
     ]
     if not rest or not held_out:
         raise DataError(
@@ -233,20 +256,25 @@ class PairReader:
             DataError: no pair is short enough.
         """
         self.seed = seed
+        self.part = (0, 1)  # of each batch: this process's number, and how many share it
         self._subwords = subwords
         self._encoded: dict[str, tuple[int, ...]] = {}
         self.links: Mapping[Pair, Sequence[PieceLink]] = {}  # of the pairs that have some
         self.pairs: list[Pair] = []  # the short ones of all sets
-        self._members: list[_Numbers] = []  # numbers of each set's pairs
+        self.members: list[Numbers] = []  # numbers of each set's pairs
         for pairs in sets:
             kept = [pair for pair in pairs if max(self._sizes(pair)) <= max_pieces]
-            self._members.append(np.arange(len(self.pairs), len(self.pairs) + len(kept)))
+            self.members.append(np.arange(len(self.pairs), len(self.pairs) + len(kept)))
             self.pairs += kept
         self._check(sum(map(len, sets)), max_pieces)
-        shares = shares or [1.0] * len(self._members)
-        self._drawn = [drawn_count(s, len(m)) for s, m in zip(shares, self._members, strict=True)]
         self._lengths = np.array([self._sizes(pair) for pair in self.pairs]) + 1  # (P, 2), the end
-        self._steps = self._count_steps(batch_tokens)
+        self._batch_tokens = batch_tokens
+        self.draws(by_share(self.members, shares or [1.0] * len(self.members)))
+
+    def draws(self, draw: Draw) -> None:
+        """Takes what the next epochs hold."""
+        self._draw = draw
+        self._steps = self._count_steps()
 
     def __len__(self) -> int:
         """Steps an epoch."""
@@ -255,7 +283,8 @@ class PairReader:
     def read(self, epoch: int, first_step: int = 0) -> Iterator[PairBatch]:
         """The batches of an epoch, from step `first_step` on."""
         for numbers in self._plan(epoch)[first_step:]:
-            yield self._batch([self.pairs[number] for number in numbers])
+            own = share_of(numbers.tolist(), self.part)
+            yield self._batch([self.pairs[number] for number in own])
 
     def _encode(self, text: str) -> tuple[int, ...]:
         if text not in self._encoded:
@@ -275,22 +304,18 @@ class PairReader:
             long = given - len(self.pairs)
             _LOG.warning("left out %d of %d pairs, over %d pieces long", long, given, max_pieces)
 
-    def _count_steps(self, batch_tokens: int) -> int:
+    def _count_steps(self) -> int:
         """As many as give each step `batch_tokens` pieces at most, in an average epoch."""
-        sizes = [self._lengths[members].sum(1).mean() for members in self._members if len(members)]
-        counts = [count for count in self._drawn if count]
-        pieces = sum(count * size for count, size in zip(counts, sizes, strict=True))
-        return max(1, min(math.ceil(pieces / batch_tokens), sum(counts)))
+        drawn = zip(self._draw.cells, self._draw.counts, strict=True)
+        own = [(count, self._lengths[cell].sum(1).mean()) for cell, count in drawn if count]
+        pieces = sum(count * size for count, size in own)
+        steps = math.ceil(pieces / self._batch_tokens)
+        return max(1, min(steps, sum(self._draw.counts)))
 
-    def _plan(self, epoch: int) -> list[_Numbers]:
+    def _plan(self, epoch: int) -> list[Numbers]:
         """The numbers of the pairs in every step of an epoch."""
         rng = np.random.default_rng((self.seed, epoch))
-        drawn = np.concatenate(
-            [
-                rng.permutation(members)[:count]
-                for members, count in zip(self._members, self._drawn, strict=True)
-            ]
-        )
+        drawn = self._draw.epoch(rng)
         drawn = rng.permutation(drawn)
         sources, targets = self._lengths[drawn].T
         # The decoder's steps cost most: pairs of one target length stay together, drawn at random.
@@ -324,11 +349,6 @@ class PairReader:
             mentions=torch.tensor(mentions, dtype=torch.long).reshape(-1, 2),
             regions=regions,
         )
-
-
-def drawn_count(share: float, pairs: int) -> int:
-    """How many pairs of a set an epoch draws, with `PairSource.share`."""
-    return min(pairs, round(share * pairs) if share <= 1 else round(share))
 
 
 def _padded(sentences: Sequence[tuple[int, ...]]) -> Tensor:

@@ -11,6 +11,9 @@ from captioner.options import SearchOptions
 from captioner.recipes import shared
 from captioner.settings import check_positive, check_share, setting, written_down
 
+_PIECES = 1_000_000  # of words, at most; what learns them reserves room for all
+_LONGER = 1000  # pieces, at most, that a drawn translation may be longer
+
 
 @dataclass(frozen=True)
 class PairSource:
@@ -34,6 +37,7 @@ class PairSource:
     share: float = setting(
         1.0, "share of its pairs that is drawn for an epoch, anew each time; above 1 their number"
     )
+    group: str = setting("", "of training pairs: a name by which a phase may favour them")
 
     def __post_init__(self) -> None:
         given = [name for name in ("source", "target", "tsv") if getattr(self, name)]
@@ -69,6 +73,16 @@ class PairDataConfig:
     byte_fallback: bool = setting(
         True, "spell characters without a piece of their own by 256 bytes, which count as pieces"
     )
+    epoch_pairs: int = setting(
+        0,
+        "pairs an epoch draws in all, by temperature over the directions; 0: what each source's "
+        "share says",
+    )
+    temperature: float = setting(
+        1.0,
+        "with epoch_pairs: a direction of n pairs is drawn in proportion to n^(1/temperature); at "
+        "1 by its size, the higher the more alike (Arivazhagan et al. 2019, section 4.2)",
+    )
     max_pieces: int = setting(100, "pairs with a longer sentence are left out", unit="pieces")
     linked_pairs: int = setting(
         5000,
@@ -80,7 +94,21 @@ class PairDataConfig:
     )
 
     def __post_init__(self) -> None:
-        check_positive(self, "subwords", "max_pieces", "linked_pairs", "validation_pairs")
+        check_positive(self, "subwords", most=_PIECES)
+        check_positive(self, "max_pieces", "linked_pairs", "validation_pairs")
+        if self.epoch_pairs < 0:
+            raise ConfigError(f"epoch_pairs is {self.epoch_pairs}; expected 0 or a number of pairs")
+        if not 1 <= self.temperature < math.inf:
+            raise ConfigError(
+                f"temperature is {self.temperature}; expected a number from 1 on: at 1 directions "
+                "are drawn by their size"
+            )
+        shares = [source.share for source in self.train if source.share != 1]
+        if self.epoch_pairs and shares:
+            raise ConfigError(
+                f"a source has share {shares[0]:g}, but epoch_pairs = {self.epoch_pairs} draws by "
+                "temperature; leave one of the two out"
+            )
 
 
 @dataclass(frozen=True)
@@ -89,6 +117,9 @@ class TranslationPhaseConfig:
 
     name: str = shared.phase_name()
     epochs: int = setting(10, "times the pairs are drawn")
+    pairs: int = setting(0, "pairs an epoch of this phase draws; 0: data.epoch_pairs")
+    favours: str = setting("", "a group of training pairs that makes up its own part of an epoch")
+    favoured: float = setting(0.5, "with favours: that part")
     learning_rate: float = setting(1e-3, "peak learning rate")
     warmup: float = shared.warmup(0.05)
     schedule: str = shared.schedule()
@@ -129,9 +160,17 @@ class TranslationPhaseConfig:
     def __post_init__(self) -> None:
         check_positive(self, "epochs", "learning_rate")
         check_share(self, "warmup", "final_rate")
-        if self.extra_length < 0:
+        if self.pairs < 0:
+            raise ConfigError(f"phase {self.name!r}: pairs is {self.pairs}; expected 0 or more")
+        if not 0 < self.favoured < 1:
             raise ConfigError(
-                f"phase {self.name!r}: extra_length is {self.extra_length}; expected 0 or more"
+                f"phase {self.name!r}: favoured is {self.favoured}; expected a share between 0 "
+                "and 1"
+            )
+        if not 0 <= self.extra_length <= _LONGER:
+            raise ConfigError(
+                f"phase {self.name!r}: extra_length is {self.extra_length}; expected 0 or more, "
+                f"and at most {_LONGER}"
             )
         if self.r_drop < 0:
             raise ConfigError(f"phase {self.name!r}: r_drop is {self.r_drop}; expected 0 or more")
@@ -165,7 +204,8 @@ class TranslationTrainingConfig:
     save_steps: int = shared.save_steps()
 
     def __post_init__(self) -> None:
-        check_positive(self, "batch_tokens", "validate_every")
+        check_positive(self, "batch_tokens")
+        shared.check_often(self)
         check_share(self, "label_smoothing", "weight_average")
         if self.gradient_clip < 0 or self.weight_decay < 0:
             raise ConfigError(
@@ -198,5 +238,20 @@ class TranslationRecipe:
     given: tuple[str, ...] = written_down()
 
     def __post_init__(self) -> None:
-        shared.check_recipe(self.seed, self.phases)
+        shared.check_recipe(self.output, self.seed, self.phases)
         shared.check_looks(self.model.attention, self.phases)
+        for phase in self.phases:
+            self._check_draw(phase)
+
+    def _check_draw(self, phase: TranslationPhaseConfig) -> None:
+        if (phase.pairs or phase.favours) and not self.data.epoch_pairs:
+            raise ConfigError(
+                f"phase {phase.name!r}: {'pairs' if phase.pairs else 'favours'} is about draws by "
+                "temperature; set data.epoch_pairs too"
+            )
+        groups = dict.fromkeys(source.group for source in self.data.train if source.group)
+        if phase.favours and phase.favours not in groups:
+            raise ConfigError(
+                f"phase {phase.name!r}: favours is {phase.favours!r}, but no training source has "
+                f"that group; there is {', '.join(groups) or 'none'}"
+            )

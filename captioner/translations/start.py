@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
+
 from captioner.errors import ConfigError
 from captioner.languages import Direction, Languages
 from captioner.subwords import Subwords
-from captioner.training.start import continued, decoding, some
+from captioner.training.start import built, continued, decoding, some
 from captioner.translations.checkpoint import TranslationCheckpoint
-from captioner.translations.pairs import Pair, drawn_count, read_pairs
-from captioner.translations.recipe import TranslationRecipe
+from captioner.translations.drawing import (
+    Draw,
+    Numbers,
+    by_share,
+    by_temperature,
+    drawn_count,
+)
+from captioner.translations.pairs import Pair, read_pairs
+from captioner.translations.recipe import TranslationPhaseConfig, TranslationRecipe
 
 Directions = dict[Direction, list[Pair]]
 C = TypeVar("C", bound=TranslationCheckpoint)
@@ -45,7 +55,10 @@ def read(
             "the recipe names no training pairs; write [[data.train]] with source, target and "
             "languages"
         )
-    training = [read_source(source) for source in recipe.data.train]
+    # Of several translations, each is learned as a pair of its own.
+    training = [
+        [one for pair in read_source(source) for one in pair.each()] for source in recipe.data.train
+    ]
     return TranslationData(training, read_directions(recipe, read_source))
 
 
@@ -107,19 +120,53 @@ def begun(
         return dataclasses.replace(old, languages=languages)
     # The pieces are made for what an epoch holds: a large set that little is drawn from would
     # otherwise leave the other languages with the shorter ones.
-    epoch = [
-        some(pairs, drawn_count(source.share, len(pairs)), recipe.seed)
-        for source, pairs in zip(recipe.data.train, training, strict=True)
-    ]
     subwords = Subwords.train(
-        (text for several in _texts(epoch).values() for text in several),
+        (text for several in _texts(_first_epoch(recipe, training)).values() for text in several),
         recipe.data.subwords,
         list(texts),
         byte_fallback=recipe.data.byte_fallback,
     )
-    model = kind.build(recipe.model, len(subwords))
+    model = built(kind, recipe.model, len(subwords))
     languages = _languages(directions, texts, subwords)
     return kind(model, recipe.model, subwords, languages, search=decoding(recipe), **own)
+
+
+def _first_epoch(
+    recipe: TranslationRecipe, training: Sequence[Sequence[Pair]]
+) -> list[Sequence[Pair]]:
+    """What an epoch holds of each source, or of all."""
+    if recipe.data.epoch_pairs:
+        pairs = [pair for own in training for pair in own]
+        ends = np.cumsum([0, *map(len, training)])
+        members = [np.arange(*both) for both in itertools.pairwise(ends)]
+        numbers = drawing(recipe, recipe.phases[0], members, pairs).epoch(
+            np.random.default_rng(recipe.seed)
+        )
+        return [[pairs[number] for number in numbers]]
+    return [
+        some(pairs, drawn_count(source.share, len(pairs)), recipe.seed)
+        for source, pairs in zip(recipe.data.train, training, strict=True)
+    ]
+
+
+def drawing(
+    recipe: TranslationRecipe,
+    phase: TranslationPhaseConfig,
+    members: Sequence[Numbers],
+    pairs: Sequence[Pair],
+) -> Draw:
+    """What the epochs of a phase hold.
+
+    Args:
+        recipe: of the run.
+        phase: of it.
+        members: numbers of each source's pairs.
+        pairs: of all sources, by their numbers.
+    """
+    if not recipe.data.epoch_pairs:
+        return by_share(members, [source.share for source in recipe.data.train])
+    directions = [(pair.source_language, pair.target_language) for pair in pairs]
+    return by_temperature(members, directions, recipe.data, phase)
 
 
 def _texts(training: Sequence[Sequence[Pair]]) -> dict[str, dict[str, None]]:

@@ -5,7 +5,6 @@ Shapes: B pairs, K drawn translations of them all.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -28,7 +27,7 @@ from captioner.translations.evaluation import TranslationEvaluation
 from captioner.translations.links import LINKS_FILE, read_or_align
 from captioner.translations.pairs import PairBatch, PairReader
 from captioner.translations.recipe import TranslationRecipe
-from captioner.translations.start import Directions, TranslationData
+from captioner.translations.start import Directions, TranslationData, drawing
 from captioner.translations.translator import Translator
 
 
@@ -38,6 +37,12 @@ class TranslationTrainer(Trainer):
     model: TranslationModel
     checkpoint: TranslationCheckpoint
     reader: PairReader
+
+    def enter(self, phase: Any) -> None:
+        """Readies the model, an optimiser, and what the phase's epochs hold."""
+        super().enter(phase)
+        reader = self.reader
+        reader.draws(drawing(self.recipe, phase, reader.members, reader.pairs))
 
     def batches(self, epoch: int, first_step: int) -> Iterator[PairBatch]:
         """Pairs of like lengths."""
@@ -69,10 +74,10 @@ class TranslationTrainer(Trainer):
         if phase.r_drop:
             terms["r_drop"] = phase.r_drop, losses.r_drop(*(one.logits for one in passes))
         if not phase.self_critical:
-            return weighted(terms)
+            return weighted(terms, self.shares)
         drawn = self.draws(batch, memory)
         terms["self_critical"] = phase.self_critical, drawn.loss()
-        return weighted(terms, reward=drawn.reward())
+        return weighted(terms, self.shares, reward=drawn.reward())
 
     def _inputs(self, batch: PairBatch) -> Tensor:
         """The pieces that are read: the translations' own, or some of the model's instead."""
@@ -114,7 +119,11 @@ class TranslationTrainer(Trainer):
 
     def content(self) -> Any:
         """The pairs and the pieces."""
-        return [self.checkpoint.subwords.pieces, *map(dataclasses.astuple, self.reader.pairs)]
+        pairs = [
+            [p.source_text, p.target_text, p.source_language, p.target_language]
+            for p in self.reader.pairs
+        ]
+        return [self.checkpoint.subwords.pieces, *pairs]
 
 
 class TranslationValidation(Validation):

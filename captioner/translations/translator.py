@@ -32,6 +32,7 @@ from captioner.subwords import clean
 from captioner.text import EOS, has_words
 from captioner.tracing import trace
 from captioner.translations import checkpoint as checkpoints
+from captioner.translations.alternatives import Finisher
 from captioner.translations.checkpoint import MultimodalCheckpoint, TranslationCheckpoint
 from captioner.translations.merging import END, Merger
 from captioner.translations.reader import Line, Reader, nothing, short, untold
@@ -42,7 +43,6 @@ from captioner.translations.translation import (
     joined,
     together,
 )
-from captioner.translations.wholes import Alternatives, whole_words
 
 T = TypeVar("T")
 Photo = ImageSource | Sight | None  # what may be in view of a sentence: None, nothing is
@@ -196,6 +196,20 @@ class Translator:
         pieces = self.subwords.encode(text).ids
         return self.languages.guess(pieces, to) if pieces else None
 
+    def direction(self, text: str, to: str) -> tuple[str | None, str]:
+        """The languages between which a text is translated that someone wants in `to`.
+
+        Where its language is, without doubt, translated into others only, that is the first of
+        them; otherwise `guess` tells the one and `to` is the other.
+
+        Raises:
+            ConfigError: nothing is translated into `to`, or nothing from the text's language.
+        """
+        self.languages.check(None, to)
+        pieces = self.subwords.encode(text).ids
+        there = self.languages.elsewhere(pieces, to) if pieces else None
+        return there or (self.guess(text, to), to)
+
     def trace(self, found: Translation, alternatives: int = 8) -> SentenceReading:
         """Everything that is computed while a sentence and its translation are read, step by step.
 
@@ -227,30 +241,21 @@ class Translator:
             None if sight is None or self.eyes is None else self.eyes.refinement(sight),
         )
 
-    def alternatives(self, found: Translation, count: int = 5) -> tuple[Alternatives, ...]:
-        """What else each word of a translated sentence could have been, as whole words.
+    def with_whole_words(self, found: Translation) -> Translation:
+        """A translation of one sentence whose words have whole words as their alternatives.
 
-        Args:
-            found: of one sentence.
-            count: beginnings of words to go on with, at each place.
-
-        Returns:
-            For each word others with their probabilities, best first; none where the words are not
-            those of the text, as of several sentences in one translation.
+        `Word.alternatives` of a translation are pieces, with which other words could begin.
         """
         devices.check_process(self.device, self._process)
-        said = self.subwords.encode(found.text)
-        if found.error is not None or said.words != tuple(word.text for word in found.words):
-            return ((),) * len(found.words)
+        read, said = (self.subwords.encode(text).ids for text in (found.source, found.text))
+        spelt = self.subwords.decode(said)[1].words
+        if tuple(word.text for word in found.words) != tuple(spelt):  # of several sentences
+            return found
         sight = None if found.seen is None else found.seen.sight
-        return whole_words(
-            self.model.decoder,
-            self._encoded([self.subwords.encode(found.source).ids], [sight]),
-            said.ids,
-            self.subwords,
-            start=self.start(found.target_language),
-            count=count,
-        )
+        finisher = Finisher(self.model.decoder, self.subwords)
+        start = Start(self.subwords.start(found.target_language))
+        words = finisher.finished(self._encoded([read], [sight]), start, said, found.words)
+        return dataclasses.replace(found, words=words)
 
     def self_attention(self, text: str) -> SelfAttention:
         """What a sentence's words look at in one another while it is read.

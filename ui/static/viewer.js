@@ -9,10 +9,12 @@ import { doubtText, fillDetail } from "./detail.js";
 import { make, valueOf } from "./dom.js";
 import { fillEdit } from "./edit.js";
 import { keepingFocus } from "./focus.js";
+import { beckon, follow } from "./hand.js";
+import { viewBefore } from "./kept.js";
 import { draw, load, warmUp } from "./picture.js";
 import { listenToPhoto } from "./pointing.js";
 import { stop, wordAt } from "./selection.js";
-import { buildTools, fillLegend } from "./tools.js";
+import { buildTools, fillLegend, fillLink } from "./tools.js";
 import { buildTree, fillTree } from "./tree.js";
 import { fillWords, light } from "./words.js";
 
@@ -53,11 +55,22 @@ export function start(page) {
     fillCovering(view);
     fillTree(view);
     light(view);
+    follow(view);
     draw(view);
   };
   build(view);
-  render(view);
+  begin(view, viewBefore(view.element));
   page.watch("value", () => keepingFocus(view, () => render(view)));
+}
+
+// What the server sent with the page, or what the tab showed before. Gradio puts the server's value
+// in its place once more after the start.
+function begin(view, before) {
+  if (!before) return render(view);
+  return setTimeout(() => {
+    view.props.value = before;
+    render(view);
+  });
 }
 
 function build(view) {
@@ -68,6 +81,8 @@ function build(view) {
   root.tabIndex = -1; // for the focus, where nothing else is left
   part.empty = make("p", "empty", view.texts.empty);
   part.waiting = make("p", "waiting", view.texts.waiting);
+  part.error = make("p", "error");
+  part.error.setAttribute("role", "alert");
   part.body = make("div", "body");
   part.moved = make("section", "line moved");
   part.main = make("section", "line main");
@@ -94,7 +109,7 @@ function build(view) {
   part.scene.append(part.frame, part.tree);
   part.body.append(part.detail, part.cover, part.scene);
   part.body.append(part.tools, part.alt, part.choices, part.honest, part.live);
-  root.append(part.waiting, part.empty, part.body);
+  root.append(part.waiting, part.error, part.empty, part.body);
   buildTools(view);
   listenToPhoto(view);
 }
@@ -115,9 +130,11 @@ function render(view) {
   if (value.paint && !value.moved && !view.asking) view.strokes = [];
   view.choice = value.choice || 0;
   recordTrial(view);
+  fillError(part, value);
   view.heats.clear();
   view.fill();
   fillLegend(view);
+  fillLink(view);
   const idle = busy || !view.rows.main.words.length;
   for (const button of [part.play, part.mean]) button.disabled = idle;
   fillCards(view);
@@ -137,13 +154,24 @@ function render(view) {
   view.update();
   if (fresh && value.photo) load(view, value.photo);
   if (!busy) warmUp(view);
+  beckon(view);
   const written = Boolean(value.words && value.words.length);
   if (written && !view.written) bringIntoView(view);
   view.written = written;
 }
 
+// What went wrong stands where the words would.
+function fillError(part, value) {
+  const say = window.captionerPage ? window.captionerPage.say : String;
+  part.error.textContent = value.error ? say(value.error) : "";
+  part.error.hidden = !value.error;
+  part.root.classList.toggle("wrong", Boolean(value.error));
+  part.root.dataset.example = value.example || "";
+}
+
 // On a phone the caption appears below the fold.
 function bringIntoView(view) {
+  if (view.value.opening) return;
   if (window.innerWidth >= 760 || view.value.offline) return;
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   view.part.root.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });

@@ -6,16 +6,20 @@ from typing import Any
 
 import gradio as gr
 
+from captioner.errors import CaptionerError
 from captioner.ui.desk import Desk
+from captioner.ui.messages import public_message
 from captioner.ui.tabs.components import Drawing, Photo, Text
-from captioner.ui.tabs.events import ASKING, with_errors
+from captioner.ui.tabs.events import ASKING
 from captioner.ui.tabs.texts import I18N, LANGUAGES
+from captioner.ui.values import View
 
 
 class TranslateTab:
     """Text in, text out; without a translator, a note that says how to get one."""
 
     def __init__(self, desk: Desk) -> None:
+        self.desk = desk
         if desk.translator is None:
             gr.Markdown(I18N("no_weights"), elem_classes="quiet")
             return
@@ -42,12 +46,21 @@ class TranslateTab:
                     steps = Drawing("steps", elem_id="translation-steps")
         gr.on(
             [go.click, text.submit],
-            with_errors(desk.translate),
+            self.translate,
             [text, to, source, self.photo],
             [linked, steps],
             api_name="_translate",
             **ASKING,
         )
+
+    def translate(
+        self, text: str, to: str, source: str = "", photo: Any = None
+    ) -> tuple[View, View]:
+        """The values of both viewers; what is wrong stands where the translation would."""
+        try:
+            return self.desk.translate(text, to, source, photo)
+        except CaptionerError as error:
+            return {"error": public_message(error)}, {}
 
     @staticmethod
     def _photo(desk: Desk) -> Any:
