@@ -122,14 +122,15 @@ class Guard:
             flag: by which the place was given.
 
         Raises:
-            ConfigError: `path` is a folder, an input, a link that leads nowhere but to itself, or a
-                file that is not ours.
+            ConfigError: `path` is a folder, an input, a link that leads nowhere but to itself, a
+                file that is not ours, or in a folder where nothing can be written.
         """
         try:
             status = path.stat()
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno == errno.ELOOP:
                 raise ConfigError(f"{path} {_CIRCLE}; choose another {flag}") from error
+            _check_folder(path, flag)
             return  # there is nothing, or writing says what is wrong
         if stat.S_ISDIR(status.st_mode):
             raise ConfigError(f"{path} is a folder; expected the name of a file for {flag}")
@@ -147,6 +148,7 @@ class Guard:
                 f"{path} is there already and is no {kind.name} of captioner's; choose another "
                 f"{flag}, or replace what is there with --overwrite"
             )
+        _check_folder(path, flag)
 
     def claim(self, path: Path, kind: Kind, flag: str) -> None:
         """`check`, for an output of this command.
@@ -164,6 +166,26 @@ class Guard:
                 f"another {flag}"
             )
         self._outputs[key] = flag
+
+
+def _check_folder(path: Path, flag: str) -> None:
+    """Refuses a file whose folder is none, or where nobody may write: before the work, not after.
+
+    A folder that is not there yet is made in the nearest one above it that is.
+    """
+    try:
+        folders = Path(os.path.abspath(behind(path))).parents  # noqa: PTH100
+        above = next((folder for folder in folders if os.path.lexists(folder)), None)
+        is_folder = above is not None and stat.S_ISDIR(above.stat().st_mode)
+    except (OSError, ValueError):  # a name that no file has: opening it says so
+        return
+    if not is_folder:
+        raise ConfigError(f"{above} is a file, and no folder for {path}; choose another {flag}")
+    if above is not None and not os.access(above, os.W_OK):
+        raise ConfigError(
+            f"{path}: nothing can be written in {above} (no permission, or a disk that can only be "
+            f"read); choose another {flag}"
+        )
 
 
 def _is_ours(path: Path, kind: Kind) -> bool:
