@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from captioner.captions.caption import Caption
 
 _LONGEST_LINE = 2**26  # bytes; an object with the maps of a hundred captions has a twentieth of it
+_FIRST_LINKS = 4096  # bytes of a file of alignments that are looked at
+_LINKS = re.compile(rb"(?:\d+-\d+(?: \d+-\d+)*)?(?:\n(?:\d+-\d+(?: \d+-\d+)*)?)*[ \d-]*")
 _CIRCLE = "is a link that leads back to itself"
 _OBJECTS = tuple(
     frozenset(fields.split())
@@ -73,7 +76,14 @@ def _is_table(path: Path) -> bool:
         return file.readline(_LONGEST_LINE).startswith(_TABLES)
 
 
+def _is_links(path: Path) -> bool:
+    """Whether its lines begin as those of `translate --alignment-format pharaoh` do."""
+    with path.open("rb") as file:
+        return _LINKS.fullmatch(file.read(_FIRST_LINKS)) is not None
+
+
 DRAWING = Kind("picture", is_drawing)
+LINKS = Kind("file of alignments", _is_links)
 OBJECTS = Kind("file of objects", _is_json)
 TABLE = Kind("table", _is_table)
 
@@ -341,6 +351,7 @@ def json_lines(
     guard: Guard | None = None,
     *,
     flag: str = "--jsonl",
+    kind: Kind = OBJECTS,
     tell: Callable[[str], object] = lambda text: None,
 ) -> Iterator[Callable[[str], None]]:
     """Writes lines to `path`.partial as they come and gives the file its name at the end.
@@ -354,6 +365,7 @@ def json_lines(
         path: where the lines go.
         guard: what must not be replaced.
         flag: by which the path was given.
+        kind: of what is written.
         tell: called with what its owner should know.
 
     Raises:
@@ -364,16 +376,16 @@ def json_lines(
             yield lambda text: _write_line(special, text)
         return
     guard = guard or Guard()
-    guard.claim(path, OBJECTS, flag)
+    guard.claim(path, kind, flag)
     _make_folder(path)
     target = behind(path)
     partial = target.with_name(f"{target.name}.partial")
-    file = _new(partial, flag, tell)
+    file = _new(partial, flag, tell, kind)
     try:
         with _closed(file):
             yield lambda text: _write_line(file, text)
             os.fsync(file.fileno())
-            guard.check(path, OBJECTS, flag)  # much may have come there since
+            guard.check(path, kind, flag)  # much may have come there since
             if not _is_same(file, partial):
                 raise ConfigError(f"{partial} was moved while it was written; look for it")
         partial.replace(target)
@@ -412,21 +424,21 @@ def _write_line(file: TextIO, text: str) -> None:
         file.flush()
 
 
-def _new(partial: Path, flag: str, tell: Callable[[str], object]) -> TextIO:
+def _new(partial: Path, flag: str, tell: Callable[[str], object], kind: Kind) -> TextIO:
     """An empty file that others see is being written; one of a stopped run makes room for it."""
     while True:
         try:
             # Half a character in a path (\udcff) comes out as JSON writes it.
             file: TextIO = partial.open("x", encoding="utf-8", errors="backslashreplace")
         except FileExistsError:
-            _set_aside(partial, flag, tell)
+            _set_aside(partial, flag, tell, kind)
             continue
         if _lock(file) and _is_same(file, partial):
             return file
         file.close()  # another run took it for a stopped one's
 
 
-def _set_aside(partial: Path, flag: str, tell: Callable[[str], object]) -> None:
+def _set_aside(partial: Path, flag: str, tell: Callable[[str], object], kind: Kind) -> None:
     """Renames what a stopped run left.
 
     Raises:
@@ -442,7 +454,7 @@ def _set_aside(partial: Path, flag: str, tell: Callable[[str], object]) -> None:
         if not partial.stat().st_size:
             partial.unlink()
             return
-        if not _is_ours(partial, OBJECTS):
+        if not _is_ours(partial, kind):
             raise ConfigError(
                 f"{partial} is there already and was not written by captioner; rename it, or "
                 f"choose another {flag}"
