@@ -11,6 +11,7 @@ import errno
 import io
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from captioner.captions.caption import Caption
 
+_FIRST_LINKS = 4096  # bytes of a file of alignments that are looked at
+_LINKS = re.compile(rb"(?:\d+-\d+(?: \d+-\d+)*)?(?:\n(?:\d+-\d+(?: \d+-\d+)*)?)*[ \d-]*")
 _CIRCLE = "is a link that leads back to itself"
 _OBJECTS = tuple(
     frozenset(fields.split())
@@ -74,7 +77,14 @@ def _is_table(path: Path) -> bool:
         return file.readline(LONGEST_LINE).startswith(_TABLES)
 
 
+def _is_links(path: Path) -> bool:
+    """Whether its lines begin as those of `translate --alignment-format pharaoh` do."""
+    with path.open("rb") as file:
+        return _LINKS.fullmatch(file.read(_FIRST_LINKS)) is not None
+
+
 DRAWING = Kind("picture", is_drawing)
+LINKS = Kind("file of alignments", _is_links)
 OBJECTS = Kind("file of objects", _is_json)
 TABLE = Kind("table", _is_table)
 
@@ -364,6 +374,7 @@ def json_lines(
     guard: Guard | None = None,
     *,
     flag: str = "--jsonl",
+    kind: Kind = OBJECTS,
     tell: Callable[[str], object] = lambda text: None,
     earlier: Earlier | None = None,
 ) -> Iterator[Callable[[str], None]]:
@@ -378,6 +389,7 @@ def json_lines(
         path: where the lines go.
         guard: what must not be replaced.
         flag: by which the path was given.
+        kind: of what is written.
         tell: called with what its owner should know.
         earlier: notes the objects of a run that was stopped, or that ended, and new lines come
             behind those; left out, all begins anew.
@@ -392,13 +404,16 @@ def json_lines(
             yield lambda text: _write_line(special, text)
         return
     guard = guard or Guard()
-    guard.claim(path, OBJECTS, flag)
+    guard.claim(path, kind, flag)
     _make_folder(path)
     target = behind(path)
     partial = target.with_name(f"{target.name}.partial")
     begun = -1
     finished = earlier is not None and not partial.exists()
-    file = _new(partial, flag, tell) if earlier is None else _old(target, partial, flag, tell)
+    if earlier is None:
+        file = _new(partial, flag, tell, kind)
+    else:
+        file = _old(target, partial, flag, tell, kind)
     try:
         with _closed(file):
             if earlier is not None:
@@ -406,7 +421,7 @@ def json_lines(
             begun = partial.stat().st_size
             yield lambda text: _write_line(file, text)
             os.fsync(file.fileno())
-            guard.check(path, OBJECTS, flag)  # much may have come there since
+            guard.check(path, kind, flag)  # much may have come there since
             if not is_same(file, partial):
                 raise ConfigError(f"{partial} was moved while it was written; look for it")
         partial.replace(target)
@@ -448,31 +463,33 @@ def _write_line(file: TextIO, text: str) -> None:
         file.flush()
 
 
-def _new(partial: Path, flag: str, tell: Callable[[str], object]) -> TextIO:
+def _new(partial: Path, flag: str, tell: Callable[[str], object], kind: Kind) -> TextIO:
     """An empty file that others see is being written; one of a stopped run makes room for it."""
     while True:
         try:
             # Half a character in a path (\udcff) comes out as JSON writes it.
             file: TextIO = partial.open("x", encoding="utf-8", errors="backslashreplace")
         except FileExistsError:
-            _set_aside(partial, flag, tell)
+            _set_aside(partial, flag, tell, kind)
             continue
         if lock(file) and is_same(file, partial):
             return file
         file.close()  # another run took it for a stopped one's
 
 
-def _old(target: Path, partial: Path, flag: str, tell: Callable[[str], object]) -> TextIO:
+def _old(
+    target: Path, partial: Path, flag: str, tell: Callable[[str], object], kind: Kind
+) -> TextIO:
     """What a stopped run left, or a finished one, to be gone on with; or else an empty file."""
     while True:
         if not os.path.lexists(partial):
             if not os.path.isfile(target):  # noqa: PTH113
-                return _new(partial, flag, tell)
+                return _new(partial, flag, tell, kind)
             with contextlib.suppress(FileNotFoundError):  # another run was faster
                 target.rename(partial)
             continue
         with contextlib.ExitStack() as stack:
-            binary = stack.enter_context(_taken(partial, "r+b", flag))
+            binary = stack.enter_context(_taken(partial, "r+b", flag, kind))
             if is_same(binary, partial):
                 stack.pop_all()  # it stays open
                 return io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace")
@@ -487,7 +504,7 @@ def _go_on(file: TextIO, partial: Path, earlier: Earlier, tell: Callable[[str], 
         tell(f"{partial}: its last line was torn ({cut} bytes) and is written anew")
 
 
-def _taken(partial: Path, mode: str, flag: str) -> IO[bytes]:
+def _taken(partial: Path, mode: str, flag: str, kind: Kind) -> IO[bytes]:
     """What a stopped run has left, open, and taken for this process.
 
     Raises:
@@ -501,7 +518,7 @@ def _taken(partial: Path, mode: str, flag: str) -> IO[bytes]:
             raise ConfigError(
                 f"{partial} is being written by another run; let it end, or choose another {flag}"
             )
-        if partial.stat().st_size and not (_is_ours(partial, OBJECTS) or is_torn(partial)):
+        if partial.stat().st_size and not (_is_ours(partial, kind) or is_torn(partial)):
             raise ConfigError(
                 f"{partial} is there already and was not written by captioner; rename it, or "
                 f"choose another {flag}"
@@ -512,13 +529,13 @@ def _taken(partial: Path, mode: str, flag: str) -> IO[bytes]:
     return file
 
 
-def _set_aside(partial: Path, flag: str, tell: Callable[[str], object]) -> None:
+def _set_aside(partial: Path, flag: str, tell: Callable[[str], object], kind: Kind) -> None:
     """Renames what a stopped run left.
 
     Raises:
         ConfigError: it is no such thing.
     """
-    with contextlib.suppress(FileNotFoundError), _taken(partial, "rb", flag):
+    with contextlib.suppress(FileNotFoundError), _taken(partial, "rb", flag, kind):
         if not partial.stat().st_size:
             partial.unlink()
             return

@@ -21,6 +21,7 @@ from captioner.pictures.open import open_photo
 from captioner.pictures.sheets import contact_sheet
 from captioner.sights import Sight
 from captioner.tracing import Trace
+from captioner.translations.pharaoh import token_links
 from captioner.translations.selfattention import SelfAttention
 from captioner.words import Word, rounded
 
@@ -85,6 +86,19 @@ class Translation:
             end_mass=self.end_mass,
             title=self.text,
         )
+
+    def pharaoh(self) -> str:
+        """The alignment as translators' tools read it: `0-0 1-2`, source and target token each.
+
+        Tokens are what spaces part in `source` and `text`, so `bread.` is one.
+        """
+        links = token_links(
+            (self.source, self.text),
+            (self.source_words, [word.text for word in self.words]),
+            self.alignment,
+            self.end_mass,
+        )
+        return " ".join(f"{source}-{target}" for source, target in links)
 
     def sheet(self, *, grid: bool = False) -> Image.Image:
         """The photo that was in view, then every word over the place that it looked at.
