@@ -136,6 +136,7 @@ class CaptionResults(Results):
         self.line = line
         self.maps: bool = arguments.maps
         self.overlay, self.grid = arguments.overlay, arguments.grid
+        self.sheet_suffix = f".{arguments.sheet_format or 'png'}"
         self.roots: deque[str] = deque()  # the folders that were named, a caption each
         self.beside: Beside | None = None
         self.collected: Collected | None = None
@@ -164,7 +165,10 @@ class CaptionResults(Results):
         self.collected = Collected(arguments, self.guard)
 
     def __enter__(self) -> Self:
-        self.sheets = Sheets(self.overlay, self.grid, self.guard) if self.overlay else None
+        self.sheets = None
+        if self.overlay:
+            own = self.sheet_suffix
+            self.sheets = Sheets(self.overlay, self.grid, self.guard, suffix=own)
         entered = super().__enter__()
         if self.collected is not None:
             self.stack.enter_context(self.collected)

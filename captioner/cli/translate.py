@@ -19,11 +19,10 @@ from captioner.cli.streams import check_text, descriptor, standard_input
 from captioner.errors import ConfigError
 from captioner.options import SENTENCES_AT_ONCE
 from captioner.outputs import DRAWING, Guard, draw, file_path
+from captioner.pictures.drawings import Drawing, suffix_of
 from captioner.text import half_character, has_words, not_utf8
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from captioner.translations.translation import Translation
 
 _STOPS = tuple(".!?…。！？।")  # with which a sentence ends
@@ -76,7 +75,8 @@ examples:
         "--alignment",
         type=flags.file_name,
         metavar="FILE.png",
-        help="draw the heat map of one sentence: which word looked at which",
+        help="draw the heat map of one sentence: which word looked at which; as FILE.svg or "
+        "FILE.pdf, text stays text",
     )
     parser.add_argument(
         "--photo",
@@ -88,7 +88,8 @@ examples:
         "--sheet",
         type=flags.file_name,
         metavar="FILE.png",
-        help="with --photo: draw where each word of one translation looked on it",
+        help="with --photo: draw where each word of one translation looked on it; as FILE.svg or "
+        "FILE.pdf, too",
     )
     flags.add_overwrite(parser)
     flags.add_model(parser)
@@ -198,23 +199,19 @@ def _check_drawing(flag: str, name: str | None, guard: Guard) -> None:
     if name is None:
         return
     path = file_path(name, flag)
-    if path.suffix.lower() not in ("", ".png"):
-        what = "heat map" if flag == "--alignment" else "sheet"
-        raise ConfigError(
-            f"{flag} {name}: the {what} is a PNG file; call it {path.with_suffix('.png')}"
-        )
+    suffix_of(path, "heat map" if flag == "--alignment" else "sheet")
     guard.claim(path, DRAWING, flag)
 
 
-_DRAWN: Mapping[str, Callable[[Translation], Image.Image]] = {  # by flag
-    "alignment": lambda translation: translation.heatmap(),
-    "sheet": lambda translation: translation.sheet(),
+_DRAWN: Mapping[str, Callable[[Translation], Drawing]] = {  # by flag
+    "alignment": lambda translation: translation.drawing(),
+    "sheet": lambda translation: translation.seen_drawing(),
 }
 
 
-def _draw(picture: Image.Image, path: Path) -> None:
+def _draw(drawing: Drawing, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw(picture, path)
+    draw(drawing, path)
 
 
 class _Lines:
