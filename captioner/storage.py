@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from captioner import devices
-from captioner.atomic import whole
+from captioner.atomic import behind, whole
 from captioner.errors import CaptionerError, CheckpointError, shown
 from captioner.nn.model import tied
 from captioner.options import SearchOptions, given_or
@@ -254,6 +254,20 @@ def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: st
         raise CheckpointError(
             f"{path}: cannot be written ({error}); make room there, or choose another folder"
         ) from error
+
+
+def check_writable(path: str | Path) -> None:
+    """Refuses a checkpoint that could not be written anew, before the work and not after it.
+
+    Raises:
+        CheckpointError: nothing can be written beside the file, as writing it whole takes.
+    """
+    folder = behind(Path(path)).parent
+    if os.path.isdir(folder) and not os.access(folder, os.W_OK):  # noqa: PTH112
+        raise CheckpointError(
+            f"{path}: cannot be written (no permission in its folder, or a disk that can only be "
+            "read); copy it, and name the copy"
+        )
 
 
 def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

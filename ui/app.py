@@ -64,8 +64,9 @@ class Page:
                     self.many = ManyTab(desk, self.downloads)
                 with gr.Tab(I18N("tab_translate"), id="translate"):
                     TranslateTab(desk)
-                with gr.Tab(I18N("tab_about"), id="about"):
+                with gr.Tab(I18N("tab_about"), id="about") as about:
                     AboutTab()
+                about.select(None, js="() => setTimeout(captionerPage.reach, 100)", **PRIVATE)
             Programs(desk, self.examples.public(0, FOLDER))
 
     def _one_photo(self) -> None:

@@ -27,13 +27,15 @@ from captioner.ui import insides, values
 from captioner.ui.album import Album
 from captioner.ui.endpoints import LONGEST_SENTENCE, LONGEST_TEXT
 from captioner.ui.insides import END
-from captioner.ui.painting import Painting, mean_colour
+from captioner.ui.painting import Painting, covering_of, elsewhere, mean_colour, where_looked
 from captioner.ui.values import LONGEST, View, blank, view
+from captioner.words import is_content
 
 MOST_BEFORE, LONGEST_WORD = 50, 50  # words that a caption must start with, characters of each
 MOST_EDITS = 200  # words chosen one after the other
 MOST_INSIDE = 3  # sentences of a text whose steps are shown
 LANGUAGE = "en"  # of the captions
+_MOST_COVERED = 0.25  # of the photo, by the first click that is offered
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,6 +197,8 @@ class Desk:
         caption: Caption | None,
         strokes: object,
         options: SearchOptions | None = None,
+        *,
+        covering: object = None,
     ) -> tuple[View, Caption]:
         """Captions a photo again with a part painted over, and asks what the old words are worth.
 
@@ -203,15 +207,24 @@ class Desk:
             caption: the caption of the whole photo; left out, the photo is captioned first.
             strokes: what the browser sent, see `Painting`.
             options: how to decode; left out, as the checkpoint has it.
+            covering: the click that the painting came from, see `covering_of`.
 
         Returns:
             the viewer's value, whose `moved` holds the old words with their probability before and
-            after, and the old caption.
+            after, whose `covers` are the cells that a click covers for each old word, and the old
+            caption.
         """
         painting = Painting.from_json(strokes)
         at_hand = self.album[photo]
         caption = at_hand.look.caption(options=options) if caption is None else caption
-        brush = {"fixed": True, "paint": True, "fill": list(at_hand.fill)}
+        brush = {
+            "fixed": True,
+            "paint": True,
+            "fill": list(at_hand.fill),
+            "covers": _covers(caption),
+            "suggested": _suggested(caption),
+            "covering": covering_of(covering, len(caption.words)),
+        }
         if not painting:
             return {**view(caption, at_hand.value), **brush}, caption
         whole = open_photo(photo, side=self.captioner.preprocess.size)
@@ -333,6 +346,29 @@ class Desk:
         among = at_hand.look.refinement
         inside = insides.steps(found.trace, found.words, found.following, own, among=among)
         return {**at_hand.value, **inside}
+
+
+def _covers(caption: Caption) -> list[View]:
+    """For each word the cells where it looked, and as many elsewhere."""
+    grid = caption.maps.shape[1:]
+    looked = [where_looked(weights) for weights in caption.maps]
+    return [
+        {"looked": list(cells), "elsewhere": list(elsewhere(cells, (grid[0], grid[1])))}
+        for cells in looked
+    ]
+
+
+def _suggested(caption: Caption) -> int:
+    """The word to cover first: one that names something, and looked at enough to be covered.
+
+    That is, of content words that looked at no more than `_MOST_COVERED` of the photo, the one that
+    looked at most: a few cells of a large thing leave most of it to be seen.
+    """
+    cells = caption.maps[0].size if len(caption.maps) else 1
+    shares = [len(where_looked(weights)) / cells for weights in caption.maps]
+    naming = [n for n, word in enumerate(caption.words) if is_content(word.text.lower())]
+    coverable = [n for n in naming if shares[n] <= _MOST_COVERED]
+    return max(coverable or naming or range(len(shares)), key=lambda n: shares[n], default=0)
 
 
 def _check_length(name: str, text: str, most: int) -> None:

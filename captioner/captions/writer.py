@@ -164,7 +164,7 @@ class Writer:
             numbers: the photos' own numbers, which seed their draws; left out, 0 to B − 1.
         """
         found = search(
-            self.model.decoder, memory, request.options, request.prefix, numbers, request.start
+            self.runtime.decoder, memory, request.options, request.prefix, numbers, request.start
         )
         captions = [
             self._judged(self._caption(memory, photo, hypotheses), kinds)

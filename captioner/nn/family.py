@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from captioner.nn.architecture import ModelConfig, MultimodalConfig, TranslationConfig
+from captioner.nn.architecture import ModelConfig, TranslationConfig
 
 
 def moves(config: ModelConfig | TranslationConfig) -> dict[str, Any]:
@@ -31,5 +31,5 @@ def moves(config: ModelConfig | TranslationConfig) -> dict[str, Any]:
         "fed": not transformer and attention.input_feeding,
         "coverage": attention.coverage,
         "looks": [[layer, head] for layer in layers for head in numbers],
-        "combination": attention.combination if isinstance(config, MultimodalConfig) else "",
+        "combination": getattr(attention, "combination", ""),  # of two memories alone
     }

@@ -7,8 +7,10 @@ import { number, strip } from "./vectors.js";
 
 const TOP = 6; // places that are listed
 
+const NAMES = ["among", "query", "scores", "softmax", "sum", "next"];
+
 function card(order, title, ...lines) {
-  const node = make("section", "card");
+  const node = make("section", "card " + NAMES[order]);
   const heading = make("h2");
   heading.append(make("span", "order", String(order)), make("span", "", title));
   node.append(heading, ...lines.filter(Boolean).map((line) => make("p", "", line)));
@@ -44,7 +46,6 @@ export function amongCard(view, point) {
   if (!own) return null;
   const texts = view.layout.words ? view.texts.betweenText : view.texts.amongText;
   const node = card(0, view.texts.among, texts);
-  node.classList.add("among");
   const count = view.layout.words || view.layout.cells;
   const levels = Uint8Array.from(atob(own.bytes), (character) => character.charCodeAt(0));
   const chosen = { layer: own.layers - 1, head: 0 };

@@ -77,8 +77,10 @@ function button(text, act) {
 function orderOf(view) {
   const label = make("label", "order", view.texts.sort + " ");
   const select = make("select");
-  for (const name of Object.keys(ORDERS)) {
-    const option = make("option", "", view.texts[name]);
+  const { texts } = view;
+  const names = { byFile: texts.byFile, byDoubt: texts.byDoubt, byName: texts.byName };
+  for (const [name, text] of Object.entries(names)) {
+    const option = make("option", "", text);
     option.value = name;
     select.append(option);
   }

@@ -4,6 +4,7 @@
 
 import { buildAlt, fillAlt } from "./alt.js";
 import { fillCards } from "./cards.js";
+import { buildCovering, fillCovering, recordTrial } from "./covering.js";
 import { doubtText, fillDetail } from "./detail.js";
 import { make, valueOf } from "./dom.js";
 import { fillEdit } from "./edit.js";
@@ -14,6 +15,7 @@ import { draw, load, warmUp } from "./picture.js";
 import { listenToPhoto } from "./pointing.js";
 import { stop, wordAt } from "./selection.js";
 import { buildTools, fillLegend, fillLink } from "./tools.js";
+import { buildTree, fillTree } from "./tree.js";
 import { fillWords, light } from "./words.js";
 
 export function start(page) {
@@ -26,6 +28,7 @@ export function start(page) {
     choice: 0, // the card that is shown
     shown: null, // {row, index}: whose map lies over the photo now
     pinned: null,
+    branch: null, // the word whose tree is shown
     cell: null, // the cell pointed at
     mean: false,
     cells: false,
@@ -34,6 +37,9 @@ export function start(page) {
     strokes: [],
     stroke: null,
     byCell: false,
+    covered: null, // the word whose look is covered with a click
+    trials: {}, // what the clicks cost it, by word
+    tried: "", // the sentence that they are about
     heats: new Map(),
     lastIndex: 0, // of the word whose alternative was chosen
     original: "", // the sentence, before a person corrects it as alternative text
@@ -46,6 +52,8 @@ export function start(page) {
   };
   view.update = () => {
     fillDetail(view);
+    fillCovering(view);
+    fillTree(view);
     light(view);
     follow(view);
     draw(view);
@@ -94,8 +102,12 @@ function build(view) {
   part.live = make("p", "live");
   part.live.setAttribute("aria-live", "polite");
   buildAlt(view);
+  buildCovering(view);
+  buildTree(view);
   part.body.append(part.moved, part.main, part.links, part.edit, part.doubt, part.doubtful);
-  part.body.append(part.detail, part.frame);
+  part.scene = make("div", "scene");
+  part.scene.append(part.frame, part.tree);
+  part.body.append(part.detail, part.cover, part.scene);
   part.body.append(part.tools, part.alt, part.choices, part.honest, part.live);
   root.append(part.waiting, part.error, part.empty, part.body);
   buildTools(view);
@@ -113,10 +125,11 @@ function render(view) {
   part.root.classList.toggle("painting", Boolean(value.paint));
   part.root.classList.toggle("busy", busy);
   // What is painted on must not move when the words about it come.
-  if (value.paint && part.body.firstChild !== part.frame) part.body.prepend(part.frame, part.tools);
+  if (value.paint && part.body.firstChild !== part.scene) part.body.prepend(part.scene, part.tools, part.cover);
   if (fresh) forget(view);
   if (value.paint && !value.moved && !view.asking) view.strokes = [];
   view.choice = value.choice || 0;
+  recordTrial(view);
   fillError(part, value);
   view.heats.clear();
   view.fill();
@@ -183,6 +196,10 @@ function forget(view) {
   view.written = false;
   view.announced = "";
   view.strokes = [];
+  view.branch = null;
+  view.covered = null;
+  view.trials = {};
+  view.tried = "";
   view.mean = false;
   view.part.mean.setAttribute("aria-pressed", "false");
 }

@@ -34,7 +34,7 @@ class Batch:
 
 
 class ManyTab:
-    """A contact sheet of photos with their captions; one that is chosen shows its maps beside it."""
+    """A contact sheet of photos with their captions; a chosen one shows its maps beside it."""
 
     def __init__(self, desk: Desk, downloads: exports.Downloads) -> None:
         self.desk, self.downloads = desk, downloads
