@@ -17,7 +17,7 @@ from captioner.captions.captioner import Captioner
 from captioner.tracing import Trace
 from captioner.translations.translator import Translator
 from captioner.ui.desk import Desk
-from captioner.ui.values import view
+from captioner.ui.values import data_url, view
 from tests import variants
 from tests.viewing import Alone
 
@@ -89,7 +89,7 @@ def alone(browser: Any) -> Iterator[Any]:
 def axe_of(found: Alone) -> list[Any]:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     found.page.evaluate(axe.axe_script)
-    answer = found.page.evaluate("axe.run({}, {resultTypes: ['violations']})")
+    answer = found.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [(one["id"], [node["html"] for node in one["nodes"]]) for one in answer["violations"]]
 
 
@@ -367,7 +367,7 @@ MEANT = [  # (looked, elsewhere) in points, what is said
 def test_what_it_means_is_said_in_one_sentence(alone: Any) -> None:
     cell = {"looked": [0], "elsewhere": [3]}
     found = alone("viewer")
-    photo = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABh6FO1AAAAABJRU5ErkJggg=="
+    photo = data_url(Image.new("RGB", (2, 2)))
     base = {"photo": photo, "paint": True, "fixed": True, "grid": [2, 2], "peak": 1, "maps": ""}
     for number, ((looked, elsewhere), said) in enumerate(MEANT):
         caption = f"a dog {number}"
@@ -428,7 +428,7 @@ def test_the_sheet_is_sorted_walked_and_corrected(alone: Any) -> None:
     assert page.locator(".item").count() == 8
     assert page.locator(".status").inner_text() == "8 of 8\n1 failed"
     assert page.locator(".failed .error").inner_text() == "01.jpg: it is empty"
-    assert page.locator(".original").first.inner_text() == "Original: A dog number 0. Undo"
+    assert page.locator(".original").first.inner_text() == "Original: A dog number 0.\nUndo"
     assert page.locator(".corrected").inner_text() == "1 corrected"
     assert page.locator(".item img").first.get_attribute("alt") == "A brown dog."
     assert page.evaluate("window.props.value.edits") == {"0": "A brown dog."}
@@ -436,7 +436,7 @@ def test_the_sheet_is_sorted_walked_and_corrected(alone: Any) -> None:
     assert page.evaluate("document.activeElement.value") == "A dog number 2."
     # Sorted by doubt, and walked in that order
     page.locator(".order select").select_option("byDoubt")
-    shown = [name for name in page.locator(".meta .file").all_inner_texts()]
+    shown = page.locator(".meta .file").all_inner_texts()
     rows = [row for row in value["rows"] if not row["error"]]
     assert shown == [row["file"] for row in sorted(rows, key=lambda row: -row["doubt"])]
     page.get_by_role("button", name="Next").click()
