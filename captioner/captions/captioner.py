@@ -50,12 +50,18 @@ class Captioner:
                 are loaded when they are first needed.
 
         Raises:
-            ConfigError: `checkpoint` is none of a captioner, or the device cannot be used.
+            ConfigError: `checkpoint` is none of a captioner, `translator` is none, or the device
+                cannot be used.
         """
         if not isinstance(checkpoint, Checkpoint):
             raise ConfigError(
                 f"the checkpoint is {shown(checkpoint)}; expected a captioner's Checkpoint; "
                 "Captioner.load(path) reads a file"
+            )
+        if translator is not None and not isinstance(translator, Translator):
+            raise ConfigError(
+                f"the translator is {shown(translator)}; expected a Translator, as "
+                "Translator.load(path) reads it, or None"
             )
         self.checkpoint = checkpoint
         self.device = devices.pick(device)
