@@ -104,9 +104,9 @@ def test_what_was_not_trained_is_refused(source: str | None, target: str, messag
 
 @pytest.mark.parametrize("wrong", [5, np.zeros(3), ["de"], b"de"])
 def test_what_is_no_language_is_refused_whatever_it_is(wrong: Any) -> None:
-    for given in [(wrong, "de"), ("en", wrong)]:
+    for pair in [(wrong, "de"), ("en", wrong)]:
         with pytest.raises(ConfigError, match=r"^the language is .*; expected its code: this chec"):
-            languages_of().check(*given)
+            languages_of().check(*pair)
 
 
 # ---- guessing ------------------------------------------------------------------------------------
