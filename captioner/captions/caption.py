@@ -115,7 +115,7 @@ class Caption:
         if isinstance(word, str) and word.casefold() in folded:
             return folded.index(word.casefold())
         said = ", ".join(texts) or "none"
-        raise ConfigError(f"the caption has no word {word!r}; its words are: {said}")
+        raise ConfigError(f"the caption has no word {shown(word)}; its words are: {said}")
 
     def sheet(self, *, grid: bool = False) -> Image.Image:
         """The contact sheet: the photo, then each word over its map, on one colour scale."""

@@ -428,7 +428,8 @@ class Translator:
         devices.check_process(self.device, self._process)
         options.check_batch(batch_size)
         to = self.languages.code(to)
-        source_language = source_language and self.languages.code(source_language)
+        if source_language is not None:
+            source_language = self.languages.code(source_language)
         self.languages.check(source_language, to)
         return to, source_language
 
