@@ -396,13 +396,6 @@ def test_streams_refuse_what_cannot_be(
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("wrong", ["de.safetensors", 5, Captioner])
-def test_what_is_no_translator_is_refused_at_once(tiny_checkpoint: Checkpoint, wrong: Any) -> None:
-    told = "expected a Translator, as Translator.load"
-    with pytest.raises(ConfigError, match=f"^the translator is .*; {told}"):
-        Captioner(tiny_checkpoint, translator=wrong)
-
-
 def test_words_of_any_length_make_short_messages(
     tiny_captioner: Captioner, photos: list[Path]
 ) -> None:
