@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
 
+from captioner import bars
 from captioner.errors import CheckpointError, ConfigError
 from captioner.settings import to_dict
 from captioner.storage import Stored
@@ -140,7 +140,7 @@ def train(
         recipe: everything there is to set.
         resume: go on with the interrupted run in `recipe.output`.
         device: where to compute.
-        show: progress bars; left out, on a terminal only.
+        show: progress bars; left out, on a terminal or in a notebook.
 
     Raises:
         ConfigError, DataError, CheckpointError: the recipe, its data or its files are not usable.
@@ -153,7 +153,7 @@ def train(
     checkpoint = task.start(recipe, data)
     recipe = dataclasses.replace(recipe, model=checkpoint.config)  # what is run, and is written
     checkpoint.model.to(device)
-    watch = Watch(folder, sys.stderr.isatty() if show is None else show, Interrupt())
+    watch = Watch(folder, bars.is_seen() if show is None else show, Interrupt())
     return run(task.trainer(recipe, checkpoint, data, watch), watch.interrupt, resume)
 
 
