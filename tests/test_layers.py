@@ -26,7 +26,7 @@ FLOORS = (
     ("multimodal.recipe",),
     ("scenes",),
     ("pictures",),
-    ("devices", "pipeline", "images", "examples", "naming", "words"),
+    ("bars", "devices", "pipeline", "images", "examples", "naming", "words"),
     ("nn",),
     ("runtimes",),
     ("confidence", "grids", "languages", "sights", "subwords"),

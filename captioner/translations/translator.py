@@ -82,6 +82,10 @@ class Translator:
         if isinstance(checkpoint, MultimodalCheckpoint):
             self.eyes = Eyes(self.model.encoder.photo, checkpoint.preprocess)  # type: ignore[arg-type]
 
+    def __repr__(self) -> str:
+        ways = ", ".join(f"{source} → {to}" for source, to in self.languages.directions)
+        return f"<{type(self).__name__} on {self.device}, {ways}>"
+
     @classmethod
     def load(
         cls, path: str | PathLike[str] | None = None, device: str | torch.device = "cpu"
