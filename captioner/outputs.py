@@ -41,6 +41,7 @@ _OBJECTS = tuple(
         "checkpoint decoding scores",  # evaluate
         "checkpoint pointing",  # evaluate, of a file of maps
         "sections systems bleu recipe",  # study
+        "captioner runtime figures",  # bench
     )
 )
 

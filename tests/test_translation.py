@@ -1173,7 +1173,7 @@ def test_alternatives_are_whole_words(tiny_translator: Translator) -> None:
         for text, prob in word.alternatives:
             assert text != word.text
             assert " " not in text
-            assert prob >= 0.02
+            assert prob >= 0.01
             pieces = subwords.encode(text).ids
             given = subwords.decode([*before, *pieces])[0]
             forced = tiny_translator.explain(found.source, given, to="de", source_language="en")

@@ -35,7 +35,11 @@ from captioner.ui.tabs.what_if import WhatIfTab
 
 QUEUE = 32  # requests that wait; the next one is told so
 
-HEAD = f"<script>const captionerReasons = {assets.reasons()};{assets.module('page')}</script>"
+# Gradio makes `css` hold for what is inside of the page's frame only.
+HEAD = (
+    f"<style>{assets.style('frame')}</style>"
+    f"<script>const captionerReasons = {assets.reasons()};{assets.module('page')}</script>"
+)
 
 
 def build(captioner: Captioner) -> gr.Blocks:

@@ -78,11 +78,12 @@ class Caption:
         if self.error is not None:
             return f"<p>{html.escape(self.error)}</p>"
         words = " ".join(_word_html(word) for word in self.words)
-        picture = self._repr_png_()
         sheet = ""
-        if picture is not None:
-            data = base64.b64encode(picture).decode("ascii")
-            sheet = f'<img alt="{html.escape(self.text)}" src="data:image/png;base64,{data}">'
+        if self.source is not None:
+            buffer = io.BytesIO()  # JPEG: a notebook keeps it, beside the PNG
+            self.sheet().save(buffer, "JPEG", quality=90, subsampling=0)
+            data = base64.b64encode(buffer.getvalue()).decode("ascii")
+            sheet = f'<img alt="{html.escape(self.text)}" src="data:image/jpeg;base64,{data}">'
         return f"<p>{words}</p>{sheet}"
 
     def photo(self) -> Image.Image:
@@ -115,7 +116,7 @@ class Caption:
         if isinstance(word, str) and word.casefold() in folded:
             return folded.index(word.casefold())
         said = ", ".join(texts) or "none"
-        raise ConfigError(f"the caption has no word {word!r}; its words are: {said}")
+        raise ConfigError(f"the caption has no word {shown(word)}; its words are: {said}")
 
     def sheet(self, *, grid: bool = False) -> Image.Image:
         """The contact sheet: the photo, then each word over its map, on one colour scale."""

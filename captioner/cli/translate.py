@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
         "one line out, in\norder. A line that cannot be translated is told on standard error and "
         "leaves an empty line; the\nexit code is then 1. An answer that looks like another "
         "language is told as well, and printed; the\nexit code is 1 for a typed text, 0 for the "
-        "lines of a file.\n\n"
+        "lines of a file. Words that the answer guesses or\nleaves out are told too.\n\n"
         "A row of bare words is one text: captioner translate --to de A dog runs. Where every "
         "argument has a\nspace inside or ends in a full stop or the like, each is a text, with a "
         "line of its own.",
@@ -129,8 +129,9 @@ examples:
 def run(arguments: argparse.Namespace) -> int:
     """Translates texts or the lines of a file; returns how many failed.
 
-    An answer with a warning counts as failed where the text was typed; among the many lines of a
-    file it is reported and marked, but not counted.
+    An answer that went astray, into another language say, counts as failed where the text was
+    typed; among the many lines of a file it is reported and marked, but not counted. Nor are
+    warnings about single words.
     """
     flags.check_decoding(arguments)
     typed = _texts(arguments.sentence)
@@ -166,7 +167,7 @@ def run(arguments: argparse.Namespace) -> int:
             links(translation.pharaoh())
             if translation.warning:
                 results.tell(place + translation.warning)
-            doubtful += bool(translation.warning) and not lines
+            doubtful += translation.astray and not lines
             languages[translation.source_language] += translation.guessed
             for name, path in drawn.items():
                 if translation.error is None:

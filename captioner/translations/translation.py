@@ -70,7 +70,8 @@ class Translation:
     target_language: str = ""
     guessed: bool = False  # whether the source's language was not given
     n_best: tuple[Translation, ...] = ()  # the other sentences found, from second best on
-    warning: str | None = None  # why not to rely on it: an answer in another language, a guess
+    warning: str | None = None  # why not to rely on it: another language, words hardly known
+    astray: bool = False  # whether the warning is about all of it, and not about single words
     error: str | None = None  # why there is no translation
     seen: Seen | None = None  # what its words saw of a photo, where one was in view
 
@@ -222,6 +223,7 @@ def together(source: str, parts: Sequence[Translation]) -> Translation:
         guessed=any(part.guessed for part in parts),
         n_best=(),
         warning=_warnings(parts),
+        astray=any(part.astray for part in parts),
         seen=_seen(parts),
     )
 
