@@ -11,6 +11,7 @@ import errno
 import io
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import IO, TYPE_CHECKING, TextIO
 
 from captioner.atomic import behind, digest, fitting, is_same, is_special, lock, whole
 from captioner.errors import ConfigError
-from captioner.pictures.drawings import SOFTWARE, is_drawing, save_png, texts_of
+from captioner.pictures.drawings import SOFTWARE, SUFFIXES, Drawing, is_drawing, save, texts_of
 from captioner.resuming import LONGEST_LINE, Earlier, is_torn, mend
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from captioner.captions.caption import Caption
 
+_FIRST_LINKS = 4096  # bytes of a file of alignments that are looked at
+_LINKS = re.compile(rb"(?:\d+-\d+(?: \d+-\d+)*)?(?:\n(?:\d+-\d+(?: \d+-\d+)*)?)*[ \d-]*")
 _CIRCLE = "is a link that leads back to itself"
 _OBJECTS = tuple(
     frozenset(fields.split())
@@ -38,6 +41,7 @@ _OBJECTS = tuple(
         "checkpoint decoding scores",  # evaluate
         "checkpoint pointing",  # evaluate, of a file of maps
         "sections systems bleu recipe",  # study
+        "captioner runtime figures",  # bench
     )
 )
 
@@ -74,7 +78,14 @@ def _is_table(path: Path) -> bool:
         return file.readline(LONGEST_LINE).startswith(_TABLES)
 
 
+def _is_links(path: Path) -> bool:
+    """Whether its lines begin as those of `translate --alignment-format pharaoh` do."""
+    with path.open("rb") as file:
+        return _LINKS.fullmatch(file.read(_FIRST_LINKS)) is not None
+
+
 DRAWING = Kind("picture", is_drawing)
+LINKS = Kind("file of alignments", _is_links)
 OBJECTS = Kind("file of objects", _is_json)
 TABLE = Kind("table", _is_table)
 
@@ -122,14 +133,15 @@ class Guard:
             flag: by which the place was given.
 
         Raises:
-            ConfigError: `path` is a folder, an input, a link that leads nowhere but to itself, or a
-                file that is not ours.
+            ConfigError: `path` is a folder, an input, a link that leads nowhere but to itself, a
+                file that is not ours, or in a folder where nothing can be written.
         """
         try:
             status = path.stat()
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno == errno.ELOOP:
                 raise ConfigError(f"{path} {_CIRCLE}; choose another {flag}") from error
+            _check_folder(path, flag)
             return  # there is nothing, or writing says what is wrong
         if stat.S_ISDIR(status.st_mode):
             raise ConfigError(f"{path} is a folder; expected the name of a file for {flag}")
@@ -147,6 +159,7 @@ class Guard:
                 f"{path} is there already and is no {kind.name} of captioner's; choose another "
                 f"{flag}, or replace what is there with --overwrite"
             )
+        _check_folder(path, flag)
 
     def claim(self, path: Path, kind: Kind, flag: str) -> None:
         """`check`, for an output of this command.
@@ -166,6 +179,26 @@ class Guard:
         self._outputs[key] = flag
 
 
+def _check_folder(path: Path, flag: str) -> None:
+    """Refuses a file whose folder is none, or where nobody may write: before the work, not after.
+
+    A folder that is not there yet is made in the nearest one above it that is.
+    """
+    try:
+        folders = Path(os.path.abspath(behind(path))).parents  # noqa: PTH100
+        above = next((folder for folder in folders if os.path.lexists(folder)), None)
+        is_folder = above is not None and stat.S_ISDIR(above.stat().st_mode)
+    except (OSError, ValueError):  # a name that no file has: opening it says so
+        return
+    if not is_folder:
+        raise ConfigError(f"{above} is a file, and no folder for {path}; choose another {flag}")
+    if above is not None and not os.access(above, os.W_OK):
+        raise ConfigError(
+            f"{path}: nothing can be written in {above} (no permission, or a disk that can only be "
+            f"read); choose another {flag}"
+        )
+
+
 def _is_ours(path: Path, kind: Kind) -> bool:
     try:
         return kind.is_ours(path)
@@ -177,7 +210,13 @@ class Sheets:
     """A folder of contact sheets, in which the folders of the photos are mirrored."""
 
     def __init__(
-        self, folder: str, grid: bool, guard: Guard | None = None, *, flag: str = "--overlay"
+        self,
+        folder: str,
+        grid: bool,
+        guard: Guard | None = None,
+        *,
+        flag: str = "--overlay",
+        suffix: str = ".png",
     ) -> None:
         """Makes the folder.
 
@@ -186,11 +225,12 @@ class Sheets:
             grid: show bare cells instead of smoothed maps.
             guard: what must not be replaced.
             flag: by which the folder was given.
+            suffix: of the sheets, one of `drawings.SUFFIXES`.
 
         Raises:
             ConfigError: nothing can be written there.
         """
-        self.folder, self.grid, self.flag = Path(folder), grid, flag
+        self.folder, self.grid, self.flag, self.suffix = Path(folder), grid, flag, suffix
         self.guard = guard or Guard()
         self.taken: set[str] = set()
         self.drawn: dict[str, int] = {}  # sheets by photo
@@ -225,7 +265,7 @@ class Sheets:
         number = f"-{self.drawn[owner]}" if self.drawn[owner] > 1 else ""
         free: list[tuple[Path, str | None]] = []
         for stem in _stems(inside):
-            path = self.folder / inside.parent / f"{fitting(stem)}{number}.png"
+            path = self.folder / inside.parent / f"{fitting(stem)}{number}{self.suffix}"
             # Some file systems take Dog and dog for one.
             if str(path).casefold() not in self.taken and not self._may_be_read(path):
                 free.append((path, _owner(path)))
@@ -254,9 +294,10 @@ class Sheets:
         """
         path = place or self.place(str(caption.file))
         _make_folder(path)
-        picture = caption.sheet(grid=self.grid)
+        pixels = self.suffix == SUFFIXES[0]
+        drawing = (caption.sheet if pixels else caption.drawing)(grid=self.grid)
         self.guard.check(path, DRAWING, self.flag)  # much may have come there since
-        draw(picture, path, Photo=self.owners[path])
+        draw(drawing, path, Photo=self.owners[path])
         return path
 
 
@@ -306,16 +347,15 @@ def _owner(path: Path) -> str | None:
     return texts.get("Photo") if texts.get("Software") == SOFTWARE else None
 
 
-def draw(picture: Image.Image, path: Path, **texts: str) -> None:
-    """Writes a picture as a PNG file that says who drew it, whole or not at all.
+def draw(drawing: Drawing | Image.Image, path: Path, **texts: str) -> None:
+    """Writes a drawing as a file that says who drew it, whole or not at all.
 
     Args:
-        picture: what to write.
+        drawing: what to write; as SVG or PDF, where it can be and the name says so.
         path: where, in a folder that is there.
-        texts: what it says besides, by keyword; Latin-1.
+        texts: what it says besides, by keyword, each a word of ASCII.
     """
-    with whole(path) as partial, partial.open("wb") as file:
-        save_png(picture, file, **texts)
+    save(drawing, path, **texts)
 
 
 def _make_folder(path: Path) -> None:
@@ -342,6 +382,7 @@ def json_lines(
     guard: Guard | None = None,
     *,
     flag: str = "--jsonl",
+    kind: Kind = OBJECTS,
     tell: Callable[[str], object] = lambda text: None,
     earlier: Earlier | None = None,
 ) -> Iterator[Callable[[str], None]]:
@@ -356,6 +397,7 @@ def json_lines(
         path: where the lines go.
         guard: what must not be replaced.
         flag: by which the path was given.
+        kind: of what is written.
         tell: called with what its owner should know.
         earlier: notes the objects of a run that was stopped, or that ended, and new lines come
             behind those; left out, all begins anew.
@@ -370,13 +412,16 @@ def json_lines(
             yield lambda text: _write_line(special, text)
         return
     guard = guard or Guard()
-    guard.claim(path, OBJECTS, flag)
+    guard.claim(path, kind, flag)
     _make_folder(path)
     target = behind(path)
     partial = target.with_name(f"{target.name}.partial")
     begun = -1
     finished = earlier is not None and not partial.exists()
-    file = _new(partial, flag, tell) if earlier is None else _old(target, partial, flag, tell)
+    if earlier is None:
+        file = _new(partial, flag, tell, kind)
+    else:
+        file = _old(target, partial, flag, tell, kind)
     try:
         with _closed(file):
             if earlier is not None:
@@ -384,7 +429,7 @@ def json_lines(
             begun = partial.stat().st_size
             yield lambda text: _write_line(file, text)
             os.fsync(file.fileno())
-            guard.check(path, OBJECTS, flag)  # much may have come there since
+            guard.check(path, kind, flag)  # much may have come there since
             if not is_same(file, partial):
                 raise ConfigError(f"{partial} was moved while it was written; look for it")
         partial.replace(target)
@@ -426,31 +471,33 @@ def _write_line(file: TextIO, text: str) -> None:
         file.flush()
 
 
-def _new(partial: Path, flag: str, tell: Callable[[str], object]) -> TextIO:
+def _new(partial: Path, flag: str, tell: Callable[[str], object], kind: Kind) -> TextIO:
     """An empty file that others see is being written; one of a stopped run makes room for it."""
     while True:
         try:
             # Half a character in a path (\udcff) comes out as JSON writes it.
             file: TextIO = partial.open("x", encoding="utf-8", errors="backslashreplace")
         except FileExistsError:
-            _set_aside(partial, flag, tell)
+            _set_aside(partial, flag, tell, kind)
             continue
         if lock(file) and is_same(file, partial):
             return file
         file.close()  # another run took it for a stopped one's
 
 
-def _old(target: Path, partial: Path, flag: str, tell: Callable[[str], object]) -> TextIO:
+def _old(
+    target: Path, partial: Path, flag: str, tell: Callable[[str], object], kind: Kind
+) -> TextIO:
     """What a stopped run left, or a finished one, to be gone on with; or else an empty file."""
     while True:
         if not os.path.lexists(partial):
             if not os.path.isfile(target):  # noqa: PTH113
-                return _new(partial, flag, tell)
+                return _new(partial, flag, tell, kind)
             with contextlib.suppress(FileNotFoundError):  # another run was faster
                 target.rename(partial)
             continue
         with contextlib.ExitStack() as stack:
-            binary = stack.enter_context(_taken(partial, "r+b", flag))
+            binary = stack.enter_context(_taken(partial, "r+b", flag, kind))
             if is_same(binary, partial):
                 stack.pop_all()  # it stays open
                 return io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace")
@@ -465,7 +512,7 @@ def _go_on(file: TextIO, partial: Path, earlier: Earlier, tell: Callable[[str], 
         tell(f"{partial}: its last line was torn ({cut} bytes) and is written anew")
 
 
-def _taken(partial: Path, mode: str, flag: str) -> IO[bytes]:
+def _taken(partial: Path, mode: str, flag: str, kind: Kind) -> IO[bytes]:
     """What a stopped run has left, open, and taken for this process.
 
     Raises:
@@ -479,7 +526,7 @@ def _taken(partial: Path, mode: str, flag: str) -> IO[bytes]:
             raise ConfigError(
                 f"{partial} is being written by another run; let it end, or choose another {flag}"
             )
-        if partial.stat().st_size and not (_is_ours(partial, OBJECTS) or is_torn(partial)):
+        if partial.stat().st_size and not (_is_ours(partial, kind) or is_torn(partial)):
             raise ConfigError(
                 f"{partial} is there already and was not written by captioner; rename it, or "
                 f"choose another {flag}"
@@ -490,13 +537,13 @@ def _taken(partial: Path, mode: str, flag: str) -> IO[bytes]:
     return file
 
 
-def _set_aside(partial: Path, flag: str, tell: Callable[[str], object]) -> None:
+def _set_aside(partial: Path, flag: str, tell: Callable[[str], object], kind: Kind) -> None:
     """Renames what a stopped run left.
 
     Raises:
         ConfigError: it is no such thing.
     """
-    with contextlib.suppress(FileNotFoundError), _taken(partial, "rb", flag):
+    with contextlib.suppress(FileNotFoundError), _taken(partial, "rb", flag, kind):
         if not partial.stat().st_size:
             partial.unlink()
             return

@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from captioner.errors import CheckpointError, ConfigError
 from captioner.nn.copying import Copied
-from captioner.nn.decoder import Decoder, Step
+from captioner.nn.decoder import Decoder, Step, Stepwise
 from captioner.nn.memory import Memory, of_each
 from captioner.options import SearchOptions
 from captioner.text import BOS, EOS, PAD, UNK
@@ -193,7 +193,7 @@ def uniform_draws(seed: int, indices: Sequence[int], samples: int, steps: int) -
 
 @torch.inference_mode()
 def search(
-    decoder: Decoder[Any],
+    decoder: Stepwise[Any],
     memory: Memory,
     options: SearchOptions,
     prefix: Sequence[int] = (),
@@ -248,7 +248,7 @@ def _check_prefix(
 
 
 def _run(
-    decoder: Decoder[Any],
+    decoder: Stepwise[Any],
     memory: Memory,
     rule: _Beam | _Nucleus,
     options: SearchOptions,

@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from captioner import devices
-from captioner.atomic import whole
+from captioner.atomic import behind, whole
 from captioner.errors import CaptionerError, CheckpointError, shown
 from captioner.nn.model import tied
 from captioner.options import SearchOptions, given_or
@@ -256,6 +256,20 @@ def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: st
         ) from error
 
 
+def check_writable(path: str | Path) -> None:
+    """Refuses a checkpoint that could not be written anew, before the work and not after it.
+
+    Raises:
+        CheckpointError: nothing can be written beside the file, as writing it whole takes.
+    """
+    folder = behind(Path(path)).parent
+    if os.path.isdir(folder) and not os.access(folder, os.W_OK):  # noqa: PTH112
+        raise CheckpointError(
+            f"{path}: cannot be written (no permission in its folder, or a disk that can only be "
+            "read); copy it, and name the copy"
+        )
+
+
 def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     """SHA-256 of tensors, with their names, types and shapes, and of metadata but for itself."""
     digest = hashlib.sha256()
@@ -418,14 +432,14 @@ def _header(
         raise CheckpointError(f"{path}: the metadata are no JSON ({error})") from error
     if not isinstance(header["format"], int) or header["format"] > FORMAT:
         raise CheckpointError(
-            f"{path}: format {header['format']} is newer than this captioner reads ({FORMAT}); "
-            "upgrade captioner"
+            f"{path}: format {shown(header['format'])} is newer than this captioner reads "
+            f"({FORMAT}); upgrade captioner"
         )
     kind = next((kind for kind in kinds if kind.task == header.get("task")), None)
     if kind is None:
         expected = " or ".join(repr(kind.task) for kind in kinds)
         raise CheckpointError(
-            f"{path}: a checkpoint for {header.get('task')!r}; expected one for {expected}"
+            f"{path}: a checkpoint for {shown(header.get('task'))}; expected one for {expected}"
         )
     missing = {*_COMMON, *kind.needs} - header.keys()
     if missing:

@@ -136,8 +136,9 @@ def _lines(path: Path) -> list[tuple[str, str, str | None]]:
 def test_the_lines_are_those_of_one_process_also_where_an_actor_is_killed(
     typed: Callable[..., int], many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert typed("caption", *INPUTS, "--jsonl", "alone.jsonl") == 1
-    flags = ("--engine", "ray", "--actors", 2, "--batch-size", 1)
+    drawn = ("--sample", "--beam-size", 1, "--temperature", 3)
+    assert typed("caption", *INPUTS, "--jsonl", "alone.jsonl", *drawn) == 1
+    flags = (*drawn, "--engine", "ray", "--actors", 2, "--batch-size", 1)
     put, killed = Results.put, []
 
     def killing(self: Results, *values: Any) -> None:
@@ -156,12 +157,8 @@ def test_the_lines_are_those_of_one_process_also_where_an_actor_is_killed(
         assert typed("caption", *INPUTS, "--jsonl", "ray.jsonl", "--csv", "r.csv", *flags) == 1
         assert len(killed) == 1
         assert _lines(many / "ray.jsonl") == _lines(many / "alone.jsonl")
-        one, other = (
-            [values["log_prob"] for values in read_objects(many / name)]
-            for name in ("ray.jsonl", "alone.jsonl")
-        )
-        assert len(set(other)) > 15  # no two photos are alike
-        assert one == pytest.approx(other, rel=1e-3)
+        texts = {caption for _, caption, error in _lines(many / "ray.jsonl") if error is None}
+        assert len(texts) > 5  # by the photos' numbers, which draw them
         assert (many / "r.csv").read_text().count("\n") == 23
     finally:
         ray.shutdown()

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,15 @@ from captioner.cli import doctor, main
 from captioner.errors import ConfigError
 from captioner.nn.architecture import ModelConfig
 from captioner.nn.encoders import BACKBONES, ImageEncoder, build_features, fold_batch_norm
+from captioner.nn.memory import Memory
 from captioner.nn.model import CaptionModel, build_model
-from captioner.options import RUNTIMES
+from captioner.options import RUNTIMES, SearchOptions
 from captioner.pictures.preprocess import Preprocess
 from captioner.prediction import Captioner
 from captioner.runtimes import choice, layers, library
+from captioner.runtimes.decoder import GraphDecoder
 from captioner.runtimes.encoder import GraphEncoder
+from captioner.search import Start, search
 from captioner.settings import from_dict
 
 pytestmark = pytest.mark.skipif(
@@ -91,6 +95,109 @@ def test_half_as_many_bits_stay_within_the_promised_tolerance() -> None:
     with torch.inference_mode():
         found = graph(_photos(4)).values
     assert (found - expected).abs().mean() < 0.05 * expected.std()
+
+
+DECODERS: dict[str, dict[str, dict[str, object]]] = {
+    "before": {"attention": {"score": "general", "query": "before"}},
+    "after": {"attention": {"score": "general", "query": "after"}},
+    "fed": {"attention": {"score": "general", "query": "after", "input_feeding": True}},
+    "dot": {"attention": {"score": "dot"}, "decoder": {"hidden_size": 24, "gate": False}},
+    "scaled": {
+        "attention": {"score": "scaled_dot", "query": "after"},
+        "decoder": {"hidden_size": 24},
+    },
+    "copying": {
+        "attention": {"score": "general", "query": "after", "input_feeding": True},
+        "copy": {"things": 3, "size": 5},
+    },
+}
+
+
+def _built(tables: dict[str, dict[str, object]]) -> CaptionModel:
+    """A decoder that has opinions, on memories of 24 features."""
+    classes = 7 if "copy" in tables else 0
+    own = {
+        "encoder": {"image_size": SIDE, "feature_size": 24, "weights": "random"},
+        "attention": {"size": 16, **tables.get("attention", {})},
+        "decoder": {"hidden_size": 20, "embedding_size": 12, **tables.get("decoder", {})},
+        "copy": tables.get("copy", {}),
+    }
+    own["encoder"]["classes"] = classes
+    torch.manual_seed(6)
+    model = build_model(from_dict(ModelConfig, own), 300)
+    with torch.no_grad():
+        model.decoder.embedding.weight.mul_(4)
+    if classes:
+        model.name_classes([5, 9, 5, 200, 31, 77, 8])
+    return model.eval().requires_grad_(False)
+
+
+def _memory(count: int, classes: int = 7) -> Memory:
+    rng = torch.Generator().manual_seed(3)
+    values = torch.randn(count, 9, 24, generator=rng)
+    return Memory(values, grid=(3, 3), kinds=3 * torch.randn(count, classes, generator=rng))
+
+
+@pytest.mark.parametrize("kind", DECODERS)
+@pytest.mark.parametrize(
+    "options", [{"beam_size": 3, "n_best": 2}, {"sample": True, "n_best": 2}], ids=str
+)
+def test_a_search_finds_the_same_through_a_graph(kind: str, options: dict[str, int]) -> None:
+    decoder = _built(DECODERS[kind]).decoder
+    graph = GraphDecoder(decoder, "f32", threads=1)
+    wanted = SearchOptions(max_length=7, **options)
+    start = Start(once=(5, 6, 7, 8, 9))
+    expected = search(decoder, _memory(10), wanted, prefix=(11,), start=start)
+    found = search(graph, _memory(10), wanted, prefix=(11,), start=start)
+    for one, other in zip(chain(*found), chain(*expected), strict=True):
+        assert one.tokens == other.tokens
+        for name in ("log_probs", "weights", "alternative_probs"):
+            np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-4)
+        assert one.alternatives.tolist() == other.alternatives.tolist()
+        assert one.extras.keys() == other.extras.keys()
+        for name, values in one.extras.items():
+            np.testing.assert_allclose(values, other.extras[name], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["before", "copying"])
+def test_a_step_with_half_as_many_bits(kind: str) -> None:
+    decoder = _built(DECODERS[kind]).decoder
+    graph = GraphDecoder(decoder, library.precision(), threads=1)
+    tokens = torch.tensor([[4, 9], [100, 299]])
+    logits = []
+    for each in (decoder, graph):
+        with torch.inference_mode():
+            memory, state = each.start(_memory(2))
+            state = state.select(torch.zeros(2, 2, dtype=torch.long))
+            state = each.step(tokens, state, memory).state
+            logits.append(each.step(tokens.flip(1), state, memory).logits)
+    assert logits[0].std() > 0.5
+    assert (logits[1] - logits[0]).abs().mean() < 0.03 * logits[0].std()
+
+
+@pytest.mark.parametrize(
+    ("tables", "reason"),
+    [
+        ({"decoder": {"kind": "transformer"}}, "TransformerDecoder without an LSTM"),
+        ({"decoder": {"cell": "gru"}}, "RecurrentDecoder without an LSTM"),
+        ({"attention": {"score": "additive"}}, "attention of Additive, Everywhere, Softmax"),
+        (
+            {"attention": {"score": "general", "kind": "hard"}},
+            "attention of General, Everywhere, Hard",
+        ),
+        ({"attention": {"score": "none"}}, "attention of Bottleneck"),
+        (
+            {"attention": {"score": "general", "query": "after", "kind": "sentinel"}},
+            "attention of Adaptive",
+        ),
+    ],
+    ids=str,
+)
+def test_decoders_that_are_no_graph_are_named(
+    tables: dict[str, dict[str, object]], reason: str
+) -> None:
+    with pytest.raises(layers.UnknownLayerError, match=f"^{reason}$"):
+        GraphDecoder(_built(tables).decoder, "f32", threads=1)
 
 
 def test_layers_that_a_graph_lacks_are_named() -> None:

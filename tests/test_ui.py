@@ -712,7 +712,7 @@ def test_a_script_holds_the_modules_it_needs_once(viewer: str) -> None:
 def test_every_module_and_style_belongs_to_a_viewer() -> None:
     needed = {f"{name}.js" for viewer in VIEWERS for name in assets.modules(viewer)}
     needed |= {"page.js", "icon.svg"}  # for the whole page
-    styles = {f"{viewer}.css" for viewer in (*VIEWERS, "page")}
+    styles = {f"{viewer}.css" for viewer in (*VIEWERS, "page", "frame")}
     assert {path.name for path in (UI / "static").iterdir()} == needed | styles
 
 
@@ -816,8 +816,8 @@ def test_every_event_has_a_name_of_its_own(page: Any) -> None:
 
 
 def test_whatever_runs_the_model_waits_in_one_queue(page: Any) -> None:
-    free = {"_draws", "_example", "_forget", "_import", "_row", "_many", "_zip"}
-    free |= {f"_{kind}" for kind in ("csv", "jsonl", "zip")}
+    free = {"_draws", "_example", "_forget", "_import", "_row", "_many"}
+    free |= {f"_{kind}" for kind in ("csv", "jsonl", "texts", "zip")}
     for event in page.blocks.fns.values():
         if event.fn is not None and event.api_name not in free:
             assert event.concurrency_id == "model", event.api_name
@@ -934,7 +934,7 @@ def test_errors_are_said_in_korean(desk: Desk, tmp_path: Path) -> None:
         for pattern, _ in patterns[:-1]:
             if re.fullmatch(pattern, message, re.S):
                 return True
-        name, _, rest = message.partition(": ")
+        rest = message.partition(": ")[2]
         return bool(rest) and known(rest)
 
     files = {

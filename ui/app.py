@@ -35,7 +35,11 @@ from captioner.ui.tabs.what_if import WhatIfTab
 
 QUEUE = 32  # requests that wait; the next one is told so
 
-HEAD = f"<script>const captionerReasons = {assets.reasons()};{assets.module('page')}</script>"
+# Gradio makes `css` hold for what is inside of the page's frame only.
+HEAD = (
+    f"<style>{assets.style('frame')}</style>"
+    f"<script>const captionerReasons = {assets.reasons()};{assets.module('page')}</script>"
+)
 
 
 def build(captioner: Captioner) -> gr.Blocks:
@@ -64,8 +68,9 @@ class Page:
                     self.many = ManyTab(desk, self.downloads)
                 with gr.Tab(I18N("tab_translate"), id="translate"):
                     TranslateTab(desk)
-                with gr.Tab(I18N("tab_about"), id="about"):
+                with gr.Tab(I18N("tab_about"), id="about") as about:
                     AboutTab()
+                about.select(None, js="() => setTimeout(captionerPage.reach, 100)", **PRIVATE)
             Programs(desk, self.examples.public(0, FOLDER))
 
     def _one_photo(self) -> None:

@@ -72,7 +72,7 @@ that are found so. Take a few hundred photos or more that the weights were not t
 def run(arguments: argparse.Namespace) -> int:
     """Calibrates a checkpoint, or measures how it is; returns how many photos were left out."""
     _check(arguments)
-    from captioner import calibration, checkpoint
+    from captioner import calibration, checkpoint, storage
 
     photos = [
         photo
@@ -80,6 +80,10 @@ def run(arguments: argparse.Namespace) -> int:
         for photo in _read(arguments, captions, images)[: arguments.limit]
     ]
     captioner = load_captioner(arguments)
+    if arguments.measure:
+        calibration.check_calibrated(captioner)
+    else:
+        storage.check_writable(arguments.checkpoint)
     with progress_bar(len(photos), "photo") as bar:
         judged = calibration.judge(
             captioner,

@@ -167,6 +167,7 @@ def _scored(arguments: argparse.Namespace, kind: Scored) -> Outcome:
     """Scores what was named and shows how it did."""
     items = kind.read(arguments)
     _check_outputs(arguments, kind, items)
+    kind.check(arguments, items[: arguments.limit])
     judged = kind.evaluation(arguments, items[: arguments.limit])
     options = flags.decoding(arguments, judged.model.options(alternatives=0))
     if arguments.search:
@@ -223,6 +224,10 @@ def _check(arguments: argparse.Namespace, kind: Scored) -> None:
         raise ConfigError(f"--limit is {arguments.limit}; expected 1 {kind.item} or more")
     if arguments.save_scores is not None and not arguments.checkpoint:
         raise ConfigError("--save-scores changes a checkpoint; name it with --checkpoint FILE")
+    if arguments.save_scores is not None:
+        from captioner.storage import check_writable
+
+        check_writable(arguments.checkpoint)
     typed = [
         name
         for name in ("beam_size", "length_penalty", "sample")

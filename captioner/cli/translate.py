@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +14,15 @@ from captioner.cli import flags
 from captioner.cli.display import is_quiet, one_line
 from captioner.cli.models import load_translator
 from captioner.cli.results import Results
-from captioner.cli.streams import check_text, descriptor, standard_input
+from captioner.cli.streams import descriptor
+from captioner.cli.texts import Lines, Objects, Table
 from captioner.errors import ConfigError
 from captioner.options import SENTENCES_AT_ONCE
-from captioner.outputs import DRAWING, Guard, draw, file_path
-from captioner.text import half_character, has_words, not_utf8
+from captioner.outputs import DRAWING, LINKS, Guard, draw, file_path, json_lines
+from captioner.pictures.drawings import Drawing, suffix_of
+from captioner.text import half_character, has_words
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from captioner.translations.translation import Translation
 
 _STOPS = tuple(".!?…。！？।")  # with which a sentence ends
@@ -39,7 +38,7 @@ def add(commands: Any) -> None:
         "one line out, in\norder. A line that cannot be translated is told on standard error and "
         "leaves an empty line; the\nexit code is then 1. An answer that looks like another "
         "language is told as well, and printed; the\nexit code is 1 for a typed text, 0 for the "
-        "lines of a file.\n\n"
+        "lines of a file. Words that the answer guesses or\nleaves out are told too.\n\n"
         "A row of bare words is one text: captioner translate --to de A dog runs. Where every "
         "argument has a\nspace inside or ends in a full stop or the like, each is a text, with a "
         "line of its own.",
@@ -50,7 +49,9 @@ examples:
   captioner translate --from fr --to en "Je suis étudiant." --alignment heatmap.png
   captioner translate --checkpoint multimodal.safetensors --photo dog.jpg --to de "A dog runs."
   captioner translate --to cs --input english.txt --jsonl czech.jsonl > czech.txt
-  captioner caption photo.jpg --jsonl - | jq -r .caption | captioner translate --to fr -""",
+  captioner translate --to es --input words.tsv --tsv english > more.tsv
+  captioner translate --to de --input english.txt --alignment links.txt --alignment-format pharaoh
+  captioner caption photo.jpg --jsonl - | captioner translate --to fr - --objects caption""",
     )
     parser.add_argument(
         "sentence", nargs="*", metavar="TEXT", help="what to translate; `-` is standard input"
@@ -65,6 +66,18 @@ examples:
     parser.add_argument(
         "--input", type=flags.file_name, metavar="FILE", help="many: a text on every line"
     )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        "--tsv",
+        metavar="COLUMN",
+        help="the input is tab-separated: translate this column, a number from 1 or its name in "
+        "the first row; every row is printed as it was, the translation behind it",
+    )
+    form.add_argument(
+        "--objects",
+        metavar="KEY",
+        help="the input is JSON lines: translate what stands under this key, such as caption",
+    )
     parser.add_argument(
         "--jsonl",
         type=flags.file_name,
@@ -75,8 +88,16 @@ examples:
     parser.add_argument(
         "--alignment",
         type=flags.file_name,
-        metavar="FILE.png",
-        help="draw the heat map of one sentence: which word looked at which",
+        metavar="FILE",
+        help="draw the heat map of one sentence as FILE.png: which word looked at which; as "
+        "FILE.svg or FILE.pdf, text stays text; or see --alignment-format",
+    )
+    parser.add_argument(
+        "--alignment-format",
+        choices=("drawing", "pharaoh"),
+        default="drawing",
+        help="pharaoh: a line a text, such as 0-0 1-2: a token of the source and one of the "
+        "translation that looked at it, counted from 0, as spaces part them (default: %(default)s)",
     )
     parser.add_argument(
         "--photo",
@@ -88,7 +109,8 @@ examples:
         "--sheet",
         type=flags.file_name,
         metavar="FILE.png",
-        help="with --photo: draw where each word of one translation looked on it",
+        help="with --photo: draw where each word of one translation looked on it; as FILE.svg or "
+        "FILE.pdf, too",
     )
     flags.add_overwrite(parser)
     flags.add_model(parser)
@@ -107,21 +129,21 @@ examples:
 def run(arguments: argparse.Namespace) -> int:
     """Translates texts or the lines of a file; returns how many failed.
 
-    An answer with a warning counts as failed where the text was typed; among the many lines of a
-    file it is reported and marked, but not counted.
+    An answer that went astray, into another language say, counts as failed where the text was
+    typed; among the many lines of a file it is reported and marked, but not counted. Nor are
+    warnings about single words.
     """
     flags.check_decoding(arguments)
     typed = _texts(arguments.sentence)
     file = "-" if typed == ["-"] else arguments.input
     _check_input(arguments, typed, file)
-    lines = _Lines(file) if file else None
+    lines = _lines(arguments, file) if file else None
     doubtful = 0
     languages: Counter[str] = Counter()
     guard = Guard([descriptor(file), arguments.checkpoint, arguments.photo], arguments.overwrite)
-    drawn = {name: getattr(arguments, name) for name in _DRAWN}
-    for name, place in drawn.items():
-        _check_drawing(f"--{name}", place, guard)
+    drawn = _drawn(arguments, guard)
     with Results(arguments.jsonl, "line", None if lines else len(typed), guard) as results:
+        links = _links(arguments, guard, results)
         translator = load_translator(arguments)
         sight = translator.look(arguments.photo) if arguments.photo else None
         stream = translator.stream(
@@ -132,19 +154,26 @@ def run(arguments: argparse.Namespace) -> int:
             batch_size=arguments.batch_size,
             options=flags.decoding(arguments, translator.options()),
         )
-        for number, translation in enumerate(stream, 1):
+        for count, translation in enumerate(stream, 1):
+            number, row = lines.read.popleft() if lines else (count, "")
             if lines and number in lines.broken:
                 translation = dataclasses.replace(translation, error=lines.broken.pop(number))
+            if lines and count == 1:
+                _head(results, lines, arguments.to)
             place = f"line {number}: " if lines or len(typed) > 1 else ""
             error = translation.error and place + translation.error
-            results.put(translation.to_dict(), _line(translation), error)
+            said = _line(translation)
+            results.put(translation.to_dict(), lines.printed(row, said) if lines else said, error)
+            links(translation.pharaoh())
             if translation.warning:
                 results.tell(place + translation.warning)
-            doubtful += bool(translation.warning) and not lines
+            doubtful += translation.astray and not lines
             languages[translation.source_language] += translation.guessed
-            for name, place in drawn.items():
-                if place and translation.error is None:
-                    _draw(_DRAWN[name](translation), Path(place))
+            for name, path in drawn.items():
+                if translation.error is None:
+                    _draw(_DRAWN[name](translation), path)
+        if lines and not results.count:
+            _head(results, lines, arguments.to)
     read_as = [f"{name} ({count})" for name, count in languages.most_common() if count]
     if read_as and not is_quiet():
         print(
@@ -153,6 +182,50 @@ def run(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return results.failures + doubtful
+
+
+def _lines(arguments: argparse.Namespace, file: str) -> Lines:
+    """What the texts are read from."""
+    if arguments.tsv is not None:
+        return Table(file, arguments.tsv)
+    return Lines(file) if arguments.objects is None else Objects(file, arguments.objects)
+
+
+def _head(results: Results, lines: Lines, to: str) -> None:
+    """Prints the names of a table's columns, where rows are printed."""
+    if (heading := lines.heading(to)) is not None and not results.printed:
+        results.show(heading)
+
+
+def _links(
+    arguments: argparse.Namespace, guard: Guard, results: Results
+) -> Callable[[str], object]:
+    """What takes each text's alignment in Pharaoh's format."""
+    if arguments.alignment is None or arguments.alignment_format == "drawing":
+        return lambda line: None
+    path = file_path(arguments.alignment, "--alignment")
+    lines = json_lines(path, guard, flag="--alignment", kind=LINKS, tell=results.note)
+    return results.stack.enter_context(lines)
+
+
+def _drawn(arguments: argparse.Namespace, guard: Guard) -> dict[str, Path]:
+    """The pictures that were asked for, by flag, and where they go.
+
+    Raises:
+        ConfigError: one must not go there.
+    """
+    found = {}
+    for name in _pictures(arguments):
+        place = getattr(arguments, name)
+        _check_drawing(f"--{name}", place, guard)
+        found[name] = Path(place)
+    return found
+
+
+def _pictures(arguments: argparse.Namespace) -> list[str]:
+    """Flags by which a picture was asked for."""
+    asked = [name for name in _DRAWN if getattr(arguments, name)]
+    return [n for n in asked if n != "alignment" or arguments.alignment_format == "drawing"]
 
 
 def _texts(arguments: Sequence[str]) -> list[str]:
@@ -171,9 +244,15 @@ def _check_input(arguments: argparse.Namespace, typed: Sequence[str], file: str 
             "translate takes a sentence, `-` for standard input, or --input FILE; see captioner "
             "translate --help"
         )
-    for flag in (f"--{name}" for name in _DRAWN if getattr(arguments, name)):
+    for flag in ("tsv", "objects"):
+        if getattr(arguments, flag) is not None and not file:
+            raise ConfigError(f"--{flag} reads a file: name it with --input FILE, or `-`")
+    if arguments.alignment_format != "drawing" and arguments.alignment is None:
+        raise ConfigError("--alignment-format says how --alignment FILE is written; name the FILE")
+    for flag in (f"--{name}" for name in _pictures(arguments)):
         if file:
-            raise ConfigError(f"{flag} draws one sentence; type it instead of naming a file")
+            also = "; --alignment-format pharaoh takes many" if flag == "--alignment" else ""
+            raise ConfigError(f"{flag} draws one sentence; type it instead of naming a file{also}")
         if len(typed) > 1:
             raise ConfigError(f"{flag} draws one text, but {len(typed)} were typed; draw each")
     if arguments.sheet and not arguments.photo:
@@ -193,52 +272,19 @@ def _line(translation: Translation) -> str:
     return "\t".join(map(one_line, texts))
 
 
-def _check_drawing(flag: str, name: str | None, guard: Guard) -> None:
+def _check_drawing(flag: str, name: str, guard: Guard) -> None:
     """Refuses a place for a picture where it must not go."""
-    if name is None:
-        return
     path = file_path(name, flag)
-    if path.suffix.lower() not in ("", ".png"):
-        what = "heat map" if flag == "--alignment" else "sheet"
-        raise ConfigError(
-            f"{flag} {name}: the {what} is a PNG file; call it {path.with_suffix('.png')}"
-        )
+    suffix_of(path, "heat map" if flag == "--alignment" else "sheet")
     guard.claim(path, DRAWING, flag)
 
 
-_DRAWN: Mapping[str, Callable[[Translation], Image.Image]] = {  # by flag
-    "alignment": lambda translation: translation.heatmap(),
-    "sheet": lambda translation: translation.sheet(),
+_DRAWN: Mapping[str, Callable[[Translation], Drawing]] = {  # by flag
+    "alignment": lambda translation: translation.drawing(),
+    "sheet": lambda translation: translation.seen_drawing(),
 }
 
 
-def _draw(picture: Image.Image, path: Path) -> None:
+def _draw(drawing: Drawing, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw(picture, path)
-
-
-class _Lines:
-    """The lines of a file or, for `-`, of standard input, read as they are needed."""
-
-    def __init__(self, file: str) -> None:
-        self.file = file
-        self.broken: dict[int, str] = {}  # lines that cannot be read, with the reason
-
-    def __iter__(self) -> Iterator[str]:
-        """The lines without their ends; an empty one for what is not UTF-8.
-
-        Raises:
-            ConfigError: the whole file is UTF-16 or UTF-32.
-        """
-        with contextlib.ExitStack() as stack:
-            typed = self.file == "-"
-            stream = standard_input() if typed else stack.enter_context(Path(self.file).open("rb"))
-            for number, line in enumerate(stream, 1):
-                if number == 1:
-                    check_text(line, self.file)
-                content = line.removesuffix(b"\n").removesuffix(b"\r")
-                try:
-                    yield content.decode("utf-8-sig" if number == 1 else "utf-8")
-                except UnicodeDecodeError as error:
-                    self.broken[number] = not_utf8(error)
-                    yield ""
+    draw(drawing, path)

@@ -66,13 +66,11 @@ class Unrolled:
         return pad_packed_sequence(self.logits, batch_first=True)[0]
 
 
-class Decoder(Protocol[S]):
-    """Writes sentences about memories, a word at a time or all of a given one.
+class Stepwise(Protocol[S]):
+    """What a search needs of a decoder: a word at a time.
 
     M sentences about one memory share it: no memory is copied for a beam or a second caption.
     """
-
-    training: bool
 
     @property
     def vocabulary_size(self) -> int:
@@ -87,6 +85,12 @@ class Decoder(Protocol[S]):
 
     def step(self, tokens: Tensor, state: S, memory: Memory) -> Step[S]:
         """Reads the previous words (B, M) and predicts the next ones."""
+
+
+class Decoder(Stepwise[S], Protocol[S]):
+    """Writes sentences about memories, a word at a time or all of a given one."""
+
+    training: bool
 
     def probe(self, tokens: Tensor, state: S, memory: Memory) -> Probe[S] | None:
         """A step with everything that is computed on the way; None where nothing is attended to."""

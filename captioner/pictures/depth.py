@@ -24,7 +24,8 @@ _WHITES = (255, 1023, 4095, 16383, 65535)  # of cameras, in files of sixteen bit
 _BAND = 2**22  # pixels that are worked on at once where their values take more room than a picture
 
 _DEEP = re.compile(r"([RGBAXaL]+);16([BLN])")  # colours or one of them, and their bytes' order
-_Bytes: TypeAlias = tuple[Image.Image, Image.Image]  # the upper ones of a channel, the lower ones
+# The upper bytes of a channel, and the lower ones: a picture each, and which of its bands they are.
+_Bytes: TypeAlias = tuple[Image.Image, int, Image.Image, int]
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 
@@ -116,15 +117,16 @@ class _Deep:
             loaded: what Pillow made of the file.
         """
         if self.layout == "LA":  # four bytes, like those of four channels
-            light, light_low, alpha, alpha_low = self._read("RGBA", "")
-            return [(light, light_low), (alpha, alpha_low)]
+            four = self._read("RGBA", "")
+            return [(four, 0, four, 1), (four, 2, four, 3)]
         layout = self.layout.upper()
         # Premultiplied values are wanted as they are; Pillow has divided them.
-        upper = loaded.split() if layout == self.layout else self._read(layout, self.order)
+        upper = loaded if layout == self.layout else self._read(layout, self.order)
         lower = self._read(layout, _SWAPPED[self.order])
-        return list(zip(upper, lower, strict=True))
+        bands = zip(range(len(upper.getbands())), range(len(lower.getbands())), strict=True)
+        return [(upper, one, lower, other) for one, other in bands]
 
-    def _read(self, layout: str, order: str) -> tuple[Image.Image, ...]:
+    def _read(self, layout: str, order: str) -> Image.Image:
         image = self.reader(io.BytesIO(self.data), "")
         if self.frame:
             image.seek(self.frame)
@@ -133,7 +135,8 @@ class _Deep:
             _with_raw_mode(tile, (plane if len(plane := _raw_mode(tile)) == 1 else layout) + bits)
             for tile in image.tile
         ]
-        return image.split()
+        image.load()
+        return image
 
 
 def _raw_mode(tile: Any) -> str:
@@ -145,9 +148,16 @@ def _with_raw_mode(tile: Any, raw_mode: str) -> Any:
     return tile._replace(args=raw_mode if rest is None else (raw_mode, *rest))
 
 
+def _extrema(image: Image.Image) -> Sequence[tuple[Any, Any]]:
+    """The lowest and the highest value of each channel."""
+    found: Any = image.getextrema()
+    return found if isinstance(found[0], tuple) else [found]
+
+
 def _values(channel: _Bytes) -> Iterator[NDArray[np.uint16]]:
     """A channel's values, some rows at a time."""
-    upper, lower = (np.asarray(picture) for picture in channel)
+    first, one, second, other = channel
+    upper, lower = np.asarray(first.getchannel(one)), np.asarray(second.getchannel(other))
     rows = max(1, _BAND // max(1, upper.shape[1]))
     for top in range(0, len(upper), rows):
         yield upper[top : top + rows].astype(np.uint16) << 8 | lower[top : top + rows]
@@ -163,7 +173,7 @@ def _scaled(channel: _Bytes, white: float) -> NDArray[np.uint8]:
 
 def _brightened(image: Image.Image, deep: _Deep, declared: int | None) -> Image.Image:
     """A loaded picture, read again where its colours take fewer than their 16 bits."""
-    tops = [int(np.asarray(channel).max()) for channel in image.split()]
+    tops = [int(highest) for _, highest in _extrema(image)]
     # Premultiplied colours are divided by a transparency that may take fewer bits, too.
     if max(tops[:3]) > 127 and (deep.layout != "RGBa" or tops[3] > 127):
         return image

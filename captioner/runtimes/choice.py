@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from captioner.errors import ConfigError, shown
+from captioner.nn.decoder import Stepwise
 from captioner.nn.encoders import normalise
 from captioner.nn.memory import Memory
 from captioner.nn.model import CaptionModel
 from captioner.options import RUNTIMES
 from captioner.pictures.preprocess import Preprocess
 from captioner.runtimes import library
+from captioner.runtimes.decoder import GraphDecoder
 from captioner.runtimes.encoder import GraphEncoder
+from captioner.runtimes.layers import UnknownLayerError
 
 PREFERRED = "openvino"  # what `auto` takes where it can
 
@@ -28,6 +33,10 @@ class Runtime(Protocol):
 
     def encode(self, photos: Tensor) -> Memory:
         """The memory of photos uint8 (B, 3, S, S), on the model's device."""
+
+    @property
+    def decoder(self) -> Stepwise[Any]:
+        """What a search asks."""
 
 
 class Torch:
@@ -45,9 +54,22 @@ class Torch:
         memory: Memory = self.model.encoder(normalised)
         return memory
 
+    @property
+    def decoder(self) -> Stepwise[Any]:
+        """What a search asks."""
+        return self.model.decoder
+
+
+@dataclass(frozen=True)
+class _Graphs:
+    """What was built of a model."""
+
+    encoder: GraphEncoder
+    decoder: GraphDecoder | None  # of the kinds that are known
+
 
 class OpenVINO:
-    """The model's encoder as a graph, built when the first photo comes."""
+    """The model's encoder and decoder as graphs, built when the first photo comes."""
 
     def __init__(self, name: str, plain: Torch, *, required: bool) -> None:
         """Takes what is to be built.
@@ -55,13 +77,13 @@ class OpenVINO:
         Args:
             name: `openvino`, in bfloat16 where the CPU has it, or `openvino-f32`.
             plain: the model, and what computes where no graph can.
-            required: whether it is an error if there can be no graph.
+            required: whether it is an error if there can be no graph of the encoder.
         """
         self.name, self.plain, self.required = name, plain, required
         self.building = threading.Lock()
         self.process = os.getpid()
-        self.encoder: GraphEncoder | None = None
-        self.reason: str | None = None  # why there is no graph, once that is known
+        self.built: _Graphs | None = None
+        self.reason: str | None = None  # why there are no graphs, once that is known
 
     @torch.inference_mode()
     def encode(self, photos: Tensor) -> Memory:
@@ -70,22 +92,31 @@ class OpenVINO:
         Raises:
             ConfigError: no graph can be built, and one is required.
         """
-        # A forked child has the graph's threads no more, and would wait for them for ever.
-        if self.reason is None and os.getpid() == self.process:
-            with self.building:
+        graphs = self._graphs()
+        return self.plain.encode(photos) if graphs is None else graphs.encoder(photos)
+
+    @property
+    def decoder(self) -> Stepwise[Any]:
+        """What a search asks."""
+        graphs = self._graphs()
+        if graphs is None or graphs.decoder is None:
+            return self.plain.decoder
+        return graphs.decoder
+
+    def _graphs(self) -> _Graphs | None:
+        # A forked child has the graphs' threads no more, and would wait for them for ever.
+        if os.getpid() != self.process:
+            return None
+        with self.building:
+            if self.built is None and self.reason is None:
                 self._build()
-        if self.encoder is None or os.getpid() != self.process:
-            return self.plain.encode(photos)
-        return self.encoder(photos)
+            return self.built
 
     def _build(self) -> None:
-        if self.encoder is not None or self.reason is not None:
-            return
+        model, threads = self.plain.model, torch.get_num_threads()
         try:
             number_type = library.precision() if self.name == "openvino" else "f32"
-            threads = torch.get_num_threads()
-            model, preprocess = self.plain.model, self.plain.preprocess
-            self.encoder = GraphEncoder(model.encoder, preprocess, number_type, threads)
+            encoder = GraphEncoder(model.encoder, self.plain.preprocess, number_type, threads)
         except Exception as error:  # a foreign library on an unknown machine; torch can do it all
             reason = f"{type(error).__name__}: {error}".partition("\n")[0]
             if self.required:
@@ -93,6 +124,11 @@ class OpenVINO:
                     f"runtime {self.name} cannot compute this model here ({reason}); use torch"
                 ) from error
             self.reason = reason
+            return
+        decoder = None
+        with contextlib.suppress(UnknownLayerError):
+            decoder = GraphDecoder(model.decoder, number_type, threads)
+        self.built = _Graphs(encoder, decoder)
 
 
 def choose(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
+from captioner import bars
 from captioner.errors import ConfigError
 from captioner.settings import to_dict
 from captioner.storage import Stored
@@ -133,7 +133,7 @@ def train(
         recipe: everything there is to set.
         resume: go on with the interrupted run in `recipe.output`.
         device: where to compute.
-        show: progress bars; left out, on a terminal only.
+        show: progress bars; left out, on a terminal or in a notebook.
         ranks: who learns together; the first of them writes, logs and validates.
 
     Raises:
@@ -149,7 +149,7 @@ def train(
         checkpoint = task.start(recipe, data)
         recipe = dataclasses.replace(recipe, model=checkpoint.config)  # what is run, and is written
         checkpoint.model.to(device)
-        show = ranks.first and (sys.stderr.isatty() if show is None else show)
+        show = ranks.first and (bars.is_seen() if show is None else show)
         watch = Watch(own, show, Interrupt())
         watch.interrupt.ranks = ranks
         trainer = task.trainer(recipe, checkpoint, data, watch)
@@ -195,7 +195,7 @@ def run(trainer: Trainer, interrupt: Interrupt, resume: bool) -> Path:
     state_path = folder / STATE_FILE
     if resume:
         load_state(trainer, state_path)
-    if not trainer.ranks.first:
+    if not interrupt.ranks.first:
         trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, _FIRST_ONLY)]
     try:
         with interrupt.watching():
@@ -203,7 +203,7 @@ def run(trainer: Trainer, interrupt: Interrupt, resume: bool) -> Path:
     except FirstStopped:
         raise ConfigError("the first process was stopped, and says why") from None
     except Interrupted:
-        if trainer.ranks.first:
+        if interrupt.ranks.first:
             save_state(trainer, state_path)
         stopped = Interrupted(
             f"stopped and saved in {folder}; go on with the same command and --resume"
@@ -213,6 +213,6 @@ def run(trainer: Trainer, interrupt: Interrupt, resume: bool) -> Path:
     finally:
         for callback in trainer.callbacks:
             callback.close(trainer)
-    if trainer.ranks.first:
+    if interrupt.ranks.first:
         save_state(trainer, state_path)
     return folder / "best.safetensors"

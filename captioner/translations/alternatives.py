@@ -20,7 +20,7 @@ from captioner.subwords import SPACE, Subwords
 from captioner.text import EOS, SPECIALS, UNK, has_words
 from captioner.words import Word
 
-LEAST = 0.02  # probability of a word that is shown, and of the first piece of one that is finished
+LEAST = 0.01  # probability of a word that is shown, and of the first piece of one that is finished
 MOST = 4  # of them a word
 _ROUNDS = 5  # pieces of a word, the first apart; no word of any length holds up the others
 

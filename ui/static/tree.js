@@ -28,7 +28,7 @@ export function fillTree(view) {
   if (shown && wordAt(view, shown) && shown.row !== "moved") view.branch = shown;
   if (!view.branch || !wordAt(view, view.branch)) view.branch = unsurest(view);
   const branches = view.branch ? branchesOf(view) : [];
-  part.tree.hidden = Boolean(value.paint) || branches.length < 2;
+  part.tree.hidden = Boolean(value.paint) || !branches.length; // of one branch, too: nothing moves
   const sentence = view.rows.main.words.map((word) => word.text).join(" ");
   const drawn = JSON.stringify([view.branch, branches, sentence, Boolean(value.busy)]);
   if (part.tree.hidden || drawn === view.drawnTree) return;
