@@ -710,28 +710,44 @@ def test_many_photos_and_their_downloads(
     found.page.locator("#files input[type=file]").set_input_files(files)
     found.page.locator("#files").get_by_text("tower").first.wait_for()
     found.page.get_by_role("button", name="Caption them").click()
-    found.page.locator("#table [role=progressbar][aria-valuenow='3']").wait_for()
-    rows = found.page.locator("#table tbody tr").all_inner_texts()
+    found.page.locator("#table .status[data-done='3']").wait_for()
+    rows = found.page.locator("#table .item").all_inner_texts()
     assert [name in row for name, row in zip(("lion", "song", "tower"), rows, strict=True)]
     assert "this is text" in rows[1]
-    said = found.page.locator("#table button.open").first
-    sentence = said.inner_text()
-    said.click()
+    text = found.page.locator("#table textarea").first
+    sentence = text.input_value()
+    found.page.locator("#table button.open").first.click()
     found.page.locator("#many-viewer .main .word").first.wait_for()
     assert " ".join(found.words("many")) == sentence.rstrip(".").lower()
 
+    list_box = found.page.locator("#table .chosen").bounding_box()
+    viewer = found.page.locator("#many-viewer").bounding_box()
+    assert viewer["x"] >= list_box["x"] + list_box["width"]  # beside it, and at its height
+    assert abs(viewer["y"] - found.page.locator("#table").bounding_box()["y"]) < 40
+    found.page.locator("#table button.open").first.press("ArrowDown")  # past the one that failed
+    found.page.locator("#many-viewer canvas.photo[width='227']").wait_for()
+    text.fill("A lion, corrected.")
+    text.press("Tab")
+
     _, path = found.download("Table (CSV)")
     table = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
-    assert table[0]["caption"] == sentence
+    assert (table[0]["caption"], table[0]["alt_text"]) == (sentence, "A lion, corrected.")
+    assert table[2]["alt_text"] == table[2]["caption"]
     _, path = found.download("Data (JSONL)")
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [bool(line["error"]) for line in lines] == [False, True, False]
-    assert lines[0]["caption"] == sentence
+    assert (lines[0]["caption"], lines[0]["alt_text"]) == (sentence, "A lion, corrected.")
+    _, path = found.download("Alt texts (ZIP)")
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["lion.txt", "tower.txt"]
+        assert archive.read("lion.txt") == b"A lion, corrected.\n"
     name, path = found.download("Everything, with sheets (ZIP)")
     assert name == "captions.zip"
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
-        assert {"captions.csv", "captions.jsonl", "sheets/lion.png"} <= set(archive.namelist())
+        assert {"captions.csv", "captions.jsonl", "sheets/lion.png", "texts/lion.txt"} <= set(
+            archive.namelist()
+        )
 
 
 def test_downloads_of_a_caption_open(
@@ -1314,9 +1330,9 @@ def test_nothing_that_anybody_wrote_runs(
     found.page.locator("#lines input[type=file]").set_input_files(path)
     found.page.locator("#lines").get_by_text("jsonl").first.wait_for()
     found.page.get_by_role("button", name="Open", exact=True).click()
-    rows = found.page.locator("#table tbody tr")
+    rows = found.page.locator("#table .item")
     rows.nth(2).wait_for()
-    assert BITES[1] in rows.nth(0).inner_text()
+    assert BITES[1] in rows.nth(0).locator("textarea").input_value()
     found.page.locator("#table button.open").first.click()
     strange = found.page.locator("#many-viewer .main .word")
     strange.first.wait_for()
@@ -1326,7 +1342,7 @@ def test_nothing_that_anybody_wrote_runs(
     found.page.locator("#files input[type=file]").set_input_files([odd])
     found.page.locator("#files").get_by_text("png").first.wait_for()
     found.page.get_by_role("button", name="Caption them").click()
-    found.page.locator("#table [role=progressbar][aria-valuenow='1']").wait_for()
+    found.page.locator("#table .status[data-done='1']").wait_for()
     song = tmp_path / f"{BITES[0]}.jpg"
     song.write_text("la la la")
     found.open("One photo")

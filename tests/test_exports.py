@@ -20,9 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from captioner.errors import ConfigError
 from captioner.pictures.geometry import Geometry
 from captioner.prediction import Caption, Captioner, Word
-from captioner.ui import assets, exports, imports, values
+from captioner.ui import assets, batches, exports, imports, values
 from captioner.ui.batches import Progress, caption_many, rows
 
 HOSTILE = (
@@ -448,3 +449,32 @@ def test_nothing_hostile_runs_in_a_browser(visit: Any) -> None:
         assert found.said == []
         assert len(found.asked) == 1
         assert found.page.locator(".viewer img, .viewer script, .viewer svg").count() == 0
+
+
+def test_corrected_texts_go_beside_their_photos(tmp_path: Path) -> None:
+    captions = [
+        _caption(("a", "dog"), file="my dog (1).jpg"),
+        _caption((), file="bad.jpg", text="", error="bad.jpg: it is empty"),
+        _caption(("a", "cat"), file="my dog (1).png"),
+        _caption(("one",), file="../..\x07.png"),
+    ]
+    alts = batches.alt_texts(captions, {"0": " A brown\n dog. "})
+    assert alts == ["A brown dog.", "", "a cat", "one"]
+    found = exports.sidecars(captions, alts)
+    assert found["my dog (1).txt"] == "A brown dog.\n"
+    assert found["my dog (1)-2.txt"] == "a cat\n"
+    assert len(found) == 3
+    assert all("/" not in name and not name.startswith(".") for name in found)
+    first, *_ = exports.json_lines(captions, alts).splitlines()
+    assert json.loads(first)["alt_text"] == "A brown dog."
+    for edits in (["x"], {"9": "x"}, {"0": 3}, {"0": "x" * 1001}, {"-1": "x"}):
+        with pytest.raises(ConfigError, match="corrected text"):
+            batches.alt_texts(captions, edits)
+
+
+def test_two_models_captions_are_matched_by_their_photo() -> None:
+    captions = [_caption(("a",), file=name) for name in ("1.jpg", "2.jpg", "1.jpg")]
+    others = [_caption(("b",), file=name) for name in ("1.jpg", "3.jpg")]
+    found, alone = batches.beside(captions, others)
+    assert found == (others[0], None, None)
+    assert alone == 1

@@ -817,7 +817,7 @@ def test_every_event_has_a_name_of_its_own(page: Any) -> None:
 
 def test_whatever_runs_the_model_waits_in_one_queue(page: Any) -> None:
     free = {"_draws", "_example", "_forget", "_import", "_row", "_many"}
-    free |= {f"_{kind}" for kind in ("csv", "jsonl", "zip")}
+    free |= {f"_{kind}" for kind in ("csv", "jsonl", "texts", "zip")}
     for event in page.blocks.fns.values():
         if event.fn is not None and event.api_name not in free:
             assert event.concurrency_id == "model", event.api_name
@@ -1023,7 +1023,8 @@ ENDPOINTS = (
         "_open_paint",
         "_paint",
     ),
-    *("_open_inside", "_many", "_import", "_row", "_csv", "_jsonl", "_zip", "_translate"),
+    *("_open_inside", "_many", "_import", "_row", "_csv", "_jsonl", "_texts"),
+    *("_zip", "_translate"),
 )
 INPUTS = {"slider": 3, "number": 1, "checkbox": False, "textbox": "a dog", "radio": ""}
 
@@ -1223,7 +1224,7 @@ def test_an_event_takes_as_many_photos_as_the_page_promises(
 ) -> None:
     (name,) = guarded.upload(photo).json()
     file = {"path": name, "meta": {"_type": "gradio.FileData"}}
-    for event, data in (("_many", [[file] * 201]), ("_import", [None, [file] * 201])):
+    for event, data in (("_many", [[file] * 201]), ("_import", [None, None, [file] * 201])):
         assert "201 photos were given; expected 1 to 200 at once" in guarded.ask(event, data)
     assert "at most 250 are taken; send fewer at once" in guarded.ask("_many", [[file] * 251])
 
@@ -1270,7 +1271,7 @@ def test_downloads_are_uploads_to_the_visitor(guarded: Stranger, photo: str) -> 
     client = guarded.client
     (name,) = guarded.upload(photo).json()
     file = {"path": name, "meta": {"_type": "gradio.FileData"}}
-    for event, data in (("_many", [[file]]), ("_jsonl", [None])):
+    for event, data in (("_many", [[file]]), ("_jsonl", [None, {}])):
         answer = guarded.join(event, data)
         assert '"success":true' in answer
     assert str(uploads.claim()) not in answer

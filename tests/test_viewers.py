@@ -153,8 +153,9 @@ def test_one_place_moves_in_all_cards_and_numbers_stand_under_the_pointer(
         seen.add(vector.locator("canvas").evaluate("canvas => canvas.toDataURL()"))
         rings = page.locator(".ring:visible")
         assert rings.count() == 2
-        left = {round(ring["x"] - other["x"]) for ring, other in _pairs(rings, page)}
-        assert left == {round(column * box["width"] / variants.GRID[1])}
+        for ring, other in _pairs(rings, page):  # to the pixel, but for rounding
+            left = column * box["width"] / variants.GRID[1]
+            assert ring["x"] - other["x"] == pytest.approx(left, abs=1.5)
     assert len(seen) == 3
     page.locator(".head").hover()
     assert not readouts.first.is_visible()

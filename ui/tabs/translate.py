@@ -47,7 +47,7 @@ class TranslateTab:
         gr.on(
             [go.click, text.submit],
             self.translate,
-            [text, to, source, self.photo],
+            [text, to, source, *self.photo],
             [linked, steps],
             api_name="_translate",
             **ASKING,
@@ -63,14 +63,16 @@ class TranslateTab:
             return {"error": public_message(error)}, {}
 
     @staticmethod
-    def _photo(desk: Desk) -> Any:
-        """What lies in view of the text, for a translator that has eyes."""
+    def _photo(desk: Desk) -> list[Photo]:
+        """What lies in view of the text, for a translator that has eyes; nothing for others."""
         if not desk.sees:
-            return gr.State()
-        return Photo(
-            label=I18N("in_view"),
-            sources=["upload", "clipboard"],
-            height=180,
-            buttons=[],
-            elem_id="in-view",
-        )
+            return []
+        return [
+            Photo(
+                label=I18N("in_view"),
+                sources=["upload", "clipboard"],
+                height=180,
+                buttons=[],
+                elem_id="in-view",
+            )
+        ]
