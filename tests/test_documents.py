@@ -44,6 +44,7 @@ READ = (
     "study",
     "data",
     "score",
+    "bench",
     "completion",
 )  # demo: the same code, six photos
 README, KOREAN = ROOT / "README.md", ROOT / "README.ko.md"
