@@ -27,6 +27,20 @@ def test_describe(weights: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert values == json.loads(json.dumps(checkpoints.describe(weights)))
 
 
+def test_describe_takes_the_flag_of_other_commands(
+    weights: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["describe", weights]) == 0
+    plain = capsys.readouterr().out
+    assert main(["describe", "--checkpoint", weights]) == 0
+    assert capsys.readouterr().out == plain
+    assert main(["describe", "other.safetensors", "--checkpoint", weights]) == 2
+    told = f"describe shows one checkpoint, but other.safetensors and {weights} are named; leave"
+    assert told in capsys.readouterr().err
+    assert main(["describe", ""]) == 2
+    assert "the checkpoint's path is empty" in capsys.readouterr().err
+
+
 def test_describe_the_shipped_weights(
     weights: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -180,6 +180,10 @@ def test_commands(
         scores[view] = record["scores"]["chrf"]["value"]
     assert scores["own"] == pytest.approx(1)
     assert max(scores["wrong"], scores["none"]) < 0.9
+    blind = [text for text in files if text not in names]
+    assert main(blind) == 2
+    told = "translates with a photo in view; name the photos of the pairs: --photo-names FILE, a ph"
+    assert told in capsys.readouterr().err
     assert main(files) == 2
     assert (
         "take --photo-names FILE, a photo's name a line, and --photo-f" in capsys.readouterr().err

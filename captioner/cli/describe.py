@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from captioner import tasks
+from captioner.cli import flags
 from captioner.cli.display import one_line, percent, score_lines
-from captioner.errors import CheckpointError
+from captioner.errors import CheckpointError, ConfigError
 
 
 def add(commands: Any) -> None:
@@ -24,6 +25,13 @@ def add(commands: Any) -> None:
         "checkpoint", nargs="?", metavar="CHECKPOINT", help="default: the one that came along"
     )
     parser.add_argument(
+        "--checkpoint",
+        dest="named",
+        type=flags.file_name,
+        metavar="CHECKPOINT",
+        help="the same, as other commands take it",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="everything as JSON, the vocabulary too"
     )
     parser.set_defaults(run=run)
@@ -33,7 +41,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Shows a checkpoint in words, or its header as JSON; returns 0."""
     from captioner import checkpoint
 
-    header = checkpoint.describe(arguments.checkpoint or checkpoint.default_path())
+    if arguments.checkpoint is not None and arguments.named is not None:
+        raise ConfigError(
+            f"describe shows one checkpoint, but {arguments.checkpoint} and {arguments.named} are "
+            "named; leave one out"
+        )
+    path = arguments.named if arguments.checkpoint is None else arguments.checkpoint
+    header = checkpoint.describe(checkpoint.default_path() if path is None else path)
     if arguments.json:
         print(_escaped(json.dumps(header, indent=2, ensure_ascii=False)))
         return 0

@@ -205,6 +205,11 @@ class Pairs(Scored):
         """The pairs beside the translator of --checkpoint."""
         translator = load_translator(arguments)
         typed = _typed(arguments, "batch_size")
+        if translator.eyes is not None and not _seen(arguments):
+            raise ConfigError(
+                "this checkpoint translates with a photo in view; name the photos of the pairs: "
+                "--photo-names FILE, a photo's name a line, and --photo-folder DIR"
+            )
         if _seen(arguments):
             from captioner.multimodal.evaluation import MultimodalEvaluation
 
