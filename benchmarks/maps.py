@@ -4,6 +4,7 @@ r"""Do the maps mean anything? What `captioner evaluate --maps` asks, at sizes t
     python -m benchmarks.maps pointing --captions captions_val.json --images images \
         --boxes person_boxes.json -o runs/maps
     python -m benchmarks.maps controls … | inventions … | randomised … | carried …
+    python -m benchmarks.maps seeds --other SECOND.safetensors --checkpoint FIRST.safetensors …
     python -m benchmarks.maps masking --source val.en --target val.de --to de
 
 Each stage prints its table with its recipe and, with -o, writes it as JSON. `docs/maps.md` says
@@ -88,6 +89,17 @@ def randomise(typed: argparse.Namespace) -> Any:
     return found
 
 
+def seeds(typed: argparse.Namespace) -> Any:
+    """How alike the maps are that two trainings of one recipe came to."""
+    asked = asked_of(typed)
+    one, other = [
+        [e for e in sentences.explained(Captioner.load(path), asked) if not isinstance(e, str)]
+        for path in (typed.checkpoint, typed.other)
+    ]
+    found = {"one": pointing.measure(one), "other": pointing.measure(other)}
+    return {**found, "alike": controls.agreement(one, other)}
+
+
 def words(typed: argparse.Namespace) -> Any:
     """Attention beside gradient × input, Grad-CAM and occlusion; deletion and insertion."""
     asked = sentences.sample(asked_of(typed), typed.photos, typed.words)
@@ -105,7 +117,8 @@ def words(typed: argparse.Namespace) -> Any:
 def control(typed: argparse.Namespace) -> Any:
     """What words lose with uniform maps, another photo's maps, another photo, and none."""
     asked = sentences.sample(asked_of(typed), typed.photos, typed.words)
-    return controls.losses(Captioner.load(typed.checkpoint), asked)
+    unseeing = Captioner.load(typed.other) if typed.other else None
+    return controls.losses(Captioner.load(typed.checkpoint), asked, unseeing=unseeing)
 
 
 def invent(typed: argparse.Namespace) -> Any:
@@ -161,6 +174,7 @@ def _counter(total: int) -> Callable[[int], object]:
 STAGES: dict[str, Callable[[argparse.Namespace], Any]] = {
     "pointing": point,
     "randomised": randomise,
+    "seeds": seeds,
     "words": words,
     "controls": control,
     "inventions": invent,
@@ -177,6 +191,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument(
         "--checkpoint", metavar="FILE", help="left out: the weights that came along"
+    )
+    parser.add_argument(
+        "--other",
+        metavar="FILE",
+        help="seeds: of another training; controls: of one that never saw photos",
     )
     parser.add_argument("--captions", metavar="FILE", help="COCO captions")
     parser.add_argument("--images", metavar="DIR", help="their photos")
@@ -197,6 +216,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--name", help="of the result (default: the stage's)")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR")
     typed = parser.parse_args(arguments)
+    if typed.stage == "seeds" and not (typed.checkpoint and typed.other):
+        parser.error("seeds compares two trainings; name both: --checkpoint FILE --other FILE")
     torch.set_num_threads(typed.threads)
     found = STAGES[typed.stage](typed)
     several = found if isinstance(found, dict) else {"": found}

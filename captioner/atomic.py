@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 LONGEST_NAME = 200  # bytes; file systems take 255, and a temporary file's name is longer
 
@@ -30,6 +32,16 @@ def whole(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def swept(folder: Path) -> None:
+    """Removes what `whole` had begun in a folder when its process was killed.
+
+    For a folder that one process alone writes to, as that of a training run.
+    """
+    for path in folder.iterdir():
+        if re.fullmatch(r"\..+\.\d+\.partial", path.name):
+            path.unlink(missing_ok=True)
+
+
 def behind(path: Path) -> Path:
     """The file that a link leads to."""
     return Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114
@@ -42,6 +54,14 @@ def is_special(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def is_same_file(one: str | Path, other: str | Path) -> bool:
+    """Whether two names are those of one file that is there."""
+    try:
+        return os.path.samefile(one, other)  # noqa: PTH121  (Path of any name may raise)
+    except (OSError, ValueError):
+        return False
 
 
 def fitting(name: str) -> str:
@@ -57,3 +77,26 @@ def fitting(name: str) -> str:
 def digest(text: str) -> str:
     """Sixteen letters that tell texts apart."""
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
+
+
+def lock(file: IO[Any]) -> bool:
+    """Takes a file for this process, until it is closed; False where another one has it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where nobody can rename or delete a file that is open
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def is_same(file: IO[Any], path: Path) -> bool:
+    """Whether an open file is the one that there is at a path now."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:  # gone, or nobody may look
+        return False

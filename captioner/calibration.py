@@ -161,12 +161,22 @@ def measure(captioner: Captioner, photos: Judged, empties: Judged) -> tuple[floa
     Raises:
         ConfigError: the checkpoint was not calibrated.
     """
-    own = captioner.checkpoint.confidence
-    if own is None:
-        raise ConfigError("the checkpoint has no confidence to measure; calibrate it first")
+    own = check_calibrated(captioner)
     sure, doubtful = (np.array(each.chances, np.float64) for each in (photos, empties))
     error = calibration_error(sure, np.array(photos.hits))
     return error, float((sure < own.threshold).mean()), float((doubtful < own.threshold).mean())
+
+
+def check_calibrated(captioner: Captioner) -> Confidence:
+    """A checkpoint's own confidence.
+
+    Raises:
+        ConfigError: the checkpoint was not calibrated.
+    """
+    own = captioner.checkpoint.confidence
+    if own is None:
+        raise ConfigError("the checkpoint has no confidence to measure; calibrate it first")
+    return own
 
 
 def _held_out(photos: Judged, empties: Judged) -> tuple[Array, Array]:

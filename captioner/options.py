@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,6 +16,7 @@ PHOTOS_AT_ONCE, SENTENCES_AT_ONCE = 32, 64  # computed together, where nobody sa
 THREADS = 2  # that open photos, where nobody says how many
 RESAMPLES = 1000  # of which a 95 % interval is made, where nobody says how many
 WORKERS = 64  # threads that open photos, at most
+RUNTIMES = ("auto", "torch", "openvino", "openvino-f32")  # what computes, see captioner.runtimes
 DRAWING = ("top_p", "temperature", "seed")  # options that only matter where words are drawn
 
 
@@ -169,4 +171,17 @@ def check_workers(workers: Any) -> None:
     if number is None or not 1 <= number <= WORKERS:
         raise ConfigError(
             f"workers is {shown(workers)}; expected a whole number from 1 to {WORKERS}"
+        )
+
+
+def check_time_limit(seconds: Any) -> None:
+    """Refuses what is no time that a photo may take.
+
+    Raises:
+        ConfigError: it is neither None nor a number above 0.
+    """
+    wrong = isinstance(seconds, bool) or not isinstance(seconds, (int, float))
+    if seconds is not None and (wrong or not 0 < seconds < math.inf):
+        raise ConfigError(
+            f"time_limit is {shown(seconds)}; expected seconds, above 0, or None for no limit"
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import os
 import re
@@ -16,18 +17,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, TextIO
 
-from captioner.atomic import behind, digest, fitting, is_special, whole
+from captioner.atomic import behind, digest, fitting, is_same, is_special, lock, whole
 from captioner.errors import ConfigError
-from captioner.pictures.drawings import SOFTWARE, is_drawing, save_png, texts_of
+from captioner.pictures.drawings import SOFTWARE, SUFFIXES, Drawing, is_drawing, save, texts_of
+from captioner.resuming import LONGEST_LINE, Earlier, is_torn, mend
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from captioner.captions.caption import Caption
 
-_LONGEST_LINE = 2**26  # bytes; an object with the maps of a hundred captions has a twentieth of it
 _FIRST_LINKS = 4096  # bytes of a file of alignments that are looked at
 _LINKS = re.compile(rb"(?:\d+-\d+(?: \d+-\d+)*)?(?:\n(?:\d+-\d+(?: \d+-\d+)*)?)*[ \d-]*")
 _CIRCLE = "is a link that leads back to itself"
@@ -40,6 +41,7 @@ _OBJECTS = tuple(
         "checkpoint decoding scores",  # evaluate
         "checkpoint pointing",  # evaluate, of a file of maps
         "sections systems bleu recipe",  # study
+        "captioner runtime figures",  # bench
     )
 )
 
@@ -55,10 +57,10 @@ class Kind:
 def _is_json(path: Path) -> bool:
     """Whether the first line, or all of it, is an object of ours."""
     with path.open("rb") as file:
-        text = file.readline(_LONGEST_LINE)
+        text = file.readline(LONGEST_LINE)
         with contextlib.suppress(ValueError, RecursionError):
             if text.strip() == b"{":  # indented
-                text += file.read(_LONGEST_LINE)
+                text += file.read(LONGEST_LINE)
             values = json.loads(text)
             return isinstance(values, dict) and any(o <= values.keys() for o in _OBJECTS)
     return False
@@ -73,7 +75,7 @@ _TABLES = (  # how the first line of a table begins, of `study length` and of th
 
 def _is_table(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.readline(_LONGEST_LINE).startswith(_TABLES)
+        return file.readline(LONGEST_LINE).startswith(_TABLES)
 
 
 def _is_links(path: Path) -> bool:
@@ -131,14 +133,15 @@ class Guard:
             flag: by which the place was given.
 
         Raises:
-            ConfigError: `path` is a folder, an input, a link that leads nowhere but to itself, or a
-                file that is not ours.
+            ConfigError: `path` is a folder, an input, a link that leads nowhere but to itself, a
+                file that is not ours, or in a folder where nothing can be written.
         """
         try:
             status = path.stat()
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno == errno.ELOOP:
                 raise ConfigError(f"{path} {_CIRCLE}; choose another {flag}") from error
+            _check_folder(path, flag)
             return  # there is nothing, or writing says what is wrong
         if stat.S_ISDIR(status.st_mode):
             raise ConfigError(f"{path} is a folder; expected the name of a file for {flag}")
@@ -156,6 +159,7 @@ class Guard:
                 f"{path} is there already and is no {kind.name} of captioner's; choose another "
                 f"{flag}, or replace what is there with --overwrite"
             )
+        _check_folder(path, flag)
 
     def claim(self, path: Path, kind: Kind, flag: str) -> None:
         """`check`, for an output of this command.
@@ -175,6 +179,26 @@ class Guard:
         self._outputs[key] = flag
 
 
+def _check_folder(path: Path, flag: str) -> None:
+    """Refuses a file whose folder is none, or where nobody may write: before the work, not after.
+
+    A folder that is not there yet is made in the nearest one above it that is.
+    """
+    try:
+        folders = Path(os.path.abspath(behind(path))).parents  # noqa: PTH100
+        above = next((folder for folder in folders if os.path.lexists(folder)), None)
+        is_folder = above is not None and stat.S_ISDIR(above.stat().st_mode)
+    except (OSError, ValueError):  # a name that no file has: opening it says so
+        return
+    if not is_folder:
+        raise ConfigError(f"{above} is a file, and no folder for {path}; choose another {flag}")
+    if above is not None and not os.access(above, os.W_OK):
+        raise ConfigError(
+            f"{path}: nothing can be written in {above} (no permission, or a disk that can only be "
+            f"read); choose another {flag}"
+        )
+
+
 def _is_ours(path: Path, kind: Kind) -> bool:
     try:
         return kind.is_ours(path)
@@ -186,7 +210,13 @@ class Sheets:
     """A folder of contact sheets, in which the folders of the photos are mirrored."""
 
     def __init__(
-        self, folder: str, grid: bool, guard: Guard | None = None, *, flag: str = "--overlay"
+        self,
+        folder: str,
+        grid: bool,
+        guard: Guard | None = None,
+        *,
+        flag: str = "--overlay",
+        suffix: str = ".png",
     ) -> None:
         """Makes the folder.
 
@@ -195,11 +225,12 @@ class Sheets:
             grid: show bare cells instead of smoothed maps.
             guard: what must not be replaced.
             flag: by which the folder was given.
+            suffix: of the sheets, one of `drawings.SUFFIXES`.
 
         Raises:
             ConfigError: nothing can be written there.
         """
-        self.folder, self.grid, self.flag = Path(folder), grid, flag
+        self.folder, self.grid, self.flag, self.suffix = Path(folder), grid, flag, suffix
         self.guard = guard or Guard()
         self.taken: set[str] = set()
         self.drawn: dict[str, int] = {}  # sheets by photo
@@ -234,7 +265,7 @@ class Sheets:
         number = f"-{self.drawn[owner]}" if self.drawn[owner] > 1 else ""
         free: list[tuple[Path, str | None]] = []
         for stem in _stems(inside):
-            path = self.folder / inside.parent / f"{fitting(stem)}{number}.png"
+            path = self.folder / inside.parent / f"{fitting(stem)}{number}{self.suffix}"
             # Some file systems take Dog and dog for one.
             if str(path).casefold() not in self.taken and not self._may_be_read(path):
                 free.append((path, _owner(path)))
@@ -263,9 +294,10 @@ class Sheets:
         """
         path = place or self.place(str(caption.file))
         _make_folder(path)
-        picture = caption.sheet(grid=self.grid)
+        pixels = self.suffix == SUFFIXES[0]
+        drawing = (caption.sheet if pixels else caption.drawing)(grid=self.grid)
         self.guard.check(path, DRAWING, self.flag)  # much may have come there since
-        draw(picture, path, Photo=self.owners[path])
+        draw(drawing, path, Photo=self.owners[path])
         return path
 
 
@@ -315,16 +347,15 @@ def _owner(path: Path) -> str | None:
     return texts.get("Photo") if texts.get("Software") == SOFTWARE else None
 
 
-def draw(picture: Image.Image, path: Path, **texts: str) -> None:
-    """Writes a picture as a PNG file that says who drew it, whole or not at all.
+def draw(drawing: Drawing | Image.Image, path: Path, **texts: str) -> None:
+    """Writes a drawing as a file that says who drew it, whole or not at all.
 
     Args:
-        picture: what to write.
+        drawing: what to write; as SVG or PDF, where it can be and the name says so.
         path: where, in a folder that is there.
-        texts: what it says besides, by keyword; Latin-1.
+        texts: what it says besides, by keyword, each a word of ASCII.
     """
-    with whole(path) as partial, partial.open("wb") as file:
-        save_png(picture, file, **texts)
+    save(drawing, path, **texts)
 
 
 def _make_folder(path: Path) -> None:
@@ -353,13 +384,14 @@ def json_lines(
     flag: str = "--jsonl",
     kind: Kind = OBJECTS,
     tell: Callable[[str], object] = lambda text: None,
+    earlier: Earlier | None = None,
 ) -> Iterator[Callable[[str], None]]:
     """Writes lines to `path`.partial as they come and gives the file its name at the end.
 
     A temporary file that is thrown away would lose hours of work at a Ctrl-C, and writing to `path`
     itself would leave half a file that looks whole. What stops the work gets a note that says where
-    the lines are; the next run keeps them under a number and begins anew. A pipe or a device is
-    written to as it is.
+    the lines are; the next run keeps them under a number and begins anew, or goes on behind them. A
+    pipe or a device is written to as it is.
 
     Args:
         path: where the lines go.
@@ -367,9 +399,13 @@ def json_lines(
         flag: by which the path was given.
         kind: of what is written.
         tell: called with what its owner should know.
+        earlier: notes the objects of a run that was stopped, or that ended, and new lines come
+            behind those; left out, all begins anew.
 
     Raises:
-        ConfigError: `path` must not be replaced, or another run is writing there.
+        ConfigError: `path` must not be replaced, another run is writing there, or what is there
+            cannot be gone on with.
+        DataError: what is there has a line in its midst that is no object.
     """
     if is_special(path):
         with _closed(path.open("a", encoding="utf-8", errors="backslashreplace")) as special:
@@ -380,21 +416,32 @@ def json_lines(
     _make_folder(path)
     target = behind(path)
     partial = target.with_name(f"{target.name}.partial")
-    file = _new(partial, flag, tell, kind)
+    begun = -1
+    finished = earlier is not None and not partial.exists()
+    if earlier is None:
+        file = _new(partial, flag, tell, kind)
+    else:
+        file = _old(target, partial, flag, tell, kind)
     try:
         with _closed(file):
+            if earlier is not None:
+                _go_on(file, partial, earlier, tell)
+            begun = partial.stat().st_size
             yield lambda text: _write_line(file, text)
             os.fsync(file.fileno())
             guard.check(path, kind, flag)  # much may have come there since
-            if not _is_same(file, partial):
+            if not is_same(file, partial):
                 raise ConfigError(f"{partial} was moved while it was written; look for it")
         partial.replace(target)
     except BaseException as error:
         with contextlib.suppress(OSError):  # whatever it is, the first error counts
-            if partial.stat().st_size:
-                error.add_note(f"what was done so far is in {partial}")
-            else:
+            size = partial.stat().st_size
+            if not size:
                 partial.unlink()
+            elif finished and begun == size:  # nothing was added: the old file has its name again
+                partial.replace(target)
+            else:
+                error.add_note(f"what was done so far is in {partial}")
         raise
 
 
@@ -433,9 +480,61 @@ def _new(partial: Path, flag: str, tell: Callable[[str], object], kind: Kind) ->
         except FileExistsError:
             _set_aside(partial, flag, tell, kind)
             continue
-        if _lock(file) and _is_same(file, partial):
+        if lock(file) and is_same(file, partial):
             return file
         file.close()  # another run took it for a stopped one's
+
+
+def _old(
+    target: Path, partial: Path, flag: str, tell: Callable[[str], object], kind: Kind
+) -> TextIO:
+    """What a stopped run left, or a finished one, to be gone on with; or else an empty file."""
+    while True:
+        if not os.path.lexists(partial):
+            if not os.path.isfile(target):  # noqa: PTH113
+                return _new(partial, flag, tell, kind)
+            with contextlib.suppress(FileNotFoundError):  # another run was faster
+                target.rename(partial)
+            continue
+        with contextlib.ExitStack() as stack:
+            binary = stack.enter_context(_taken(partial, "r+b", flag, kind))
+            if is_same(binary, partial):
+                stack.pop_all()  # it stays open
+                return io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace")
+
+
+def _go_on(file: TextIO, partial: Path, earlier: Earlier, tell: Callable[[str], object]) -> None:
+    """Notes what is there, and puts the end of the file behind its last whole line."""
+    if not isinstance(file.buffer, io.BufferedRandom):  # new, and empty
+        return
+    cut = mend(file.buffer, str(partial), earlier)
+    if cut:
+        tell(f"{partial}: its last line was torn ({cut} bytes) and is written anew")
+
+
+def _taken(partial: Path, mode: str, flag: str, kind: Kind) -> IO[bytes]:
+    """What a stopped run has left, open, and taken for this process.
+
+    Raises:
+        ConfigError: it is no file, another run is writing it, or it is somebody else's.
+    """
+    if not os.path.isfile(partial):  # noqa: PTH113  (that of Path may raise)
+        raise ConfigError(f"{partial} is no file; choose another {flag}")
+    file: IO[bytes] = partial.open(mode)
+    try:
+        if not lock(file):
+            raise ConfigError(
+                f"{partial} is being written by another run; let it end, or choose another {flag}"
+            )
+        if partial.stat().st_size and not (_is_ours(partial, kind) or is_torn(partial)):
+            raise ConfigError(
+                f"{partial} is there already and was not written by captioner; rename it, or "
+                f"choose another {flag}"
+            )
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def _set_aside(partial: Path, flag: str, tell: Callable[[str], object], kind: Kind) -> None:
@@ -444,47 +543,14 @@ def _set_aside(partial: Path, flag: str, tell: Callable[[str], object], kind: Ki
     Raises:
         ConfigError: it is no such thing.
     """
-    if not os.path.isfile(partial):  # noqa: PTH113  (that of Path may raise)
-        raise ConfigError(f"{partial} is no file; choose another {flag}")
-    with contextlib.suppress(FileNotFoundError), partial.open("rb") as file:
-        if not _lock(file):
-            raise ConfigError(
-                f"{partial} is being written by another run; let it end, or choose another {flag}"
-            )
+    with contextlib.suppress(FileNotFoundError), _taken(partial, "rb", flag, kind):
         if not partial.stat().st_size:
             partial.unlink()
             return
-        if not _is_ours(partial, kind):
-            raise ConfigError(
-                f"{partial} is there already and was not written by captioner; rename it, or "
-                f"choose another {flag}"
-            )
         numbered = (partial.with_name(f"{partial.name}.{number}") for number in count(1))
         kept = next(path for path in numbered if not os.path.lexists(path))
         partial.rename(kept)
         tell(f"{kept} keeps what an earlier run had written before it was stopped")
-
-
-def _lock(file: IO[Any]) -> bool:
-    """Takes a file for this process, until it is closed; False where another one has it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows, where nobody can rename or delete a file that is open
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
-
-
-def _is_same(file: IO[Any], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except OSError:  # gone, or nobody may look
-        return False
 
 
 def write_text(path: Path, text: str) -> None:

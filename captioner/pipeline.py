@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, InvalidStateError, wait
+from dataclasses import dataclass
 from itertools import islice, takewhile
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
+
+from captioner.errors import ConfigError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -18,11 +22,40 @@ R = TypeVar("R")
 _AHEAD = 3  # batches that are under way, the one that was handed over last included
 _FAREWELL = 2.0  # seconds for threads to end; one that opens a large photo may need as long
 _PATIENCE = 0.05  # seconds that a batch waits for the rest of it, where the source may be slow
+_STUCK = 16  # threads that may be stuck at once; each may hold a whole photo and keep a core busy
 _GRACE = 5.0  # seconds that a result waits for the rest of its batch: large photos make it full
 
 
+@dataclass(frozen=True)
+class Limit(Generic[T, R]):
+    """How long one item may take, and what stands for it where it takes longer."""
+
+    seconds: float
+    late: Callable[[T], R | None]  # None where an item is to be waited for, however long it takes
+
+
+def share_of(items: Sequence[T], part: tuple[int, int]) -> Sequence[T]:
+    """What one of several processes takes of a batch, which all of them go through.
+
+    Where there are fewer items than processes, some items are taken by several.
+
+    Args:
+        items: of the batch, one or more.
+        part: the number of the process, and how many there are.
+    """
+    number, count = part
+    if count == 1:
+        return items
+    own = items[number::count]
+    return own if len(own) else items[number % len(items) :][:1]
+
+
 def in_batches(
-    items: Iterable[T], work: Callable[[T], R], size: int, workers: int
+    items: Iterable[T],
+    work: Callable[[T], R],
+    size: int,
+    workers: int,
+    limit: Limit[T, R] | None = None,
 ) -> Generator[list[R], None, None]:
     """Results of `work`, in the order of the items, in lists of `size` or fewer.
 
@@ -37,13 +70,20 @@ def in_batches(
     At most three batches are under way. Closing the generator drops what nobody works on yet; a
     thread that is stuck, as in reading from a pipe, is not waited for.
 
+    Nobody can end a thread: one whose item takes too long is left to itself, and another takes its
+    place.
+
     Args:
         items: what to work on.
         work: called in the threads, once for each item.
         size: most results in a batch.
         workers: threads.
+        limit: of the time that one item may take; left out, there is none.
+
+    Raises:
+        ConfigError: no thread can be started, or too many are stuck.
     """
-    crew = _Crew(work, workers)
+    crew = _Crew(work, workers, limit)
     try:
         yield from (_in_turn if isinstance(items, Sequence) else _as_they_come)(items, crew, size)
     finally:
@@ -55,24 +95,17 @@ def _in_turn(items: Iterable[T], crew: _Crew[T, R], size: int) -> Iterator[list[
     for item in items:
         waiting.append(crew.submit(item))
         if len(waiting) >= _AHEAD * size:
-            yield _taken(waiting, _done(list(islice(waiting, size))))
+            yield _taken(waiting, crew.done(list(islice(waiting, size))))
     while waiting:
-        yield _taken(waiting, _done(list(islice(waiting, size))))
+        yield _taken(waiting, crew.done(list(islice(waiting, size))))
 
 
 def _taken(waiting: deque[Future[R]], count: int) -> list[R]:
     return [waiting.popleft().result() for _ in range(count)]
 
 
-def _done(batch: Sequence[Future[R]]) -> int:
-    """How many are done in order, of one or more: the first one, and what comes soon after it."""
-    wait(batch[:1])
-    wait(batch, _GRACE)
-    return sum(1 for _ in takewhile(Future.done, batch))
-
-
 def _as_they_come(items: Iterable[T], crew: _Crew[T, R], size: int) -> Iterator[list[R]]:
-    feed = _Feed(iter(items), crew.submit, _AHEAD * size)
+    feed = _Feed(iter(items), crew, _AHEAD * size)
     reader = threading.Thread(target=feed.run, daemon=True)
     reader.start()
     try:
@@ -99,6 +132,23 @@ def _end(threads: Sequence[threading.Thread]) -> None:
             thread.join(max(0.0, latest - time.monotonic()))
 
 
+class _Job(Generic[T, R]):
+    """An item, and what comes of it."""
+
+    def __init__(self, item: T) -> None:
+        self.item = item
+        self.future: Future[R] = Future()
+        self.began = math.inf  # when a thread took it, in seconds of the monotonic clock
+
+    def settle(self, result: R | None = None, error: BaseException | None = None) -> None:
+        """Says what came of it; whoever comes first is right."""
+        with contextlib.suppress(InvalidStateError):
+            if error is not None:
+                self.future.set_exception(error)
+            else:
+                self.future.set_result(cast(R, result))
+
+
 class _Crew(Generic[T, R]):
     """Threads that do one thing.
 
@@ -106,18 +156,82 @@ class _Crew(Generic[T, R]):
     command waiting for a pipe that nobody writes to.
     """
 
-    def __init__(self, work: Callable[[T], R], workers: int) -> None:
-        self.work = work
-        self.jobs: queue.SimpleQueue[tuple[Future[R], T] | None] = queue.SimpleQueue()
-        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(workers)]
-        for thread in self.threads:
-            thread.start()
+    def __init__(
+        self, work: Callable[[T], R], workers: int, limit: Limit[T, R] | None = None
+    ) -> None:
+        self.work, self.limit = work, limit
+        self.jobs: queue.SimpleQueue[_Job[T, R] | None] = queue.SimpleQueue()
+        self.threads: list[threading.Thread] = []
+        self.busy: dict[threading.Thread, _Job[T, R]] = {}
+        self.stuck: set[threading.Thread] = set()
+        self._start(workers)
+
+    def _start(self, count: int) -> None:
+        """Starts threads, as many as the system gives, one at least.
+
+        Raises:
+            ConfigError: it gives none.
+        """
+        for _ in range(count):
+            thread = threading.Thread(target=self._run, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                if not self.threads:
+                    raise ConfigError(
+                        "the system starts no more threads; end other programs, or allow more "
+                        "(ulimit -u)"
+                    ) from error
+                return
+            self.threads.append(thread)
 
     def submit(self, item: T) -> Future[R]:
         """Has an item worked on."""
-        future: Future[R] = Future()
-        self.jobs.put((future, item))
-        return future
+        job: _Job[T, R] = _Job(item)
+        self.jobs.put(job)
+        return job.future
+
+    def wait(self, futures: Sequence[Future[R]], seconds: float = math.inf) -> None:
+        """Waits until all are done, or so long; what takes too long is given up."""
+        latest = time.monotonic() + seconds
+        step = math.inf if self.limit is None else min(1.0, self.limit.seconds / 4)
+        while True:
+            left = min(step, latest - time.monotonic())
+            _, open_ones = wait(futures, None if left == math.inf else max(0.0, left))
+            if not open_ones or time.monotonic() >= latest:
+                return
+            self.give_up()
+
+    def done(self, batch: Sequence[Future[R]]) -> int:
+        """How many are done in order, of one or more: the first one, and what comes soon after."""
+        self.wait(batch[:1])
+        self.wait(batch, _GRACE)
+        return sum(1 for _ in takewhile(Future.done, batch))
+
+    def give_up(self) -> None:
+        """Puts others in the place of threads that have been at one item for too long.
+
+        Raises:
+            ConfigError: there are too many of them.
+        """
+        if self.limit is None:
+            return
+        latest = time.monotonic() - self.limit.seconds
+        for thread, job in list(self.busy.items()):
+            if thread in self.stuck or job.began > latest:
+                continue
+            result = self.limit.late(job.item)
+            if result is None:
+                continue
+            self.stuck.add(thread)
+            job.settle(result)
+            self._start(1)
+        self.stuck = {thread for thread in self.stuck if thread.is_alive()}
+        if len(self.stuck) > _STUCK:
+            raise ConfigError(
+                f"{len(self.stuck)} items at once have taken longer than {self.limit.seconds:g} s "
+                "each, so that nothing goes on; see whether the disk or the network still answers"
+            )
 
     def dismiss(self) -> None:
         """Drops what nobody works on yet, and ends the threads that are not stuck."""
@@ -126,23 +240,25 @@ class _Crew(Generic[T, R]):
                 self.jobs.get_nowait()
         for _ in self.threads:
             self.jobs.put(None)
-        _end(self.threads)
+        _end([thread for thread in self.threads if thread not in self.stuck])
 
     def _run(self) -> None:
-        while (job := self.jobs.get()) is not None:
-            future, item = job
+        me = threading.current_thread()
+        while me not in self.stuck and (job := self.jobs.get()) is not None:
+            job.began = time.monotonic()
+            self.busy[me] = job
             try:
-                future.set_result(self.work(item))
+                job.settle(self.work(job.item))
             except BaseException as error:
-                future.set_exception(error)
-            del future, item, job  # or the last one is held until the next one comes
+                job.settle(error=error)
+            del self.busy[me], job  # or the last one is held until the next one comes
 
 
 class _Feed(Generic[T, R]):
     """What a source gives, submitted as it comes."""
 
-    def __init__(self, items: Iterator[T], submit: Callable[[T], Future[R]], most: int) -> None:
-        self.items, self.submit = items, submit
+    def __init__(self, items: Iterator[T], crew: _Crew[T, R], most: int) -> None:
+        self.items, self.crew = items, crew
         self.room = threading.Semaphore(most)
         self.waiting: deque[Future[R]] = deque()
         self.changed = threading.Condition()
@@ -158,7 +274,7 @@ class _Feed(Generic[T, R]):
                 except StopIteration:
                     break
                 with self.changed:
-                    self.waiting.append(self.submit(item))
+                    self.waiting.append(self.crew.submit(item))
                     self.changed.notify()
         except BaseException as error:  # whatever it is, it belongs to whoever asks for results
             self.error = error
@@ -177,10 +293,10 @@ class _Feed(Generic[T, R]):
         with self.changed:
             self.changed.wait_for(lambda: self.waiting or self.ended)
             first = list(islice(self.waiting, 1))
-        wait(first)  # meanwhile others come
+        self.crew.wait(first)  # meanwhile others come
         with self.changed:
             self.changed.wait_for(lambda: len(self.waiting) >= size or self.ended, _PATIENCE)
             come = list(islice(self.waiting, size))
-        count = _done(come) if come else 0
+        count = self.crew.done(come) if come else 0
         with self.changed:
             return [self.waiting.popleft() for _ in range(count)]

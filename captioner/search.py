@@ -17,14 +17,20 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from captioner.errors import ConfigError
+from captioner.errors import CheckpointError, ConfigError
 from captioner.nn.copying import Copied
-from captioner.nn.decoder import Decoder, Step
+from captioner.nn.decoder import Decoder, Step, Stepwise
 from captioner.nn.memory import Memory, of_each
 from captioner.options import SearchOptions
 from captioner.text import BOS, EOS, PAD, UNK
 
 _NEVER = (PAD, BOS, UNK)  # tokens that no sentence holds
+_BLOCK = 64  # numbers, of which the largest is found at once
+_STEP = 8  # memories that have to be finished before a batch gets smaller
+_NO_NUMBERS = (
+    "the model gives no probabilities, since its numbers overflow: the checkpoint is damaged, or "
+    "went astray in training; get an undamaged copy, or one that was saved earlier"
+)
 
 
 @dataclass(frozen=True)
@@ -81,16 +87,36 @@ def word_log_probs(logits: Tensor, never: Sequence[int] = ()) -> Tensor:
 
 def sayable(logits: Tensor, never: Sequence[int] = ()) -> Tensor:
     """The logits (…, V), −∞ where a word cannot be said: the special tokens, and `never`."""
-    silent = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
-    silent[[*_NEVER, *never]] = True
-    return logits.masked_fill(silent, -torch.inf)
+    silent = torch.tensor([*_NEVER, *never], device=logits.device)
+    return logits.index_fill(-1, silent, -torch.inf)
 
 
 def _most_probable(log_probs: Tensor, count: int, never: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Tokens (…, A) and probabilities (…, A) of the likeliest words, best first."""
     can_be_said = log_probs.shape[-1] - len({*_NEVER, *never})
-    best, tokens = log_probs.topk(min(count, can_be_said), dim=-1)
+    best, tokens = _top(log_probs, min(count, can_be_said))
     return tokens, best.exp()
+
+
+def _top(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The largest of the last dimension and their places, as `topk` finds them.
+
+    On a CPU, `topk` looks at every number by itself. The largest lie in those blocks whose largest
+    number is largest, and the largest number of a block is found for many blocks at once.
+    """
+    size = values.shape[-1]
+    whole = size - size % _BLOCK
+    if values.device.type != "cpu" or count * _BLOCK * 4 > whole:
+        best, places = values.topk(count, dim=-1)
+        return best, places
+    blocks = values[..., :whole].unflatten(-1, (-1, _BLOCK))  # (…, V / 64, 64)
+    chosen = blocks.amax(-1).topk(count, dim=-1, sorted=False).indices.unsqueeze(-1)
+    within = torch.arange(_BLOCK)
+    inside = blocks.gather(-2, chosen.expand(*chosen.shape[:-1], _BLOCK))
+    rest = torch.arange(whole, size).expand(*values.shape[:-1], -1)
+    numbers = torch.cat([(chosen * _BLOCK + within).flatten(-2), rest], -1)
+    best, places = torch.cat([inside.flatten(-2), values[..., whole:]], -1).topk(count, dim=-1)
+    return best, numbers.gather(-1, places)
 
 
 @dataclass(frozen=True)
@@ -112,14 +138,19 @@ class _Beam:
 
     def choose(self, totals: Tensor, log_probs: Tensor, step: int) -> _Choice:
         beams, words = log_probs.shape[1:]
-        candidates = (totals.unsqueeze(-1) + log_probs).flatten(1)  # (B, K·V)
+        each, tokens = _top(log_probs, min(beams, words))  # (B, K, C): a hypothesis has no more
+        candidates = (totals.unsqueeze(-1) + each).flatten(1)  # (B, K·C)
         best, indices = candidates.topk(beams, dim=1)
         rank = torch.arange(beams, device=best.device)
         best = best.masked_fill(rank >= self.places, -torch.inf)
-        tokens = indices % words
+        parents, tokens = indices // each.shape[-1], tokens.flatten(1).gather(1, indices)
         ended = (tokens == EOS) & best.isfinite()
         self.places = self.places - ended.sum(1, keepdim=True)
-        return _Choice(best, indices // words, tokens)
+        return _Choice(best, parents, tokens)
+
+    def keep(self, memories: Tensor) -> None:
+        """Goes on with the memories at `memories` alone."""
+        self.places = self.places[memories]
 
 
 class _Nucleus:
@@ -129,6 +160,10 @@ class _Nucleus:
         self.totals = torch.zeros(draws.shape[:2], device=draws.device)
         self.draws = draws  # (B, K, T) uniform in [0, 1)
         self.options = options
+
+    def keep(self, memories: Tensor) -> None:
+        """Goes on with the memories at `memories` alone."""
+        self.draws = self.draws[memories]
 
     def choose(self, totals: Tensor, log_probs: Tensor, step: int) -> _Choice:
         below_best = log_probs - log_probs.amax(-1, keepdim=True)  # divided, still 0 at the best
@@ -144,6 +179,7 @@ class _Nucleus:
         # Rounded up to the total, it would lie behind every word.
         drawn = torch.minimum(drawn, total.nextafter(torch.zeros_like(total)))
         place = torch.searchsorted(cumulated, drawn, right=True)  # where p > 0: the first beyond
+        place = place.clamp(max=cumulated.shape[-1] - 1)  # of what is no number: none
         tokens = (place if order is None else order.gather(-1, place)).squeeze(-1)
         totals = totals + log_probs.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
         return _Choice(totals, torch.arange(tokens.shape[1]).to(tokens).expand_as(tokens), tokens)
@@ -157,7 +193,7 @@ def uniform_draws(seed: int, indices: Sequence[int], samples: int, steps: int) -
 
 @torch.inference_mode()
 def search(
-    decoder: Decoder[Any],
+    decoder: Stepwise[Any],
     memory: Memory,
     options: SearchOptions,
     prefix: Sequence[int] = (),
@@ -180,6 +216,7 @@ def search(
 
     Raises:
         ConfigError: the prefix is longer than `max_length` or holds a word that cannot be said.
+        CheckpointError: the model gives no probabilities, since its numbers overflow.
     """
     _check_prefix(prefix, options, decoder.vocabulary_size, start.never)
     batch, device = len(memory), memory.device
@@ -192,6 +229,8 @@ def search(
         rule = _Nucleus(draws.to(device), options)
     trace = _run(decoder, memory, rule, options, prefix, start)
     found = trace.hypotheses(options.length_penalty)
+    if not all(found):  # whatever is probable at all ends at the last step
+        raise CheckpointError(_NO_NUMBERS)
     return [hypotheses[: options.n_best] for hypotheses in found]
 
 
@@ -209,7 +248,7 @@ def _check_prefix(
 
 
 def _run(
-    decoder: Decoder[Any],
+    decoder: Stepwise[Any],
     memory: Memory,
     rule: _Beam | _Nucleus,
     options: SearchOptions,
@@ -221,69 +260,103 @@ def _run(
     memory, state = decoder.start(memory)
     state = state.select(torch.zeros_like(totals, dtype=torch.long))
     tokens = start.column(batch, totals.device).unsqueeze(1).expand(-1, beams)  # (B, K)
-    trace = _Trace(options.alternatives, start.never)
-    said: _Said | None = None
+    trace = _Trace(torch.arange(batch, device=totals.device))
+    said = _Said(start.once, decoder.vocabulary_size, tokens)
     # One step more than words: at the last, whatever still runs must end.
     forced = (*prefix, *[None] * (options.max_length - len(prefix)), EOS)
     for number, only in enumerate(forced):
         step = decoder.step(tokens, state, memory)
         log_probs = word_log_probs(step.logits, start.never)  # (B, K, V)
-        if start.once and said is None:
-            said = _Said(start.once, torch.zeros_like(log_probs, dtype=torch.bool))
-        allowed = log_probs
-        if only is not None:
-            allowed = torch.full_like(log_probs, -torch.inf)
-            allowed[..., only] = log_probs[..., only]
-        elif said is not None:
-            allowed = said.without(log_probs)
+        likeliest = _most_probable(log_probs, options.alternatives, start.never)
+        allowed = said.without(log_probs) if only is None else _alone(log_probs, only)
         choice = rule.choose(totals, allowed, number)
         ended = (choice.tokens == EOS) & choice.totals.isfinite()
-        trace.add(choice, ended, log_probs, step)
+        trace.add(choice, ended, log_probs, likeliest, step)
         totals = choice.totals.masked_fill(ended, -torch.inf)
-        if not bool(totals.isfinite().any()):
+        running = totals.isfinite().any(1)
+        if not bool(running.any()):
             break
-        if said is not None:
-            said.add(choice)
+        said.add(choice)
         state, tokens = step.state.select(choice.parents), choice.tokens
+        kept = _unfinished(running)
+        if kept is not None:
+            memory, state = memory.select(kept), state.of(kept)
+            tokens, totals = tokens[kept], totals[kept]
+            for part in (rule, said, trace):
+                part.keep(kept)
     return trace
+
+
+def _alone(log_probs: Tensor, only: int) -> Tensor:
+    """Log probabilities (B, K, V), −∞ but for one word."""
+    allowed = torch.full_like(log_probs, -torch.inf)
+    allowed[..., only] = log_probs[..., only]
+    return allowed
+
+
+def _unfinished(running: Tensor) -> Tensor | None:
+    """Which memories to go on with (K,): those that run, and a few more; None if it is all.
+
+    What a graph runtime computes costs it some time at each size that it sees first, so there are
+    few sizes.
+    """
+    count = -(-int(running.sum()) // _STEP) * _STEP
+    if count >= len(running):
+        return None
+    first = running.int().argsort(descending=True, stable=True)[:count]
+    return first.sort().values
 
 
 class _Said:
     """Which words each hypothesis holds already, of those that may stand once."""
 
-    def __init__(self, once: Sequence[int], held: Tensor) -> None:
-        self.once = torch.zeros(held.shape[-1], dtype=torch.bool, device=held.device)  # (V,)
-        self.once[list(once)] = True
-        self.held = held  # bool (B, K, V), nothing yet
+    def __init__(self, once: Sequence[int], words: int, like: Tensor) -> None:
+        self.once: Tensor | None = None
+        if once:
+            self.once = torch.zeros(words, dtype=torch.bool, device=like.device)  # (V,)
+            self.once[list(once)] = True
+        self.held = like.new_empty(*like.shape, 0)  # (B, K, T) tokens, PAD where one may return
 
     def without(self, log_probs: Tensor) -> Tensor:
         """Log probabilities (B, K, V), −∞ where a word would be said again."""
-        return log_probs.masked_fill(self.held, -torch.inf)
+        if self.once is None or not self.held.shape[-1]:
+            return log_probs
+        return log_probs.scatter(-1, self.held, -torch.inf)  # and so is PAD, in any case
 
     def add(self, choice: _Choice) -> None:
         """Follows the hypotheses to their children."""
-        photos = torch.arange(len(self.held), device=self.held.device).unsqueeze(1)
-        held = self.held[photos, choice.parents]
-        self.held = held.scatter(
-            -1, choice.tokens.unsqueeze(-1), self.once[choice.tokens].unsqueeze(-1)
-        )
+        if self.once is not None:
+            new = choice.tokens.where(self.once[choice.tokens], PAD)
+            self.held = torch.cat([of_each(self.held, choice.parents), new.unsqueeze(-1)], -1)
+
+    def keep(self, memories: Tensor) -> None:
+        """Goes on with the memories at `memories` alone."""
+        self.held = self.held[memories]
 
 
 class _Trace:
     """What every step chose and saw, from which the sentences are read backwards."""
 
-    def __init__(self, alternatives: int, never: Sequence[int]) -> None:
-        self.alternatives = alternatives
-        self.never = never
+    def __init__(self, owners: Tensor) -> None:
+        self.owners = owners  # (B,) the memory of each row of the step that comes
+        self.memories = len(owners)
+        self.rows: list[Tensor] = []  # of every memory in each step; anything where it has none
         self.parents: list[Tensor] = []
         self.steps: list[dict[str, Tensor]] = []  # (B, K, …) each, in the order of the children
-        self.ended: list[Tensor] = []
+        self.ended: list[tuple[Tensor, Tensor]] = []  # memories and slots where sentences end
 
-    def add(self, choice: _Choice, ended: Tensor, log_probs: Tensor, step: Step[Any]) -> None:
+    def add(
+        self,
+        choice: _Choice,
+        ended: Tensor,
+        log_probs: Tensor,
+        likeliest: tuple[Tensor, Tensor],
+        step: Step[Any],
+    ) -> None:
         """Keeps one step; what belongs to a parent is put at its children's places."""
         parents = choice.parents
         memories = torch.arange(len(parents), device=parents.device).unsqueeze(1)
-        best_tokens, best_probs = _most_probable(log_probs, self.alternatives, self.never)
+        best_tokens, best_probs = likeliest
         extras = {k: of_each(v, parents).float() for k, v in step.attended.extras.items()}
         if step.copied is not None:
             own, shares = (of_each(v, parents) for v in (step.copied.tokens, step.copied.shares))
@@ -299,22 +372,32 @@ class _Trace:
             }
         )
         self.parents.append(choice.parents)
-        self.ended.append(ended)
+        rows, slots = ended.nonzero(as_tuple=True)
+        self.ended.append((self.owners[rows], slots))
+        places = self.owners.new_zeros(self.memories)
+        self.rows.append(places.scatter(0, self.owners, memories.flatten()))
+
+    def keep(self, memories: Tensor) -> None:
+        """Goes on with the memories at `memories` alone."""
+        self.owners = self.owners[memories]
 
     def hypotheses(self, length_penalty: float) -> list[list[Hypothesis]]:
         """The sentences of each memory, best first."""
-        ended = torch.stack(self.ended)  # (S, B, K)
-        last, photo, slot = ended.nonzero(as_tuple=True)  # one entry a sentence, (M,)
+        photo, slot = (torch.cat(parts) for parts in zip(*self.ended, strict=True))  # (M,)
+        counts = torch.tensor([len(own) for own, _ in self.ended], device=slot.device)
+        last = torch.arange(len(counts), device=slot.device).repeat_interleave(counts)
         path = torch.zeros(len(self.parents), len(slot), dtype=torch.long, device=slot.device)
         for number in reversed(range(len(self.parents))):
             runs = last >= number
             path[number] = slot
-            slot = torch.where(runs, self.parents[number][photo, slot], slot)
+            slot = torch.where(runs, self.parents[number][self.rows[number][photo], slot], slot)
         traced = {
-            name: torch.stack([s[name][photo, path[i]] for i, s in enumerate(self.steps)]).cpu()
+            name: torch.stack(
+                [s[name][self.rows[i][photo], path[i]] for i, s in enumerate(self.steps)]
+            ).cpu()
             for name in self.steps[0]
         }  # (S, M, …)
-        found: list[list[Hypothesis]] = [[] for _ in range(ended.shape[1])]
+        found: list[list[Hypothesis]] = [[] for _ in range(self.memories)]
         for row, (length, owner) in enumerate(zip(last.tolist(), photo.tolist(), strict=True)):
             columns = {k: v[: length + 1, row].numpy() for k, v in traced.items()}
             found[owner].append(_hypothesis(columns))
@@ -355,6 +438,9 @@ def force(
         owners: which memory each sentence is about; left out, the k-th is about the k-th.
         alternatives: how many of the most probable words to report at each place.
         start: what stands before the first word of each memory's sentences.
+
+    Raises:
+        CheckpointError: the model gives no probabilities, since its numbers overflow.
     """
     if not sentences:
         return []
@@ -381,6 +467,9 @@ def force(
     if unrolled.copied is not None:
         columns["copy_share"] = unrolled.copied.of(target)
     arrays = {name: value.cpu().numpy() for name, value in columns.items()}
+    lacking = np.isnan(arrays["log_prob"]) & (arrays["token"] != UNK)
+    if any(lacking[row, :length].any() for row, length in enumerate(lengths.tolist())):
+        raise CheckpointError(_NO_NUMBERS)
     return [
         _hypothesis({name: value[row, :length] for name, value in arrays.items()})
         for row, length in enumerate(lengths.tolist())

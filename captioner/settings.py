@@ -263,15 +263,29 @@ def is_whole(entry: dataclasses.Field[Any]) -> bool:
     return entry.type in ("int", int)
 
 
-def check_positive(settings: Any, *names: str) -> None:
-    """Refuses what is not above 0.
+def check_positive(settings: Any, *names: str, most: float = math.inf) -> None:
+    """Refuses what is not above 0, or above the most that can be worked with.
 
     Raises:
-        ConfigError: one of the fields called `names` is not.
+        ConfigError: one of the fields called `names` is.
     """
     for name in names:
-        if not getattr(settings, name) > 0:
-            raise ConfigError(f"{name} is {getattr(settings, name)}; expected a number above 0")
+        value = getattr(settings, name)
+        if not value > 0:
+            raise ConfigError(f"{name} is {value}; expected a number above 0")
+        if value > most:
+            raise ConfigError(f"{name} is {shown(value)}; expected at most {most:,}")
+
+
+def check_not_negative(settings: Any, *names: str) -> None:
+    """Refuses what is below 0.
+
+    Raises:
+        ConfigError: one of the fields called `names` is.
+    """
+    for name in names:
+        if not getattr(settings, name) >= 0:
+            raise ConfigError(f"{name} is {getattr(settings, name)}; expected 0 or more")
 
 
 def in_range(cls: Any, name: str, value: Any) -> Any:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from captioner.nn.encoders import ImageEncoder, normalise
@@ -56,6 +58,12 @@ class Eyes:
         pixels = torch.from_numpy(self.preprocess.pixels(opened)).unsqueeze(0).to(device)
         grid = self.encoder.grid(normalise(pixels, self.preprocess.mean, self.preprocess.std))
         return self.known(grid[0], original_size(opened), photo)
+
+    @torch.inference_mode()
+    def refinement(self, sight: Sight) -> NDArray[np.float32] | None:
+        """What the cells looked at in one another, (L, H, N, N); None where no layer refines."""
+        _, looks = self.encoder.look(sight.grid.unsqueeze(0))
+        return torch.cat(list(looks)).float().cpu().numpy() if looks else None
 
     def known(self, grid: Tensor, size: tuple[int, int], source: Any) -> Sight:
         """What was seen before: a grid (h, w, C) of a photo of `size` (width, height)."""

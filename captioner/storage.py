@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from captioner import devices
-from captioner.atomic import whole
+from captioner.atomic import behind, whole
 from captioner.errors import CaptionerError, CheckpointError, shown
 from captioner.nn.model import tied
 from captioner.options import SearchOptions, given_or
@@ -71,19 +71,6 @@ class Stored:
         """The entries of the header that only this task's files have, as plain values for JSON."""
         raise NotImplementedError
 
-    @classmethod
-    def check_weights(cls, fields: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Refuses more layers than there are tensors: building so many would take for ever.
-
-        Raises:
-            CheckpointError: there are.
-        """
-        names = ("encoder", "decoder", "photo")  # of which a task has some
-        parts = [getattr(fields["config"], name, None) for name in names]
-        layers = max(getattr(part, name, 0) for part in parts for name in ("layers", "refine"))
-        if layers > len(tensors):
-            raise CheckpointError(f"there are no {layers} layers")
-
     def complete(self) -> None:
         """Sets what a model takes from the other fields; called when its weights are there."""
 
@@ -117,7 +104,6 @@ class Stored:
         header, tensors = read(path, [cls], with_tensors=True)
         with consistent(path):
             fields = cls.parsed(header)
-            cls.check_weights(fields, tensors)
             with torch.device("meta"):
                 model = cls.build(fields["config"], len(fields[cls.lexicon]))
             _fill(model, tensors)
@@ -268,6 +254,20 @@ def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: st
         raise CheckpointError(
             f"{path}: cannot be written ({error}); make room there, or choose another folder"
         ) from error
+
+
+def check_writable(path: str | Path) -> None:
+    """Refuses a checkpoint that could not be written anew, before the work and not after it.
+
+    Raises:
+        CheckpointError: nothing can be written beside the file, as writing it whole takes.
+    """
+    folder = behind(Path(path)).parent
+    if os.path.isdir(folder) and not os.access(folder, os.W_OK):  # noqa: PTH112
+        raise CheckpointError(
+            f"{path}: cannot be written (no permission in its folder, or a disk that can only be "
+            "read); copy it, and name the copy"
+        )
 
 
 def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
@@ -432,14 +432,14 @@ def _header(
         raise CheckpointError(f"{path}: the metadata are no JSON ({error})") from error
     if not isinstance(header["format"], int) or header["format"] > FORMAT:
         raise CheckpointError(
-            f"{path}: format {header['format']} is newer than this captioner reads ({FORMAT}); "
-            "upgrade captioner"
+            f"{path}: format {shown(header['format'])} is newer than this captioner reads "
+            f"({FORMAT}); upgrade captioner"
         )
     kind = next((kind for kind in kinds if kind.task == header.get("task")), None)
     if kind is None:
         expected = " or ".join(repr(kind.task) for kind in kinds)
         raise CheckpointError(
-            f"{path}: a checkpoint for {header.get('task')!r}; expected one for {expected}"
+            f"{path}: a checkpoint for {shown(header.get('task'))}; expected one for {expected}"
         )
     missing = {*_COMMON, *kind.needs} - header.keys()
     if missing:

@@ -23,18 +23,26 @@ from captioner.search import Start, word_log_probs
 class Trace:
     """What the decoder computed while it wrote (or read) one sentence, step by step."""
 
-    queries: NDArray[np.float32]  # (S, Q), what the attention was asked with
+    queries: NDArray[np.float32]  # (S, Q), what the attention was asked with; where several layers
+    # ask, (S, L·Q) side by side
     scores: NDArray[np.float32]  # (S, H, N), before the softmax; -inf where masked
     weights: NDArray[np.float32]  # (S, H, N), after it
-    lengths: NDArray[np.float32]  # (H, N), ‖v_j‖ of the values that each head sums up
-    contexts: NDArray[np.float32]  # (S, D), the heads' sums together, gated where there is a gate
+    contents: NDArray[np.float32]  # (H, N, d), the values v_j that each head sums up
+    contexts: NDArray[np.float32]  # (S, D), the heads' sums together, gated where there is a gate;
+    # of several layers (S, L·D)
     gates: NDArray[np.float32] | None  # (S,), 0 to 1
     tokens: NDArray[np.int64]  # (S, A), the likeliest next words, best first
     probs: NDArray[np.float32]  # (S, A)
     # What else an attention's own kind says of each step: sentinel (S, H), its share beside the
     # memory; centre (S, H, 1 or 2) of the window, from 0, and passed (S, H), the share of the sum
-    # under it; glimpse (S, H), the one position that was looked at
+    # under it; glimpse (S, H), the one position that was looked at; photo_share (S, 1)
     extras: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    @property
+    def lengths(self) -> NDArray[np.float32]:
+        """‖v_j‖ of the values that each head sums up, (H, N)."""
+        lengths: NDArray[np.float32] = np.linalg.norm(self.contents, axis=-1)
+        return lengths
 
 
 @torch.inference_mode()
@@ -82,8 +90,8 @@ def _collected(probes: Sequence[Probe[Any]], start: Start, alternatives: int) ->
         queries=_array([probe.query for probe in probes]),
         scores=_array([probe.energies for probe in probes]),
         weights=_array([step.attended.weights for step in steps]),
-        lengths=probes[0].lengths[0].float().cpu().numpy(),
-        contexts=_array([step.attended.context for step in steps]),
+        contents=probes[0].contents[0].float().cpu().numpy(),
+        contexts=_array([probe.context for probe in probes]),
         gates=_array(known)[:, 0] if known else None,
         tokens=tokens.cpu().numpy(),
         probs=best.exp().float().cpu().numpy(),

@@ -29,6 +29,7 @@ from captioner.nn.model import build_model, build_translation_model
 from captioner.options import SearchOptions
 from captioner.pictures.preprocess import Preprocess
 from captioner.prediction import Captioner
+from captioner.runtimes import choice
 from captioner.settings import from_dict
 from captioner.subwords import Subwords
 from captioner.text import Vocabulary
@@ -47,6 +48,14 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 WORDS = ("a", "dog", "cat", "runs", "jumps", "over", "the", "log", "red", "ball", "'s", "man")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain() -> Iterator[None]:
+    """What computes is torch, exactly; the tests of other runtimes ask for them by name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choice, "PREFERRED", "torch")
+        yield
 
 
 @pytest.fixture(scope="session")

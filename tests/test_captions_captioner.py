@@ -396,6 +396,16 @@ def test_streams_refuse_what_cannot_be(
     assert str(caught.value) == message
 
 
+def test_words_of_any_length_make_short_messages(
+    tiny_captioner: Captioner, photos: list[Path]
+) -> None:
+    with pytest.raises(ConfigError) as prefixed:
+        tiny_captioner(photos[0], prefix="x" * 5000)
+    with pytest.raises(ConfigError) as drawn:
+        tiny_captioner(photos[0]).overlay("x" * 5000)
+    assert all(len(str(caught.value)) < 400 for caught in (prefixed, drawn))
+
+
 def test_numbers_of_numpy_are_numbers(tiny_captioner: Captioner, photos: list[Path]) -> None:
     given = {"beam_size": np.int64(2), "length_penalty": np.float32(0.5), "max_length": np.uint8(5)}
     plain = {"beam_size": 2, "length_penalty": 0.5, "max_length": 5}
@@ -650,3 +660,31 @@ def test_a_failed_caption_says_why_it_cannot_be_drawn(tiny_captioner: Captioner)
     for draw in (lambda: failed.overlay(0), failed.sheet):
         with pytest.raises(ConfigError, match=r"^there is no caption to draw: nowhere\.jpg: there"):
             draw()
+
+
+@pytest.mark.parametrize("translator", [5, "translate.safetensors", object])
+def test_what_does_not_translate_is_refused_at_once(
+    tiny_checkpoint: Checkpoint, translator: Any
+) -> None:
+    with pytest.raises(
+        ConfigError, match=r"the translator is .*; expected a Translator, as Transl"
+    ):
+        Captioner(tiny_checkpoint, translator=translator)
+    with pytest.raises(
+        ConfigError, match=r"the translator is .*; expected a Translator, as Transl"
+    ):
+        Captioner.load("no such file", translator=translator)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, "5", True, float("nan"), float("inf")])
+def test_what_is_no_time_is_refused(tiny_captioner: Captioner, seconds: Any) -> None:
+    with pytest.raises(ConfigError, match=r"time_limit is .*; expected seconds, above 0, or None"):
+        next(tiny_captioner.stream(["a.jpg"], time_limit=seconds))
+
+
+@pytest.mark.parametrize("numbers", [5, [], [-1], ["1"], [0.5]])
+def test_numbers_that_count_no_photo_are_refused(
+    tiny_captioner: Captioner, picture: Image.Image, numbers: Any
+) -> None:
+    with pytest.raises(ConfigError, match="the photos' numbers are"):
+        next(tiny_captioner.stream([picture], numbers=numbers))

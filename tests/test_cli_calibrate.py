@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -103,6 +104,31 @@ def test_a_checkpoint_learns_how_sure_it_can_be(
     )
     assert lines[3].startswith("tiny.safetensors: captions below ")
     assert len(lines) == 4
+
+
+def _untouched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No photo may be captioned."""
+    monkeypatch.delattr(Captioner, "stream")
+
+
+def test_what_was_not_calibrated_is_not_measured_and_no_photo_captioned(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _untouched(monkeypatch)
+    assert run(*FILES, *COMMON, "--measure") == 2
+    told = "captioner: the checkpoint has no confidence to measure; calibrate it first\n"
+    assert capsys.readouterr().err == told
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told_before_photos_are_captioned(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _untouched(monkeypatch)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert run(*FILES, *COMMON) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("captioner: tiny.safetensors: cannot be written (no permission in its ")
+    assert err.endswith("copy it, and name the copy\n")
 
 
 def test_measuring_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -180,12 +180,12 @@ def test_flags_reach_the_search(
     seen: dict[str, Any] = {}
 
     def stream(self: Captioner, photos: list[str], **settings: Any) -> Iterator[Caption]:
-        seen.update(settings, photos=photos)
+        seen.update(settings, photos=photos, numbers=next(settings["numbers"]))
         return iter(())
 
     monkeypatch.setattr(Captioner, "stream", stream)
     flags = "--beam-size 4 --length-penalty 0 --max-length 7 --sample --top-p 0.5 --temperature 2"
-    more = "--seed 11 --n-best 3 --batch-size 13 --workers 5 --prefix the"
+    more = "--seed 11 --n-best 3 --batch-size 13 --workers 5 --prefix the --time-limit 7"
     assert typed("caption", "b", *flags.split(), *more.split()) == 0
     assert seen == {
         "photos": ["b/dog.png"],
@@ -204,6 +204,8 @@ def test_flags_reach_the_search(
         "workers": 5,
         "prefix": "the",
         "to": None,
+        "numbers": 0,
+        "time_limit": 7.0,
     }
 
 
@@ -310,7 +312,7 @@ def test_what_is_left_out_is_told_and_counted(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name in ("a/@eaDir/dog.png/thumb.jpg", "a/lost+found/x.jpg", "a/x.cr2", "a/y.svg"):
+    for name in ("a/@eaDir/dog.png/thumb.jpg", "a/lost+found/x.jpg", "a/x.psd", "a/y.svg"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
     os.mkfifo("a/pipe.jpg")
@@ -330,7 +332,7 @@ def test_what_is_left_out_is_told_and_counted(
     assert err.splitlines() == [
         "captioner: a/lost+found: left out, as it cannot be listed (Permission denied)",
         "captioner: a/pipe.jpg: left out, as it is a pipe; expected a file",
-        "captioner: a/x.cr2: left out; camera raw is not read; export it as JPEG",
+        "captioner: a/x.psd: left out; a layered picture is not read; export it as PNG",
         "captioner: a/y.svg: left out; a page or drawing is not read; save it as PNG",
         "captioner: *.nothing: no photo matches this pattern, expected files such as photo.jpg or "
         "photo.png",
@@ -547,3 +549,29 @@ def test_what_was_done_is_kept_where_the_work_is_stopped(
     assert not Path("all.csv").exists()
     assert Path("all.csv.partial").read_text().count("\n") == 2
     assert "what was done so far is in all.csv.partial" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("beside", [(), ("--sidecar", ".txt")])
+def test_a_tag_is_no_beginning_of_a_sentence(
+    typed: Callable[..., int],
+    here: Path,
+    beside: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert typed("caption", "a/cat.jpg", "--prefix", "sks, ", *beside) == 2
+    assert one_error(capsys) == (
+        "captioner: --prefix 'sks, ': this is how the model begins its sentence, and no sentence "
+        "begins with a tag; to put it before the text use --sidecar-prefix 'sks, '"
+        f"{'' if beside else ' with --sidecar .txt'}\n"
+    )
+
+
+def test_a_beginning_of_words_beside_texts_is_told_from_a_tag(
+    typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed("caption", "a/cat.jpg", "--prefix", "a", "--sidecar", ".txt") == 0
+    assert Path("a/cat.txt").read_text().casefold().startswith("a")
+    assert capsys.readouterr().err == (
+        "captioner: --prefix 'a' begins the model's own sentences; what is only put before the "
+        "texts is --sidecar-prefix\n"
+    )

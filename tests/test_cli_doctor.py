@@ -62,17 +62,21 @@ def test_what_is_missing_too_old_or_only_an_extra(
     light: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def version(name: str) -> str:
-        if name in ("absent", "optional"):
+        if name in ("absent", "optional", "openvino"):
             raise importlib.metadata.PackageNotFoundError(name)
         return "1.2"
 
-    wanted = ["absent>=1", "old<7,>=6.31", "good>=1", 'optional>=1; extra == "more"']
+    elsewhere = "elsewhere>=1; platform_machine == 'abacus'"
+    here = "good>=1; platform_machine != 'abacus'"
+    more = 'optional>=1; extra == "more"'
+    wanted = ["absent>=1", "old<7,>=6.31", here, elsewhere, "openvino>=1", more]
     monkeypatch.setattr(importlib.metadata, "requires", lambda name: wanted)
     monkeypatch.setattr(importlib.metadata, "version", version)
     assert _told("packages") == {
         "absent": Fact("packages", "absent", "not installed", wrong=True),
         "old": Fact("packages", "old", "1.2, where <7,>=6.31 is wanted", wrong=True),
         "good": Fact("packages", "good", "1.2"),
+        "openvino": Fact("packages", "openvino", "not installed"),
     }
     assert _told("extra more")["optional"] == Fact("extra more", "optional", "not installed")
     assert main(["doctor"]) == 1

@@ -12,6 +12,7 @@ import pytest
 from captioner.cli import main
 from captioner.grounding import report
 from captioner.grounding.report import FIGURES
+from tests.commands import one_error
 
 
 @pytest.fixture
@@ -45,6 +46,33 @@ def theirs(folder: Path) -> Path:
     path = folder / "theirs.jsonl"
     path.write_text("\n".join([*lines, "{}"]))
     return path
+
+
+@pytest.mark.parametrize("with_maps", [(), ("--maps",)])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("captions_val.json", "no COCO instance file (KeyError: 'categories')"),
+        ("images/1.png", "not UTF-8 text"),
+        ("nowhere.json", "nowhere.json: "),
+        ("others.json", "no caption of 7 photos names a thing that has a region (1 photos have so"),
+    ],
+)
+def test_boxes_of_no_use_are_told_before_photos_are_captioned(
+    name: str,
+    told: str,
+    with_maps: tuple[str, ...],
+    typed: Callable[..., int],
+    boxed: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    image = {"id": 1, "file_name": "elsewhere.png", "width": 8, "height": 8}
+    thing = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 4, 8]}
+    kinds = [{"id": 1, "name": "dog"}]
+    document = {"images": [image], "categories": kinds, "annotations": [thing]}
+    Path("others.json").write_text(json.dumps(document))
+    assert typed("evaluate", *PHOTOS, "--boxes", name, *with_maps) == 2
+    assert told in one_error(capsys)  # and no score on standard output
 
 
 def test_boxes_alone_give_the_pointing_game(

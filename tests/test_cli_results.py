@@ -217,7 +217,9 @@ def test_the_longest_names_end_no_run(
     assert all(Path(values["sheet"]).is_file() for values in objects)
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left"), MemoryError(), RecursionError()])
+@pytest.mark.parametrize(
+    "error", [OSError(5, "Input/output error"), MemoryError(), RecursionError()]
+)
 def test_an_error_of_one_sheet_ends_no_run(
     typed: Callable[..., int],
     here: Path,

@@ -141,7 +141,7 @@ def test_shares_of_both_sum_to_one(name: str, score: str, heads: int) -> None:
     torch.testing.assert_close(found.extras[PHOTO_SHARE], shares)
     assert bool(((shares[0] > 0) & (shares[0] < 1)).all())
     ready = attention.prepare(memory)
-    assert attention.lengths(ready).shape == (B, heads, S + N)
+    assert attention.contents(ready).shape[:3] == (B, heads, S + N)
     energies = attention.energies(asked(), ready)
     assert energies.shape == (B, heads, M, S + N)
     assert bool((energies[1, ..., 3:] == -torch.inf).all())

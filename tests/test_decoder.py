@@ -221,7 +221,8 @@ def test_a_probe_is_the_step_taken_apart(cell: str, query: str) -> None:
     torch.testing.assert_close(probe.energies.softmax(-1), step.attended.weights)
     asked = state.hidden if query == "before" else step.state.hidden
     torch.testing.assert_close(probe.query, asked)
-    torch.testing.assert_close(probe.lengths[:, 0], memory.values.norm(dim=-1))
+    torch.testing.assert_close(probe.contents[:, 0], memory.values)
+    torch.testing.assert_close(probe.context, step.attended.context)
 
 
 def test_the_query_knows_the_word_the_place_and_the_cell() -> None:

@@ -120,6 +120,25 @@ def test_what_words_lose(looking: Captioner, asked: list[Asked]) -> None:
     json.dumps(found.to_dict(), allow_nan=False)
 
 
+def test_what_words_lose_to_language_alone(looking: Captioner, asked: list[Asked]) -> None:
+    unseeing = randomised(looking, "decoder", seed=3)
+    found = losses(looking, asked, unseeing=unseeing, bootstrap=0)
+    assert tuple(found.every) == (*VARIANTS, controls.UNSEEING)
+    path = asked[0].photo.path.parent / "mean.png"
+    mean = tuple(round(255 * value) for value in looking.preprocess.mean)
+    Image.new("RGB", (64, 64), mean).save(path)
+    alone = [
+        word.log_prob
+        for entry in asked
+        for text in entry.photo.captions
+        for word in unseeing.explain(path, text).words
+        if word.log_prob is not None
+    ]
+    assert found.every[controls.UNSEEING].value == pytest.approx(np.mean(alone), abs=2e-3)
+    for variant in VARIANTS:  # a further reader changes nothing of the others
+        assert found.every[variant] == losses(looking, asked, bootstrap=0).every[variant]
+
+
 def test_randomised_parts(looking: Captioner) -> None:
     own = dict(looking.checkpoint.model.state_dict())
     for part in PARTS:

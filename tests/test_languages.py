@@ -102,6 +102,13 @@ def test_what_was_not_trained_is_refused(source: str | None, target: str, messag
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("wrong", [5, np.zeros(3), ["de"], b"de"])
+def test_what_is_no_language_is_refused_whatever_it_is(wrong: Any) -> None:
+    for pair in [(wrong, "de"), ("en", wrong)]:
+        with pytest.raises(ConfigError, match=r"^the language is .*; expected its code: this chec"):
+            languages_of().check(*pair)
+
+
 # ---- guessing ------------------------------------------------------------------------------------
 
 
@@ -256,3 +263,14 @@ def test_a_code_is_read_without_regard_to_case(name: str, code: str) -> None:
 
 def test_a_checkpoint_may_write_capitals() -> None:
     assert languages_of((("en", "zh-TW"),)).code("zh-tw") == "zh-TW"
+
+
+def test_a_text_that_cannot_be_translated_as_asked_goes_where_it_can() -> None:
+    found = languages_of()
+    french, english, korean = [9, 10, 10] * 4, [4, 5, 5, 6] * 4, [12] * 8
+    assert found.elsewhere(french, "de") == ("fr", "en")
+    assert found.elsewhere(french, "en") is None  # which it can be
+    assert found.elsewhere(english, "de") is None
+    assert found.elsewhere(english, "en") == ("en", "de")  # the first of two
+    assert found.elsewhere([10], "de") is None  # too little to be sure
+    assert found.elsewhere(korean, "de") is None  # from which nothing is translated

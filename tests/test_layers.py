@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 # From below to above. A name stands for a module, or for a room with all that has no floor of its
 # own; within a floor, modules may use each other as long as they do so in one direction.
 FLOORS = (
-    ("errors", "atomic"),
+    ("errors", "atomic", "resuming"),
     ("settings",),
     ("text",),
     ("formats",),
@@ -26,8 +26,9 @@ FLOORS = (
     ("multimodal.recipe",),
     ("scenes",),
     ("pictures",),
-    ("devices", "pipeline", "images", "examples", "naming", "words"),
+    ("bars", "devices", "pipeline", "images", "examples", "naming", "words"),
     ("nn",),
+    ("runtimes",),
     ("confidence", "grids", "languages", "sights", "subwords"),
     ("meteor", "metrics", "search", "storage", "trials"),
     ("intervals",),
@@ -37,7 +38,7 @@ FLOORS = (
     ("captions",),
     ("alignments", "audit", "boxes", "outputs", "beside"),
     ("captions.evaluation", "translations.evaluation", "translations.links"),
-    ("calibration", "captions.batches", "multimodal"),
+    ("calibration", "captions.batches", "multimodal", "speed"),
     ("grounding",),
     ("training",),
     ("captions.start", "captions.store", "translations.start"),

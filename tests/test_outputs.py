@@ -22,10 +22,10 @@ from captioner.outputs import (
     file_path,
     is_drawing,
     json_lines,
-    save_png,
     whole,
     write_text,
 )
+from captioner.pictures.drawings import save_png
 from captioner.prediction import Caption
 
 
@@ -521,3 +521,28 @@ def test_a_sheet_for_the_page_says_who_drew_it() -> None:
     buffer = io.BytesIO()
     save_png(Image.new("L", (1, 1)), buffer)
     assert b"tEXtSoftware\0captioner" in buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("note.txt/out.json", "note.txt is a file, and no folder for"),
+        ("note.txt/deeper/out.json", "note.txt is a file, and no folder for"),
+        ("new/out.json", "nothing can be written in "),
+        ("out.json", "nothing can be written in "),
+        ("old.json", "nothing can be written in "),
+    ],
+)
+def test_where_nothing_can_be_written_is_told_before_the_work(
+    name: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "note.txt").write_text("mine")
+    (tmp_path / "old.json").write_text(OURS)
+    monkeypatch.setattr(os, "access", lambda path, mode: not Path(path).is_dir())
+    with pytest.raises(ConfigError, match=f"{told}.*; choose another --json$"):
+        Guard().claim(tmp_path / name, OBJECTS, "--json")
+
+
+def test_folders_that_are_not_there_yet_are_no_hindrance(tmp_path: Path) -> None:
+    Guard().claim(tmp_path / "a" / "b" / "out.json", OBJECTS, "--json")
+    assert not (tmp_path / "a").exists()

@@ -211,9 +211,9 @@ def test_pictures_that_are_not_read_are_told_with_the_reason(album: Path) -> Non
     assert sorted(map(str, told)) == sorted(
         f"sub/x{suffix.upper()}: left out; {reason}" for suffix, reason in UNREAD_SUFFIXES.items()
     )
-    assert ".cr2" in UNREAD_SUFFIXES
+    assert ".psd" in UNREAD_SUFFIXES
     assert ".svg" in UNREAD_SUFFIXES
-    assert photos("sub/*.CR2") == ["sub/x.CR2"]  # asked for by its suffix
+    assert photos("sub/*.PSD") == ["sub/x.PSD"]  # asked for by its suffix
     assert [item.path for item in find_photos(["sub"]) if item.is_photo] == [
         "sub/c.webp",
         "sub/deep/d.gif",

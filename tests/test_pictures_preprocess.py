@@ -59,6 +59,7 @@ def test_preprocess_travels_through_json() -> None:
     ("change", "expected"),
     [
         ({"size": 0}, "size is 0, expected a whole number"),
+        ({"size": 2**63}, f"size is {2**63}, expected at most 8192 pixels"),
         ({"size": 2.5}, "size is 2.5"),
         ({"size": True}, "size is True"),
         ({"mean": [1, 2]}, r"mean is \[1, 2\], expected three numbers"),

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import os
 import tarfile
 from collections.abc import Callable
@@ -10,7 +13,8 @@ import pytest
 import torch
 
 from captioner.cli import main
-from captioner.errors import DataError
+from captioner.errors import DataError, ImageError
+from captioner.pictures import shards
 from captioner.pictures.folders import excluded, find_photos
 from captioner.pictures.shards import photos_in
 from captioner.prediction import Captioner
@@ -43,6 +47,27 @@ def test_the_photos_of_an_archive_are_those_of_the_folder(
     assert folder == [("a/cat.jpg", expected[0]), ("a/dog.png", expected[1])]
 
 
+@pytest.mark.parametrize("packed", ["shard.tar.gz", "shard.tbz2", "shard.TAR.XZ"])
+def test_compressed_archives_give_the_same(
+    tiny_captioner: Captioner, shard: str, packed: str
+) -> None:
+    opener = {"gz": gzip.open, "bz2": bz2.open, "XZ": lzma.open}[packed.split(".")[-1].lstrip("t")]
+    with opener(packed, "wb") as file:
+        file.write(Path(shard).read_bytes())
+    own = [caption.text for caption in tiny_captioner.stream(packed)]
+    assert own == [caption.text for caption in tiny_captioner.stream(shard)]
+    assert next(str(member) for member in photos_in(packed)) == f"{packed}/a/cat.jpg"
+    assert [item.path for item in find_photos([packed])][1] == f"{packed}/a/dog.png"
+
+
+def test_a_member_too_large_for_a_photo_is_that_members_error(
+    shard: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "_LARGEST", 10)
+    with pytest.raises(ImageError, match=r"^shard.tar/a/cat.jpg: [\d,]+ bytes, and no photo has "):
+        next(iter(photos_in(shard))).read()
+
+
 def test_streams_take_tensors_and_generators(tiny_captioner: Captioner) -> None:
     photos = torch.rand(3, 3, 31, 17)
     expected = [tiny_captioner(photo).text for photo in photos]
@@ -68,17 +93,17 @@ def test_captions_of_an_archive(
 
 def test_archives_that_cannot_be_read(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("words.tar").write_text("no archive")
-    with tarfile.open("packed.tar", "w:gz") as archive:
+    with tarfile.open("whole.tgz", "w:gz") as archive:
         archive.add("a")
+    Path("cut.tgz").write_bytes(Path("whole.tgz").read_bytes()[:-600])
     Path("cut.tar").write_bytes(b"x" * 700)
-    for name in ("words.tar", "packed.tar", "cut.tar"):
+    for name in ("words.tar", "cut.tar", "cut.tgz"):
         with pytest.raises(DataError) as error:
             list(photos_in(name))
         assert str(error.value) == (
-            f"{name}: no tar archive that can be read where it is; it may be cut short, or "
-            "compressed: unpack it first"
+            f"{name}: no tar archive that can be read; it may be cut short or damaged: get it again"
         )
-        assert main(["caption", name]) == 2
+        assert main(["caption", name]) in (1, 2)  # what stands before the cut is captioned
         assert f"{name}: no tar archive" in capsys.readouterr().err
     with tarfile.open("texts.tar", "w"):
         pass

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from captioner import pipeline
-from captioner.pipeline import in_batches
+from captioner.errors import ConfigError
+from captioner.pipeline import Limit, in_batches
 
 LIMIT = 60  # seconds; only what hangs for ever takes so long
 
@@ -175,3 +176,60 @@ print(next(batches))
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=LIMIT
     )
     assert ran.stdout == "[1]\n"
+
+
+def test_an_item_that_takes_too_long_is_given_up_and_the_others_go_on() -> None:
+    never = threading.Event()
+
+    def work(number: int) -> int:
+        assert number % 4 != 1 or never.wait(LIMIT)
+        return number
+
+    limit = Limit(0.1, lambda number: -number)
+    try:
+        for items in (range(12), iter(range(12))):
+            found = [r for b in in_batches(items, work, 3, workers=2, limit=limit) for r in b]
+            assert found == [-n if n % 4 == 1 else n for n in range(12)]
+    finally:
+        never.set()
+
+
+def test_an_item_that_is_to_be_waited_for_is_waited_for() -> None:
+    slow = threading.Event()
+
+    def late(number: int) -> int | None:
+        slow.set()
+        return None
+
+    def work(number: int) -> int:
+        assert slow.wait(LIMIT)
+        return number
+
+    assert list(in_batches([1], work, 1, workers=1, limit=Limit(0.05, late))) == [[1]]
+
+
+def test_where_nothing_goes_on_the_work_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "_STUCK", 2)
+    never = threading.Event()
+    limit = Limit(0.05, lambda number: -number)
+    batches = in_batches(range(9), lambda _: never.wait(LIMIT), 1, workers=1, limit=limit)
+    try:
+        with pytest.raises(ConfigError, match="3 items at once have taken longer than"):
+            list(batches)
+    finally:
+        never.set()
+
+
+def test_a_system_without_threads_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    started, room = threading.Thread.start, [1]
+
+    def start(self: threading.Thread) -> None:
+        room[0] -= 1
+        if room[0] < 0:
+            raise RuntimeError("can't start new thread")
+        started(self)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert list(in_batches([1, 2], square, 2, workers=4)) == [[1, 4]]  # with the one that it gives
+    with pytest.raises(ConfigError, match="the system starts no more threads; end other programs"):
+        list(in_batches([1, 2], square, 2, workers=4))

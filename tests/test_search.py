@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from captioner.errors import ConfigError
+from captioner import search as search_module
+from captioner.errors import CheckpointError, ConfigError
 from captioner.nn.attention import Attended, Attention
 from captioner.nn.cells import CELLS
 from captioner.nn.decoder import Step
@@ -68,6 +69,9 @@ class Said:
     def select(self, indices: Tensor) -> Said:
         taken = [own[chosen] for own, chosen in zip(self.words, indices, strict=True)]
         return Said(torch.stack(taken))
+
+    def of(self, memories: Tensor) -> Said:
+        return Said(self.words[memories])
 
 
 class Scripted:
@@ -860,3 +864,72 @@ def test_the_ends_of_the_ranges_can_be_searched(settings: dict[str, Any]) -> Non
             )
             for found in search(decoder_of(), memory_of(), replace(options, max_length=5)):
                 assert all(np.isfinite(one.score(options.length_penalty)) for one in found)
+
+
+@pytest.mark.parametrize("options", [{"beam_size": 3}, {"sample": True, "n_best": 2}], ids=str)
+@pytest.mark.parametrize("once", [(), (5, 6, 7)])
+def test_finished_photos_are_left_behind(
+    options: dict[str, Any], once: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is found does not depend on when a batch gets smaller, and it does."""
+    decoder, memory = Scripted(9), Memory(torch.arange(40.0).view(-1, 1, 1).expand(-1, N, D))
+    wanted = options_of(length_penalty=0.5, **options)
+    sizes: dict[int, list[int]] = {}
+    found = {}
+    for step in (1, 8, 100):
+        monkeypatch.setattr(search_module, "_STEP", step)
+        seen: list[int] = sizes.setdefault(step, [])
+
+        def counted(
+            tokens: Tensor, state: Said, memory: Memory, seen: list[int] = seen
+        ) -> Step[Said]:
+            seen.append(len(memory))
+            return Scripted.step(decoder, tokens, state, memory)
+
+        monkeypatch.setattr(decoder, "step", counted)
+        found[step] = search(decoder, memory, wanted, start=Start(once=once))
+    assert set(sizes[100]) == {40}
+    assert len(set(sizes[1])) > 2
+    assert {size % 8 for size in sizes[8]} == {0}
+    assert min(sizes[8]) < 40
+    for step in (1, 8):
+        for some, others in zip(found[step], found[100], strict=True):
+            assert [h.tokens for h in some] == [h.tokens for h in others]
+            for one, other in zip(some, others, strict=True):
+                for name in ("log_probs", "weights", "alternatives", "alternative_probs"):
+                    np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+                assert one.extras.keys() == other.extras.keys()
+                for name, values in one.extras.items():
+                    np.testing.assert_array_equal(values, other.extras[name])
+
+
+@pytest.mark.parametrize("count", [1, 5, 17])
+@pytest.mark.parametrize("size", [63, 4096, 5631])
+def test_the_largest_numbers_are_found_block_by_block(count: int, size: int) -> None:
+    values = torch.randn(3, 2, size, generator=torch.Generator().manual_seed(size))
+    values[0, 0, -count:] = 9  # in the part that fills no block
+    values[1, 1, 64 : 64 + count] = 9  # all in one block
+    values[2, 0] = -torch.inf
+    best, places = search_module._top(values, count)
+    expected = values.topk(count, -1)
+    assert best.equal(expected.values)
+    assert values.gather(-1, places).equal(best)
+    for row in places.flatten(0, 1).tolist():
+        assert len(set(row)) == count
+
+
+@pytest.mark.parametrize("sample", [False, True])
+def test_a_model_whose_numbers_overflow_says_so(sample: bool) -> None:
+    decoder = decoder_of()
+    with torch.no_grad():
+        decoder.output.weight.fill_(3e38)  # finite, and no product of it is
+    told = "the model gives no probabilities, since its numbers overflow: the checkpoint is damaged"
+    with pytest.raises(CheckpointError, match=f"^{told}"):
+        search(decoder, memory_of(), options_of(sample=sample))
+    with pytest.raises(CheckpointError, match=f"^{told}"):
+        force(decoder, memory_of(), [[7, 8]])
+
+
+def test_words_that_nobody_knows_are_no_overflow() -> None:
+    [found] = force(decoder_of(), memory_of(), [[7, UNK, 8]])
+    assert np.isnan(found.log_probs).tolist() == [False, True, False]

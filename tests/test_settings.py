@@ -16,7 +16,7 @@ from captioner.captions import recipe as captioning
 from captioner.captions.recipe import PhaseConfig, Recipe
 from captioner.errors import ConfigError
 from captioner.nn import architecture
-from captioner.nn.architecture import ModelConfig
+from captioner.nn.architecture import ModelConfig, TranslationConfig
 from captioner.options import SearchOptions
 from captioner.settings import from_dict
 from captioner.translations import recipe as translation
@@ -147,6 +147,32 @@ def test_every_setting_explains_itself() -> None:
         (TranslationPhaseConfig, {"temperature": 0.0}, "temperature is 0.0; expected a number ab"),
         (TranslationPhaseConfig, {"temperature": math.inf}, "temperature is inf; expected"),
         (PhaseConfig, {"batch_size": -1}, "batch_size is -1; expected 0 or more"),
+        (PhaseConfig, {"samples": 5000}, "samples is 5000; expected at most 4096"),
+        (PhaseConfig, {"max_length": 10**9}, "max_length is 1000000000; expected at most 1,000"),
+        (TranslationPhaseConfig, {"extra_length": 10**9}, "expected 0 or more, and at most 1000"),
+        (Recipe, {"training": {"workers": 10**6}}, "workers is 1000000; expected at most 64"),
+        (Recipe, {"training": {"patience": -1}}, "patience is -1; expected 0 or more"),
+        (Recipe, {"training": {"save_steps": -1}}, "save_steps is -1; expected 0 or more"),
+        (TranslationRecipe, {"training": {"patience": -1}}, "patience is -1; expected 0 or more"),
+        (Recipe, {"seed": 2**63}, f"seed is {2**63}; expected at most {2**63 - 1}"),
+        (Recipe, {"output": " "}, "output is ' '; expected the name of a folder"),
+        (TranslationRecipe, {"output": "a\0"}, r"output is 'a\\x00'; expected the name of a fol"),
+        (
+            TranslationRecipe,
+            {"data": {"subwords": 10**12}},
+            "subwords is 1000000000000; expected at most 1,000,000",
+        ),
+        (ModelConfig, {"encoder": {"feature_size": 10**6}}, "is 1000000; expected at most 65,536"),
+        (ModelConfig, {"encoder": {"image_size": 2**20}}, "is 1048576; expected at most 8,192"),
+        (ModelConfig, {"encoder": {"refine": 10**6}}, "refine is 1000000; expected at most 100"),
+        (ModelConfig, {"encoder": {"classes": 2**63}}, "expected 0 to 65,536"),
+        (ModelConfig, {"attention": {"size": 2**63}}, "expected at most 65,536"),
+        (ModelConfig, {"attention": {"local": {"radius": 2**63}}}, "expected at most 65,536"),
+        (ModelConfig, {"decoder": {"layers": 10**9}}, "is 1000000000; expected at most 100"),
+        (ModelConfig, {"decoder": {"inner": 10**9}}, "inner is 1000000000; expected at most 262,"),
+        (ModelConfig, {"decoder": {"hidden_size": 10**30}}, "expected at most 65,536"),
+        (TranslationConfig, {"encoder": {"layers": 101}}, "layers is 101; expected at most 100"),
+        (TranslationConfig, {"encoder": {"hidden_size": 2**17}}, "expected at most 65,536"),
         (PhaseConfig, {"augment": {"crop": 0.0}}, "augment.crop is 0.0"),
         (PhaseConfig, {"augment": {"jitter": 1.0}}, "augment.jitter is 1.0"),
     ],

@@ -319,7 +319,7 @@ def test_a_probe_is_the_step_taken_apart(maps: MapChoice, score: str) -> None:
     torch.testing.assert_close(probe.energies.softmax(-1), step.attended.weights)
     count = (1 if maps.layer else L) * (1 if maps.head else H)
     assert probe.energies.shape == (B, 1, count, N)
-    assert probe.lengths.shape == (B, count, N)
+    assert probe.contents.shape == (B, count, N, S // H)
     assert probe.query.shape == (B, 1, S if maps.layer else L * S)
     # The context is the one of the map's layer, or of the last: out of its own weights.
     cross = decoder.layers[maps.layer - 1].cross
@@ -335,7 +335,7 @@ def test_a_sentence_can_be_traced() -> None:
     found = trace(decoder_of(), grids(1), [5, 9, 13], alternatives=4)
     assert found.weights.shape == found.scores.shape == (4, L * H, N)
     assert found.queries.shape == (4, L * S)
-    assert found.contexts.shape == (4, S)
+    assert found.contexts.shape == (4, L * S)
     assert found.lengths.shape == (L * H, N)
     assert found.gates is None
     [forced] = force(decoder_of(), grids(1), [[5, 9, 13]])

@@ -418,5 +418,5 @@ def test_a_file_that_promises_endless_layers_is_damaged(
     values = json.loads(metadata["config"])
     values[setting[0]][setting[1]] = 10**9
     save_file(load_file(path), path, {**metadata, "config": json.dumps(values)})
-    with pytest.raises(CheckpointError, match=r"contradicts itself \(there are no 1000000000 lay"):
+    with pytest.raises(CheckpointError, match=r"contradicts itself \(.* is 1000000000; expected a"):
         checkpoints.load(path)

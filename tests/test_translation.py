@@ -1173,3 +1173,42 @@ def test_a_trace_is_that_of_what_was_said(
     explained = tiny_translator.explain(found.source, found.text, to="de")
     end = read.trace.weights[:-1, 0, -1]
     assert end.max() >= explained.end_mass.max() - 1e-4  # the mean over a word's pieces
+
+
+def test_alternatives_are_whole_words(tiny_translator: Translator) -> None:
+    """Each is what the model itself says where it must begin with the alternative's first piece."""
+    found = tiny_translator("A brown cat jumps over the snow.", to="de")
+    whole = tiny_translator.with_whole_words(found)
+    assert [word.text for word in whole.words] == [word.text for word in found.words]
+    assert [word.prob for word in whole.words] == [word.prob for word in found.words]
+    subwords = tiny_translator.subwords
+    said, seen = subwords.encode(found.text).ids, 0
+    owners = subwords.decode(said)[1].owners
+    for place, word in enumerate(whole.words):
+        before = said[: owners.index(place)]
+        probs = [prob for _, prob in word.alternatives]
+        assert probs == sorted(probs, reverse=True)
+        for text, prob in word.alternatives:
+            assert text != word.text
+            assert " " not in text
+            assert prob >= 0.01
+            pieces = subwords.encode(text).ids
+            given = subwords.decode([*before, *pieces])[0]
+            forced = tiny_translator.explain(found.source, given, to="de", source_language="en")
+            same_word = forced.words[place]
+            assert same_word.text == text
+            if subwords.encode(given).ids == [*before, *pieces]:
+                assert same_word.prob == pytest.approx(prob, rel=1e-3)
+                seen += 1
+    assert seen
+    two = tiny_translator("A dog runs over the log. Two men are sleeping.", to="de")
+    assert tiny_translator.with_whole_words(two).text == two.text
+
+
+def test_french_by_itself_is_translated_into_what_there_is(tiny_translator: Translator) -> None:
+    french = "Je suis étudiant. Deux hommes dorment."
+    assert tiny_translator.direction(french, "de") == ("fr", "en")
+    assert tiny_translator.direction(french, "en") == ("fr", "en")
+    assert tiny_translator.direction("A dog runs over the log.", "de") == ("en", "de")
+    with pytest.raises(ConfigError, match="does not translate into 'xx'"):
+        tiny_translator.direction(french, "xx")

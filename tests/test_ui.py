@@ -50,7 +50,7 @@ CONTROLS = (
     *("beam_size", "n_best", "compare", "max_length"),
     *("sample", "top_p", "temperature", "seed"),
 )
-VIEWERS = ("viewer", "steps", "pairs", "table", "strip")
+VIEWERS = ("viewer", "steps", "pairs", "table", "progress", "strip")
 
 
 @pytest.fixture(scope="module")
@@ -536,7 +536,7 @@ def test_a_desk_leaves_its_captioner_as_it_was(tiny_checkpoint: Checkpoint, phot
 
 
 def test_sliders_are_made_from_the_options(page: Any) -> None:
-    sliders = {b.setting: b for b in page.blocks.blocks.values() if hasattr(b, "setting")}
+    sliders = {b.setting: b for b in page.blocks.blocks.values() if hasattr(b, "minimum")}
     offered = {entry.name: entry for entry in dataclasses.fields(SearchOptions)}
     offered = {name: entry for name, entry in offered.items() if entry.metadata["slider"]}
     assert sliders.keys() == offered.keys()
@@ -711,8 +711,8 @@ def test_a_script_holds_the_modules_it_needs_once(viewer: str) -> None:
 
 def test_every_module_and_style_belongs_to_a_viewer() -> None:
     needed = {f"{name}.js" for viewer in VIEWERS for name in assets.modules(viewer)}
-    needed |= {"page.js"}  # for the whole page
-    styles = {f"{viewer}.css" for viewer in (*VIEWERS, "page")}
+    needed |= {"page.js", "icon.svg"}  # for the whole page
+    styles = {f"{viewer}.css" for viewer in (*VIEWERS, "page", "frame")}
     assert {path.name for path in (UI / "static").iterdir()} == needed | styles
 
 
@@ -775,7 +775,11 @@ import captioner.ui.{module}
 def test_examples_are_pictures_that_can_be_chosen() -> None:
     found = pictures.examples()
     strip = found.value()["pictures"]
-    assert len(strip) == len(found.pictures) >= len(pictures.SCENES)
+    assert len(strip) == len(found.pictures) >= 1
+    assert [picture["fails"] for picture in strip] == [*[False] * (len(strip) - 1), True]
+    assert {"key", "names", "credit"} <= strip[0].keys()
+    assert found.about(found.path(0))["example"] == strip[0]["key"]
+    assert found.about("another photo") == {}
     for picture in strip:
         assert picture["thumbnail"].startswith("data:image/jpeg;base64,")
     assert Path(found.path(0)).is_file()
@@ -812,7 +816,7 @@ def test_every_event_has_a_name_of_its_own(page: Any) -> None:
 
 
 def test_whatever_runs_the_model_waits_in_one_queue(page: Any) -> None:
-    free = {"_draws", "_example", "_import", "_row", "_many"}
+    free = {"_draws", "_example", "_forget", "_import", "_row", "_many"}
     free |= {f"_{kind}" for kind in ("csv", "jsonl", "zip")}
     for event in page.blocks.fns.values():
         if event.fn is not None and event.api_name not in free:
@@ -871,9 +875,94 @@ def test_a_bad_photo_takes_the_old_caption_away(page: Any, tmp_path: Path) -> No
     answers = page.caption.write(
         str(path), None, "", *[control.value for control in page.column.controls.values()]
     )
-    assert next(answers) == ({"photo": "", "words": []}, None)
-    with pytest.raises(ImageError, match="this is text"):
-        next(answers)
+    ((value, written),) = answers
+    assert (value["photo"], value["words"], written) == ("", [], None)
+    assert value["error"].startswith("song.jpg: this is text, expected a photo")
+
+
+def test_a_page_that_is_loaded_again_is_as_it_was(bilingual: Desk, photo: str) -> None:
+    from captioner.ui import app
+
+    page = app.Page(bilingual)
+    controls = [control.value for control in page.column.controls.values()]
+    *_, (_, plain) = page.caption.write(photo, None, "", *controls)
+    value, chosen = _chosen(page, photo, plain, ["the", "red"], controls)
+    assert value["edits"] == [["the", "red"]]
+    kept = {"choice": 0, "edits": value["edits"]}
+    *_, (again, written, path, to, *options) = page.caption.restore(photo, kept, "de", *controls)
+    assert (path, to) == (photo, "de")
+    assert written.caption().text == chosen.caption().text
+    assert (again["edited"], again["caption"]) == (value["edited"], value["caption"])
+    assert again["links"]["language"] == "de"
+    assert [one["value"] for one in options] == controls
+    for odd in (None, 7, {"edits": 7}, {"edits": [["<script>"]]}):
+        *_, (value, *_) = page.caption.restore(photo, odd, "", *controls)
+        assert value["caption"] == plain.caption().text
+
+
+def test_the_page_begins_with_a_caption(page: Any) -> None:
+    value, written = page.caption.viewer.value, page.caption.written.value
+    assert value["opening"]
+    assert value["example"] == page.examples.pictures[0].key
+    assert value["caption"] == written.caption().text
+    assert page.column.photo.value["path"] == written.photo  # so that all tabs know it
+
+
+def test_cards_rank_as_they_read(desk: Desk, photo: str) -> None:
+    for penalty in (1.0, 0.4):
+        options = desk.captioner.options(beam_size=5, n_best=5, length_penalty=penalty)
+        ((value, written),) = desk.write(photo, options=options)
+        scores = [card["score"] for card in value["choices"]]
+        assert scores == sorted(scores, reverse=True)
+        for card, caption in zip(value["choices"], written.captions, strict=True):
+            assert ("per_word" in card) is (penalty == 1)
+            expected = caption.log_prob / (len(caption.words) + 1) ** penalty
+            assert card["score"] == pytest.approx(expected, rel=1e-3)
+        if penalty == 1:
+            assert value["choices"][0]["per_word"] == pytest.approx(np.exp(scores[0]), rel=1e-3)
+
+
+def test_errors_are_said_in_korean(desk: Desk, tmp_path: Path) -> None:
+    """Every message of the page that a visitor can cause has a translation, and no other."""
+    patterns = json.loads(assets.reasons())["patterns"]
+    for pattern, korean in patterns:
+        groups = re.compile(pattern).groups
+        assert {*map(int, re.findall(r"\$(\d)", korean))} <= {*range(1, groups + 1)}
+        assert re.search("[가-힣]|\\$", korean)
+
+    def known(message: str) -> bool:
+        for pattern, _ in patterns[:-1]:
+            if re.fullmatch(pattern, message, re.S):
+                return True
+        rest = message.partition(": ")[2]
+        return bool(rest) and known(rest)
+
+    files = {
+        "song.jpg": b"la la la",
+        "empty.png": b"",
+        "page.html": b"<html></html>",
+        "a.svg": b"<svg xmlns='x'/>",
+        "a.pdf": b"%PDF-1.7",
+        "a.zip": b"PK\x03\x04....",
+        "odd.bin": bytes(range(256)),
+        "half.jpg": b"\xff\xd8\xff\xe0\0\x10JFIF\0",
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(ImageError) as caught:
+            next(desk.write(str(tmp_path / name)))
+        message = messages.public_message(caught.value, str(tmp_path / name))
+        assert known(message), message
+    (tmp_path / "dog.png").write_bytes((tmp_path / "song.jpg").read_bytes())
+    Image.new("RGB", (64, 64)).save(tmp_path / "dog.png")
+    for text in ("", "...", "a" * 1001):
+        with pytest.raises(ConfigError) as refused:
+            desk.explain(str(tmp_path / "dog.png"), text)
+        assert known(messages.public_message(refused.value)), refused.value
+    for edits in ([["."]], [["<script>"]], [["a"]] * 201):
+        with pytest.raises(ConfigError) as refused:
+            list(desk.write(str(tmp_path / "dog.png"), edits=edits))
+        assert known(messages.public_message(refused.value)), refused.value
 
 
 def test_errors_are_told_in_one_line(page: Any) -> None:
@@ -920,8 +1009,20 @@ ENDPOINTS = (
         "_undo",
         "_in_language",
         "_example",
+        "_restore",
+        "_forget",
     ),
-    *("_draws", "_sheet", "_json", "_html", "_open_sentence", "_explain", "_open_paint", "_paint"),
+    *(
+        "_draws",
+        "_gif",
+        "_sheet",
+        "_json",
+        "_html",
+        "_open_sentence",
+        "_explain",
+        "_open_paint",
+        "_paint",
+    ),
     *("_open_inside", "_many", "_import", "_row", "_csv", "_jsonl", "_zip", "_translate"),
 )
 INPUTS = {"slider": 3, "number": 1, "checkbox": False, "textbox": "a dog", "radio": ""}

@@ -17,6 +17,18 @@ from captioner.ui.uploads import Renaming
 HERE = "http://this.page.invalid"
 """What stands in answers for the page's own address, as each visitor sees it."""
 
+FAILED = {
+    quote.encode(): replacement.encode()
+    for quote, replacement in (
+        ('{"error": null', '{"error": "the server failed over this, and its log says why"'),
+        ('{"error":null', '{"error":"the server failed over this, and its log says why"'),
+    )
+}
+"""What Gradio says where an event failed for no reason that it may tell, and what is said instead.
+
+Within a text, the quotation marks are escaped; no object of ours begins with its `error`.
+"""
+
 _RETRY = "10"  # seconds after which a full queue is worth another try
 
 # Gradio compiles templates in the browser, hence the two unsafe words; there is no foreign origin

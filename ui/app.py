@@ -17,8 +17,9 @@ import gradio as gr
 from fastapi import FastAPI
 
 from captioner.captions.captioner import Captioner
-from captioner.ui import LARGEST_FILE, assets, exports, pictures, server, uploads
+from captioner.ui import LARGEST_FILE, assets, exports, pictures, server, sharing, uploads
 from captioner.ui.desk import Desk
+from captioner.ui.questions import Event, Questions
 from captioner.ui.tabs import theme
 from captioner.ui.tabs.about import AboutTab
 from captioner.ui.tabs.caption import CaptionTab
@@ -34,7 +35,11 @@ from captioner.ui.tabs.what_if import WhatIfTab
 
 QUEUE = 32  # requests that wait; the next one is told so
 
-HEAD = f"<script>{assets.module('page')}</script>"
+# Gradio makes `css` hold for what is inside of the page's frame only.
+HEAD = (
+    f"<style>{assets.style('frame')}</style>"
+    f"<script>const captionerReasons = {assets.reasons()};{assets.module('page')}</script>"
+)
 
 
 def build(captioner: Captioner) -> gr.Blocks:
@@ -50,12 +55,12 @@ class Page:
         self.downloads = exports.Downloads(folder=FOLDER)
         self.examples = pictures.examples(FOLDER)
         with gr.Blocks(
-            title="captioner", analytics_enabled=False, delete_cache=(3600, 86400)
+            title=sharing.TITLE, analytics_enabled=False, delete_cache=(3600, 86400)
         ) as self.blocks:
             with gr.Column(elem_id="title", min_width=0):
                 gr.Markdown("# captioner")
                 gr.Markdown(I18N("tagline"))
-            with gr.Tabs():
+            with gr.Tabs(elem_id="pages"):
                 with gr.Tab(I18N("tab_photo"), id="photo") as tab:
                     self._one_photo()
                 tab.select(None, js="() => setTimeout(captionerPage.follow)", **PRIVATE)
@@ -63,12 +68,13 @@ class Page:
                     self.many = ManyTab(desk, self.downloads)
                 with gr.Tab(I18N("tab_translate"), id="translate"):
                     TranslateTab(desk)
-                with gr.Tab(I18N("tab_about"), id="about"):
+                with gr.Tab(I18N("tab_about"), id="about") as about:
                     AboutTab()
+                about.select(None, js="() => setTimeout(captionerPage.reach, 100)", **PRIVATE)
             Programs(desk, self.examples.public(0, FOLDER))
 
     def _one_photo(self) -> None:
-        with gr.Row():
+        with gr.Row(elem_id="one-photo"):
             with gr.Column(scale=1, elem_id="photo-column"):
                 self.column = PhotoColumn(self.desk, self.examples)
             with gr.Column(scale=3, elem_id="stage"), gr.Tabs():
@@ -103,19 +109,46 @@ def serving(
     """
     desk = Desk(captioner)
     desk.warm_up()
+    page = Page(desk)
     # With an open api, anybody could pass by the queue.
-    blocks = Page(desk).blocks.queue(max_size=QUEUE, default_concurrency_limit=4, api_open=False)
+    blocks = page.blocks.queue(max_size=QUEUE, default_concurrency_limit=4, api_open=False)
     health = {"captioner": True, "translator": desk.translator is not None}
+
+    def mounted(app: FastAPI) -> None:
+        sharing.serve(app, page.caption.written.value.caption())
+        mount(app, blocks, auth=auth, root_path=root_path)
+
     return server.create(
-        lambda app: mount(app, blocks, auth=auth, root_path=root_path),
+        mounted,
         health=lambda: health,
         uploads=uploads.Uploads(FOLDER),
+        questions=questions_of(blocks),
         hosts=hosts,
         origins=origins,
         root_path=root_path,
         behind_proxy=bool(origins or root_path),
         frame_ancestors=frame_ancestors,
     )
+
+
+def questions_of(blocks: gr.Blocks) -> Questions:
+    """What can be asked of a page, and which answers wait."""
+    named = blocks.get_api_info()["named_endpoints"]
+    numbers, events = {}, {}
+    for number, function in blocks.fns.items():
+        public = named.get(f"/{function.api_name}")
+        arguments = public and {
+            one["parameter_name"]: not one["parameter_has_default"] for one in public["parameters"]
+        }
+        seen = [block for block in function.inputs if not block.skip_api]
+        event = Event(arguments, frozenset((len(function.inputs), len(seen))))
+        numbers[number] = events[str(function.api_name)] = event
+    queue = blocks._queue
+
+    def waits(event: str) -> bool:
+        return any(event in waiting for waiting in [*queue.pending_event_ids_session.values()])
+
+    return Questions(events, numbers, waits)
 
 
 def mount(app: FastAPI, blocks: gr.Blocks, **more: Any) -> None:
@@ -138,6 +171,7 @@ def mount_settings() -> dict[str, Any]:
         "show_error": False,
         "max_file_size": LARGEST_FILE,
         "run_history": False,
+        "favicon_path": str(sharing.ICON),
         "ssr_mode": False,
         "enable_monitoring": False,
         "app_kwargs": {"docs_url": None, "redoc_url": None, "openapi_url": None},

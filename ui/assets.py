@@ -16,6 +16,9 @@ from importlib.resources import files
 LANGUAGES = ("en", "ko")
 """What the page can be read in; all its texts are in `strings.json`."""
 
+BOTH = ("need_photo", "need_files", "need_lines")
+"""Texts that are sent in both languages, where the server cannot know the visitor's."""
+
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (function|const) (\w+)", re.MULTILINE)
 
@@ -88,6 +91,14 @@ def texts(viewer: str) -> dict[str, dict[str, str]]:
     """What a viewer says, by language; what all of them say included."""
     said = strings()
     return {language: {**said[language]["shared"], **said[language][viewer]} for language in said}
+
+
+@cache
+def reasons() -> str:
+    """What errors say, in Korean, as JSON: [a pattern of the English line, its translation]."""
+    pairs = json.loads(_text("reasons.json"))
+    said = {key: {code: texts["page"][key] for code, texts in strings().items()} for key in BOTH}
+    return json.dumps({"patterns": pairs, "both": list(said.values())}, ensure_ascii=False)
 
 
 @cache

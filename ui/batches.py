@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from captioner.captions.alt_text import alt_text
 from captioner.captions.caption import Caption
 from captioner.captions.captioner import Captioner
 from captioner.errors import CaptionerError, ConfigError
@@ -14,7 +15,9 @@ from captioner.ui.exports import certainty, public
 from captioner.ui.values import data_url
 
 MOST_PHOTOS = 200
-_THUMBNAIL = 96  # pixels, the longer side
+LONGEST_ALT = 1000  # characters of a corrected alternative text
+DOUBTFUL = 0.5  # probability below which a word is marked
+_THUMBNAIL = 160  # pixels, the longer side
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,11 @@ class Row:
     prob: float | None  # mean probability of the words
     spread: float | None  # mean spread of their maps
     unsure: bool = False
+    alt: str = ""  # the caption as alternative text
+    doubtful: int = 0  # words under `DOUBTFUL`
+    words: int = 0  # that have a probability
+    doubt: float = 0.0  # 0 to 1, what rows are sorted by
+    other: str = ""  # what another model said of the same photo, where two are compared
 
 
 @dataclass(frozen=True)
@@ -95,4 +103,63 @@ def _row(caption: Caption) -> Row:
     except CaptionerError:  # gone since it was captioned
         thumbnail = ""
     prob, spread = certainty(caption)
-    return Row(caption.file or "", caption.text, "", thumbnail, prob, spread, caption.unsure)
+    probs = [word.prob for word in caption.words if word.prob is not None]
+    sure = prob if caption.confidence is None else caption.confidence
+    return Row(
+        caption.file or "",
+        caption.text,
+        "",
+        thumbnail,
+        prob,
+        spread,
+        caption.unsure,
+        alt=alt_text(caption.text),
+        doubtful=sum(prob < DOUBTFUL for prob in probs),
+        words=len(probs),
+        doubt=0.0 if sure is None else round(1 - sure, 4),
+    )
+
+
+def beside(
+    captions: Sequence[Caption], others: Sequence[Caption]
+) -> tuple[tuple[Caption | None, ...], int]:
+    """What another model said of the same photos, by their names in their order.
+
+    Returns:
+        Its caption for each of `captions`, None where there is none; and how many of the others
+        belong to no photo here.
+    """
+    waiting: dict[str, list[Caption]] = {}
+    for other in others:
+        if other.error is None:
+            waiting.setdefault(other.file or "", []).append(other)
+    found = tuple(
+        waiting[caption.file or ""].pop(0) if waiting.get(caption.file or "") else None
+        for caption in captions
+    )
+    return found, sum(map(len, waiting.values()))
+
+
+def alt_texts(captions: Sequence[Caption], edits: object) -> list[str]:
+    """The captions as alternative texts, those that a person corrected as they are now.
+
+    Args:
+        captions: of the table's rows.
+        edits: what the browser sent: corrected texts by the number of their row.
+
+    Raises:
+        ConfigError: these are no short texts of rows that are there.
+    """
+    texts = ["" if one.error else alt_text(one.text) for one in captions]
+    corrected = edits if isinstance(edits, dict) else {}
+    if edits is not None and not isinstance(edits, dict):
+        raise ConfigError("the corrected texts are damaged; correct one again")
+    for number, text in corrected.items():
+        known = str(number).isdecimal() and int(number) < len(texts)
+        if not known or not isinstance(text, str) or len(text) > LONGEST_ALT:
+            raise ConfigError(
+                f"a corrected text is of no row, or longer than {LONGEST_ALT} characters; shorten "
+                "it"
+            )
+        texts[int(number)] = " ".join(text.split())
+    return texts

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope
 
 from captioner.ui.forms import Fields, boundary_of
+from captioner.ui.questions import Questions
 from captioner.ui.routes import ADDRESS, API, is_login, is_upload
 from captioner.ui.senders import READING
 from captioner.ui.uploads import Uploads
@@ -51,10 +52,13 @@ class Bodies:
     Args:
         limits: of its size.
         uploads: the only files that it may name; None is none at all.
+        questions: what may be asked; None is anything.
     """
 
-    def __init__(self, limits: Limits, uploads: Uploads | None) -> None:
-        self.limits, self.uploads = limits, uploads
+    def __init__(
+        self, limits: Limits, uploads: Uploads | None, questions: Questions | None = None
+    ) -> None:
+        self.limits, self.uploads, self.questions = limits, uploads, questions
         self.reading = 0  # bytes of JSON that are being read now
 
     def check_size(self, scope: Scope) -> None:
@@ -82,7 +86,7 @@ class Bodies:
         try:
             body = await self._whole_body(_counted(receive, self._limit(scope)), held)
             # In a thread: whatever it holds, other visitors are answered.
-            read = await to_thread.run_sync(self._with_paths, body, root)
+            read = await to_thread.run_sync(self._checked, scope, body, root)
         finally:
             self.reading -= held[0]
         return _replayed(read, receive)
@@ -118,21 +122,36 @@ class Bodies:
                     507, "the page holds as many files as it may; try again in an hour"
                 )
 
-    def _with_paths(self, body: bytes, root: str) -> bytes:
-        """A request's JSON, in which every file is one of the uploads, by its path."""
-        own = f"{root}{API}file="
+    def _checked(self, scope: Scope, body: bytes, root: str) -> bytes:
+        """A request's JSON, which asks for what there is, of the uploads alone."""
+        asks = self.questions is not None and self.questions.is_one(scope)
+        values = self._values(body)
+        if asks:
+            assert self.questions is not None
+            self.questions.check(scope, values)
+        return body if values is None else self._with_paths(values, body, root)
+
+    def _values(self, body: bytes) -> Any:
+        """What JSON holds; None where it is none, which Gradio would not read either."""
         # Each value but the first comes after one of these signs, in whatever encoding.
         if sum(map(body.count, (b"[", b"{", b","))) > self.limits.values:
             raise HTTPException(
                 400, f"the request holds more than {self.limits.values} values; send less at once"
             )
         try:
-            values = json.loads(body)  # as Gradio reads it, in whatever encoding
+            return json.loads(body)  # as Gradio reads it, in whatever encoding
+        except RecursionError:
+            raise _too_deep() from None
+        except ValueError:
+            return None
+
+    def _with_paths(self, values: Any, body: bytes, root: str) -> bytes:
+        """The same JSON, in which every file is one of the uploads, by its path."""
+        own = f"{root}{API}file="
+        try:
             files = list(_files(values))
         except RecursionError:
-            raise HTTPException(400, "the request is nested too deeply") from None
-        except ValueError:
-            return body  # no JSON: nothing that Gradio would read
+            raise _too_deep() from None
         if len(files) > self.limits.files:
             raise HTTPException(
                 400,
@@ -159,6 +178,10 @@ class Bodies:
 
     def _path(self, name: object) -> str | None:
         return None if self.uploads is None else self.uploads.path(name)
+
+
+def _too_deep() -> HTTPException:
+    return HTTPException(400, "the request is nested too deeply")
 
 
 def _too_large(limit: int) -> HTTPException:

@@ -15,22 +15,27 @@ from captioner.captions.caption import Caption
 from captioner.captions.captioner import Captioner
 from captioner.captions.look import Look
 from captioner.errors import CheckpointError, ConfigError
+from captioner.nn import family
 from captioner.options import DRAWING, SearchOptions
 from captioner.pictures.open import open_photo
 from captioner.settings import field_of, is_whole
+from captioner.subwords import clean
 from captioner.text import sentences
 from captioner.translations.translation import Translation
 from captioner.translations.translator import Translator
-from captioner.ui import values
+from captioner.ui import insides, values
 from captioner.ui.album import Album
 from captioner.ui.endpoints import LONGEST_SENTENCE, LONGEST_TEXT
-from captioner.ui.painting import Painting, mean_colour
-from captioner.ui.values import END, LONGEST, View, blank, view
+from captioner.ui.insides import END
+from captioner.ui.painting import Painting, covering_of, elsewhere, mean_colour, where_looked
+from captioner.ui.values import LONGEST, View, blank, view
+from captioner.words import is_content
 
 MOST_BEFORE, LONGEST_WORD = 50, 50  # words that a caption must start with, characters of each
 MOST_EDITS = 200  # words chosen one after the other
 MOST_INSIDE = 3  # sentences of a text whose steps are shown
 LANGUAGE = "en"  # of the captions
+_MOST_COVERED = 0.25  # of the photo, by the first click that is offered
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +54,14 @@ class Written:
     captions: tuple[Caption, ...]  # the best one first
     titles: tuple[str, ...]  # what each is called
     edits: tuple[tuple[str, ...], ...] = ()  # words to start with, as a visitor chose them in turn
+    length_penalty: float = 1.0  # of the search, by which sentences are ranked
 
     @classmethod
-    def of(cls, caption: Caption) -> Written:
+    def of(cls, caption: Caption, length_penalty: float = 1.0) -> Written:
         """A caption with the others that were found, by their ranks."""
         captions = (caption, *caption.n_best)
-        return cls(captions, tuple(str(rank) for rank in range(1, len(captions) + 1)))
+        titles = tuple(str(rank) for rank in range(1, len(captions) + 1))
+        return cls(captions, titles, length_penalty=length_penalty)
 
     @property
     def photo(self) -> Any:
@@ -99,6 +106,11 @@ class Desk:
         size = self.captioner.preprocess.size
         self.captioner(Image.new("RGB", (size, size)))
 
+    def open_with(self, photo: str) -> tuple[View, Written]:
+        """Captions the photo that every visitor's page begins with, for the viewer to play."""
+        *_, (value, written) = self.write(photo)
+        return {**value, "opening": True}, written
+
     def shown(self, photo: str | None) -> View:
         """The viewer's value for a photo alone."""
         return blank(None) if photo is None else {**self.album[photo].value}
@@ -134,13 +146,15 @@ class Desk:
         *growing, caption = at_hand.look.steps(prefix=prefix, options=options)
         for beginning in growing:
             value = view(beginning, at_hand.value, busy=True)
-            yield {**value, **_edited(before)}, Written((beginning,), ("1",), kept)
-        written = dataclasses.replace(Written.of(caption), edits=kept)
+            yield {**value, **_edited(kept)}, Written((beginning,), ("1",), kept)
+        found = Written.of(caption, options.length_penalty)
+        written = dataclasses.replace(found, edits=kept)
         if compare and not options.sample and options.beam_size > 1:
             plain = dataclasses.replace(options, beam_size=1, n_best=1)
             greedy = at_hand.look.caption(prefix=prefix, options=plain)
             titles = (f"beam {options.beam_size}", *written.titles[1:], "greedy")
-            written = Written((*written.captions, greedy), titles, kept)
+            both = (*written.captions, greedy)
+            written = Written(both, titles, kept, options.length_penalty)
         yield self.value_of(written), written
 
     def value_of(self, written: Written, card: object = 0, to: str = "") -> View:
@@ -157,10 +171,12 @@ class Desk:
         """
         best, *others = zip(written.titles, written.captions, strict=True)
         photo = self.album[written.photo].value
-        value = view(best[1], photo, others=others, title=best[0])
-        value |= {**_edited(written.before), "choice": written.place(card)}
+        penalty = written.length_penalty
+        value = view(best[1], photo, others=others, title=best[0], length_penalty=penalty)
+        value |= {**_edited(written.edits), "choice": written.place(card)}
         if to:
-            linked = values.links(self.translated(written.caption(card), to), value["peak"])
+            said = self._whole_words(self.translated(written.caption(card), to))
+            linked = values.links(said, value["peak"])
             value["links"] = {**linked, "card": value["choice"]}
         return value
 
@@ -181,6 +197,8 @@ class Desk:
         caption: Caption | None,
         strokes: object,
         options: SearchOptions | None = None,
+        *,
+        covering: object = None,
     ) -> tuple[View, Caption]:
         """Captions a photo again with a part painted over, and asks what the old words are worth.
 
@@ -189,15 +207,24 @@ class Desk:
             caption: the caption of the whole photo; left out, the photo is captioned first.
             strokes: what the browser sent, see `Painting`.
             options: how to decode; left out, as the checkpoint has it.
+            covering: the click that the painting came from, see `covering_of`.
 
         Returns:
             the viewer's value, whose `moved` holds the old words with their probability before and
-            after, and the old caption.
+            after, whose `covers` are the cells that a click covers for each old word, and the old
+            caption.
         """
         painting = Painting.from_json(strokes)
         at_hand = self.album[photo]
         caption = at_hand.look.caption(options=options) if caption is None else caption
-        brush = {"fixed": True, "paint": True, "fill": list(at_hand.fill)}
+        brush = {
+            "fixed": True,
+            "paint": True,
+            "fill": list(at_hand.fill),
+            "covers": _covers(caption),
+            "suggested": _suggested(caption),
+            "covering": covering_of(covering, len(caption.words)),
+        }
         if not painting:
             return {**view(caption, at_hand.value), **brush}, caption
         whole = open_photo(photo, side=self.captioner.preprocess.size)
@@ -232,35 +259,79 @@ class Desk:
         self._translator()
         return self.captioner.translated(dataclasses.replace(caption, n_best=()), to)
 
-    def translate(self, text: str, to: str, source: str = "") -> tuple[View, View]:
+    @property
+    def sees(self) -> bool:
+        """Whether the translator has eyes for a photo."""
+        return self.translator is not None and self.translator.eyes is not None
+
+    def _whole_words(self, said: Caption) -> Caption:
+        """A caption in another language whose words' alternatives are no beginnings of words."""
+        assert said.translation is not None
+        whole = self._translator().with_whole_words(said.translation)
+        words = tuple(
+            dataclasses.replace(word, alternatives=other.alternatives)
+            for word, other in zip(said.words, whole.words, strict=True)
+        )
+        return dataclasses.replace(said, words=words)
+
+    def translate(
+        self, text: str, to: str, source: str = "", photo: str | None = None
+    ) -> tuple[View, View]:
         """The values of the viewer of linked words and of the viewer of one step.
 
-        A text is translated sentence by sentence; a step is a piece of a word.
+        A text is translated sentence by sentence; a step is a piece of a word. A translator with
+        eyes may have a photo in view.
 
         Raises:
             ConfigError: there is no translator, or it cannot translate this.
+            ImageError: the photo cannot be read.
         """
         translator = self._translator()
         _check_length("the text", text, LONGEST_TEXT)
         translator.languages.check(source or None, to)
+        if not clean(text):
+            raise ConfigError("there is nothing to translate; write a sentence")
+        texts = sentences(text)
+        sight = translator.look(photo) if self.sees and photo else None
+        read, into = (source, to) if source else translator.direction(text, to)
         found = [
             dataclasses.replace(one, guessed=not source)
             for one in translator.stream(
-                sentences(text), to=to, source_language=source or translator.guess(text, to)
+                texts,
+                to=into,
+                source_language=read,
+                photos=[sight] * len(texts) if self.sees else None,
             )
         ]
         for one in found:
             if one.error is not None:
                 raise ConfigError(one.error)
-        if not found:
-            raise ConfigError("there is nothing to translate; write a sentence")
-        inside = values.one_after_another([self._inside(one) for one in found[:MOST_INSIDE]])
-        return {"sentences": [values.pairs(one) for one in found]}, {**inside, "language": to}
+        inside = insides.one_after_another([self._inside(one) for one in found[:MOST_INSIDE]])
+        pairs: View = {"sentences": [values.pairs(one) for one in found]}
+        if into != to:
+            pairs["instead"] = {"source": read, "to": into, "asked": to}
+        return pairs, {**inside, "language": into}
 
     def _inside(self, found: Translation) -> View:
         """Every step of a translated sentence."""
-        read = self._translator().trace(found)
-        return values.steps(read.trace, read.words, read.following, [*read.source, END])
+        translator = self._translator()
+        read = translator.trace(found)
+        cells = 0 if read.grid is None else read.grid[0] * read.grid[1]
+        between = read.self_attention
+        value = insides.steps(
+            read.trace,
+            read.words,
+            read.following,
+            family.moves(translator.checkpoint.config),
+            positions=[*read.source, END],
+            cells=cells,
+            among=read.refinement,
+            between=None if between is None else between.weights,
+        )
+        if read.grid is not None and found.seen is not None:
+            picture = open_photo(found.seen.sight.source, side=LONGEST)
+            value |= {"photo": blank(picture)["photo"], "grid": list(read.grid)}
+        return value
 
     def _translator(self) -> Translator:
         if self.translator is None:
@@ -271,7 +342,33 @@ class Desk:
         """Every step of a sentence about a photo, for the viewer of one step."""
         at_hand = self.album[photo]
         found = at_hand.look.trace(sentence)
-        return {**at_hand.value, **values.steps(found.trace, found.words, found.following)}
+        own = family.moves(self.captioner.checkpoint.config)
+        among = at_hand.look.refinement
+        inside = insides.steps(found.trace, found.words, found.following, own, among=among)
+        return {**at_hand.value, **inside}
+
+
+def _covers(caption: Caption) -> list[View]:
+    """For each word the cells where it looked, and as many elsewhere."""
+    grid = caption.maps.shape[1:]
+    looked = [where_looked(weights) for weights in caption.maps]
+    return [
+        {"looked": list(cells), "elsewhere": list(elsewhere(cells, (grid[0], grid[1])))}
+        for cells in looked
+    ]
+
+
+def _suggested(caption: Caption) -> int:
+    """The word to cover first: one that names something, and looked at enough to be covered.
+
+    That is, of content words that looked at no more than `_MOST_COVERED` of the photo, the one that
+    looked at most: a few cells of a large thing leave most of it to be seen.
+    """
+    cells = caption.maps[0].size if len(caption.maps) else 1
+    shares = [len(where_looked(weights)) / cells for weights in caption.maps]
+    naming = [n for n, word in enumerate(caption.words) if is_content(word.text.lower())]
+    coverable = [n for n in naming if shares[n] <= _MOST_COVERED]
+    return max(coverable or naming or range(len(shares)), key=lambda n: shares[n], default=0)
 
 
 def _check_length(name: str, text: str, most: int) -> None:
@@ -305,12 +402,17 @@ def _checked_words(words: object) -> tuple[str, ...]:
     return tuple(words)  # type: ignore[arg-type]
 
 
-def _edited(before: Sequence[str]) -> View:
-    """Which word of the sentence a visitor chose, for the viewer; nothing where none was."""
-    if not before:
+def _edited(edits: Sequence[Sequence[str]]) -> View:
+    """Which words a visitor chose, for the viewer; nothing where none was.
+
+    `edits` are all of them, with which a page that is loaded again can ask for the same sentence.
+    """
+    if not edits:
         return {}
+    before = edits[-1]
     ends = before[-1] == "."
-    return {"edited": {"index": len(before) - 1 - ends, "word": before[-1]}}
+    edited = {"index": len(before) - 1 - ends, "word": before[-1]}
+    return {"edited": edited, "edits": [list(words) for words in edits]}
 
 
 def _ending(before: Sequence[str], options: SearchOptions) -> SearchOptions:

@@ -14,6 +14,7 @@ from captioner.captions.look import Look
 from captioner.errors import ConfigError, ImageError
 from captioner.options import SearchOptions
 from captioner.settings import field_of
+from captioner.subwords import clean
 from captioner.translations.translation import Translation
 from captioner.ui.album import Album
 from captioner.ui.exports import public, without_folders
@@ -158,7 +159,7 @@ def _served(name: str, value: float | None) -> int | None:
 
 
 def _short(text: str | None, name: str, most: int) -> str:
-    if not text or not text.strip():
+    if not text or not clean(text):  # what nobody sees is no sentence
         raise ConfigError(f"{name} is empty; expected a sentence")
     if len(text) > most:
         raise ConfigError(f"{name} has {len(text)} characters; expected at most {most}")

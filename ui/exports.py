@@ -15,6 +15,7 @@ import dataclasses
 import hashlib
 import html
 import io
+import itertools
 import json
 import re
 import shutil
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from captioner.errors import CaptionerError
 from captioner.outputs import Sheets
+from captioner.pictures.animation import frames, gif
 from captioner.pictures.drawings import save_png
 from captioner.pictures.scale import spread
 from captioner.ui import assets
@@ -36,16 +38,27 @@ from captioner.ui import assets
 if TYPE_CHECKING:
     from captioner.captions.caption import Caption
 
-COLUMNS = ("file", "caption", "log_prob", "mean_probability", "mean_spread", "confidence", "error")
-"""The columns of the CSV table."""
+COLUMNS = (
+    "file",
+    "caption",
+    "alt_text",
+    "log_prob",
+    "mean_probability",
+    "mean_spread",
+    "confidence",
+    "error",
+)
+"""The columns of the CSV table; `alt_text` is what a person made of the caption."""
 
 # What makes a spreadsheet compute a cell, at its beginning or after what may part it into several:
 # Excel splits by semicolons in half of the world.
 _FORMULA = re.compile(r"(?:^|(?<=[;\t\r\n]))(?=[ ]*[=+\-@\t\r])")
 _LONGEST_NAME = 80
+_LONGEST_LINE = 500  # characters of a credit
+_PHOTO = re.compile(r"data:image/jpeg;base64,[0-9A-Za-z+/=]+")
 
 # The names of Gradio's own colours, which the viewer takes, for a page without Gradio.
-_COLOURS = """
+COLOURS = """
 :root { color-scheme: light;
   --body-background-fill: #fafaf8; --background-fill-primary: #ffffff;
   --background-fill-secondary: #f3f3f1; --body-text-color: #1c2128;
@@ -65,7 +78,11 @@ _COLOURS = """
 body { margin: 0; background: var(--body-background-fill); color: var(--body-text-color);
   font: 16px/1.5 system-ui, "Noto Sans KR", sans-serif; }
 main { max-width: 60rem; margin: 0 auto; padding: clamp(0.75rem, 3vw, 2rem); }
-@media (scripting: enabled) {
+figure { margin: 0; }
+figure img { display: block; max-width: 100%; height: auto; border-radius: 12px; }
+figcaption, footer { font-size: 0.85rem; color: var(--body-text-color-subdued); }
+footer { margin-top: 1rem; }
+@media (scripting: enabled) { figure { display: none; }
   h1 { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); } }
 """
 
@@ -104,7 +121,8 @@ _PAGE = """<!doctype html>
 <body>
 <main>
 <h1>%(title)s</h1>
-<div id="captioner-root">%(markup)s</div>
+%(figure)s<div id="captioner-root">%(markup)s</div>
+<footer>%(credit)sMade with captioner.</footer>
 </main>
 <script type="application/json" id="captioner-view">%(data)s</script>
 <script>%(script)s</script>
@@ -128,12 +146,37 @@ def page(view: Mapping[str, Any], *, language: str = "") -> str:
         "language": html.escape(language, quote=True),
         "policy": _policy(script),
         "title": html.escape(title, quote=True),
-        "colours": _COLOURS,
+        "colours": COLOURS,
         "style": assets.style("viewer"),
+        "figure": _figure(view, title),
+        "credit": f"{html.escape(_one_line(view.get('credit')))} · " if view.get("credit") else "",
         "markup": assets.markup("viewer"),
         "data": script_json({**view, "offline": True}),
         "script": script,
     }
+
+
+def _figure(view: Mapping[str, Any], title: str) -> str:
+    """The photo with each word's probability, for a reader whose scripts do not run."""
+    photo = str(view.get("photo", ""))
+    if not _PHOTO.fullmatch(photo):
+        return ""
+    listed = view.get("words")
+    words = [word for word in listed if isinstance(word, dict)] if isinstance(listed, list) else []
+    said = " · ".join(
+        f"{_one_line(word.get('text'))} {100 * word['prob']:.0f} %"
+        for word in words
+        if isinstance(word.get("prob"), (int, float)) and 0 <= word["prob"] <= 1
+    )
+    alt = html.escape(title, quote=True)
+    return (
+        f'<figure><img alt="{alt}" src="{photo}"><figcaption>{html.escape(said)}</figcaption>'
+        "</figure>\n"
+    )
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())[:_LONGEST_LINE]
 
 
 def script_json(value: Any) -> str:
@@ -200,31 +243,54 @@ def sheet(caption: Caption, *, grid: bool = False) -> bytes:
     return buffer.getvalue()
 
 
+def animation(caption: Caption) -> bytes:
+    """The words one after the other, each over its map, as an animated GIF.
+
+    Raises:
+        ImageError: the photo is no longer where it was.
+    """
+    words = [word.text for word in caption.words]
+    return gif(frames(caption.photo(), words, caption.maps))
+
+
 def json_text(caption: Caption) -> str:
     """The caption with its maps as one JSON object, as `captioner caption --jsonl --maps` does."""
     return json.dumps(caption.to_dict(maps=True), ensure_ascii=False)
 
 
-def json_lines(captions: Iterable[Caption]) -> str:
-    """One JSON object a line, maps included: the file that `imports.read` opens again."""
-    return "".join(f"{json_text(caption)}\n" for caption in captions)
+def json_lines(captions: Iterable[Caption], alts: Sequence[str] = ()) -> str:
+    """One JSON object a line, maps included: the file that `imports.read` opens again.
+
+    Args:
+        captions: a line each.
+        alts: their alternative texts, as `alt_text`; left out, there are none.
+    """
+    if not alts:
+        return "".join(f"{json_text(caption)}\n" for caption in captions)
+    pairs = zip(captions, alts, strict=True)
+    lines = ({**caption.to_dict(maps=True), "alt_text": alt} for caption, alt in pairs)
+    return "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
 
 
-def csv_table(captions: Iterable[Caption]) -> str:
+def csv_table(captions: Sequence[Caption], alts: Sequence[str] = ()) -> str:
     """A table for spreadsheets: a row a photo, `COLUMNS` as its first line.
 
     It starts with a byte order mark, without which Excel takes UTF-8 for something else; a text
     that a spreadsheet would compute is preceded by an apostrophe.
+
+    Args:
+        captions: a row each.
+        alts: their alternative texts; left out, those cells are empty.
     """
     buffer = io.StringIO()
     buffer.write("\ufeff")
     writer = csv.writer(buffer, lineterminator="\r\n")  # RFC 4180
     writer.writerow(COLUMNS)
-    for caption in captions:
+    for caption, alt in zip(captions, alts or [""] * len(captions), strict=True):
         certain = (caption.log_prob, *certainty(caption), caption.confidence)
         numbers = (None,) * len(certain) if caption.error else certain
-        texts = [_inert(text or "") for text in (caption.file, caption.text, caption.error)]
-        writer.writerow([*texts[:2], *map(_cell, numbers), texts[2]])
+        texts = [_inert(text or "") for text in (caption.file, caption.text, alt, caption.error)]
+        writer.writerow([*texts[:3], *map(_cell, numbers), texts[3]])
     return buffer.getvalue()
 
 
@@ -244,16 +310,54 @@ def _inert(text: str) -> str:
     return _FORMULA.sub("'", text)
 
 
+def sidecars(captions: Sequence[Caption], alts: Sequence[str]) -> dict[str, str]:
+    """A text file for each photo, as `captioner caption --sidecar .txt` names it: `lion.txt`.
+
+    Photos of one name in two formats, or from two folders, get texts of two names.
+    """
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for caption, alt in zip(captions, alts, strict=True):
+        if caption.error is not None:
+            continue
+        shown = "".join(c if c.isprintable() else "_" for c in base_name(caption.file or ""))
+        stem = Path(shown).stem.strip(". ") or "caption"
+        name = f"{stem}.txt"
+        for number in itertools.count(2):
+            if name.casefold() not in taken:
+                break
+            name = f"{stem}-{number}.txt"
+        taken.add(name.casefold())
+        found[name] = f"{alt}\n"
+    return found
+
+
+def sidecar_archive(captions: Sequence[Caption], alts: Sequence[str]) -> bytes:
+    """The sidecars as one ZIP file."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, text in sidecars(captions, alts).items():
+            file.writestr(name, encoded(text))
+    return buffer.getvalue()
+
+
 def archive(
-    captions: Sequence[Caption], target: BinaryIO | Path, *, grid: bool = False
+    captions: Sequence[Caption],
+    target: BinaryIO | Path,
+    *,
+    alts: Sequence[str] = (),
+    grid: bool = False,
 ) -> Iterator[int]:
     """Writes a ZIP file with a sheet a photo, `captions.csv` and `captions.jsonl`.
+
+    With alternative texts, a folder `texts` holds them as sidecars.
 
     A photo that is gone, or that never was one, has a line with its error and no sheet.
 
     Args:
         captions: in the order of the table.
         target: a file to write; it is complete when the iterator ends.
+        alts: the captions' alternative texts.
         grid: show bare cells on the sheets instead of smoothed maps.
 
     Yields:
@@ -276,8 +380,12 @@ def archive(
                     written[place] = public(failed)
             yield place + 1
         for name, text in (
-            ("captions.csv", csv_table(written)),
-            ("captions.jsonl", json_lines(written)),
+            ("captions.csv", csv_table(written, alts)),
+            ("captions.jsonl", json_lines(written, alts)),
+            *(
+                (f"texts/{name}", text)
+                for name, text in (sidecars(written, alts) if alts else {}).items()
+            ),
         ):
             file.writestr(name, encoded(text), compress_type=zipfile.ZIP_DEFLATED)
 

@@ -7,9 +7,11 @@ from math import ceil
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from captioner.ui.answers import HERE, Answer, refusal_of
+from captioner.ui import sharing
+from captioner.ui.answers import FAILED, HERE, Answer, refusal_of
 from captioner.ui.bodies import Bodies, Limits
 from captioner.ui.logins import Logins
+from captioner.ui.questions import Questions
 from captioner.ui.routes import Routes, check_method, is_login
 from captioner.ui.senders import Senders, address_of
 from captioner.ui.uploads import Uploads
@@ -24,6 +26,7 @@ class Guard:
         limits: of what is sent.
         uploads: the only files that can be named and fetched; None is none at all.
         policy: of answers' content, in the words of CSP.
+        questions: what may be asked; None is anything.
     """
 
     def __init__(
@@ -33,9 +36,11 @@ class Guard:
         limits: Limits,
         uploads: Uploads | None = None,
         policy: str = "",
+        questions: Questions | None = None,
     ) -> None:
         self.app, self.senders, self.policy = app, senders, policy
-        self.routes, self.bodies = Routes(senders, uploads), Bodies(limits, uploads)
+        self.routes, self.bodies = Routes(senders, uploads), Bodies(limits, uploads, questions)
+        self.questions = questions or Questions({}, {}, lambda _: True)
         self.names = {} if uploads is None else uploads.names
         self.logins = Logins()
 
@@ -55,16 +60,22 @@ class Guard:
             scope, is_file = self.routes.open(scope)
             check_method(scope)
             receive = await self.bodies.limited(scope, receive, root)
+            self.questions.check_answer(scope)
         except HTTPException as refusal:
             await refusal_of(scope, refusal)(scope, receive, plain)
             return
-        named = Answer(send, self.policy, {**self.names, HERE.encode(): root.encode()})
+        named = Answer(send, self.policy, self._said(root))
         answer = plain if is_file else named
-        await self.app(scope, receive, answer)
+        with self.questions.handing_out(scope):
+            await self.app(scope, receive, answer)
         if is_login(scope) and answer.status == 200:
             self.logins.right(address_of(scope))
         elif is_login(scope) and answer.status == 422:  # without a name or a password
             self.logins.undone(address_of(scope))
+
+    def _said(self, root: str) -> dict[bytes, bytes]:
+        """What answers say instead of what, for a visitor who sees the page at `root`."""
+        return {**self.names, **FAILED, **sharing.meta(root), HERE.encode(): root.encode()}
 
     def _check_patience(self, scope: Scope) -> None:
         """Refuses a login that comes too soon after wrong ones."""

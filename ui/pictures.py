@@ -21,16 +21,19 @@ from captioner.ui.uploads import PUBLIC
 from captioner.ui.values import data_url
 
 THUMBNAIL = 128  # pixels
-SCENES = (3, 11, 24, 38)  # indices of drawn scenes
+PHOTOGRAPHS = ("lion", "cheetah", "tower", "cat")  # what the weights that come along can name
+SCENE = 24  # index of a drawn scene, of which they cannot: they learned from photographs
 
 
 @dataclass(frozen=True)
 class Picture:
     """One example."""
 
+    key: str  # in a link to it
     names: Mapping[str, str]  # by language
     credit: str
     path: Path
+    fails: bool = False  # shown as one that the weights cannot describe
 
 
 class Examples:
@@ -44,7 +47,9 @@ class Examples:
         return {
             "pictures": [
                 {
+                    "key": picture.key,
                     "names": dict(picture.names),
+                    "fails": picture.fails,
                     "credit": picture.credit,
                     "thumbnail": _thumbnail(picture.path),
                 }
@@ -55,6 +60,11 @@ class Examples:
     def paths(self) -> list[str]:
         """Where all of them lie."""
         return [str(picture.path) for picture in self.pictures]
+
+    def about(self, path: object) -> dict[str, str]:
+        """What a viewer is told of an example: its key and its credit; nothing of another photo."""
+        found = (picture for picture in self.pictures if str(picture.path) == path)
+        return next(({"example": one.key, "credit": one.credit} for one in found), {})
 
     def public(self, index: int, folder: Path) -> str:
         """What visitors call an example that lies in the page's own folder."""
@@ -72,7 +82,7 @@ class Examples:
 
 
 def examples(folder: Path | None = None) -> Examples:
-    """The photographs that are there, then a few drawn scenes, in a folder of their own.
+    """The photographs that are there, then a drawn scene, in a folder of their own.
 
     Args:
         folder: where to make that folder; left out, it goes at the end of the process.
@@ -80,8 +90,9 @@ def examples(folder: Path | None = None) -> Examples:
     own = Path(tempfile.mkdtemp(prefix="examples-", dir=folder))
     if folder is None:
         atexit.register(shutil.rmtree, own, ignore_errors=True)
-    found = [_photograph(example, path, own) for example, path in photographs.found()]
-    return Examples([picture for picture in found if picture is not None] + _drawn(own))
+    there = {example.name: (example, path) for example, path in photographs.found()}
+    found = [_photograph(*there[name], own) for name in PHOTOGRAPHS if name in there]
+    return Examples([*(picture for picture in found if picture is not None), _drawn(own)])
 
 
 def _photograph(example: photographs.Example, path: Path, folder: Path) -> Picture | None:
@@ -94,7 +105,7 @@ def _photograph(example: photographs.Example, path: Path, folder: Path) -> Pictu
     credit = f"{example.name}: {example.credit}, {example.licence}"
     if example.wrong:
         credit += f". The weights that come along get this one wrong: {example.wrong}"
-    return Picture(_names(example.name), credit, copied)
+    return Picture(example.name, _names(example.name), credit, copied)
 
 
 def _names(key: str) -> dict[str, str]:
@@ -104,15 +115,11 @@ def _names(key: str) -> dict[str, str]:
     }
 
 
-def _drawn(folder: Path) -> list[Picture]:
-    drawn = []
-    for number, index in enumerate(SCENES, 1):
-        scene = scenes.draw(1, index, (384, 384))
-        path = folder / f"scene-{number}.png"
-        scene.picture.save(path)
-        names = {language: name.format(number=number) for language, name in _names("scene").items()}
-        drawn.append(Picture(names, scene.captions[0], path))
-    return drawn
+def _drawn(folder: Path) -> Picture:
+    scene = scenes.draw(1, SCENE, (384, 384))
+    path = folder / "scene.png"
+    scene.picture.save(path)
+    return Picture("scene", _names("scene"), scene.captions[0], path, fails=True)
 
 
 def _thumbnail(path: Path) -> str:

@@ -21,6 +21,7 @@ from captioner.errors import ConfigError
 from captioner.ui.answers import POLICY
 from captioner.ui.bodies import Limits
 from captioner.ui.guard import Guard
+from captioner.ui.questions import Questions
 from captioner.ui.senders import Senders, hostname
 from captioner.ui.uploads import Uploads
 
@@ -37,6 +38,7 @@ def create(
     health: Callable[[], Mapping[str, Any]] = dict,
     limits: Limits = _LIMITS,
     uploads: Uploads | None = None,
+    questions: Questions | None = None,
     hosts: Sequence[str] = (),
     origins: Sequence[str] = (),
     root_path: str = "",
@@ -50,6 +52,7 @@ def create(
         health: what `/healthz` says besides `"status": "ok"`; called at every request.
         limits: of a request's size.
         uploads: the only files that a request may name; None is none at all.
+        questions: what may be asked of the page; None is anything.
         hosts: names of this server that are answered to; none is any. See `hosts_of`.
         origins: what a proxy calls this server, as a host name with the port where that is not the
             usual one; besides the name in a request's own `Host`.
@@ -71,6 +74,7 @@ def create(
         senders=Senders(tuple(hosts), tuple(origins), root_path, behind_proxy),
         limits=limits,
         uploads=uploads,
+        questions=questions,
         policy=POLICY.format(ancestors=frame_ancestors),
     )
     return app

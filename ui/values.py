@@ -17,15 +17,11 @@ from PIL import Image
 
 from captioner.captions.caption import Caption, word_shares
 from captioner.pictures.scale import shared_peak, spread
-from captioner.text import EOS, SPECIALS
-from captioner.tracing import Trace
 from captioner.translations.translation import Translation
 from captioner.words import Word
 
 LONGEST = 1024  # pixels of the longer side of what a browser gets to see
 QUALITY = 82  # of its JPEG
-STRIP = 64  # numbers of a vector that are drawn
-END = ""  # how the end of a sentence reads for the viewer of one step; a full stop is a word there
 
 View = dict[str, Any]
 
@@ -37,6 +33,7 @@ def view(
     others: Sequence[tuple[str, Caption]] = (),
     title: str = "",
     busy: bool = False,
+    length_penalty: float = 1.0,
 ) -> View:
     """The viewer's value for a caption.
 
@@ -47,6 +44,7 @@ def view(
             the caption's own; all share one colour scale.
         title: what the caption's own card is called.
         busy: more words are to come.
+        length_penalty: of the search, by which the cards are ranked.
     """
     everything = [caption, *(other for _, other in others)]
     peak = peak_of(everything)
@@ -59,10 +57,18 @@ def view(
         "busy": busy,
     }
     if caption.confidence is not None:
-        value |= {"confidence": _rounded(caption.confidence), "unsure": caption.unsure}
+        value |= {"confidence": rounded(caption.confidence), "unsure": caption.unsure}
     if others:
         named = [(title, caption), *others]
-        value["choices"] = [{"title": name, **sentence(c, peak)} for name, c in named]
+        value["choices"] = [
+            {
+                "title": name,
+                "grid": list(c.maps.shape[1:]),
+                **sentence(c, peak),
+                **_rank(c, length_penalty),
+            }
+            for name, c in named
+        ]
     return value
 
 
@@ -86,26 +92,40 @@ def data_url(picture: Image.Image) -> str:
 
 def peak_of(captions: Sequence[Caption]) -> float:
     """The top of the colour scale that all maps of some captions share."""
-    maps = [caption.maps for caption in captions if len(caption.maps)]
-    return shared_peak(np.concatenate(maps)) if maps else 1.0
+    alike: dict[tuple[int, ...], list[NDArray[np.float32]]] = {}  # of one grid
+    for caption in captions:
+        if len(caption.maps):
+            alike.setdefault(caption.maps.shape[1:], []).append(caption.maps)
+    return max((shared_peak(np.concatenate(maps)) for maps in alike.values()), default=1.0)
 
 
 def sentence(caption: Caption, peak: float) -> View:
     """A caption's words and maps, without its photo."""
     return {
         "caption": caption.text,
-        "log_prob": _rounded(caption.log_prob),
+        "log_prob": rounded(caption.log_prob),
         "words": [_word(word) for word in caption.words],
         "maps": map_bytes(caption.maps, peak),
         "spread": [] if not len(caption.maps) else spread(caption.maps).round(4).tolist(),
     }
 
 
+def _rank(caption: Caption, length_penalty: float) -> View:
+    """What a sentence is ranked by, as `Hypothesis.score` has it, the end counting as one word.
+
+    With a penalty of 1 that is the mean of the words' log probabilities: `per_word` is the
+    probability that words have on average (their geometric mean).
+    """
+    score = caption.log_prob / (len(caption.words) + 1) ** length_penalty
+    rank = {"score": rounded(score)}
+    return rank if length_penalty != 1 else {**rank, "per_word": rounded(float(np.exp(score)))}
+
+
 def _word(word: Word) -> View:
     return {
         "text": word.text,
-        "prob": None if word.prob is None else _rounded(word.prob),
-        "alternatives": [[text, _rounded(prob)] for text, prob in word.alternatives],
+        "prob": None if word.prob is None else rounded(word.prob),
+        "alternatives": [[text, rounded(prob)] for text, prob in word.alternatives],
         "known": word.known,
         "copied": word.copied,
     }
@@ -117,77 +137,18 @@ def map_bytes(maps: NDArray[np.floating[Any]], peak: float) -> str:
     return base64.b64encode((levels + 0.5).astype(np.uint8).tobytes()).decode("ascii")
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
+    """Four significant digits."""
     return float(f"{value:.4g}")
 
 
 def moved(caption: Caption, after: Sequence[Word], peak: float) -> View:
     """A caption whose words' probabilities stand beside those after something was painted over."""
     words = [
-        {**_word(old), "after": None if new.prob is None else _rounded(new.prob)}
+        {**_word(old), "after": None if new.prob is None else rounded(new.prob)}
         for old, new in zip(caption.words, after, strict=True)
     ]
     return {**sentence(caption, peak), "words": words}
-
-
-def steps(
-    found: Trace,
-    words: Sequence[str],
-    names: Sequence[Sequence[str]],
-    positions: Sequence[str] | None = None,
-) -> View:
-    """A trace as plain values, a step for each word and one for the end.
-
-    Args:
-        found: the trace.
-        words: of the sentence.
-        names: the likeliest next words of each step, best first.
-        positions: of the memory, by name, where they are no cells of a photo.
-    """
-    said = [*words, END]
-    moves = {name: own.reshape(*own.shape[:2], -1) for name, own in found.extras.items()}
-    memory: View = {"lengths": _rows(found.lengths)}
-    if positions is not None:
-        memory["positions"] = list(positions)
-    return {
-        "words": said,
-        "memories": [memory],
-        "steps": [
-            {
-                "memory": 0,
-                "read": words[number - 1] if number else "",
-                "query": _list(found.queries[number][:STRIP]),
-                "query_size": found.queries.shape[1],
-                "query_length": _rounded(float(np.linalg.norm(found.queries[number]))),
-                "scores": [_finite(row) for row in found.scores[number]],
-                "weights": _rows(found.weights[number]),
-                "gate": None if found.gates is None else _rounded(float(found.gates[number])),
-                # What else the attention's own kind did: numbers of each head
-                "extras": {name: _rows(own[number]) for name, own in moves.items()},
-                "context": _list(found.contexts[number][:STRIP]),
-                "context_size": found.contexts.shape[1],
-                "next": [
-                    [END if name == SPECIALS[EOS] else name, _rounded(prob)]
-                    for name, prob in zip(names[number], found.probs[number], strict=True)
-                ],
-            }
-            for number in range(len(said))
-        ],
-    }
-
-
-def one_after_another(inside: Sequence[View]) -> View:
-    """The steps of several sentences, each over its own memory."""
-    return {
-        "photo": "",
-        "words": [word for view in inside for word in view["words"]],
-        "memories": [memory for view in inside for memory in view["memories"]],
-        "steps": [
-            {**step, "memory": number}
-            for number, view in enumerate(inside)
-            for step in view["steps"]
-        ],
-    }
 
 
 def links(said: Caption, peak: float) -> View:
@@ -197,7 +158,7 @@ def links(said: Caption, peak: float) -> View:
     above = [word.text for word in said.original.words]
     return {
         **sentence(said, peak),
-        "alignment": _rows(word_shares(said.translation, above)),
+        "alignment": rows(word_shares(said.translation, above)),
         "language": said.translation.target_language,
     }
 
@@ -207,25 +168,21 @@ def pairs(found: Translation) -> View:
     return {
         "source_words": list(found.source_words),
         "words": [_word(word) for word in found.words],
-        "alignment": _rows(found.alignment),
+        "alignment": rows(found.alignment),
         "end_mass": _list(found.end_mass),
         "caption": found.text,
         "source_language": found.source_language,
         "target_language": found.target_language,
         "guessed": found.guessed,
-        "log_prob": _rounded(found.log_prob),
+        "log_prob": rounded(found.log_prob),
         "warning": found.warning,
     }
 
 
-def _rows(values: NDArray[np.floating[Any]]) -> list[list[float]]:
+def rows(values: NDArray[np.floating[Any]]) -> list[list[float]]:
+    """Rows of numbers, rounded."""
     return [_list(row) for row in values]
 
 
-def _finite(values: NDArray[np.floating[Any]]) -> list[float | None]:
-    """Numbers; None for a position that cannot be looked at."""
-    return [_rounded(float(value)) if np.isfinite(value) else None for value in values]
-
-
 def _list(values: NDArray[np.floating[Any]]) -> list[float]:
-    return [_rounded(float(value)) for value in values]
+    return [rounded(float(value)) for value in values]

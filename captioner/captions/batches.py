@@ -26,6 +26,7 @@ from captioner.errors import DataError, ImageError
 from captioner.grids import read_pixels
 from captioner.pictures.augment import View
 from captioner.pictures.preprocess import Preprocess
+from captioner.pipeline import share_of
 from captioner.recipes.photos import AugmentConfig
 from captioner.text import BOS, EOS, Vocabulary, tokenise
 
@@ -106,6 +107,7 @@ class BatchReader:
         self.batch_size = batch_size
         self.seed = seed
         self.workers = workers
+        self.part = (0, 1)  # of each batch: this process's number, and how many share it
         self.photos: list[Photo] = []  # those with a caption that has a word
         self.sentences: list[list[list[int]]] = []  # of each photo
         self.grid = grid
@@ -154,7 +156,10 @@ class BatchReader:
         """
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.photos))
         starts = range(first_step * self.batch_size, len(order), self.batch_size)
-        batches = [order[start : start + self.batch_size] for start in starts]
+        batches = [
+            np.array(share_of(order[start : start + self.batch_size].tolist(), self.part))
+            for start in starts
+        ]
 
         def look(number: int) -> _Seen | ImageError:
             if grids is None:
@@ -198,7 +203,10 @@ class BatchReader:
         """
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.photos))
         starts = range(first_step * self.batch_size, len(order), self.batch_size)
-        batches = [order[start : start + self.batch_size].tolist() for start in starts]
+        batches = [
+            list(share_of(order[start : start + self.batch_size].tolist(), self.part))
+            for start in starts
+        ]
         standing_in = [number for number in order.tolist() if number not in store.missing][:1]
         if not standing_in:
             raise DataError(_none_readable(len(order), self.photos[order[0]]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from typing import Any
@@ -14,7 +14,7 @@ from captioner.captions.caption import Caption
 from captioner.captions.checkpoint import Checkpoint
 from captioner.captions.inputs import check_pairs, check_photo, check_photos, check_sentence
 from captioner.captions.look import Look
-from captioner.captions.opened import Opened, open_one
+from captioner.captions.opened import Opened, Opener, open_one
 from captioner.captions.writer import Writer
 from captioner.errors import ConfigError, ImageError, shown
 from captioner.options import (
@@ -22,6 +22,7 @@ from captioner.options import (
     THREADS,
     SearchOptions,
     check_alternatives,
+    check_time_limit,
     check_workers,
 )
 from captioner.pictures.geometry import Geometry
@@ -40,6 +41,7 @@ class Captioner:
         checkpoint: Checkpoint,
         device: str | torch.device = "cpu",
         translator: Translator | None = None,
+        runtime: str = "auto",
     ) -> None:
         """Takes the weights.
 
@@ -48,18 +50,23 @@ class Captioner:
             device: where to compute; `auto` is a GPU where there is one.
             translator: for captions in other languages; without one, the weights that came along
                 are loaded when they are first needed.
+            runtime: what computes photos' features on a CPU: `openvino`, in bfloat16 where the CPU
+                has it; `openvino-f32`, as exact as torch; `torch`; or `auto`, the first of these
+                that can be used.
 
         Raises:
-            ConfigError: `checkpoint` is none of a captioner, or the device cannot be used.
+            ConfigError: `checkpoint` is none of a captioner, `translator` no `Translator`, or the
+                device or the runtime cannot be used.
         """
         if not isinstance(checkpoint, Checkpoint):
             raise ConfigError(
                 f"the checkpoint is {shown(checkpoint)}; expected a captioner's Checkpoint; "
                 "Captioner.load(path) reads a file"
             )
+        check_translator(translator)
         self.checkpoint = checkpoint
         self.device = devices.pick(device)
-        self.writer = Writer(checkpoint, self.device, translator)
+        self.writer = Writer(checkpoint, self.device, translator, runtime)
         self.model = self.writer.model
         self.vocabulary = checkpoint.vocabulary
         self.preprocess: Preprocess = checkpoint.preprocess
@@ -70,6 +77,7 @@ class Captioner:
         path: str | PathLike[str] | None = None,
         device: str | torch.device = "cpu",
         translator: Translator | None = None,
+        runtime: str = "auto",
     ) -> Captioner:
         """The captioner of a checkpoint; without a path, of the weights that came along.
 
@@ -77,13 +85,16 @@ class Captioner:
             path: of the checkpoint.
             device: where to compute; `auto` is a GPU where there is one.
             translator: for captions in other languages.
+            runtime: what computes photos' features, as when a captioner is made.
 
         Raises:
-            ConfigError: the device cannot be used.
+            ConfigError: the device or the runtime cannot be used, or `translator` is no
+                `Translator`.
             CheckpointError: there is no usable checkpoint at `path`.
         """
+        check_translator(translator)
         device = devices.pick(device)  # before the weights are read
-        return cls(Checkpoint.load(path), device, translator)
+        return cls(Checkpoint.load(path), device, translator, runtime)
 
     def options(self, own: SearchOptions | None = None, /, **settings: Any) -> SearchOptions:
         """`own`, or the checkpoint's options, with `settings` (fields of `SearchOptions`) put in.
@@ -92,6 +103,10 @@ class Captioner:
             ConfigError: a field is unknown or out of range.
         """
         return self.checkpoint.options(own, **settings)
+
+    def __repr__(self) -> str:
+        words = len(self.checkpoint.vocabulary.words)
+        return f"<Captioner on {self.device}, {words:,} words>"
 
     @property
     def translator(self) -> Translator:
@@ -121,10 +136,11 @@ class Captioner:
         opened = open_one(photo, self.preprocess, side)
         if opened.error is not None:
             raise ImageError(opened.error)
-        memory = self.writer.encode([opened])
+        memory, refinement = self.writer.look(opened)
         assert memory.grid is not None
         geometry = Geometry(opened.size, memory.grid)
-        return Look(memory, geometry, opened.file, opened.source, self.writer, opened.picture)
+        about = (opened.file, opened.source, self.writer, opened.picture, opened.note)
+        return Look(memory, geometry, *about, refinement)
 
     def __call__(
         self,
@@ -204,6 +220,8 @@ class Captioner:
         prefix: str = "",
         to: str | None = None,
         options: SearchOptions | None = None,
+        numbers: Iterable[int] | None = None,
+        time_limit: float | None = None,
         **settings: Any,
     ) -> Iterator[Caption]:
         """Captions any number of photos in their order, in bounded memory.
@@ -222,26 +240,35 @@ class Captioner:
             prefix: words that every caption must start with.
             to: language to translate the captions into.
             options: how to decode; left out, as the checkpoint has it.
+            numbers: the photos' own numbers, which seed their draws, asked for one by one as
+                batches are written; left out, 0, 1, …
+            time_limit: seconds that opening one photo may take, from 0 on; a pipe is waited for.
+                A photo that takes longer gives a `Caption` with its `error`. Left out, there is
+                no limit.
             settings: fields of `SearchOptions` that are put into the options.
 
         Raises:
-            ConfigError: `photos` is a single photo or nothing that holds photos, or a setting is
-                wrong.
+            ConfigError: `photos` is a single photo or nothing that holds photos, a setting is
+                wrong, or so many photos take too long that nothing goes on.
         """
         photos = check_photos(photos)
         options = self.options(options, **settings)
         check_workers(workers)
+        check_time_limit(time_limit)
         request = self.writer.request(options, prefix=prefix, to=to, batch_size=batch_size)
-        count = 0
-        read = functools.partial(open_one, preprocess=self.preprocess)
-        for batch in in_batches(photos, read, batch_size, workers):
+        opener = Opener(self.preprocess)
+        limit = None if time_limit is None else opener.limit(time_limit)
+        if numbers is not None and not isinstance(numbers, Iterable):
+            raise ConfigError(f"the photos' numbers are {shown(numbers)}; expected an iterable")
+        counted = itertools.count() if numbers is None else iter(numbers)
+        for batch in in_batches(photos, opener.open, batch_size, workers, limit):
+            own = _own(counted, len(batch))
             good = [place for place, opened in enumerate(batch) if opened.error is None]
             found: list[Caption] = []
             if good:
                 there = [batch[place] for place in good]
-                numbers = [count + place for place in good]
-                found = self.writer.write(self.writer.encode(there), there, request, numbers)
-            count += len(batch)
+                seeds = [own[place] for place in good]
+                found = self.writer.write(self.writer.encode(there), there, request, seeds)
             yield from _in_order(batch, found)
 
     def stream_explained(
@@ -265,10 +292,12 @@ class Captioner:
         check_workers(workers)
         self.writer.request(options, batch_size=batch_size)
 
+        opener = Opener(self.preprocess)
+
         def read(pair: tuple[ImageSource, str]) -> tuple[Opened, list[str]]:
             photo, sentence = pair
             words = tokenise(sentence) if isinstance(sentence, str) else []
-            return open_one(photo, self.preprocess).checked(sentence), words
+            return opener.open(photo).checked(sentence), words
 
         for several in in_batches(check_pairs(pairs), read, batch_size, workers):
             good = [(opened, words) for opened, words in several if opened.error is None]
@@ -279,6 +308,34 @@ class Captioner:
                 memory = self.writer.encode(photos)
                 found = self.writer.explain(memory, photos, sentences, alternatives)
             yield from _in_order([opened for opened, _ in several], found)
+
+
+def check_translator(translator: Any) -> None:
+    """Refuses what does not translate, such as the path of a checkpoint.
+
+    Raises:
+        ConfigError: it is neither None nor a translator.
+    """
+    if translator is not None and not isinstance(translator, Translator):
+        raise ConfigError(
+            f"the translator is {shown(translator)}; expected a Translator, as "
+            "Translator.load(path) gives it, or None for the one that came along"
+        )
+
+
+def _own(numbers: Iterator[int], count: int) -> list[int]:
+    """The numbers of the next photos.
+
+    Raises:
+        ConfigError: there are fewer.
+    """
+    own = list(itertools.islice(numbers, count))
+    if len(own) < count or not all(isinstance(n, int) and n >= 0 for n in own):
+        raise ConfigError(
+            f"the photos' numbers are {shown(own)}; expected {count} whole numbers, 0 or more, one "
+            "for each photo"
+        )
+    return own
 
 
 def _in_order(batch: Sequence[Opened], found: Sequence[Caption]) -> Iterator[Caption]:

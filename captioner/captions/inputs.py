@@ -13,6 +13,7 @@ from PIL import Image
 from captioner.errors import ConfigError, ImageError, shown
 from captioner.pictures.folders import find_photos
 from captioner.pictures.open import ImageSource
+from captioner.pictures.shards import holds_photos
 from captioner.text import half_character, tokenise
 
 
@@ -64,7 +65,7 @@ def check_photos(photos: Any) -> Iterable[ImageSource]:
 def _holds_photos(path: str | PathLike[str]) -> bool:
     """Whether a path is that of a folder or of an archive."""
     name = os.fsdecode(path)
-    archive = name.lower().endswith(".tar") and os.path.isfile(name)  # noqa: PTH113
+    archive = holds_photos(name) and os.path.isfile(name)  # noqa: PTH113
     return archive or os.path.isdir(name)  # noqa: PTH112  (that of Path may raise)
 
 

@@ -24,7 +24,10 @@ class Way:
 
 
 class Interpreter:
-    """Translates what a captioner says, from its words: no photo is looked at again."""
+    """Translates what a captioner says, from its words.
+
+    A photo is looked at again only where the translator has eyes of its own.
+    """
 
     def __init__(
         self, vocabulary: Vocabulary, device: torch.device, translator: Translator | None = None
@@ -83,8 +86,13 @@ class Interpreter:
         every = [
             (caption, *caption.n_best) if caption.error is None else () for caption in captions
         ]
-        texts = [one.text for several in every for one in several]
-        translations = self.translator.stream(texts, to=way.to, source_language=way.source)
+        said = [one for several in every for one in several]
+        translations = self.translator.stream(
+            [one.text for one in said],
+            to=way.to,
+            source_language=way.source,
+            photos=None if self.translator.eyes is None else [one.source for one in said],
+        )
         for caption, several in zip(captions, every, strict=True):
             if not several:
                 yield caption

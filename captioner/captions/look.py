@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from captioner.captions.caption import Caption, beginning
@@ -47,6 +49,10 @@ class Look:
     source: Any  # what was handed over as the photo
     writer: Writer  # whose memory it is
     picture: Image.Image | None = None  # the photo, if it was asked for
+    note: str | None = None  # what its owner should know of how the photo was read
+    # What the cells looked at in one another, layer by layer and head by head, (L, H, N, N): the
+    # row looks at the column; rows sum to 1. None where no layer refines the grid.
+    refinement: NDArray[np.float32] | None = None
 
     def __repr__(self) -> str:
         photo = type(self.source).__name__ if self.file is None else repr(self.file)
@@ -151,4 +157,4 @@ class Look:
 
     @property
     def _about(self) -> Opened:
-        return Opened(self.source, self.file, self.geometry.photo)
+        return Opened(self.source, self.file, self.geometry.photo, note=self.note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -17,10 +18,12 @@ from captioner.captions.caption import Caption
 from captioner.captions.inputs import reason_against
 from captioner.errors import CaptionerError, ImageError
 from captioner.pictures.folders import is_pipe
-from captioner.pictures.open import ImageSource, open_sizes, original_size
+from captioner.pictures.open import ImageSource, is_preview, open_sizes, original_size
 from captioner.pictures.preprocess import Preprocess
-from captioner.pictures.shards import Member
+from captioner.pictures.shards import Packed
+from captioner.pipeline import Limit
 
+PREVIEW = "a camera raw file, of which the preview in it was read, {} × {} pixels"
 _LONGEST_PIPE = 2**29  # bytes; no photo that is opened has more
 
 
@@ -34,6 +37,7 @@ class Opened:
     pixels: NDArray[np.uint8] | None = None
     error: str | None = None
     picture: Image.Image | None = None  # the photo at another size, where one is wanted
+    note: str | None = None  # what its owner should know of how it was read
 
     def checked(self, sentence: str) -> Opened:
         """Itself, or an error where the photo is fine but the sentence about it has no words."""
@@ -54,7 +58,9 @@ def open_one(source: ImageSource, preprocess: Preprocess, side: int | None = Non
         source = _kept(source)
         photo, *others = open_sizes(source, [preprocess.size, *([] if side is None else [side])])
         picture = others[0] if others else None
-        return Opened(source, file, original_size(photo), preprocess.pixels(photo), None, picture)
+        size = original_size(photo)
+        note = PREVIEW.format(*size) if is_preview(photo) else None
+        return Opened(source, file, size, preprocess.pixels(photo), None, picture, note)
     except CaptionerError as error:
         return Opened(source, file, error=str(error))
     except Exception as error:
@@ -63,9 +69,45 @@ def open_one(source: ImageSource, preprocess: Preprocess, side: int | None = Non
         return Opened(source, file, error=message)
 
 
+class Opener:
+    """Opens photos in threads, where no Ctrl-C arrives, and knows which may take their time."""
+
+    def __init__(self, preprocess: Preprocess) -> None:
+        self.preprocess = preprocess
+        self._pipes: set[str] = set()
+
+    def open(self, source: ImageSource) -> Opened:
+        """`open_one`; what else ends programs, as `sys.exit`, ends the work on one photo."""
+        try:
+            if (file := _file_of(source)) is not None and is_pipe(file):
+                self._pipes.add(file)
+            return open_one(source, self.preprocess)
+        except BaseException as error:
+            reason = f"{type(error).__name__}: {error}".rstrip(": ")
+            return _unopened(source, f"cannot be opened ({reason})")
+
+    def limit(self, seconds: float) -> Limit[ImageSource, Opened]:
+        """How long opening one may take; a pipe is waited for."""
+        why = f"opening it took longer than {seconds:g} s, and it was given up"
+
+        def late(source: ImageSource) -> Opened | None:
+            return None if _file_of(source) in self._pipes else _unopened(source, why)
+
+        return Limit(seconds, late)
+
+
+def _file_of(source: ImageSource) -> str | None:
+    return os.fsdecode(source) if isinstance(source, (str, PathLike)) else None
+
+
+def _unopened(source: ImageSource, why: str) -> Opened:
+    file = _file_of(source)
+    return Opened(source, file, error=f"{file or 'the given photo'}: {why}")
+
+
 def _kept(source: ImageSource) -> ImageSource:
     """The source; in the place of a pipe, which can be read only once, all that came from it."""
-    if isinstance(source, Member):
+    if isinstance(source, Packed):
         inside = _Content(source.read())
         inside.name = fspath(source)
         return inside

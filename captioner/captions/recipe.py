@@ -7,12 +7,15 @@ import os
 from dataclasses import dataclass
 
 from captioner.errors import ConfigError
+from captioner.formats.archives import is_named_so as is_archive
 from captioner.formats.registry import NAMES as FORMATS
 from captioner.nn.architecture import STAGES, ModelConfig
-from captioner.options import SearchOptions
+from captioner.options import WORKERS, SearchOptions
 from captioner.recipes import shared
 from captioner.recipes.photos import AugmentConfig, TeacherConfig
 from captioner.settings import check_positive, check_share, field_of, setting, written_down
+
+_LONGEST = 1000  # words of a drawn caption, as of one that is searched
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,9 @@ class Source:
     def _is_home(self) -> bool:
         """Whether the photos lie beside their captions."""
         own = self.format in ("folder", "imagefolder", "webdataset")
-        metadata = self.captions.endswith(("metadata.csv", "metadata.jsonl", ".tar"))
-        return own or metadata or os.path.isdir(self.captions)  # noqa: PTH112
+        metadata = self.captions.endswith(("metadata.csv", "metadata.jsonl"))
+        home = own or metadata or is_archive(self.captions)
+        return home or os.path.isdir(self.captions)  # noqa: PTH112
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,8 @@ class PhaseConfig:
     final_rate: float = shared.final_rate()
 
     def __post_init__(self) -> None:
-        check_positive(self, "epochs", "learning_rate", "encoder_learning_rate", "max_length")
+        check_positive(self, "epochs", "learning_rate", "encoder_learning_rate")
+        check_positive(self, "max_length", most=_LONGEST)
         check_share(self, "warmup", "final_rate")
         if self.batch_size < 0:
             raise ConfigError(
@@ -203,7 +208,9 @@ class TrainingConfig:
     save_steps: int = shared.save_steps()
 
     def __post_init__(self) -> None:
-        check_positive(self, "batch_size", "workers", "validate_every")
+        check_positive(self, "batch_size")
+        check_positive(self, "workers", most=WORKERS)
+        shared.check_often(self)
         check_share(self, "label_smoothing", "weight_average")
         if self.doubly_stochastic < 0 or self.gradient_clip < 0 or self.weight_decay < 0:
             raise ConfigError(
@@ -234,7 +241,7 @@ class Recipe:
     given: tuple[str, ...] = written_down()
 
     def __post_init__(self) -> None:
-        shared.check_recipe(self.seed, self.phases)
+        shared.check_recipe(self.output, self.seed, self.phases)
         shared.check_looks(self.model.attention, self.phases)
         if self.model.copy.things and not (self.teacher.features or self.init):
             raise ConfigError(

@@ -16,11 +16,10 @@ from captioner.datasets import Photo
 from captioner.errors import ConfigError, DataError
 from captioner.nn.architecture import CopyConfig, EncoderConfig
 from captioner.nn.encoders import ImageEncoder, load_pretrained
-from captioner.nn.model import build_model
 from captioner.nn.recognition import Recogniser, load_recogniser, read_kinds
 from captioner.pictures.preprocess import Preprocess
 from captioner.text import Vocabulary, tokenise
-from captioner.training.start import continued, decoding, init_path, some
+from captioner.training.start import built, continued, decoding, init_path, some
 
 _LOG = logging.getLogger(__name__)
 
@@ -155,7 +154,7 @@ def _begun(recipe: Recipe, training: Sequence[Photo]) -> Checkpoint:
     settings = recipe.model
     if not encoder.classes:  # copying needs a classifier, which comes from the teacher
         settings = dataclasses.replace(settings, copy=CopyConfig())
-    model = build_model(settings, len(vocabulary))
+    model = built(Checkpoint, settings, len(vocabulary))
     begin_cnn(model.encoder, encoder)
     preprocess = Preprocess(encoder.image_size)
     return Checkpoint(model, settings, vocabulary, preprocess, search=decoding(recipe))

@@ -102,9 +102,9 @@ class CaptionTrainer(Trainer):
             divergence = losses.distillation(memory.kinds, self._wanted(photos))
             terms["distillation"] = phase.distillation, divergence
         if drawn is None:
-            return weighted(terms)
+            return weighted(terms, self.shares)
         terms["self_critical"] = phase.self_critical, drawn.loss()  # judged by now
-        return weighted(terms, reward=drawn.reward())
+        return weighted(terms, self.shares, reward=drawn.reward())
 
     def _inputs(self, batch: Batch, memory: Memory) -> Tensor:
         """The words that are read: the captions' own, or some of the model's instead."""
@@ -193,7 +193,7 @@ class CaptionValidation(Validation):
 
     def scores(self, trainer: Trainer) -> dict[str, Score]:
         """BLEU, ROUGE-L and CIDEr-D, without their intervals."""
-        captioner = Captioner(trainer.averaged(), trainer.device)
+        captioner = Captioner(trainer.averaged(), trainer.device, runtime="torch")
         with self.watch.progress(len(self.photos), "validation", "photo") as advance:
             report = evaluate(
                 captioner,

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from captioner import devices
 from captioner.captions.caption import Caption
@@ -25,11 +26,12 @@ from captioner.captions.inputs import check_text
 from captioner.captions.interpreter import Interpreter, Way
 from captioner.captions.opened import Opened
 from captioner.confidence import evidence
-from captioner.errors import ConfigError
-from captioner.nn.encoders import fold_batch_norm, normalise
+from captioner.errors import ConfigError, shown
+from captioner.nn.encoders import ImageEncoder, fold_batch_norm, normalise
 from captioner.nn.memory import Memory
 from captioner.options import SearchOptions
 from captioner.pictures.geometry import Geometry
+from captioner.runtimes.choice import choose
 from captioner.search import Hypothesis, Start, force, search
 from captioner.text import UNK, detokenise, tokenise, unread
 from captioner.tracing import Trace, trace
@@ -56,7 +58,11 @@ class Writer:
     """A checkpoint's model on a device. Nothing of a call stays here: threads may share it."""
 
     def __init__(
-        self, checkpoint: Checkpoint, device: torch.device, translator: Translator | None = None
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        translator: Translator | None = None,
+        runtime: str = "auto",
     ) -> None:
         self.device = device
         self.process = os.getpid()  # that put the model there
@@ -66,6 +72,7 @@ class Writer:
         model = copy.deepcopy(checkpoint.model).eval().requires_grad_(False)
         model.encoder.features = fold_batch_norm(model.encoder.features)
         self.model = model.to(device)
+        self.runtime = choose(runtime, self.model, self.preprocess, device)
         self.interpreter = Interpreter(self.vocabulary, device, translator)
 
     def request(
@@ -111,21 +118,37 @@ class Writer:
             alike = ", ".join(dict.fromkeys(repr(word) for found in near for word in found))
             hint = f" (the vocabulary has {alike})" if alike else ""
             raise ConfigError(
-                f"the prefix holds {', '.join(map(repr, unknown))}, which the vocabulary of "
+                f"the prefix holds {', '.join(map(shown, unknown))}, which the vocabulary of "
                 f"{len(known)} words lacks; choose other words{hint}"
             )
         if prefix.strip() and not words:
-            raise ConfigError(f"the prefix {prefix!r} has no words; write how the caption begins")
+            raise ConfigError(
+                f"the prefix {shown(prefix)} has no words; write how the caption begins"
+            )
         return self.vocabulary.encode(words)
 
     @torch.inference_mode()
     def encode(self, photos: Sequence[Opened]) -> Memory:
         """The memory of B photos, one or more, that could be opened."""
+        return self.runtime.encode(self._pixels(photos))
+
+    @torch.inference_mode()
+    def look(self, photo: Opened) -> tuple[Memory, NDArray[np.float32] | None]:
+        """The memory of a photo, and what its cells looked at in one another, (L, H, N, N).
+
+        The latter is None where no layer refines the grid.
+        """
+        encoder = self.model.encoder
+        if not isinstance(encoder, ImageEncoder) or encoder.refine is None:
+            return self.encode([photo]), None
+        pixels = normalise(self._pixels([photo]), self.preprocess.mean, self.preprocess.std)
+        memory, looks = encoder.look(encoder.grid(pixels))
+        return memory, torch.cat(list(looks)).float().cpu().numpy()
+
+    def _pixels(self, photos: Sequence[Opened]) -> torch.Tensor:
+        """The pixels of B photos, (B, 3, S, S), from 0 to 255."""
         pixels = np.stack([photo.pixels for photo in photos if photo.pixels is not None])
-        on_device = torch.from_numpy(pixels).to(self.device)  # (B, 3, S, S)
-        mean, std = self.preprocess.mean, self.preprocess.std
-        memory: Memory = self.model.encoder(normalise(on_device, mean, std))
-        return memory
+        return torch.from_numpy(pixels).to(self.device)
 
     def write(
         self,
@@ -143,7 +166,7 @@ class Writer:
             numbers: the photos' own numbers, which seed their draws; left out, 0 to B − 1.
         """
         found = search(
-            self.model.decoder, memory, request.options, request.prefix, numbers, request.start
+            self.runtime.decoder, memory, request.options, request.prefix, numbers, request.start
         )
         captions = [
             self._judged(self._caption(memory, photo, hypotheses), kinds)
@@ -212,6 +235,7 @@ class Writer:
             geometry=geometry,
             gates=None if gates is None else gates[:, 0],
             source=opened.source,
+            note=opened.note,
         )
 
     def _word(self, found: Hypothesis, place: int, text: str) -> Word:

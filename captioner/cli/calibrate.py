@@ -63,6 +63,7 @@ that are found so. Take a few hundred photos or more that the weights were not t
         help="only measure how well the checkpoint's own confidence does on these photos",
     )
     flags.add_model(parser)
+    flags.add_runtime(parser)
     flags.add_loudness(parser)
     flags.add_speed(parser)
     parser.set_defaults(run=run)
@@ -71,7 +72,7 @@ that are found so. Take a few hundred photos or more that the weights were not t
 def run(arguments: argparse.Namespace) -> int:
     """Calibrates a checkpoint, or measures how it is; returns how many photos were left out."""
     _check(arguments)
-    from captioner import calibration, checkpoint
+    from captioner import calibration, checkpoint, storage
 
     photos = [
         photo
@@ -79,6 +80,10 @@ def run(arguments: argparse.Namespace) -> int:
         for photo in _read(arguments, captions, images)[: arguments.limit]
     ]
     captioner = load_captioner(arguments)
+    if arguments.measure:
+        calibration.check_calibrated(captioner)
+    else:
+        storage.check_writable(arguments.checkpoint)
     with progress_bar(len(photos), "photo") as bar:
         judged = calibration.judge(
             captioner,

@@ -6,12 +6,13 @@ import argparse
 import csv
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from captioner.beside import text_of
+from captioner.captions.alt_text import alt_text
 from captioner.errors import ConfigError
 from captioner.formats import registry
 from captioner.formats.entries import Gathered
@@ -29,21 +30,37 @@ def _is_csv(path: Path) -> bool:
 
 
 CSV = Kind("table", _is_csv)
-CAPTIONS = Kind("file of captions", lambda path: False)  # nothing in one says whose it is
 
 
 class Collected:
     """Takes captions one by one and writes them, whole or not at all, when all are there.
 
-    What stops the work in between gets a note that says where what was done is: FILE.partial.
+    What stops the work in between gets a note that says where what was done is: FILE.partial; but
+    where the objects of --jsonl are kept, which hold all of it.
     """
 
-    def __init__(self, arguments: argparse.Namespace, guard: Guard) -> None:
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        guard: Guard,
+        noted: Sequence[str] = (),
+        *,
+        resumable: bool = False,
+    ) -> None:
         """Refuses what cannot be written before any photo is captioned.
+
+        Args:
+            arguments: as typed.
+            guard: what must not be replaced.
+            noted: files that a run which is gone on with has written, or was to write.
+            resumable: the objects of --jsonl, which hold all of it, are kept.
 
         Raises:
             ConfigError: a name is that of a folder or an input, or tells no format.
         """
+        # Nothing in a file of captions says whose it is.
+        captions = Kind("file of captions", lambda path: str(path) in noted)
+        self.resumable = resumable
         self.alt_text: bool = arguments.alt_text
         self.rows: list[tuple[str, ...]] = []
         self.found = Gathered()
@@ -58,7 +75,7 @@ class Collected:
                     f"--write {name}: a {form.title} takes copies of the photos; write a table or "
                     "metadata.jsonl, then use captioner data convert"
                 )
-            self._claim(name, CAPTIONS, "--write", guard, self._captions)
+            self._claim(name, captions, "--write", guard, self._captions)
 
     def _claim(
         self, name: str, kind: Kind, flag: str, guard: Guard, text: Callable[[Path], str]
@@ -75,7 +92,7 @@ class Collected:
             for path, text in self.files:
                 write_text(path, text(path))
             return
-        for path, text in self.files if self.rows else ():
+        for path, text in self.files if self.rows and not self.resumable else ():
             partial = path.with_name(f"{path.name}.partial")
             with suppress(OSError):  # the first error counts
                 if not os.path.lexists(partial):
@@ -84,21 +101,27 @@ class Collected:
 
     def add(self, caption: Caption) -> None:
         """Takes one caption, or what is wrong with a photo."""
-        if not self.files:
-            return
-        good, file = caption.error is None, str(caption.file)
-        text = text_of(caption, self.alt_text) if good else ""
-        sure = caption.confidence
-        self.rows.append(
-            (
-                file,
-                text,
-                "" if sure is None or not good else f"{sure:.4f}",
-                ("yes" if caption.unsure else "no") if good and sure is not None else "",
-                caption.error or "",
-            )
-        )
-        if good and text:
+        if self.files:
+            text = text_of(caption, self.alt_text) if caption.error is None else ""
+            sure, unsure = caption.confidence, caption.unsure
+            self._take(str(caption.file), text, sure, unsure, caption.error)
+
+    def add_object(self, values: Mapping[str, Any]) -> None:
+        """Takes one caption that an earlier run wrote, as `Caption.to_dict` makes it."""
+        if self.files:
+            text, sure = values["caption"], values.get("confidence")
+            unsure, error = bool(values.get("unsure")), values["error"]
+            if self.alt_text and error is None:
+                text = alt_text(text, unsure=unsure)
+            self._take(values["file"], text, sure, unsure, error)
+
+    def _take(
+        self, file: str, text: str, sure: float | None, unsure: bool | None, error: str | None
+    ) -> None:
+        known = error is None and sure is not None
+        chance = f"{sure:.4f}" if known else ""
+        self.rows.append((file, text, chance, ("yes" if unsure else "no") * known, error or ""))
+        if error is None and text:
             self.found.add(file, [text])
 
     def _csv(self) -> str:

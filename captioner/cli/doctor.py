@@ -21,6 +21,7 @@ from captioner.cli.display import columns, one_line
 from captioner.errors import CaptionerError
 
 _BROWSERS = ("chromium", "chromium-browser")  # one of them drives the tests of the page
+_SPARED = ("openvino",)  # what captioner asks for, and can do without
 _PATIENCE = 20  # seconds that another program may take to say its version
 _TASKS = (tasks.CAPTION, tasks.TRANSLATE)  # whose weights come along
 _FORMATS = {"WebP": "webp", "AVIF": "avif", "JPEG 2000": "jpg_2000"}  # as Pillow calls them
@@ -63,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def facts() -> Iterator[Fact]:
     """Everything that is shown; what cannot be found out says why."""
-    for look in (_system, _packages, _weights, _devices, _fonts, _pictures, _programs):
+    for look in (_system, _packages, _weights, _devices, _runtimes, _fonts, _pictures, _programs):
         try:
             yield from map(_tidy, look())
         except Exception as error:  # whatever is broken, the rest of the report is wanted
@@ -95,6 +96,8 @@ def _system() -> Iterator[Fact]:
 
 def _packages() -> Iterator[Fact]:
     """Every package that captioner's own metadata ask for, those of the extras too."""
+    from packaging.markers import Marker  # comes with matplotlib
+
     try:
         wanted = importlib.metadata.requires("captioner") or []
     except importlib.metadata.PackageNotFoundError:
@@ -102,11 +105,14 @@ def _packages() -> Iterator[Fact]:
         return
     for text in wanted:
         name, _, condition = text.partition(";")
+        if condition and "extra" not in condition and not Marker(condition).evaluate():
+            continue  # for other machines
         parts = re.match(r"([\w.-]+)(\[.*\])?\s*(.*)", name.strip())
         extra = re.search(r"extra == ['\"](\w+)['\"]", condition)
         if parts is not None and parts[1] != "captioner":  # an extra that names others
             section = f"extra {extra[1]}" if extra else "packages"
-            yield _package(section, parts[1], parts[3].strip(" ()"), needed=extra is None)
+            needed = extra is None and parts[1] not in _SPARED
+            yield _package(section, parts[1], parts[3].strip(" ()"), needed=needed)
 
 
 def _package(section: str, name: str, versions: str, *, needed: bool) -> Fact:
@@ -156,6 +162,22 @@ def _devices() -> Iterator[Fact]:
         yield Fact("devices", "cuda", f"none; torch is {built}")
     if torch.backends.mps.is_available():
         yield Fact("devices", "mps", "there")
+
+
+def _runtimes() -> Iterator[Fact]:
+    """What computes photos' features on a CPU; nothing is missing where torch does it."""
+    from captioner.runtimes import library
+
+    if not library.is_installed():
+        yield Fact("runtimes", "auto", "torch, for openvino is not installed")
+        return
+    try:
+        number_type = {"bf16": "bfloat16", "f32": "float32"}[library.precision()]
+    except Exception as error:  # a library that does not start here
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        yield Fact("runtimes", "auto", f"torch, for openvino does not start ({reason})")
+        return
+    yield Fact("runtimes", "auto", f"openvino, which computes in {number_type} on this CPU")
 
 
 def _fonts() -> Iterator[Fact]:

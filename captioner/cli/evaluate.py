@@ -137,6 +137,7 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
         "file's; of pairs, the direction comes behind it), and make this decoding its own",
     )
     flags.add_model(parser)
+    flags.add_runtime(parser)
     flags.add_loudness(parser)
     flags.add_decoding(parser, omit=("n_best", "alternatives"))
     parser.set_defaults(run=run)
@@ -166,6 +167,7 @@ def _scored(arguments: argparse.Namespace, kind: Scored) -> Outcome:
     """Scores what was named and shows how it did."""
     items = kind.read(arguments)
     _check_outputs(arguments, kind, items)
+    kind.check(arguments, items[: arguments.limit])
     judged = kind.evaluation(arguments, items[: arguments.limit])
     options = flags.decoding(arguments, judged.model.options(alternatives=0))
     if arguments.search:
@@ -222,6 +224,10 @@ def _check(arguments: argparse.Namespace, kind: Scored) -> None:
         raise ConfigError(f"--limit is {arguments.limit}; expected 1 {kind.item} or more")
     if arguments.save_scores is not None and not arguments.checkpoint:
         raise ConfigError("--save-scores changes a checkpoint; name it with --checkpoint FILE")
+    if arguments.save_scores is not None:
+        from captioner.storage import check_writable
+
+        check_writable(arguments.checkpoint)
     typed = [
         name
         for name in ("beam_size", "length_penalty", "sample")

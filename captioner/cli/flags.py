@@ -14,7 +14,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from captioner.errors import ConfigError, shown
-from captioner.options import PHOTOS_AT_ONCE, RESAMPLES, ROWS, THREADS, WORKERS, SearchOptions
+from captioner.options import (
+    PHOTOS_AT_ONCE,
+    RESAMPLES,
+    ROWS,
+    RUNTIMES,
+    THREADS,
+    WORKERS,
+    SearchOptions,
+)
 from captioner.translations.recipe import PairSource
 
 if TYPE_CHECKING:
@@ -206,6 +214,12 @@ def add_outputs(parser: argparse.ArgumentParser) -> None:
         "the photos are mirrored: holiday/dog.jpg has DIR/holiday/dog.png",
     )
     parser.add_argument(
+        "--sheet-format",
+        choices=("png", "svg", "pdf"),
+        metavar="KIND",
+        help="of the sheets: png (default), or svg or pdf, in which text stays text",
+    )
+    parser.add_argument(
         "--grid", action="store_true", help="show the real grid cells on the sheets, not smoothed"
     )
     add_overwrite(parser)
@@ -254,6 +268,17 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="DEVICE",
         help="cpu, cuda, cuda:1, mps, …; auto (default) is a GPU where there is one",
+    )
+
+
+def add_runtime(parser: argparse.ArgumentParser) -> None:
+    """What computes photos' features."""
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default="auto",
+        help="what computes photos' features on a CPU: openvino, in bfloat16 where the CPU has it; "
+        "openvino-f32, as exact as torch; torch; auto (default) is the first that can be used",
     )
 
 
@@ -308,6 +333,8 @@ def check_grid(arguments: argparse.Namespace) -> None:
     """Refuses what says how to draw sheets where none are drawn."""
     if arguments.grid and not arguments.overlay:
         raise ConfigError("--grid belongs to the sheets of --overlay; add --overlay DIR")
+    if arguments.sheet_format and not arguments.overlay:
+        raise ConfigError("--sheet-format belongs to the sheets of --overlay; add --overlay DIR")
 
 
 def pairs(arguments: argparse.Namespace) -> list[Pair]:

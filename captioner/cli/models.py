@@ -17,7 +17,7 @@ def load_captioner(arguments: argparse.Namespace) -> Captioner:
     """The captioner of --checkpoint, or the one that came along, with --translator, on --device.
 
     Raises:
-        ConfigError: the device cannot be used.
+        ConfigError: the device or the runtime cannot be used.
         CheckpointError: the checkpoint cannot be read.
     """
     device = _chosen(arguments)
@@ -28,7 +28,8 @@ def load_captioner(arguments: argparse.Namespace) -> Captioner:
         from captioner.translations.translator import Translator
 
         translator = Translator.load(arguments.translator, device)
-    return Captioner.load(arguments.checkpoint, device, translator)
+    runtime = getattr(arguments, "runtime", "torch")
+    return Captioner.load(arguments.checkpoint, device, translator, runtime)
 
 
 def load_translator(arguments: argparse.Namespace) -> Translator:

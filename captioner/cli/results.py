@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import functools
 import json
 import sys
@@ -12,18 +13,29 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from captioner.atomic import behind, is_special
+from captioner.captions.alt_text import alt_text
 from captioner.cli.display import is_quiet, one_line, progress_bar
 from captioner.errors import CaptionerError
 from captioner.outputs import Guard, Sheets, file_path, json_lines
+from captioner.resuming import Earlier, check_note, note_settings, written_before
 
 if TYPE_CHECKING:
     from captioner.beside import Beside, Change
     from captioner.captions.caption import Caption
     from captioner.cli.collected import Collected
     from captioner.pictures.folders import Found
-    from captioner.pictures.shards import Member
+    from captioner.pictures.shards import Packed
 
-_STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1")
+STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1")
+# No place on the disk, none for this user, none in a file.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def run_note(jsonl: Path) -> Path:
+    """Where it is noted how a file of objects is made, for those who go on with it."""
+    target = behind(jsonl)
+    return target.with_name(f"{target.name}.run")
 
 
 class Results:
@@ -43,21 +55,24 @@ class Results:
         Raises:
             ConfigError: `jsonl` names a folder.
         """
-        self.printed = jsonl in _STANDARD_OUTPUT
+        self.printed = jsonl in STANDARD_OUTPUT
         self.jsonl = None
         if jsonl is not None and not self.printed:
             self.jsonl = file_path(jsonl, "--jsonl")
         self.unit, self.total, self.guard = unit, total, guard or Guard()
         self.count = self.failures = 0
         self.left_out = 0  # counted apart, as another thread may find what is left out
+        self.earlier: Earlier | None = None  # where an earlier run is gone on with
         self.stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         self.bar = self.stack.enter_context(progress_bar(self.total, self.unit))
         self.write = None
         if self.jsonl is not None:
-            lines = json_lines(self.jsonl, self.guard, tell=self.note)
+            lines = json_lines(self.jsonl, self.guard, tell=self.note, earlier=self.earlier)
             self.write = self.stack.enter_context(lines)
+        if self.earlier is not None:
+            self.count, self.failures = self.earlier.count, self.earlier.failed
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -135,10 +150,15 @@ class CaptionResults(Results):
         super().__init__(arguments.jsonl, "photo", total, guard)
         self.line = line
         self.maps: bool = arguments.maps
+        self.alt_text: bool = getattr(arguments, "alt_text", False)
         self.overlay, self.grid = arguments.overlay, arguments.grid
+        self.sheet_suffix = f".{arguments.sheet_format or 'png'}"
         self.roots: deque[str] = deque()  # the folders that were named, a caption each
         self.beside: Beside | None = None
         self.collected: Collected | None = None
+        self.numbers: deque[int] = deque()  # of the photos that are captioned, among all of them
+        self.settings: Mapping[str, Any] | None = None  # which are to be noted
+        self.kept = False  # whether the note of them outlives the run
         if hasattr(arguments, "sidecar"):
             self._deliver(arguments)
         self.places: deque[Callable[[], Path] | None] = deque()  # of sheets, a caption each
@@ -161,16 +181,43 @@ class CaptionResults(Results):
         )
         if wishes.any:
             self.beside = Beside(wishes, self.guard)
-        self.collected = Collected(arguments, self.guard)
+        noted = written_before(run_note(self.jsonl)) if arguments.resume and self.jsonl else ()
+        kept = self.jsonl is not None
+        self.collected = Collected(arguments, self.guard, noted, resumable=kept)
+        if arguments.resume:
+            self.earlier, self.kept = Earlier(self.collected.add_object), True
 
     def __enter__(self) -> Self:
-        self.sheets = Sheets(self.overlay, self.grid, self.guard) if self.overlay else None
+        self.sheets = None
+        if self.overlay:
+            own = self.sheet_suffix
+            self.sheets = Sheets(self.overlay, self.grid, self.guard, suffix=own)
         entered = super().__enter__()
         if self.collected is not None:
             self.stack.enter_context(self.collected)
+        if self.count:
+            self.note(
+                f"goes on behind {self.count} that an earlier run did ({self.failures} failed)"
+            )
         return entered
 
+    def agree(self, settings: Mapping[str, Any]) -> None:
+        """Sees that the objects which are there were made so; it is noted before the first new one.
+
+        Raises:
+            ConfigError: they were made in another way.
+        """
+        if self.jsonl is None or is_special(self.jsonl):
+            return
+        if self.count:
+            check_note(run_note(self.jsonl), settings)
+        else:
+            self.settings = settings
+
     def __exit__(self, *error: Any) -> None:
+        others = 0 if self.earlier is None else self.earlier.others
+        if others and error[0] is None:
+            self.note(f"{self.jsonl} keeps {others} of photos that this command does not name")
         if self.beside is not None and self.beside.kept and error[0] is None:
             one = self.beside.kept == 1
             texts = "text that was there stays" if one else "texts that were there stay"
@@ -178,19 +225,28 @@ class CaptionResults(Results):
         if self.drawn and error[0] is None:
             self.note(f"sheets that captioner drew are left out ({self.drawn})")
         super().__exit__(*error)
+        if error[0] is None and self.jsonl is not None and not self.kept:
+            run_note(self.jsonl).unlink(missing_ok=True)  # the file is whole, and explains itself
 
-    def expect(self, items: Iterable[Found]) -> Iterator[str | Member]:
+    def expect(self, items: Iterable[Found]) -> Iterator[str | Packed]:
         """The photos among the items; the others are reported, and no output will replace a photo.
 
         Where all items are there already, so are the places of their sheets, or an error.
         """
+        number = -1
         for item in items:
             if item.problem is not None:
                 self.leave_out(item.problem)
             elif item.drawn:
                 self.drawn += 1
             else:
+                number += 1
                 self.guard.reads(item.root if item.member else item.path)
+                if self.earlier is not None and self.earlier.take(item.path):
+                    if self.sheets is not None:  # its place is taken
+                        self.sheets.place(item.path, item.root)
+                    continue
+                self.numbers.append(number)
                 self.roots.append(item.root)
                 self._expect(item.path, item.root, now=isinstance(items, list))
                 yield item.member or item.path
@@ -216,6 +272,7 @@ class CaptionResults(Results):
 
     def add(self, caption: Caption) -> None:
         """Puts one caption wherever it was asked for."""
+        self._note()
         values, error = caption.to_dict(maps=self.maps), caption.error
         if self.sheets is not None:
             sheet, problem = self._drawn(caption, self.sheets)
@@ -230,6 +287,32 @@ class CaptionResults(Results):
         if self.beside is not None and self.beside.wishes.dry_run:
             line = "\n".join(map(_planned, changes)) or None
         self.put(values, line, error)
+        if caption.note is not None:
+            self.note(f"{caption.file}: {caption.note}")
+
+    def _note(self) -> None:
+        """Notes how the objects are made, before the first one."""
+        if self.settings is not None and self.jsonl is not None:
+            note_settings(run_note(self.jsonl), self.settings)
+            self.settings = None
+
+    def add_object(self, values: Mapping[str, Any]) -> None:
+        """Puts one caption that another process has written, as `Caption.to_dict` makes it."""
+        self._note()
+        if self.collected is not None:
+            self.collected.add_object(values)
+        error, texts = values["error"], [values["caption"]]
+        if "original" in values:
+            texts.insert(0, values["original"]["caption"])
+        if self.alt_text:
+            texts[0] = alt_text(values["caption"], unsure=bool(values.get("unsure")))
+        texts += [other["caption"] for other in values.get("n_best", ())]
+        line = "\t".join(map(one_line, [values["file"], *texts])) if error is None else None
+        self.put(values, line, error)
+        if values.get("note"):
+            self.note(f"{values['file']}: {values['note']}")
+        if values.get("warning"):
+            self.tell(f"{values['file']}: {values['warning']}")
 
     def _delivered(self, caption: Caption) -> tuple[list[Change], str | None]:
         """What was written beside the photo or into it, or why nothing was."""
@@ -241,6 +324,8 @@ class CaptionResults(Results):
         except CaptionerError as error:
             return [], str(error)
         except OSError as error:
+            if error.errno in _FULL:  # so it is for all that follow; --resume does this one again
+                raise
             place = error.filename2 or error.filename or caption.file
             return [], f"{place}: {error.strerror or error}"
 
@@ -254,6 +339,8 @@ class CaptionResults(Results):
         except CaptionerError as error:  # gone since it was captioned, or nowhere to draw it
             return None, str(error)
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in _FULL:
+                raise
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             named = f"{type(error).__name__}: {reason}".rstrip(": ")
             return None, f"{caption.file}: the sheet cannot be drawn ({named})"

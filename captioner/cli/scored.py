@@ -57,6 +57,14 @@ class Scored(ABC):
         """Files that `show` may have drawn besides, in --output."""
         return ()
 
+    def check(self, arguments: argparse.Namespace, items: Sequence[Any]) -> None:
+        """Refuses what `show` could not do, before the items are scored, which takes long.
+
+        Raises:
+            CaptionerError: a file that it takes is none, or is about other items.
+        """
+        return
+
     def show(self, arguments: argparse.Namespace, judged: Evaluation[Any, Any, Any]) -> Besides:
         """Prints what there is besides the scores."""
         return Besides()
@@ -126,6 +134,14 @@ class Photos(Scored):
         from captioner.grounding.report import FIGURES
 
         return FIGURES
+
+    def check(self, arguments: argparse.Namespace, items: Sequence[Any]) -> None:
+        """Refuses boxes that are none, or of other photos, and captions that name nothing."""
+        if arguments.maps is None and not arguments.boxes:
+            return
+        from captioner.grounding import report
+
+        report.questions(items, arguments.boxes or None)
 
     def show(self, arguments: argparse.Namespace, judged: Evaluation[Any, Any, Any]) -> Besides:
         """With --boxes, how well maps lie on what nouns name; with --maps, all that is asked."""

@@ -18,6 +18,8 @@ ABOUT = {
     "family-captions": "captioners: every kind of attention and decoder over the same features",
     "family-translations": "translators: recurrent networks with and without attention, "
     "Transformers, and how far a gradient reaches",
+    "multimodal": "translators with a photo in view and without one, shown a wrong photo, and "
+    "given sources whose colours and nouns are masked",
     "norms": "translators: layer, batch and no normalisation, with and without residual "
     "connections, at batches of 1, 2 and 32",
     "positions": "translators: Transformers with and without positions",
@@ -74,10 +76,12 @@ def run(arguments: argparse.Namespace) -> int:
     name = pick_device(arguments.device)
     import torch
 
-    from captioner.studies import curves, runs, summary
+    from captioner.studies import curves, grounded, runs, summary
     from captioner.training import Interrupted
 
     device, every = torch.device(name), config.runs()
+    if config.grounding.boxes:  # what lacks is told now, not when hours are spent
+        grounded.questions(config.grounding)
     print(
         f"{len(every)} runs of {config.minutes:g} minutes on {device}: "
         f"{len(every) * config.minutes / 60:.1f} hours, kept in {config.output}/",
@@ -94,6 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         stopped.number = stop.number  # type: ignore[attr-defined]
         raise stopped from stop
+    found = grounded.added(config, found, device, _told)
     machine = f"Computed on {device} with {_threads()}, Python {platform.python_version()}."
     write_text(
         folder / "table.md", summary.table(config, found, shlex.join(arguments.typed), machine)

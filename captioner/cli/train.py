@@ -83,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = read_recipe(arguments.recipe, arguments.settings)
     device = pick_device(arguments.device)
     from captioner import checkpoint, training
+    from captioner.training.ranks import is_first
 
     if arguments.dry_run:
         if arguments.resume:
@@ -90,8 +91,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(training.plan(recipe, device=device), indent=2, ensure_ascii=False))
         return 0
     folder = Path(recipe.output)
+    helps = not is_first()  # the first of several processes speaks for all
     try:
-        with _told():
+        with _told(quiet=is_quiet() or helps):
             print(
                 f"training on {device}; everything goes to {folder}/: best.safetensors, log.csv, …"
             )
@@ -102,6 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
         stopped = KeyboardInterrupt(str(stop))
         stopped.number = stop.number  # type: ignore[attr-defined]
         raise stopped from stop
+    if helps:
+        return 0
     if is_quiet():
         print(best)
         return 0
@@ -114,10 +118,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """Leaves out what training prints along the way, with --quiet."""
+def _told(*, quiet: bool) -> Iterator[None]:
+    """Leaves out what training prints along the way, where nobody is to hear it."""
     with contextlib.ExitStack() as stack:
-        if is_quiet():
+        if quiet:
             nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))
         yield

@@ -80,6 +80,7 @@ examples:
         help="weights that translate (default: as they came along)",
     )
     flags.add_model(parser)
+    flags.add_runtime(parser)
     parser.set_defaults(run=run)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from captioner.atomic import whole
 from captioner.errors import ConfigError, DataError
-from captioner.formats import coco, flickr, folder, karpathy, tables, webdataset
+from captioner.formats import archives, coco, flickr, folder, karpathy, tables, webdataset
 from captioner.formats.content import KINDS, Content, keys
 from captioner.formats.entries import Entry
 
@@ -39,7 +39,7 @@ FORMATS = (
     Format(
         "webdataset",
         "WebDataset",
-        "a tar of `000017.jpg` with `000017.txt` or `.json` beside it",
+        "a tar (gz, bz2, xz, zst) of `000017.jpg` with `000017.txt` or `.json` beside it",
         "webdataset, img2dataset",
         ("*.tar",),
         webdataset.is_tar,
@@ -265,6 +265,11 @@ def of_output(path: Path, name: str = "") -> Format:
     best = max(matching, key=lambda pair: pair[0], default=None)
     if best is not None:
         return best[1]
+    if archives.is_named_so(path):
+        raise ConfigError(
+            f"{path}: archives are written uncompressed, since photos are compressed already; "
+            "name it .tar"
+        )
     if path.is_dir() or not path.suffix:
         return _BY_NAME["folder"]
     raise ConfigError(f"{path}: its name tells no format; add --to with one of {', '.join(NAMES)}")

@@ -9,16 +9,17 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from captioner.atomic import whole
 from captioner.errors import DataError
+from captioner.formats import archives
+from captioner.formats.archives import members, opened
 from captioner.formats.content import Content
-from captioner.formats.entries import Entry, inner_name, of_split, stays_inside, stripped
+from captioner.formats.entries import Entry, of_split, stays_inside, stripped
 from captioner.formats.places import SUFFIXES, located
 from captioner.text import decoded
 
@@ -28,10 +29,7 @@ _LONGEST_TEXT = 2**24  # bytes of a caption's file
 
 def is_tar(content: Content) -> bool:
     """Whether it is an archive."""
-    try:
-        return content.path.is_file() and tarfile.is_tarfile(content.path)
-    except OSError:
-        return False
+    return archives.is_tar(content.path)
 
 
 @dataclass
@@ -112,37 +110,6 @@ def _parted(name: str) -> tuple[str, str]:
     folder, slash, own = name.rpartition("/")
     stem, _, suffix = own.partition(".")
     return f"{folder}{slash}{stem}", f".{suffix}".lower()
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[tarfile.TarFile]:
-    """An archive, compressed or not.
-
-    Raises:
-        DataError: it is none, or it is cut short.
-    """
-    try:
-        with tarfile.open(path) as archive:
-            yield archive
-    except (tarfile.TarError, EOFError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-        raise DataError(
-            f"{path}: no tar archive that can be read; it may be cut short: get it again"
-        ) from error
-
-
-def members(path: Path, archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, str]]:
-    """The files of an archive with their names; links and what systems left are passed over.
-
-    Raises:
-        DataError: a name leads out of the archive.
-    """
-    for member in archive:
-        name = member.name.removeprefix("./")
-        if not member.isfile() or PurePosixPath(name).name.startswith("."):
-            continue
-        yield member, inner_name(path, "a member", name)
 
 
 def _text(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:

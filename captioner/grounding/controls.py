@@ -42,6 +42,7 @@ from captioner.text import BOS, UNK
 
 PARTS = ("attention", "decoder", "everything")
 VARIANTS = ("own maps", "uniform maps", "another photo's maps", "another photo", "no photo")
+UNSEEING = "a model that never saw photos"
 
 
 # Randomised weights
@@ -71,7 +72,8 @@ def randomised(captioner: Captioner, part: str, seed: int = 0) -> Captioner:
         model = new
     else:
         raise ConfigError(f"no part is called {part!r}; expected one of {', '.join(PARTS)}")
-    return Captioner(dataclasses.replace(checkpoint, model=model.eval()), captioner.device)
+    changed = dataclasses.replace(checkpoint, model=model.eval())
+    return Captioner(changed, captioner.device, runtime=captioner.writer.runtime.name)
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def read_steps(decoder: Decoder[Any], memory: Memory, sentences: Sequence[Sequen
 class Losses:
     """Mean log probabilities of given words as a model reads them under several conditions."""
 
-    every: Mapping[str, Estimate]  # all words, by `VARIANTS`
+    every: Mapping[str, Estimate]  # all words, by variant
     things: Mapping[str, Estimate]  # the words that name things
     every_lost: Mapping[str, Estimate]  # what all words lose against the own maps, paired
     things_lost: Mapping[str, Estimate]
@@ -211,17 +213,26 @@ class Losses:
 
 
 @torch.inference_mode()
-def losses(captioner: Captioner, asked: Sequence[Asked], *, bootstrap: int = RESAMPLES) -> Losses:
+def losses(
+    captioner: Captioner,
+    asked: Sequence[Asked],
+    *,
+    unseeing: Captioner | None = None,
+    bootstrap: int = RESAMPLES,
+) -> Losses:
     """How likely given words are with the own maps, with others, and without the photo.
 
     "Another photo's maps" are those that the model shows of the same sentence before another photo
     of the batch; with "another photo" it sees that photo itself, and with "no photo" the mean of
     the batch's features at every cell. What is copied or told by the encoder's classifier goes with
-    the photo, not with the maps. Words that the vocabulary lacks count nowhere.
+    the photo, not with the maps. Words that a vocabulary lacks count nowhere.
 
     Args:
         captioner: whose decoder.
         asked: photos with their sentences; two or more.
+        unseeing: a model trained alike, but with one blank picture for all photos: what it knows of
+            a word is language alone. It reads the sentences before such a picture, as one more
+            variant, `UNSEEING`.
         bootstrap: resamples of the photos.
     """
     values, owners, naming = [], [], []
@@ -230,26 +241,28 @@ def losses(captioner: Captioner, asked: Sequence[Asked], *, bootstrap: int = RES
         if len(entries) < 2:
             continue
         memory = captioner.model.encoder(pixels)
-        own, things, about = _losses(captioner, entries, memory)
+        own, things, about = _losses(captioner, entries, memory, unseeing)
         values.append(own)
         naming.append(things)
         owners.append(about + number)
         number += len(entries)
     table, named = np.concatenate(values), np.concatenate(naming)
     photos = np.concatenate(owners)
-    every = _estimates(table, photos, bootstrap)
-    things_found = _estimates(table[named], photos[named], bootstrap)
+    names = VARIANTS if unseeing is None else (*VARIANTS, UNSEEING)
+    every = _estimates(names, table, photos, bootstrap)
+    things_found = _estimates(names, table[named], photos[named], bootstrap)
     counts = (len(table), int(named.sum()))
     return Losses(every[0], things_found[0], every[1], things_found[1], counts)
 
 
 def _losses(
-    captioner: Captioner, entries: Sequence[Asked], memory: Memory
+    captioner: Captioner, entries: Sequence[Asked], memory: Memory, unseeing: Captioner | None
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
     """Log probabilities (W, variants) of a batch's words, which name things, and their photos."""
     decoder = captioner.model.decoder
     owners = [n for n, entry in enumerate(entries) for _ in entry.sentences]
-    words = [captioner.vocabulary.encode(s) for entry in entries for s in entry.sentences]
+    sentences = [sentence for entry in entries for sentence in entry.sentences]
+    words = [captioner.vocabulary.encode(sentence) for sentence in sentences]
     others = [(owner + 1) % len(entries) for owner in owners]
     rows, swapped = torch.tensor(owners), torch.tensor(others)
     here = memory.select(rows.to(memory.device))
@@ -262,17 +275,35 @@ def _losses(
         read_steps(decoder, memory.select(swapped.to(memory.device)), words),
         read_steps(decoder, blind(here, memory), words),
     ]
+    known = _known(words)
+    if unseeing is not None:
+        theirs = [unseeing.vocabulary.encode(sentence) for sentence in sentences]
+        read.append(_unseen(unseeing, theirs).to(memory.device))
+        known &= _known(theirs)
     stacked = torch.stack(read, -1).double().cpu().numpy()  # (K, T, variants)
     named = np.zeros(stacked.shape[:2], bool)
     first = np.cumsum([0, *(len(entry.sentences) for entry in entries)])
     for number, entry in enumerate(entries):
         for mention in entry.mentions:
             named[first[number] + mention.sentence, mention.place] = True
-    known = np.zeros_like(named)
-    for row, sentence in enumerate(words):
-        known[row, : len(sentence)] = np.array(sentence) != UNK
     about = np.broadcast_to(np.array(owners)[:, None], known.shape)
     return stacked[known], named[known], about[known]
+
+
+def _known(sentences: Sequence[Sequence[int]]) -> NDArray[np.bool_]:
+    """Where there is a word (K, T) that the vocabulary has."""
+    known = np.zeros((len(sentences), max(map(len, sentences))), bool)
+    for row, sentence in enumerate(sentences):
+        known[row, : len(sentence)] = np.array(sentence) != UNK
+    return known
+
+
+def _unseen(captioner: Captioner, sentences: Sequence[Sequence[int]]) -> Tensor:
+    """Log probabilities (K, T) of words before a picture of the preprocessing's mean colour."""
+    side = captioner.preprocess.size
+    memory = captioner.model.encoder(torch.zeros(1, 3, side, side, device=captioner.device))
+    rows = torch.zeros(len(sentences), dtype=torch.long, device=memory.device)
+    return read_steps(captioner.model.decoder, memory.select(rows), sentences)
 
 
 def blind(memory: Memory, batch: Memory) -> Memory:
@@ -285,14 +316,17 @@ def blind(memory: Memory, batch: Memory) -> Memory:
 
 
 def _estimates(
-    table: NDArray[np.float64], owners: NDArray[np.int64], bootstrap: int
+    names: Sequence[str],
+    table: NDArray[np.float64],
+    owners: NDArray[np.int64],
+    bootstrap: int,
 ) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
     lost = table[:, :1] - table
     found = intervals.means(np.concatenate([table, lost], 1), owners, bootstrap)
     if not len(table):
-        found = [Estimate(math.nan)] * (2 * len(VARIANTS))
-    count = len(VARIANTS)
+        found = [Estimate(math.nan)] * (2 * len(names))
+    count = len(names)
     return (
-        dict(zip(VARIANTS, found[:count], strict=True)),
-        dict(zip(VARIANTS, found[count:], strict=True)),
+        dict(zip(names, found[:count], strict=True)),
+        dict(zip(names, found[count:], strict=True)),
     )

@@ -37,6 +37,9 @@ DROPOUTS = (  # what a model is trained or asked with, and no part of what it is
 NORMS = ("layer", "batch", "none")
 POSITIONS = ("sinusoid", "learned", "none")
 STAGES = 5  # of every backbone: each halves the resolution once, 2⁵ = 32
+SIZE = 2**16  # features of anything, at most: two of that size already make 16 GB of weights
+SIDE = 2**13  # pixels of a photo's square, at most
+LAYERS = 100  # of anything, at most
 
 
 def _kind() -> Any:
@@ -92,6 +95,14 @@ def _check_shared(where: str, heads: int, name: str, size: int) -> None:
         )
 
 
+def _check_layers(where: str, settings: Any) -> None:
+    check_positive(settings, "layers", most=LAYERS)
+    if settings.inner < 0:
+        raise ConfigError(f"{where}.inner is {settings.inner}; expected 0 or more")
+    if settings.inner > 4 * SIZE:
+        raise ConfigError(f"{where}.inner is {settings.inner}; expected at most {4 * SIZE:,}")
+
+
 @dataclass(frozen=True)
 class EncoderConfig:
     """The CNN that turns a photo into an h×w grid of features."""
@@ -138,11 +149,12 @@ class EncoderConfig:
     )
 
     def __post_init__(self) -> None:
-        check_positive(self, "image_size", "feature_size", "heads")
+        check_positive(self, "image_size", most=SIDE)
+        check_positive(self, "feature_size", "heads", most=SIZE)
         check_share(self, "dropout")
         _check_refined(self)
-        if self.classes < 0:
-            raise ConfigError(f"encoder.classes is {self.classes}; expected 0 or more")
+        if not 0 <= self.classes <= SIZE:
+            raise ConfigError(f"encoder.classes is {self.classes}; expected 0 to {SIZE:,}")
         if self.classes and self.stages != 5:
             raise ConfigError(
                 f"encoder.classes {self.classes} are told apart over the fifth stage, but "
@@ -176,6 +188,8 @@ class EncoderConfig:
 def _check_refined(encoder: EncoderConfig) -> None:
     if encoder.refine < 0:
         raise ConfigError(f"encoder.refine is {encoder.refine}; expected 0 or more layers")
+    if encoder.refine > LAYERS:
+        raise ConfigError(f"encoder.refine is {encoder.refine}; expected at most {LAYERS} layers")
     if encoder.refine:
         _check_shared("encoder", encoder.heads, "encoder.feature_size", encoder.feature_size)
 
@@ -224,7 +238,7 @@ class LocalConfig:
     )
 
     def __post_init__(self) -> None:
-        check_positive(self, "radius")
+        check_positive(self, "radius", most=SIZE)
 
 
 @dataclass(frozen=True)
@@ -283,7 +297,7 @@ class AttentionConfig:
     local: LocalConfig = setting(LocalConfig, "attention to a part of the memory")
 
     def __post_init__(self) -> None:
-        check_positive(self, "size", "heads", "places")
+        check_positive(self, "size", "heads", "places", most=SIZE)
         check_share(self, "dropout")
         self._check_kind()
         if self.heads > 1 and self.score == "none":
@@ -363,10 +377,9 @@ class DecoderConfig:
     )
 
     def __post_init__(self) -> None:
-        check_positive(self, "hidden_size", "embedding_size", "layers", "heads")
+        check_positive(self, "hidden_size", "embedding_size", "heads", most=SIZE)
         check_share(self, "dropout", "word_dropout")
-        if self.inner < 0:
-            raise ConfigError(f"decoder.inner is {self.inner}; expected 0 or more")
+        _check_layers("decoder", self)
         if self.kind == "transformer":
             _check_shared("decoder", self.heads, "decoder.hidden_size", self.hidden_size)
             if not 0 <= self.map_layer <= self.layers:
@@ -388,7 +401,7 @@ class CopyConfig:
     size: int = setting(64, "size of the vectors by which a thing is compared with what is needed")
 
     def __post_init__(self) -> None:
-        check_positive(self, "size")
+        check_positive(self, "size", most=SIZE)
         if not 0 <= self.things <= 100:
             raise ConfigError(f"copy.things is {self.things}; expected a number from 0 to 100")
 
@@ -429,10 +442,9 @@ class SentenceEncoderConfig:
     positions: str = _positions("a word of the source")
 
     def __post_init__(self) -> None:
-        check_positive(self, "hidden_size", "layers", "heads")
+        check_positive(self, "hidden_size", "heads", most=SIZE)
         check_share(self, "dropout", "word_dropout")
-        if self.inner < 0:
-            raise ConfigError(f"encoder.inner is {self.inner}; expected 0 or more")
+        _check_layers("encoder", self)
         if self.kind == "transformer":
             _check_shared("encoder", self.heads, "a word's features", self.feature_size)
 

@@ -111,10 +111,10 @@ class Attention(nn.Module):
         windowed: Windowed = self.window(energies, query, memory)
         return windowed
 
-    def lengths(self, memory: Memory) -> Tensor:
-        """‖v_j‖ of what each head sums up, (B, H, N)."""
+    def contents(self, memory: Memory) -> Tensor:
+        """v_j that each head sums up, (B, H, N, D / H)."""
         assert memory.contents is not None, "Attention.prepare comes first"
-        return memory.contents.norm(dim=-1)
+        return memory.contents
 
     def _joined(self, sums: Tensor) -> Tensor:
         """Contexts (B, M, D): the heads' sums (B, H, M, D / H), side by side."""

@@ -59,9 +59,9 @@ class Flat(nn.Module):
         """Scores (B, H, M, S + N), −∞ where nothing can be looked at."""
         return self.attention.energies(query, memory)
 
-    def lengths(self, memory: Memory) -> Tensor:
-        """‖v_j‖ of what each head sums up, (B, H, S + N)."""
-        return self.attention.lengths(memory)
+    def contents(self, memory: Memory) -> Tensor:
+        """v_j that each head sums up, (B, H, S + N, D / H)."""
+        return self.attention.contents(memory)
 
     def set_dropout(self, rate: float) -> None:
         """Sets the share of the weights dropped in training."""
@@ -152,12 +152,12 @@ class Hierarchical(nn.Module):
             of_photo = of_photo.masked_fill(missing, -torch.inf)
         return torch.cat([energies, of_photo], -1)
 
-    def lengths(self, memory: Memory) -> Tensor:
-        """‖v_j‖ of what each head sums up, (B, H, S + N)."""
-        parts = [self.sentence.lengths(memory)]
+    def contents(self, memory: Memory) -> Tensor:
+        """v_j that each head sums up, (B, H, S + N, D / H)."""
+        parts = [self.sentence.contents(memory)]
         if memory.beside is not None:
-            parts.append(self.photo.lengths(memory.beside))
-        return torch.cat(parts, -1)
+            parts.append(self.photo.contents(memory.beside))
+        return torch.cat(parts, 2)
 
     def set_dropout(self, rate: float) -> None:
         """Sets the share of the weights dropped in training, of both."""

@@ -24,6 +24,9 @@ class State(Protocol):
     def select(self, indices: Tensor) -> Self:
         """Of each memory's sentences those at `indices` (B, K), which may repeat."""
 
+    def of(self, memories: Tensor) -> Self:
+        """All sentences about the memories at `memories` (K,)."""
+
 
 S = TypeVar("S", bound=State)
 
@@ -45,7 +48,8 @@ class Probe(Generic[S]):
     step: Step[S]
     query: Tensor  # (B, M, Q)
     energies: Tensor  # (B, M, H, N), before the distribution; −∞ where nothing can be looked at
-    lengths: Tensor  # (B, H, N), ‖v_j‖ of what each head sums up
+    contents: Tensor  # (B, H, N, D / H), v_j that each head sums up
+    context: Tensor  # (B, M, D) out of them; where several layers look, (B, M, L·D) side by side
 
 
 @dataclass(frozen=True)
@@ -62,13 +66,11 @@ class Unrolled:
         return pad_packed_sequence(self.logits, batch_first=True)[0]
 
 
-class Decoder(Protocol[S]):
-    """Writes sentences about memories, a word at a time or all of a given one.
+class Stepwise(Protocol[S]):
+    """What a search needs of a decoder: a word at a time.
 
     M sentences about one memory share it: no memory is copied for a beam or a second caption.
     """
-
-    training: bool
 
     @property
     def vocabulary_size(self) -> int:
@@ -83,6 +85,12 @@ class Decoder(Protocol[S]):
 
     def step(self, tokens: Tensor, state: S, memory: Memory) -> Step[S]:
         """Reads the previous words (B, M) and predicts the next ones."""
+
+
+class Decoder(Stepwise[S], Protocol[S]):
+    """Writes sentences about memories, a word at a time or all of a given one."""
+
+    training: bool
 
     def probe(self, tokens: Tensor, state: S, memory: Memory) -> Probe[S] | None:
         """A step with everything that is computed on the way; None where nothing is attended to."""

@@ -233,6 +233,13 @@ class ImageEncoder(nn.Module):
 
     def read(self, grid: Tensor) -> Memory:
         """The memory of feature maps (B, h, w, C), computed or from a cache."""
+        return self.look(grid)[0]
+
+    def look(self, grid: Tensor) -> tuple[Memory, Sequence[Tensor]]:
+        """The memory of feature maps (B, h, w, C), and what its cells looked at in one another.
+
+        That is, of each layer that refines the grid, weights (B, H, N, N); of none, nothing.
+        """
         cells = grid.to(self.project.weight.dtype)
         if self.lateral is None:
             places = self.project(cells)  # (B, h, w, D)
@@ -246,9 +253,10 @@ class ImageEncoder(nn.Module):
         values = self.dropout(self.normalise(places.flatten(1, 2)).relu())  # (B, N, D)
         kinds = None if self.classifier is None else self.recognise(grid)
         size = (places.shape[1], places.shape[2])
+        looks: Sequence[Tensor] = ()
         if self.refine is not None:
-            values = self.refine(values, size)
-        return Memory(values, grid=size, kinds=kinds)
+            values, looks = self.refine.look(values, size)
+        return Memory(values, grid=size, kinds=kinds), looks
 
     def recognise(self, grid: Tensor) -> Tensor:
         """Logits (B, classes) of the kinds of things on feature maps (B, h, w, C).

@@ -39,6 +39,10 @@ class RecurrentState:
         """Of each memory's sentences those at `indices` (B, K), which may repeat."""
         return self._each(lambda part: of_each(part, indices))
 
+    def of(self, memories: Tensor) -> RecurrentState:
+        """All sentences about the memories at `memories` (K,)."""
+        return self._each(lambda part: rows(part, memories))
+
     def first(self, memories: int, sentences: int) -> RecurrentState:
         """Of the first memories the first sentences."""
         if self.hidden.shape[:2] == (memories, sentences):
@@ -202,7 +206,8 @@ class RecurrentDecoder(WordLayers):
             return None
         step, query = self._step(tokens, state, memory)
         energies = self.attention.energies(query, memory).transpose(1, 2)
-        return Probe(step, query.hidden, energies, self.attention.lengths(memory))
+        contents = self.attention.contents(memory)
+        return Probe(step, query.hidden, energies, contents, step.attended.context)
 
     def forward(
         self, tokens: Tensor, lengths: Tensor, memory: Memory, owners: Tensor | None = None

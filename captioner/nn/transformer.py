@@ -48,6 +48,10 @@ class TransformerState:
         """Of each memory's sentences those at `indices` (B, K), which may repeat."""
         return TransformerState(of_each(self.past, indices))
 
+    def of(self, memories: Tensor) -> TransformerState:
+        """All sentences about the memories at `memories` (K,)."""
+        return TransformerState(self.past.index_select(0, memories))
+
 
 @dataclass(frozen=True)
 class MapChoice:
@@ -210,15 +214,17 @@ class TransformerDecoder(WordLayers):
         self, tokens: Tensor, state: TransformerState, memory: Memory
     ) -> Probe[TransformerState]:
         """A step with everything that is computed on the way; each layer asks, side by side."""
-        step, queries = self._step(tokens, state, memory)
+        step, queries, layers = self._step(tokens, state, memory)
         assert memory.contents is not None
         energies = [
             layer.cross.energies(query, self._of_layer(memory, number)).transpose(1, 2)
             for number, (layer, query) in enumerate(zip(self.layers, queries, strict=True))
         ]
-        lengths = memory.contents.norm(dim=-1).chunk(len(self.layers), 1)
-        asked = replace(self.maps, head=0).of([query.hidden for query in queries], 2)
-        return Probe(step, asked, self.maps.of(energies, 2), self.maps.of(lengths, 1))
+        contents = memory.contents.chunk(len(self.layers), 1)
+        whole = replace(self.maps, head=0)  # what is asked and found by all heads together
+        asked = whole.of([query.hidden for query in queries], 2)
+        found = whole.of([layer.context for layer in layers], 2)
+        return Probe(step, asked, self.maps.of(energies, 2), self.maps.of(contents, 1), found)
 
     def forward(
         self, tokens: Tensor, lengths: Tensor, memory: Memory, owners: Tensor | None = None
@@ -284,10 +290,10 @@ class TransformerDecoder(WordLayers):
 
     def _step(
         self, tokens: Tensor, state: TransformerState, memory: Memory
-    ) -> tuple[Step[TransformerState], Sequence[Query]]:
+    ) -> tuple[Step[TransformerState], Sequence[Query], Sequence[Attended]]:
         values, state, queries, layers = self._run(tokens.unsqueeze(-1), state, memory)
         logits, copied = self._read_out(self._deep(values).squeeze(2), memory)
-        return Step(logits, self._seen(layers), state, copied), queries
+        return Step(logits, self._seen(layers), state, copied), queries, layers
 
     def _run(
         self, tokens: Tensor, state: TransformerState, memory: Memory, real: Tensor | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -21,8 +21,11 @@ _BITS_PER_SAMPLE, _MAX_SAMPLE, _PLANES, _SIGNED_MAX_SAMPLE = 258, 281, 284, 341 
 _DECLARED = frozenset(2**bits - 1 for bits in range(8, 16))  # whites below that of the file's bits
 _WHITES = (255, 1023, 4095, 16383, 65535)  # of cameras, in files of sixteen bits
 
+_BAND = 2**22  # pixels that are worked on at once where their values take more room than a picture
+
 _DEEP = re.compile(r"([RGBAXaL]+);16([BLN])")  # colours or one of them, and their bytes' order
-_Bytes: TypeAlias = tuple[Image.Image, Image.Image]  # the upper ones of a channel, the lower ones
+# The upper bytes of a channel, and the lower ones: a picture each, and which of its bands they are.
+_Bytes: TypeAlias = tuple[Image.Image, int, Image.Image, int]
 _SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 
@@ -114,15 +117,16 @@ class _Deep:
             loaded: what Pillow made of the file.
         """
         if self.layout == "LA":  # four bytes, like those of four channels
-            light, light_low, alpha, alpha_low = self._read("RGBA", "")
-            return [(light, light_low), (alpha, alpha_low)]
+            four = self._read("RGBA", "")
+            return [(four, 0, four, 1), (four, 2, four, 3)]
         layout = self.layout.upper()
         # Premultiplied values are wanted as they are; Pillow has divided them.
-        upper = loaded.split() if layout == self.layout else self._read(layout, self.order)
+        upper = loaded if layout == self.layout else self._read(layout, self.order)
         lower = self._read(layout, _SWAPPED[self.order])
-        return list(zip(upper, lower, strict=True))
+        bands = zip(range(len(upper.getbands())), range(len(lower.getbands())), strict=True)
+        return [(upper, one, lower, other) for one, other in bands]
 
-    def _read(self, layout: str, order: str) -> tuple[Image.Image, ...]:
+    def _read(self, layout: str, order: str) -> Image.Image:
         image = self.reader(io.BytesIO(self.data), "")
         if self.frame:
             image.seek(self.frame)
@@ -131,7 +135,8 @@ class _Deep:
             _with_raw_mode(tile, (plane if len(plane := _raw_mode(tile)) == 1 else layout) + bits)
             for tile in image.tile
         ]
-        return image.split()
+        image.load()
+        return image
 
 
 def _raw_mode(tile: Any) -> str:
@@ -143,14 +148,32 @@ def _with_raw_mode(tile: Any, raw_mode: str) -> Any:
     return tile._replace(args=raw_mode if rest is None else (raw_mode, *rest))
 
 
-def _values(channel: _Bytes) -> NDArray[np.uint16]:
-    upper, lower = (np.asarray(picture) for picture in channel)
-    return upper.astype(np.uint16) << 8 | lower
+def _extrema(image: Image.Image) -> Sequence[tuple[Any, Any]]:
+    """The lowest and the highest value of each channel."""
+    found: Any = image.getextrema()
+    return found if isinstance(found[0], tuple) else [found]
+
+
+def _values(channel: _Bytes) -> Iterator[NDArray[np.uint16]]:
+    """A channel's values, some rows at a time."""
+    first, one, second, other = channel
+    upper, lower = np.asarray(first.getchannel(one)), np.asarray(second.getchannel(other))
+    rows = max(1, _BAND // max(1, upper.shape[1]))
+    for top in range(0, len(upper), rows):
+        yield upper[top : top + rows].astype(np.uint16) << 8 | lower[top : top + rows]
+
+
+def _largest(channel: _Bytes) -> int:
+    return max(int(values.max()) for values in _values(channel))
+
+
+def _scaled(channel: _Bytes, white: float) -> NDArray[np.uint8]:
+    return np.concatenate([eight_bits(values, white) for values in _values(channel)])
 
 
 def _brightened(image: Image.Image, deep: _Deep, declared: int | None) -> Image.Image:
     """A loaded picture, read again where its colours take fewer than their 16 bits."""
-    tops = [int(np.asarray(channel).max()) for channel in image.split()]
+    tops = [int(highest) for _, highest in _extrema(image)]
     # Premultiplied colours are divided by a transparency that may take fewer bits, too.
     if max(tops[:3]) > 127 and (deep.layout != "RGBa" or tops[3] > 127):
         return image
@@ -159,13 +182,12 @@ def _brightened(image: Image.Image, deep: _Deep, declared: int | None) -> Image.
         return image if step == 255 else image.point(lambda value: value * 255 / step)
     channels = deep.channels(image)  # values are made of them one by one: they take much memory
     alpha = channels.pop() if deep.layout in ("RGBA", "RGBa", "LA") else None
-    white = _white(max(int(_values(channel).max()) for channel in channels), declared)
+    white = _white(max(map(_largest, channels)), declared)
     if white == 65535:
         return image
-    scaled = [eight_bits(_values(channel), white) for channel in channels]
+    scaled = [_scaled(channel, white) for channel in channels]
     if alpha is not None:  # which a program may have added, in all 16 bits
-        values = _values(alpha)
-        scaled.append(eight_bits(values, white if values.max() <= white else 65535))
+        scaled.append(_scaled(alpha, white if _largest(alpha) <= white else 65535))
     mode = "RGB" if alpha is None else deep.layout
     return Image.merge(mode, [Image.fromarray(channel) for channel in scaled])
 
@@ -181,11 +203,19 @@ def _rgb(image: Image.Image, name: str, declared: int | None) -> Image.Image:
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        canvas = Image.new("RGB", layer.size, "white")
-        canvas.paste(layer.convert("RGB"), mask=layer.getchannel("A"))
-        return canvas
+        return _on_white(image)
     return image.convert("RGB")  # a copy where it is RGB already
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Transparency laid on white, some rows at a time: all of them at once take three copies."""
+    canvas = Image.new("RGB", image.size, "white")
+    width, height = image.size
+    rows = max(1, _BAND // width)
+    for top in range(0, height, rows):
+        layer = image.crop((0, top, width, min(top + rows, height))).convert("RGBA")
+        canvas.paste(layer.convert("RGB"), (0, top), layer.getchannel("A"))
+    return canvas
 
 
 def _white(top: float, declared: int | None, usual: Sequence[int] = _WHITES) -> float:
@@ -201,6 +231,11 @@ def _white(top: float, declared: int | None, usual: Sequence[int] = _WHITES) -> 
 
 def eight_bits(values: NDArray[Any], white: float) -> NDArray[np.uint8]:
     """Values from 0 to `white`, rounded to 0 to 255; whatever lies outside is clipped."""
-    scaled = values.astype(np.float32)
-    scaled *= np.float32(255 / white)
-    return np.rint(scaled.clip(0, 255, out=scaled), out=scaled).astype(np.uint8)
+    found = np.empty(values.shape, np.uint8)
+    rows = max(1, _BAND // max(1, values[:1].size))
+    for top in range(0, len(values), rows):  # as floats, all of them would be four times as large
+        scaled = values[top : top + rows].astype(np.float32)
+        scaled *= np.float32(255 / white)
+        np.rint(scaled.clip(0, 255, out=scaled), out=scaled)
+        found[top : top + rows] = scaled
+    return found

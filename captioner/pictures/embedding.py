@@ -9,12 +9,14 @@ section 2.
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from captioner.errors import ImageError
+from captioner.pictures import raw
 
 _JPEG_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 _PNG_HEAD = b"XML:com.adobe.xmp\0"
@@ -53,6 +55,10 @@ def _container(data: bytes) -> _Container:
         return _guarded(_take_png, _put_png)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _guarded(_take_webp, _put_webp)
+    if raw.is_raw(io.BytesIO(data)):
+        raise ImageError(
+            "a camera raw file stays as it is; write the caption beside it with --sidecar .xmp"
+        )
     if data[:4] in (b"II*\0", b"MM\0*"):
         return _guarded(_take_tiff, _put_tiff)
     raise ImageError(

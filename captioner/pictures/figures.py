@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from captioner.pictures.blocks import REGULAR, clean
+from captioner.pictures.blocks import BOLD, REGULAR, clean, font_file, korean_font, letters
+from captioner.pictures.drawings import SOFTWARE, comment_of, info_of
 from captioner.pictures.ink import INK, PAPER
 
 DPI = 144  # pixels an inch
@@ -29,6 +29,36 @@ def painted(figure: Any, dpi: float = DPI) -> Image.Image:
         file, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.25, facecolor=shade(PAPER)
     )
     return Image.open(file).convert("RGB")
+
+
+def as_vectors(figure: Any, suffix: str, texts: Mapping[str, str], title: str = "") -> bytes:
+    """A matplotlib figure as an SVG or PDF file in which text stays text.
+
+    Args:
+        figure: as for `painted`.
+        suffix: `.svg` or `.pdf`.
+        texts: what the file says of itself.
+        title: what it shows.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    file = io.BytesIO()
+    is_svg = suffix == ".svg"
+    (FigureCanvasSVG if is_svg else FigureCanvasPdf)(figure)
+    said = (
+        {"Date": None}
+        if is_svg
+        else {"CreationDate": None, "Creator": info_of(texts).get("Creator")}
+    )
+    own: Any = {"svg.fonttype": "none", "svg.hashsalt": SOFTWARE, "pdf.fonttype": 42}
+    look = {"bbox_inches": "tight", "pad_inches": 0.25, "facecolor": shade(PAPER)}
+    with rc_context(own):
+        figure.savefig(file, format=suffix[1:], metadata={"Title": title, **said}, **look)
+    head, line, rest = file.getvalue().partition(b"\n")
+    comment = f"<!-- {comment_of(texts)} -->\n".encode("ascii") if is_svg else b""
+    return head + line + comment + rest
 
 
 def shade(colour: tuple[int, int, int]) -> tuple[float, ...]:
@@ -54,27 +84,17 @@ def _families() -> tuple[str, ...]:
     """DejaVu Sans and, for what it lacks, NanumGothic (SIL Open Font License), made known once."""
     from matplotlib.font_manager import fontManager
 
-    for path in _korean_fonts():
+    korean = [path for path in map(korean_font, (REGULAR, BOLD)) if path is not None]
+    for path in korean:
         fontManager.addfont(path)
-    return ("DejaVu Sans", "NanumGothic") if _korean_fonts() else ("DejaVu Sans",)
-
-
-def _korean_fonts() -> list[Path]:
-    """Those in koreanize-matplotlib, which is not imported: it needs Python 3.11's distutils."""
-    package = find_spec("koreanize_matplotlib")
-    folder = Path(package.origin).with_name("fonts") if package and package.origin else Path()
-    paths = [folder / name for name in ("NanumGothic.ttf", "NanumGothicExtraBold.ttf")]
-    return [path for path in paths if path.is_file()]
+    return ("DejaVu Sans", "NanumGothic") if korean else ("DejaVu Sans",)
 
 
 @lru_cache(maxsize=1)
 def _letters() -> frozenset[int]:
     """What the fonts can draw; anything else would be a warning and an empty box."""
-    from matplotlib import get_data_path
-    from matplotlib.ft2font import FT2Font
-
-    paths = [Path(get_data_path(), "fonts", "ttf", REGULAR), *_korean_fonts()]
-    return frozenset(code for path in paths for code in FT2Font(str(path)).get_charmap())
+    korean = korean_font(REGULAR)
+    return letters(font_file(REGULAR)) | (letters(korean) if korean else frozenset())
 
 
 def drawable(text: str, longest: int | None = _LONGEST_WORD) -> str:

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from captioner.errors import DataError
+from captioner.errors import CaptionerError
 from captioner.formats.places import SYSTEM_FOLDERS
+from captioner.pictures.drawings import SUFFIXES as DRAWN_SUFFIXES
 from captioner.pictures.drawings import is_drawing
 from captioner.pictures.formats import PHOTO_SUFFIXES, UNREAD_SUFFIXES
 from captioner.pictures.messages import printable
-from captioner.pictures.shards import Member, photos_in
+from captioner.pictures.shards import Packed, holds_photos, is_table, photos_in, rows_of
 
 _EXPECTED = "expected files such as photo.jpg or photo.png"
 
@@ -32,7 +33,7 @@ class Found:
     root: str = ""  # the folder that was named and that it lies in; "" where it was named itself
     problem: str | None = None  # why there is no photo to be opened
     drawn: bool = False  # a sheet of our own, which is left out
-    member: Member | None = None  # the photo, where it lies in an archive
+    member: Packed | None = None  # the photo, where it lies in an archive or a table
 
     @property
     def is_photo(self) -> bool:
@@ -47,8 +48,9 @@ def find_photos(arguments: Iterable[str]) -> Iterator[Found]:
     `SYSTEM_FOLDERS` are passed over, links to folders are not followed. A pattern (`*`, `?`, `[…]`,
     and `**` for folders at any depth) stands for the photos that match, and for the photos in the
     folders that match; where the pattern ends in a suffix of its own (`*.dat`), every matching file
-    counts as a photo. A tar archive stands for the photos in it. Any other argument is kept as it
-    is: if there is no such file, opening it says so. Nothing is dropped for being named twice.
+    counts as a photo. A tar archive, compressed or not, or a Parquet table stands for the photos in
+    it. Any other argument is kept as it is: if there is no such file, opening it says so. Nothing
+    is dropped for being named twice.
 
     What folders and patterns bring along and what cannot be opened comes with its `problem`: a
     folder that cannot be listed, a picture of a kind that is not read, a pipe, a socket or a
@@ -58,7 +60,7 @@ def find_photos(arguments: Iterable[str]) -> Iterator[Found]:
         arguments: taken one by one, as they are needed.
     """
     for argument in arguments:
-        if argument.lower().endswith(".tar") and os.path.isfile(argument):  # noqa: PTH113
+        if holds_photos(argument) and os.path.isfile(argument):  # noqa: PTH113
             nothing = "there is no photo in this archive"
             yield from _or_nothing(argument, nothing, _packed(argument))
         elif os.path.isdir(argument):  # noqa: PTH112  (Path("") is the current folder)
@@ -71,9 +73,9 @@ def find_photos(arguments: Iterable[str]) -> Iterator[Found]:
 
 def _packed(archive: str) -> Iterator[Found]:
     try:
-        for member in photos_in(archive):
+        for member in rows_of(archive) if is_table(archive) else photos_in(archive):
             yield Found(str(member), archive, member=member)
-    except DataError as error:
+    except CaptionerError as error:
         yield Found(archive, problem=printable(str(error)))
 
 
@@ -211,9 +213,10 @@ def _looked_at(path: Path, root: str, *, any_suffix: bool = False) -> Found:
     if kind:
         problem = f"{printable(name)}: left out, as it is {kind}; expected a file"
         return Found(name, root, problem)
-    if suffix in UNREAD_SUFFIXES and not any_suffix:
+    drawn = suffix in DRAWN_SUFFIXES and is_drawing(path)
+    if suffix in UNREAD_SUFFIXES and not any_suffix and not drawn:
         return Found(name, root, f"{printable(name)}: left out; {UNREAD_SUFFIXES[suffix]}")
-    return Found(name, root, drawn=suffix == ".png" and is_drawing(path))
+    return Found(name, root, drawn=drawn)
 
 
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (

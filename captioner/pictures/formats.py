@@ -25,6 +25,13 @@ from PIL import (
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM")
 
+_RAW = (
+    ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef"
+    " .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f"
+)
+RAW_SUFFIXES = frozenset(_RAW.split())
+"""The suffixes of camera raw files, of which the preview is read."""
+
 _HEIC = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif"})
 _READS_HEIC = find_spec("pillow_heif") is not None  # imported with the first such photo
 _INSTALL_HEIC = "HEIC is read with pillow-heif: pip install 'captioner[heic]', or export it as JPEG"
@@ -33,14 +40,11 @@ PHOTO_SUFFIXES = frozenset(
     {suffix for suffix, name in Image.EXTENSION.items() if name in _FORMATS}
     - _HEIC  # which another user of pillow-heif may have registered
     | {".mpo"}
+    | RAW_SUFFIXES
     | (_HEIC if _READS_HEIC else set())
 )
 """The suffixes, in lower case, of the files that a walk through a folder takes for photos."""
 
-_RAW = (
-    ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef"
-    " .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f"
-)
 _VIDEO = ".3gp .avi .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .webm .wmv"
 _DRAWN = ".ai .eps .pdf .ps .svg .svgz"
 _LAYERED = ".kra .psb .psd .xcf"
@@ -48,7 +52,6 @@ _OTHERS = ".dds .emf .exr .hdr .ico .icns .jxl .jxr .pcx .tga .wdp .wmf"
 
 UNREAD_SUFFIXES: Mapping[str, str] = {
     **({} if _READS_HEIC else dict.fromkeys(sorted(_HEIC), _INSTALL_HEIC)),
-    **dict.fromkeys(_RAW.split(), "camera raw is not read; export it as JPEG"),
     **dict.fromkeys(_VIDEO.split(), "a video is not read; save a frame of it as JPEG or PNG"),
     **dict.fromkeys(_DRAWN.split(), "a page or drawing is not read; save it as PNG"),
     **dict.fromkeys(_LAYERED.split(), "a layered picture is not read; export it as PNG"),
@@ -57,7 +60,7 @@ UNREAD_SUFFIXES: Mapping[str, str] = {
 """Why files that people take for photos are not opened, by their suffix in lower case."""
 
 EXPECTED = "expected a photo (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF)"
-THIS_IS_RAW = "this is a camera raw file, which is not read; export it as JPEG"
+THIS_IS_RAW = "this is a camera raw file without a preview that can be read; export it as JPEG"
 HEAD = 4096  # bytes that tell what a file is
 
 
@@ -110,9 +113,9 @@ def what_it_is(head: bytes) -> str:
         return f"this is a web page (HTML), {EXPECTED}; download the photo itself"
     if text.startswith((b"<svg", b"<?xml", b"<!doctype svg", b"<!--")) and b"<svg" in text:
         return f"SVG is not supported, {EXPECTED}; convert it to PNG"
-    if head[4:8] == b"ftyp":
+    if head[4:8] == b"ftyp" and not is_raw_head(head):
         return _what_container(head)
-    if head.startswith(_RAW_STARTS) or (head.startswith(b"II*\0") and head[8:10] == b"CR"):
+    if is_raw_head(head):
         return THIS_IS_RAW
     for start, kind in _KINDS:
         if head.startswith(start):
@@ -149,9 +152,14 @@ def _what_container(head: bytes) -> str:
         return _INSTALL_HEIC
     if _brands(head) & _AVIF_BRANDS:
         return f"this Pillow was built without AVIF, {EXPECTED}; convert it to JPEG"
-    if head[8:12] == b"crx ":
-        return THIS_IS_RAW
     return f"this is a video, {EXPECTED}; give a frame of it"
+
+
+def is_raw_head(head: bytes) -> bool:
+    """Whether a file's first bytes are those of a camera raw file that is no common TIFF."""
+    canon = head.startswith(b"II*\0") and head[8:10] == b"CR"
+    boxes = head[4:12] == b"ftypcrx "
+    return head.startswith(_RAW_STARTS) or canon or boxes or head[6:14] == b"HEAPCCDR"
 
 
 _RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"FOVb", b"\0MRM")

@@ -8,7 +8,8 @@ import functools
 import io
 import os
 import stat
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, ImageOps, JpegImagePlugin, TiffImagePlugin
 
 from captioner.errors import ConfigError, ImageError, shown
-from captioner.pictures import jpeg
+from captioner.pictures import jpeg, raw
 from captioner.pictures.arrays import from_array, from_tensor
 from captioner.pictures.depth import decoded
 from captioner.pictures.formats import (
@@ -43,6 +44,10 @@ A tensor is taken as well, by what it can do, since nothing here imports torch.
 _SOURCES = "expected a path, bytes, a binary file object, a PIL image or a numpy array"
 _ORIGINAL = "captioner_original_size"
 _TURNED = "captioner_turned"
+_LARGE = 16_000_000  # pixels as they are decoded, from which on there is one such picture at a time
+_TURN = 20.0  # seconds that a thread waits for its turn
+_TURNS_AT_LARGE = threading.Lock()
+_PREVIEW = "captioner_preview"
 _TURNS = range(2, 9)  # orientations that ask for one (Exif 2.32, section 4.6.4)
 _SWAPS = range(5, 9)  # orientations in which width and height change places
 
@@ -58,6 +63,8 @@ def open_photo(source: ImageSource, *, side: int | None = None) -> Image.Image:
     bits into files of 16. Of colours that take all 16 bits, the upper eight are kept. In an array,
     white is 65535. The result shares nothing with the source; a file object stays open. May be
     called from many threads, as it changes nothing global.
+
+    Of a camera raw file, the JPEG preview in it is taken, the largest one; `is_preview` tells.
 
     A JPEG file of more than `MAX_PIXELS` is decoded at 1/2 of its size or less; any other picture
     so large is refused.
@@ -187,6 +194,8 @@ _Decoded: TypeAlias = tuple[tuple[int, int], tuple[int, int] | None]
 def _at_size(
     file: BinaryIO, name: str, side: int | None, known: dict[_Decoded, Image.Image]
 ) -> Image.Image:
+    if raw.is_raw(file):
+        return _developed(file, name, side, known)
     file.seek(0)
     image = _identified(file, name)
     size, box = image.size, None
@@ -194,10 +203,28 @@ def _at_size(
         jpeg.check_cost(image, content(file), name)
         box = jpeg.draft(image, side)
     elif isinstance(image, TiffImagePlugin.TiffImageFile):
-        _check_tiff(image, name)
+        _silence_libtiff()
     if (wanted := (image.size, box)) not in known:
-        known[wanted] = _decoded(file, name, image, size, box, side)
+        with _one_at_a_time(image.size):
+            known[wanted] = _decoded(file, name, image, size, box, side)
     return known[wanted]
+
+
+@contextlib.contextmanager
+def _one_at_a_time(size: tuple[int, int]) -> Iterator[None]:
+    """Has threads take turns at what is decoded at many pixels, and so takes gigabytes.
+
+    A decoder that hangs keeps the others for `_TURN` seconds each, and not for ever.
+    """
+    if size[0] * size[1] <= _LARGE:
+        yield
+        return
+    mine = _TURNS_AT_LARGE.acquire(timeout=_TURN)
+    try:
+        yield
+    finally:
+        if mine:
+            _TURNS_AT_LARGE.release()
 
 
 def _decoded(
@@ -227,16 +254,33 @@ def _from_jpeg(name: str, data: bytes, side: int | None) -> Image.Image:
     return _finished(image, name, image.size, jpeg.draft(image, side))
 
 
-_SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706  # TIFF 6.0; TIFF/EP; DNG 1.6
-
-
-def _check_tiff(image: TiffImagePlugin.TiffImageFile, name: str) -> None:
-    """Refuses camera raw files, which are TIFF files whose first picture is a thumbnail."""
-    _silence_libtiff()
-    tags = image.tag_v2
-    thumbnail = tags.get(_SUBFILE_TYPE) == 1 and _SUB_IFDS in tags
-    if thumbnail or _DNG_VERSION in tags:
+def _developed(
+    file: BinaryIO, name: str, side: int | None, known: dict[_Decoded, Image.Image]
+) -> Image.Image:
+    """The preview in a camera raw file, turned as the file asks where the preview does not."""
+    found = raw.preview_of(file)
+    if found is None:
         raise ImageError(f"{name}: {THIS_IS_RAW}")
+    inside = io.BytesIO(found.data)
+    own = ExifTags.Base.Orientation in _identified(inside, name).getexif()
+    picture = _at_size(inside, name, side, known)
+    if _PREVIEW not in picture.info:
+        if not own:
+            width, height = picture.info[_ORIGINAL]
+            swapped = found.orientation in _SWAPS
+            kept: dict[str | tuple[int, int], Any] = {
+                _ORIGINAL: (height, width) if swapped else (width, height),
+                _TURNED: found.orientation in _TURNS,
+            }
+            _turn(picture, found.orientation)
+            picture.info = kept
+        picture.info[_PREVIEW] = True
+    return picture
+
+
+def is_preview(photo: Image.Image) -> bool:
+    """Whether what `open_photo` returned is the preview in a camera raw file."""
+    return bool(photo.info.get(_PREVIEW))
 
 
 @functools.cache

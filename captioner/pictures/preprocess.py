@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from captioner.errors import ConfigError, ImageError
+from captioner.errors import ConfigError, ImageError, shown
 from captioner.pictures.messages import type_name
 from captioner.pictures.sizes import is_count
+
+_LARGEST = 2**13  # pixels a side; more than any recipe takes
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class Preprocess:
         if not is_count(self.size):
             raise ConfigError(
                 f"preprocess: size is {self.size!r}, expected a whole number of pixels, 1 or more"
+            )
+        if self.size > _LARGEST:
+            raise ConfigError(
+                f"preprocess: size is {shown(self.size)}, expected at most {_LARGEST} pixels"
             )
         for name in ("mean", "std"):
             values = getattr(self, name)

@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from captioner.errors import ConfigError
 from captioner.pictures.blocks import (
     BOLD,
     REGULAR,
+    Block,
+    Box,
+    Mark,
+    Picture,
+    Text,
     beside,
-    centre,
     clean,
     fitted,
     font,
     framed,
+    matted,
     paragraph,
+    pictured,
     px,
     shrunk,
     stacked,
 )
-from captioner.pictures.ink import INK, LINE, MAT, MUTED, PAPER, WARNING
+from captioner.pictures.drawings import comment_of, info_of
+from captioner.pictures.ink import INK, LINE, MAT, MUTED, WARNING
 from captioner.pictures.overlay import OPACITY, draw_overlay
 from captioner.pictures.scale import checked_maps, coloured, shared_peak, spread
+from captioner.pictures.vectors import pdf, svg
 
 _DRAWN_AT = 224  # the tile size at which the sheet's measures are given; they grow with `tile`
 _SHEET_WIDTH, _LEGEND_WIDTH = 1400, 430  # widest mosaic and narrowest sheet, at that tile size
 _TALLEST, _WIDEST = 0.5, 2.5  # width : height of a tile; photos beyond are drawn on a mat
+_DENSITY = 2  # pixels of a picture for one of the drawing, in SVG and PDF
 _SMALLEST_TILE = 112  # below it the words are unreadable
 _FOOTER = "one colour scale for all words · attention shows where the model looked, not why"
 _GAUGE = "strip under each map: its spread, the share of the photo it looked at"
@@ -88,6 +98,26 @@ def contact_sheet(
         ConfigError: words and maps do not match, the maps are no attention maps, or a setting is
             out of range.
     """
+    return sheet_block(
+        photo, words, maps, title=title, grid=grid, columns=columns, tile=tile
+    ).painted()
+
+
+def sheet_block(
+    photo: Image.Image,
+    words: Sequence[SheetWord],
+    maps: np.ndarray,
+    *,
+    title: str = "",
+    grid: bool = False,
+    columns: int | None = None,
+    tile: int = _DRAWN_AT,
+) -> Block:
+    """What `contact_sheet` paints, laid out and not painted yet.
+
+    Raises:
+        ConfigError: as there.
+    """
     maps = checked_maps(maps, "(T, h, w)")
     _check_sheet(words, maps, columns, tile)
     unit = tile / _DRAWN_AT
@@ -108,6 +138,36 @@ def contact_sheet(
     return framed(stacked(blocks, px(28, unit)), px(36, unit))
 
 
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """A contact sheet that is not drawn yet, as pixels or as lines and letters."""
+
+    photo: Image.Image
+    words: Sequence[SheetWord]  # T
+    maps: np.ndarray  # (T, h, w)
+    title: str = ""
+    grid: bool = False  # show bare cells instead of smoothed maps
+
+    def picture(self) -> Image.Image:
+        """As pixels (RGB): see `contact_sheet`."""
+        return contact_sheet(self.photo, self.words, self.maps, title=self.title, grid=self.grid)
+
+    def vectors(self, suffix: str, texts: Mapping[str, str]) -> bytes:
+        """As an SVG or PDF file of the same size, its pictures twice as dense."""
+        block = sheet_block(
+            self.photo,
+            self.words,
+            self.maps,
+            title=self.title,
+            grid=self.grid,
+            tile=_DENSITY * _DRAWN_AT,
+        )
+        title, scale = clean(self.title), 1 / _DENSITY
+        if suffix == ".svg":
+            return svg(block, scale=scale, title=title, comment=comment_of(texts))
+        return pdf(block, scale=scale, title=title, notes=info_of(texts))
+
+
 def photo_rows(
     rows: Sequence[tuple[Image.Image, Sequence[str]]], *, title: str = ""
 ) -> Image.Image:
@@ -126,9 +186,10 @@ def photo_rows(
         picture = fitted(photo, box)
         text = [paragraph(line, font(22, BOLD), INK, text_width) for line in lines[:1]]
         text += [paragraph(line, font(19, REGULAR), MUTED, text_width) for line in lines[1:]]
-        rule = Image.new("RGB", (width, 1), LINE)
-        blocks += [rule, beside([picture, stacked(text, 8)], width - text_width - picture.width)]
-    return framed(stacked(blocks, 24), 36)
+        rule = Block(width, 1, (Box(0, 0, width, 1, LINE),))
+        gap = width - text_width - picture.width
+        blocks += [rule, beside([pictured(picture), stacked(text, 8)], gap)]
+    return framed(stacked(blocks, 24), 36).painted()
 
 
 def _check_sheet(
@@ -154,46 +215,40 @@ def _columns(tiles: int, step: int, width: int) -> int:
     return math.ceil(tiles / rows)
 
 
-def _tile(
-    picture: Image.Image, box: tuple[int, int], label: Image.Image, unit: float
-) -> Image.Image:
-    mat = Image.new("RGB", box, MAT)
-    centre(mat, picture)
-    return stacked([mat, label], px(3, unit))
+def _tile(picture: Image.Image, box: tuple[int, int], label: Block, unit: float) -> Block:
+    return stacked([matted(picture, box, MAT), label], px(3, unit))
 
 
 def _photo_tile(
     small: Image.Image, box: tuple[int, int], shape: tuple[int, ...], unit: float
-) -> Image.Image:
-    label, pen = _label(box[0], unit)
-    pen.text((0, px(34, unit)), "photo", MUTED, font(px(21, unit), REGULAR), anchor="ls")
+) -> Block:
     face, cells = shrunk(f"{shape[0]} × {shape[1]} cells", px(16, unit), REGULAR, box[0])
-    pen.text((0, px(58, unit)), cells, MUTED, face, anchor="ls")
-    return _tile(small, box, label, unit)
+    marks = (
+        Text(0, px(34, unit), "photo", MUTED, font(px(21, unit), REGULAR)),
+        Text(0, px(58, unit), cells, MUTED, face),
+    )
+    return _tile(small, box, Block(box[0], px(64, unit), marks), unit)
 
 
-def _word_label(word: SheetWord, share: float, width: int, unit: float) -> Image.Image:
+def _word_label(word: SheetWord, share: float, width: int, unit: float) -> Block:
     """The gauge of the map's spread; below it the word, its probability and the spread."""
-    label, pen = _label(width, unit)
-    pen.rectangle((0, 0, width - 1, px(6, unit) - 1), LINE)
-    pen.rectangle((0, 0, max(1, round(width * share)) - 1, px(6, unit) - 1), MUTED)
+    high, middle, low = px(6, unit), px(34, unit), px(58, unit)
+    marks: list[Mark] = [
+        Box(0, 0, width, high, LINE),
+        Box(0, 0, max(1, round(width * share)), high, MUTED),
+    ]
     face, text = shrunk(clean(word.text), px(21, unit), BOLD, width)
-    pen.text((0, px(34, unit)), text, INK, face, anchor="ls")
+    marks.append(Text(0, middle, text, INK, face))
     taken = face.getlength(text) + px(8, unit)
-    face, low = font(px(16, unit), REGULAR), px(58, unit)
+    face = font(px(16, unit), REGULAR)
     if word.copied and taken + face.getlength("copied") <= width:
-        pen.text((width, px(34, unit)), "copied", MUTED, face, anchor="rs")
+        marks.append(Text(width, middle, "copied", MUTED, face, "rs"))
     chance, ink = (_percent(word.prob), MUTED) if word.known else ("unknown", WARNING)
-    pen.text((0, low), chance, ink, face, anchor="ls")
+    marks.append(Text(0, low, chance, ink, face))
     number = f"spread {100 * share:.0f} %"
     if face.getlength("unknown" + number) + px(8, unit) <= width:
-        pen.text((width, low), number, MUTED, face, anchor="rs")
-    return label
-
-
-def _label(width: int, unit: float) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    label = Image.new("RGB", (width, px(64, unit)), PAPER)
-    return label, ImageDraw.Draw(label)
+        marks.append(Text(width, low, number, MUTED, face, "rs"))
+    return Block(width, px(64, unit), tuple(marks))
 
 
 def _percent(prob: float | None) -> str:
@@ -205,7 +260,7 @@ def _percent(prob: float | None) -> str:
     return f"{100 * prob:.0f} %" if prob < 0.995 else "> 99 %"
 
 
-def _legend(peak: float, maps: np.ndarray, width: int, unit: float) -> Image.Image:
+def _legend(peak: float, maps: np.ndarray, width: int, unit: float) -> Block:
     """The colour scale with its numbers and, beside or below it, how to read the sheet."""
     face = font(px(16, unit), REGULAR)
     if not len(maps):
@@ -219,24 +274,24 @@ def _legend(peak: float, maps: np.ndarray, width: int, unit: float) -> Image.Ima
     return beside([bar, text], gap) if wide else stacked([bar, text], px(16, unit))
 
 
-def _colour_bar(peak: float, maps: np.ndarray, unit: float) -> Image.Image:
+def _colour_bar(peak: float, maps: np.ndarray, unit: float) -> Block:
     """The scale from 0 to the peak as it looks on mid-grey, the even weight 1/N marked."""
     wide, top, high = px(390, unit), px(24, unit), px(16, unit)
     cells = maps[0].size
     face = font(px(16, unit), REGULAR)
-    block = Image.new("RGB", (wide, px(64, unit)), PAPER)
     ramp = np.tile(np.linspace(0, 255, wide).round().astype(np.uint8), (high, 1))
     grey = Image.new("RGB", (wide, high), (128, 128, 128))
-    block.paste(Image.blend(grey, coloured(ramp), OPACITY), (0, top))
-    pen = ImageDraw.Draw(block)
     x = min(wide - 1, round(wide / cells / peak))
-    pen.rectangle((x, top - px(5, unit), x + px(2, unit) - 1, top + high - 1), INK)
     even = f"even: 1/{cells} = {1 / cells:.2g}"
-    start = min(x, wide - math.ceil(face.getlength(even)))
-    pen.text((max(0, start), top - px(8, unit)), even, MUTED, face, anchor="ls")
+    start = max(0, min(x, wide - math.ceil(face.getlength(even))))
     low = top + high + px(19, unit)
-    pen.text((0, low), "0", MUTED, face, anchor="ls")
-    pen.text((wide // 2, low), "attention weight of a cell", MUTED, face, anchor="ms")
     more = "≥ " if maps.max() > peak else ""
-    pen.text((wide, low), f"{more}{peak:.2g}", MUTED, face, anchor="rs")
-    return block
+    marks = (
+        Picture(0, top, Image.blend(grey, coloured(ramp), OPACITY)),
+        Box(x, top - px(5, unit), px(2, unit), high + px(5, unit), INK),
+        Text(start, top - px(8, unit), even, MUTED, face),
+        Text(0, low, "0", MUTED, face),
+        Text(wide // 2, low, "attention weight of a cell", MUTED, face, "ms"),
+        Text(wide, low, f"{more}{peak:.2g}", MUTED, face, "rs"),
+    )
+    return Block(wide, px(64, unit), marks)

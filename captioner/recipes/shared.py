@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from typing import Any, Protocol
 
-from captioner.errors import ConfigError
+from captioner.errors import ConfigError, shown
 from captioner.nn.architecture import AttentionConfig
-from captioner.settings import setting
+from captioner.options import ROWS
+from captioner.settings import check_not_negative, check_positive, setting
 
 
 class Phase(Protocol):
@@ -196,15 +197,19 @@ def task(name: str) -> Any:
 
 
 def check_samples(phase: Phase) -> None:
-    """Refuses fewer drawn sentences than can be compared with one another.
+    """Refuses fewer drawn sentences than can be compared with one another, and too many.
 
     Raises:
-        ConfigError: there are fewer than two.
+        ConfigError: there are fewer than two, or more than any memory holds.
     """
     if phase.samples < 2:
         raise ConfigError(
             f"phase {phase.name!r}: samples is {phase.samples}; expected at least 2, since each "
             "is judged by the mean of the others"
+        )
+    if phase.samples > ROWS:
+        raise ConfigError(
+            f"phase {phase.name!r}: samples is {phase.samples}; expected at most {ROWS}"
         )
 
 
@@ -246,13 +251,27 @@ def check_looks(attention: AttentionConfig, phases: tuple[Any, ...]) -> None:
                 )
 
 
-def check_recipe(seed: int, phases: tuple[Any, ...]) -> None:
+def check_often(training: Any) -> None:
+    """Refuses what cannot say how often something is done.
+
+    Raises:
+        ConfigError: `validate_every` is not above 0, or `patience` or `save_steps` is below.
+    """
+    check_positive(training, "validate_every")
+    check_not_negative(training, "patience", "save_steps")
+
+
+def check_recipe(output: str, seed: int, phases: tuple[Any, ...]) -> None:
     """Refuses what no recipe can be.
 
     Raises:
-        ConfigError: the seed is below 0, or there is no phase.
+        ConfigError: the output can be no folder, the seed is out of range, or there is no phase.
     """
+    if not output.strip() or "\0" in output:
+        raise ConfigError(f"output is {shown(output)}; expected the name of a folder")
     if seed < 0:
         raise ConfigError(f"seed is {seed}; expected 0 or more")
+    if seed >= 2**63:
+        raise ConfigError(f"seed is {shown(seed)}; expected at most {2**63 - 1}")
     if not phases:
         raise ConfigError("the recipe has no [[phases]]; write at least one")

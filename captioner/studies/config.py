@@ -15,6 +15,8 @@ from captioner.recipes.files import read_recipe
 from captioner.settings import check_positive, from_dict, setting
 from captioner.text import decoded
 
+# Said of the same lines in the same language, with a photo in view or without one.
+_COMPARABLE = {tasks.TRANSLATE, tasks.MULTIMODAL}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -29,6 +31,7 @@ class Variant:
     core: bool = setting(
         False, "trained with every seed and compared with the others; otherwise once, to work"
     )
+    recipe: str = setting("", "recipe (.toml) of its own; left out, the study's")
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -37,6 +40,21 @@ class Variant:
             )
         for text in self.settings:
             typed(text)
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """Boxes by which the maps of a captioning study are measured, once its runs are finished."""
+
+    boxes: str = setting("", "COCO instance file, its nouns marked or of known kinds; empty: none")
+    captions: str = setting("", "COCO captions of the photos")
+    images: str = setting("", "folder of the photos")
+
+    def __post_init__(self) -> None:
+        given = {name: getattr(self, name) for name in ("boxes", "captions", "images")}
+        if any(given.values()) and not all(given.values()):
+            told = ", ".join(f"{name} {value!r}" for name, value in given.items())
+            raise ConfigError(f"grounding has {told}; it needs all three, or none")
 
 
 @dataclass(frozen=True)
@@ -57,6 +75,12 @@ class StudyConfig:
     curve_items: int = setting(100, "of these, for the points of a curve before the last")
     gradients: int = setting(
         0, "translation: pairs by which gradients are measured by distance; 0: none"
+    )
+    masked: bool = setting(
+        False, "translation from en into de: score sources with colours and nouns masked, too"
+    )
+    grounding: Grounding = setting(
+        Grounding, "captions: boxes by which the maps of finished runs are measured"
     )
     settings: tuple[str, ...] = setting((), "what all variants set, as typed")
     variants: tuple[Variant, ...] = setting((), "what is compared")
@@ -95,7 +119,7 @@ class StudyConfig:
         places = [typed(text) for text in (*self.settings, *variant.settings)]
         own = [("seed", str(seed)), ("output", str(Path(self.output) / "training"))]
         try:
-            return read_recipe(self.recipe, [*places, *own])
+            return read_recipe(variant.recipe or self.recipe, [*places, *own])
         except ConfigError as error:
             raise ConfigError(f"variant {variant.name}: {error}") from None
 
@@ -130,6 +154,9 @@ def read_study(path: str | Path, replaced: Sequence[tuple[str, Any]] = ()) -> St
         raise ConfigError(f"{path}: no TOML: {error}") from None
     config = from_dict(StudyConfig, {**values, **dict(replaced)})
     kinds = {tasks.of(config.recipe_of(each, config.seeds[0])).name for each in config.variants}
-    if len(kinds) > 1:
+    if len(kinds) > 1 and not kinds <= _COMPARABLE:
         raise ConfigError(f"{path}: the variants are of several tasks: {', '.join(sorted(kinds))}")
+    if config.grounding.boxes and kinds != {tasks.CAPTION}:
+        told = ", ".join(sorted(kinds))
+        raise ConfigError(f"{path}: grounding measures captioners, but the recipe is for {told}")
     return config

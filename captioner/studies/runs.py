@@ -107,7 +107,15 @@ def _place(config: StudyConfig, variant: Variant, seed: int) -> Path:
 
 def _key(config: StudyConfig, recipe: Any) -> str:
     """Of everything that a run's numbers depend on."""
-    asked = [config.minutes, config.points, config.warmup, config.items, config.gradients]
+    asked: list[Any] = [
+        config.minutes,
+        config.points,
+        config.warmup,
+        config.items,
+        config.gradients,
+    ]
+    if config.masked:  # a key of before there were masks stays what it was
+        asked.append("masked")
     text = json.dumps([to_dict(recipe), asked, config.curve_items])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -123,7 +131,7 @@ def _made(
     checkpoint = task.start(recipe, data)
     recipe = dataclasses.replace(recipe, model=checkpoint.config, phases=(_endless(recipe),))
     checkpoint.model.to(device)
-    subject = subject_of(task.name, data, recipe, config.items, config.gradients)
+    subject = subject_of(task.name, data, recipe, config.items, config.gradients, config.masked)
     outcomes: list[Outcome] = []
 
     def look(trainer: Trainer) -> float:

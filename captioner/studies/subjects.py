@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,16 +16,20 @@ from captioner.captions.start import CaptionData
 from captioner.datasets import Photo
 from captioner.errors import ConfigError
 from captioner.grounding import pointing, report, sentences
+from captioner.multimodal.evaluation import MultimodalEvaluation
+from captioner.multimodal.pairs import SeenPair, photos_of
 from captioner.scoring import Evaluation
+from captioner.sights import Sight
+from captioner.studies import masked
 from captioner.studies.budget import clock_of
 from captioner.studies.gradients import by_distance
-from captioner.tasks import CAPTION, TRANSLATE
+from captioner.tasks import CAPTION, MULTIMODAL, TRANSLATE
 from captioner.training.start import some
 from captioner.translations.evaluation import TranslationEvaluation
-from captioner.translations.pairs import Pair
 from captioner.translations.start import TranslationData
 from captioner.translations.translator import Translator
 
+_SHOWN = {"wrong": "a wrong photo", "none": "no photo"}
 _SEED = 0  # by which the scored items are chosen: the same for all runs
 
 
@@ -38,6 +43,9 @@ class Outcome:
     said: list[str] = field(default_factory=list)
     measures: dict[str, float] = field(default_factory=dict)  # what else was counted
     series: dict[str, list[float]] = field(default_factory=dict)  # and what is no single number
+    # Of each item under other conditions, in one order for all models; "WHAT: CONDITION" is held
+    # against "WHAT", and that against `each` where there is no such entry
+    conditions: dict[str, list[float]] = field(default_factory=dict)
 
 
 class Subject(Protocol):
@@ -91,24 +99,43 @@ class Translations:
     """Sentences translated: BLEU, in one direction."""
 
     name, single = "BLEU", "chrF of a sentence"
+    views: Sequence[str] = ("own",)  # what is shown beside a sentence, the first one to be compared
 
-    def __init__(self, data: TranslationData, recipe: Any, items: int, gradients: int) -> None:
+    def __init__(
+        self, data: TranslationData, recipe: Any, items: int, gradients: int, masks: bool = False
+    ) -> None:
         if len(data.validation) != 1:
             ways = ", ".join(f"{one}→{other}" for one, other in data.validation)
             raise ConfigError(f"a study compares one direction, but the recipe validates {ways}")
         [pairs] = data.validation.values()
-        self.pairs: Sequence[Pair] = some(pairs, items, _SEED)
+        self.pairs: Sequence[Any] = some(pairs, items, _SEED)
         self.search, self.gradients = recipe.search, gradients
+        self.masked = masked.masked_pairs(self.pairs) if masks else []
+        self.unmasked = [
+            pair
+            for pair in self.pairs
+            if masks and masked.asked(pair.source_text, pair.target_text)
+        ]
+
+    def judged(self, model: Translator, pairs: Sequence[Any], view: str) -> TranslationEvaluation:
+        """The pairs beside the translator."""
+        return TranslationEvaluation(model, pairs)
 
     def quick(self, model: Translator, count: int) -> float:
         """BLEU of the first sentences."""
-        judged = TranslationEvaluation(model, self.pairs[:count])
+        judged = self.judged(model, self.pairs[:count], self.views[0])
         return judged.bleu(self.search, lambda: None).value
 
     def whole(self, model: Translator) -> Outcome:
-        """BLEU, chrF and, where asked for, gradients by distance."""
-        judged = TranslationEvaluation(model, self.pairs)
-        seconds, found = _timed(judged, self.search)
+        """BLEU, chrF and, where asked for, gradients by distance, other photos, masked words."""
+        seconds, found = _timed(self.judged(model, self.pairs, self.views[0]), self.search)
+        measures, conditions = {"chrf": found.scores["chrf"].value}, {}
+        for view in self.views[1:]:
+            other = self.judged(model, self.pairs, view).run(self.search, bootstrap=0)
+            measures[f"BLEU, {_SHOWN[view]}"] = other.scores["bleu"].value
+            conditions[f"chrF: {_SHOWN[view]}"] = [float(value) for value in other.each]
+        if self.masked:
+            self._masks(model, measures, conditions)
         series = {}
         if self.gradients:
             series["gradients"] = by_distance(model, self.pairs[: self.gradients]).tolist()
@@ -117,20 +144,54 @@ class Translations:
             [float(value) for value in found.each],
             seconds,
             [each.text for each in found.answers],
-            {"chrf": found.scores["chrf"].value},
+            measures,
             series,
+            conditions,
         )
 
+    def _masks(
+        self, model: Translator, measures: dict[str, float], conditions: dict[str, list[float]]
+    ) -> None:
+        """BLEU of masked sources, and the share of the masked words that are said."""
+        for view in self.views[:2]:
+            found = self.judged(model, self.masked, view).run(self.search, bootstrap=0)
+            said = [each.text for each in found.answers]
+            ending = "" if view == self.views[0] else f": {_SHOWN[view]}"
+            measures[f"BLEU, masked{ending.replace(':', ',')}"] = found.scores["bleu"].value
+            conditions[f"masked words said{ending}"] = masked.found(self.unmasked, said)
 
-def subject_of(task: str, data: Any, recipe: Any, items: int, gradients: int = 0) -> Subject:
+
+class Multimodal(Translations):
+    """Sentences translated with their photos in view, with those of others, and with none."""
+
+    views = ("own", "wrong", "none")
+    pairs: Sequence[SeenPair]
+
+    def __init__(self, data: TranslationData, recipe: Any, items: int, masks: bool) -> None:
+        super().__init__(data, recipe, items, 0, masks)
+        self._known: Mapping[Path, Sight] | None = None  # the CNN never learns
+
+    def judged(self, model: Translator, pairs: Sequence[Any], view: str) -> MultimodalEvaluation:
+        """The pairs beside the translator, and what it is shown with them."""
+        if self._known is None:
+            assert model.eyes is not None
+            self._known = {each.path: model.eyes.look(each.path) for each in photos_of(self.pairs)}
+        return MultimodalEvaluation(model, pairs, view=view, known=self._known)
+
+
+def subject_of(
+    task: str, data: Any, recipe: Any, items: int, gradients: int = 0, masks: bool = False
+) -> Subject:
     """How a task's models are compared.
 
     Raises:
         ConfigError: no study knows the task, or not with these settings.
     """
     if task == TRANSLATE:
-        return Translations(data, recipe, items, gradients)
-    if task == CAPTION and not gradients:
+        return Translations(data, recipe, items, gradients, masks)
+    if task == MULTIMODAL and not gradients:
+        return Multimodal(data, recipe, items, masks)
+    if task == CAPTION and not gradients and not masks:
         return Captions(data, items)
     what = "gradients by distance are" if gradients else "this study is"
     raise ConfigError(f"{what} not made for recipes of task {task!r}")

@@ -52,21 +52,35 @@ def interval(values: NDArray[np.float64], seed: int = 0) -> Interval:
     return float(values.mean()), float(low), float(high)
 
 
-def differences(runs: dict[str, list[Run]]) -> list[tuple[str, str, Interval, int]]:
+def differences(
+    runs: dict[str, list[Run]], condition: str = ""
+) -> list[tuple[str, str, Interval, int]]:
     """Of each pair of variants the first less the second, over the same items and seeds.
+
+    Args:
+        runs: of each variant.
+        condition: one of `Outcome.conditions`; left out, the items as they are.
 
     Returns:
         Names, the difference with its interval, and the number of seeds that both have.
     """
     found = []
     for first, second in combinations(runs, 2):
-        ours, theirs = ({run.seed: run.outcome.each for run in runs[n]} for n in (first, second))
+        ours, theirs = (
+            {run.seed: each for run in runs[name] if (each := _under(run, condition))}
+            for name in (first, second)
+        )
         shared = sorted(ours.keys() & theirs.keys())
         if shared:
             values = np.array([ours[seed] for seed in shared], float)
             values -= np.array([theirs[seed] for seed in shared], float)
             found.append((first, second, interval(np.nan_to_num(values)), len(shared)))
     return found
+
+
+def _under(run: Run, condition: str) -> list[float]:
+    """Of each item under a condition, or as it is; empty where that was not asked."""
+    return run.outcome.conditions.get(condition, []) if condition else run.outcome.each
 
 
 def table(config: StudyConfig, runs: Sequence[Run], command: str, machine: str) -> str:
@@ -76,7 +90,7 @@ def table(config: StudyConfig, runs: Sequence[Run], command: str, machine: str) 
     parts = ["<!-- Made by captioner study, which writes it anew. -->"]  # `outputs` knows it by it
     parts += [f"# {config.title or 'A comparison'}"]
     if core:
-        parts += [_compared(core), _in_pairs(core, first.single)]
+        parts += [_compared(core), _in_pairs(core, first.single), *_conditions(core)]
     if others:
         parts += [
             f"Tried once each, to show that it works: one seed's {first.score} ranks nothing.",
@@ -130,6 +144,37 @@ def _in_pairs(runs: dict[str, list[Run]], single: str) -> str:
         for first, second, value, seeds in differences(runs)
     ]
     return _markdown(["pair", "seeds", f"difference of the {single}, mean", ""], rows)
+
+
+def _conditions(runs: dict[str, list[Run]]) -> list[str]:
+    """Each variant under other conditions, against itself and against the others."""
+    every = list(dict.fromkeys(c for own in runs.values() for c in own[0].outcome.conditions))
+    if not every:
+        return []
+    alone, pairs = [], []
+    for condition in every:
+        plain = condition.partition(": ")[0]
+        for name, own in runs.items():
+            here = [_under(run, condition) for run in own]
+            if not all(here):
+                continue
+            values = np.nan_to_num(np.array(here, float))
+            there = [_under(run, plain) or run.outcome.each for run in own]
+            less = ["", ""]
+            if plain != condition:
+                lost = interval(np.nan_to_num(np.array(there, float)) - values)
+                less = [_shown(lost, signed=True), _verdict(lost)]
+            alone.append([condition, name, str(len(own)), _shown(interval(values)), *less])
+        if plain == condition:
+            pairs += [
+                [condition, f"{one} − {other}", str(seeds), _shown(v, signed=True), _verdict(v)]
+                for one, other, v, seeds in differences(runs, condition)
+            ]
+    heads = ["condition", "variant", "seeds", "mean", "without it, less with it", ""]
+    parts = ["## Under other conditions", _markdown(heads, alone)]
+    if pairs:
+        parts.append(_markdown(["condition", "pair", "seeds", "difference, mean", ""], pairs))
+    return parts
 
 
 def _verdict(value: Interval) -> str:

@@ -8,6 +8,8 @@ The same recipe gives the same weights, bit by bit, on the same machine with the
 the same number of threads; this is tested on a CPU with one thread. On a GPU sums have no fixed
 order: there, runs agree as closely as its rounding allows.
 
+Under `torchrun`, several processes learn one model together, each from its share of every batch.
+
 The modules here know nothing of photos and sentences: what is learned is said by a task's room.
 """
 
@@ -17,6 +19,7 @@ from typing import Any
 from captioner import devices, tasks
 from captioner.training import run
 from captioner.training.callbacks import Interrupted
+from captioner.training.ranks import joined
 
 __all__ = ["Interrupted", "plan", "train"]
 
@@ -46,4 +49,7 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; the run is saved.
     """
     picked = devices.pick(device)
-    return run.train(tasks.of(recipe), recipe, resume=resume, device=picked, show=show)
+    with joined(picked) as (together, own):
+        return run.train(
+            tasks.of(recipe), recipe, resume=resume, device=own, show=show, ranks=together
+        )

@@ -22,12 +22,13 @@ import torch
 import torchvision
 from torch import Tensor
 
-from captioner import settings, storage
+from captioner import bars, settings, storage
 from captioner.atomic import whole
 from captioner.errors import ConfigError
 from captioner.metrics import Score
 from captioner.recipes.shared import Phase
 from captioner.training.loop import Callback, Trainer
+from captioner.training.ranks import ALONE
 from captioner.training.state import save_state
 
 STATE_FILE = "resume.safetensors"  # in a run's folder
@@ -152,10 +153,8 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def progress_bar(show: bool, total: int, name: str, unit: str, done: int = 0) -> Any:
-    """A bar on the terminal, gone when it is closed; none where `show` is false."""
-    from tqdm import tqdm
-
-    return tqdm(total=total, initial=done, desc=name, unit=unit, disable=not show, leave=False)
+    """A bar, gone when it is closed; none where `show` is false."""
+    return bars.bar(total=total, initial=done, desc=name, unit=unit, disable=not show, leave=False)
 
 
 def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -187,6 +186,8 @@ class Interrupt(Callback):
 
     A second one stops at once. SIGTERM is how docker, systemd and Slurm end a job.
     """
+
+    ranks = ALONE  # who stops together
 
     def __init__(self) -> None:
         self.requested = False
@@ -221,7 +222,8 @@ class Interrupt(Callback):
             raise Interrupted
 
     def on_step(self, trainer: Trainer, losses: dict[str, Tensor]) -> None:
-        """Stops between two steps."""
+        """Stops between two steps; several processes do so behind the same one."""
+        self.requested = self.ranks.any(self.requested)
         self.check()
 
 

@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from captioner.errors import ConfigError
 from captioner.recipes.shared import Phase
+from captioner.training.ranks import ALONE, Ranks
 
 _PATIENCE = 100  # steps in a row whose gradients may overflow; finding a scale takes about 16
 _GPU_STEPS = 20  # between two looks at the losses: each one makes the host wait for the device
@@ -96,6 +98,9 @@ class Trainer:
         )
         # Counted on the host, or every step would wait for the device to tell how many there were.
         self.average.n_averaged = self.average.n_averaged.cpu()
+        self.ranks = ALONE
+        self.shares: dict[str, float] = {}  # by what the means of a step's losses are multiplied
+        self._together: nn.Module | None = None  # the step, where several processes take it
         self.skipped = 0  # steps in a row that were not taken, since their gradients overflowed
         waits = self.device.type == "cpu" or self.precision == torch.float16
         self.look_every = 1 if waits else _GPU_STEPS  # steps
@@ -123,6 +128,21 @@ class Trainer:
         """What the batches depend on besides the recipe, as plain values for JSON."""
         raise NotImplementedError
 
+    def counts(self, batch: Any) -> dict[str, int]:
+        """How many there are in a batch of what the means of losses are over."""
+        return {
+            "words": int(batch.lengths.sum()),
+            "sentences": len(batch.lengths),
+            "photos": len(getattr(batch, "numbers", ())),
+            "mentions": len(batch.mentions),
+        }
+
+    def join(self, ranks: Ranks) -> None:
+        """Takes a share of each batch, as one of several processes."""
+        self.ranks = ranks
+        if ranks.size > 1:
+            self.reader.part = (ranks.rank, ranks.size)
+
     @property
     def through(self) -> float:
         """How much of the phase is over, 0 to 1."""
@@ -137,6 +157,7 @@ class Trainer:
     def enter(self, phase: Any) -> None:
         """Readies the model and a new optimiser for a phase."""
         self.phase: Any = phase  # of the task's own class
+        self._together = None  # other parameters may learn
         self.model.train()
         decay = self.recipe.training.weight_decay
         groups = [
@@ -180,11 +201,38 @@ class Trainer:
             "step": position.total_steps,
             "loss": progress.loss_sum / max(position.step, 1),
         }
-        self._each("on_epoch", entry)
+        entry = self._judged(entry)
         progress.history.append(entry)
         position.epoch, position.step = position.epoch + 1, 0
         progress.loss_sum = progress.seconds = 0.0
         self._each("after_epoch")
+
+    def _judged(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """Has an epoch's line added to by whoever watches: the first process, for all of them.
+
+        Raises:
+            FirstStopped: it was stopped meanwhile.
+        """
+        said = None
+        try:
+            self._each("on_epoch", entry)
+            said = [entry, self.progress.best_score, self.progress.stale_epochs]
+        finally:
+            said = self.ranks.first_says(said)
+        if said is None:
+            raise FirstStopped
+        entry, self.progress.best_score, self.progress.stale_epochs = said
+        return entry
+
+    def _found(self, batch: Any) -> dict[str, Tensor]:
+        """The losses of a batch, with gradients that are averaged over processes as they come."""
+        if self.ranks.size == 1:
+            return self.loss(batch)
+        self.shares = self.ranks.weights(self.counts(batch))
+        if self._together is None:
+            self._together = DistributedDataParallel(_Step(self), find_unused_parameters=True)
+        found: dict[str, Tensor] = self._together(batch)
+        return found
 
     def step(self, batch: Any) -> dict[str, Tensor]:
         """One gradient step on a batch.
@@ -194,7 +242,8 @@ class Trainer:
         """
         position = self.progress.position
         # Dropout depends on the place in the run, not on what was drawn before: resuming is exact.
-        key = (self.recipe.seed, position.phase, position.epoch, position.step)
+        key = [self.recipe.seed, position.phase, position.epoch, position.step]
+        key += [self.ranks.rank] if self.ranks.rank else []
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
         rate = self.rate()
         for group in self.optimizer.param_groups:
@@ -202,20 +251,21 @@ class Trainer:
         with torch.autocast(
             self.device.type, self.precision, enabled=self.precision != torch.float32
         ):
-            found = self.loss(batch)
+            found = self._found(batch)
         self.scaler.scale(found["loss"]).backward()
         self.scaler.unscale_(self.optimizer)
         limit = self.recipe.training.gradient_clip or math.inf
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         place = (position.phase, position.epoch, position.step)
-        self._unseen.append((place, found["loss"].detach(), norm.detach()))
+        found = {name: self.ranks.mean(value.detach()) for name, value in found.items()}
+        self._unseen.append((place, found["loss"], norm.detach()))
         if len(self._unseen) >= self.look_every:
             self.look()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         self.average.update_parameters(self.model)
-        return {**{k: v.detach() for k, v in found.items()}, "gradient_norm": norm.detach()}
+        return {**found, "gradient_norm": norm.detach()}
 
     def look(self) -> None:
         """Adds up the losses of the steps since the last look.
@@ -275,13 +325,48 @@ class Trainer:
             getattr(callback, event)(self, *arguments)
 
 
-def weighted(terms: Mapping[str, tuple[float, Tensor]], **noted: Tensor) -> dict[str, Tensor]:
+class FirstStopped(Exception):  # noqa: N818  (no error of its own)
+    """The first of several processes was stopped, and says why."""
+
+
+class _Step(nn.Module):
+    """A step's losses as a module, whose parameters' gradients are watched."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        super().__init__()
+        self.model = trainer.model
+        self._losses = trainer.loss
+
+    def forward(self, batch: Any) -> dict[str, Tensor]:
+        """What the trainer minimises."""
+        return self._losses(batch)
+
+
+_MEANS = {  # over what the terms are means, where it is not words
+    "doubly_stochastic": "sentences",
+    "distillation": "photos",
+    "supervised_attention": "mentions",
+}
+
+
+def weighted(
+    terms: Mapping[str, tuple[float, Tensor]],
+    shares: Mapping[str, float] | None = None,
+    **noted: Tensor,
+) -> dict[str, Tensor]:
     """The sum of a loss's terms, under `loss`, and what the logs say besides.
 
     Args:
         terms: weight and value of each, by name; values are scalars.
+        shares: by what a mean over words, sentences, photos or mentions is multiplied, where the
+            batch is a share of a larger one; see `Ranks.weights`.
         noted: what is logged, and not minimised.
     """
+    if shares:
+        terms = {
+            name: (weight, value * shares[_MEANS.get(name, "words")])
+            for name, (weight, value) in terms.items()
+        }
     weight, value = next(iter(terms.values()))
     total = weight * value
     for weight, value in list(terms.values())[1:]:

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
 
-from captioner.errors import CheckpointError, ConfigError
+from captioner import bars
+from captioner.errors import ConfigError
 from captioner.settings import to_dict
 from captioner.storage import Stored
-from captioner.training.callbacks import STATE_FILE, Interrupt, Interrupted, Validation, Watch
-from captioner.training.loop import Trainer
+from captioner.training.callbacks import (
+    STATE_FILE,
+    Interrupt,
+    Interrupted,
+    Log,
+    Save,
+    Validation,
+    Watch,
+)
+from captioner.training.folder import claimed
+from captioner.training.loop import FirstStopped, Trainer
+from captioner.training.ranks import ALONE, Ranks, check_share
 from captioner.training.state import load_state, save_state
+
+_FIRST_ONLY = (Validation, Log, Save)  # what one of several processes does for all
 
 S = TypeVar("S", bound=Stored)
 D = TypeVar("D")
@@ -55,28 +69,6 @@ class Task(Protocol[S, D]):
 
     def uses(self, recipe: Any, best: Path) -> tuple[str, ...]:
         """Commands that use the weights of a run."""
-
-
-def claim(folder: Path, resume: bool) -> None:
-    """Makes the folder of a new run, which must not write over another one's files."""
-    files = (STATE_FILE, "best.safetensors", "last.safetensors", "log.csv")
-    held = [name for name in files if (folder / name).exists()]
-    if resume:
-        if files[0] in held:
-            return
-        raise CheckpointError(
-            f"{folder}: nothing to resume; leave --resume out, or name the --output of the run"
-        )
-    if held:
-        raise ConfigError(
-            f"{folder} holds a run already; go on with --resume, or choose another --output"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            f"output {folder} cannot be made ({error.strerror}); choose another --output"
-        ) from error
 
 
 def plan(task: Task[S, D], recipe: Any, *, device: torch.device) -> dict[str, Any]:
@@ -132,6 +124,7 @@ def train(
     resume: bool = False,
     device: torch.device,
     show: bool | None = None,
+    ranks: Ranks = ALONE,
 ) -> Path:
     """Trains as the recipe says and returns the best checkpoint's path.
 
@@ -140,21 +133,50 @@ def train(
         recipe: everything there is to set.
         resume: go on with the interrupted run in `recipe.output`.
         device: where to compute.
-        show: progress bars; left out, on a terminal only.
+        show: progress bars; left out, on a terminal or in a notebook.
+        ranks: who learns together; the first of them writes, logs and validates.
 
     Raises:
-        ConfigError, DataError, CheckpointError: the recipe, its data or its files are not usable.
+        ConfigError, DataError, CheckpointError: the recipe, its data or its files are not usable,
+            or there are more processes than a step has items.
         Interrupted: Ctrl-C or SIGTERM; the run is saved.
     """
     folder = Path(recipe.output)
-    claim(folder, resume)
-    data = task.read(recipe)
-    torch.manual_seed(recipe.seed)
-    checkpoint = task.start(recipe, data)
-    recipe = dataclasses.replace(recipe, model=checkpoint.config)  # what is run, and is written
-    checkpoint.model.to(device)
-    watch = Watch(folder, sys.stderr.isatty() if show is None else show, Interrupt())
-    return run(task.trainer(recipe, checkpoint, data, watch), watch.interrupt, resume)
+    check_share(recipe, ranks)
+    with _taken(folder, resume, ranks) as (own, saved):
+        data = task.read(recipe)
+        torch.manual_seed(recipe.seed)
+        checkpoint = task.start(recipe, data)
+        recipe = dataclasses.replace(recipe, model=checkpoint.config)  # what is run, and is written
+        checkpoint.model.to(device)
+        show = ranks.first and (bars.is_seen() if show is None else show)
+        watch = Watch(own, show, Interrupt())
+        watch.interrupt.ranks = ranks
+        trainer = task.trainer(recipe, checkpoint, data, watch)
+        trainer.join(ranks)
+        return run(trainer, watch.interrupt, saved)
+
+
+@contextlib.contextmanager
+def _taken(folder: Path, resume: bool, ranks: Ranks) -> Iterator[tuple[Path, bool]]:
+    """The folder that this process may write to, and whether a state is there to go on from.
+
+    That of the run for the first one; the others have one for what they keep while they run.
+    """
+    with contextlib.ExitStack() as stack:
+        saved = None
+        try:
+            if ranks.first:
+                saved = stack.enter_context(claimed(folder, resume))
+        finally:
+            saved = ranks.first_says(saved)
+        if saved is None:
+            raise ConfigError(f"the first process cannot use {folder}, and says why")
+        if ranks.first:
+            yield folder, saved
+        else:
+            scratch = tempfile.TemporaryDirectory(prefix="captioner-rank-")
+            yield Path(stack.enter_context(scratch)), saved
 
 
 def run(trainer: Trainer, interrupt: Interrupt, resume: bool) -> Path:
@@ -173,11 +195,16 @@ def run(trainer: Trainer, interrupt: Interrupt, resume: bool) -> Path:
     state_path = folder / STATE_FILE
     if resume:
         load_state(trainer, state_path)
+    if not interrupt.ranks.first:
+        trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, _FIRST_ONLY)]
     try:
         with interrupt.watching():
             trainer.fit()
+    except FirstStopped:
+        raise ConfigError("the first process was stopped, and says why") from None
     except Interrupted:
-        save_state(trainer, state_path)
+        if interrupt.ranks.first:
+            save_state(trainer, state_path)
         stopped = Interrupted(
             f"stopped and saved in {folder}; go on with the same command and --resume"
         )
@@ -186,5 +213,6 @@ def run(trainer: Trainer, interrupt: Interrupt, resume: bool) -> Path:
     finally:
         for callback in trainer.callbacks:
             callback.close(trainer)
-    save_state(trainer, state_path)
+    if interrupt.ranks.first:
+        save_state(trainer, state_path)
     return folder / "best.safetensors"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import operator
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 from captioner import settings
 from captioner.errors import ConfigError
@@ -20,6 +23,36 @@ from captioner.storage import Stored, default_path
 S = TypeVar("S", bound=Stored)
 T = TypeVar("T")
 C = TypeVar("C")
+
+
+def built(kind: type[Stored], config: Any, size: int) -> Any:
+    """A new model with random weights, if this machine's memory can hold them.
+
+    Args:
+        kind: of checkpoint.
+        config: the model's settings.
+        size: of the vocabulary.
+
+    Raises:
+        ConfigError: the weights are larger than the memory.
+    """
+    with torch.device("meta"):  # which has shapes and no numbers
+        weights = kind.build(config, size).parameters()
+    counted = sum(weight.numel() * weight.element_size() for weight in weights)
+    if counted > _memory():
+        raise ConfigError(
+            f"the model's weights would take {counted / 1e9:,.0f} GB, and this machine has "
+            f"{_memory() / 1e9:,.0f} GB of memory; choose smaller sizes or fewer layers (model.…)"
+        )
+    return kind.build(config, size)
+
+
+def _memory() -> float:
+    """Bytes of the machine's memory; infinite where nobody knows."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return math.inf
 
 
 def some(items: Sequence[T], count: int, seed: int) -> list[T]:

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from captioner.errors import ConfigError, DataError
+from captioner.pipeline import share_of
 from captioner.subwords import Subwords, clean
 from captioner.text import EOS, PAD, decoded
 from captioner.translations.drawing import Draw, Numbers, by_share
@@ -255,6 +256,7 @@ class PairReader:
             DataError: no pair is short enough.
         """
         self.seed = seed
+        self.part = (0, 1)  # of each batch: this process's number, and how many share it
         self._subwords = subwords
         self._encoded: dict[str, tuple[int, ...]] = {}
         self.links: Mapping[Pair, Sequence[PieceLink]] = {}  # of the pairs that have some
@@ -281,7 +283,8 @@ class PairReader:
     def read(self, epoch: int, first_step: int = 0) -> Iterator[PairBatch]:
         """The batches of an epoch, from step `first_step` on."""
         for numbers in self._plan(epoch)[first_step:]:
-            yield self._batch([self.pairs[number] for number in numbers])
+            own = share_of(numbers.tolist(), self.part)
+            yield self._batch([self.pairs[number] for number in own])
 
     def _encode(self, text: str) -> tuple[int, ...]:
         if text not in self._encoded:

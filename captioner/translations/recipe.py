@@ -11,6 +11,9 @@ from captioner.options import SearchOptions
 from captioner.recipes import shared
 from captioner.settings import check_positive, check_share, setting, written_down
 
+_PIECES = 1_000_000  # of words, at most; what learns them reserves room for all
+_LONGER = 1000  # pieces, at most, that a drawn translation may be longer
+
 
 @dataclass(frozen=True)
 class PairSource:
@@ -91,7 +94,8 @@ class PairDataConfig:
     )
 
     def __post_init__(self) -> None:
-        check_positive(self, "subwords", "max_pieces", "linked_pairs", "validation_pairs")
+        check_positive(self, "subwords", most=_PIECES)
+        check_positive(self, "max_pieces", "linked_pairs", "validation_pairs")
         if self.epoch_pairs < 0:
             raise ConfigError(f"epoch_pairs is {self.epoch_pairs}; expected 0 or a number of pairs")
         if not 1 <= self.temperature < math.inf:
@@ -163,9 +167,10 @@ class TranslationPhaseConfig:
                 f"phase {self.name!r}: favoured is {self.favoured}; expected a share between 0 "
                 "and 1"
             )
-        if self.extra_length < 0:
+        if not 0 <= self.extra_length <= _LONGER:
             raise ConfigError(
-                f"phase {self.name!r}: extra_length is {self.extra_length}; expected 0 or more"
+                f"phase {self.name!r}: extra_length is {self.extra_length}; expected 0 or more, "
+                f"and at most {_LONGER}"
             )
         if self.r_drop < 0:
             raise ConfigError(f"phase {self.name!r}: r_drop is {self.r_drop}; expected 0 or more")
@@ -199,7 +204,8 @@ class TranslationTrainingConfig:
     save_steps: int = shared.save_steps()
 
     def __post_init__(self) -> None:
-        check_positive(self, "batch_tokens", "validate_every")
+        check_positive(self, "batch_tokens")
+        shared.check_often(self)
         check_share(self, "label_smoothing", "weight_average")
         if self.gradient_clip < 0 or self.weight_decay < 0:
             raise ConfigError(
@@ -232,7 +238,7 @@ class TranslationRecipe:
     given: tuple[str, ...] = written_down()
 
     def __post_init__(self) -> None:
-        shared.check_recipe(self.seed, self.phases)
+        shared.check_recipe(self.output, self.seed, self.phases)
         shared.check_looks(self.model.attention, self.phases)
         for phase in self.phases:
             self._check_draw(phase)

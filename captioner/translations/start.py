@@ -13,7 +13,7 @@ import numpy as np
 from captioner.errors import ConfigError
 from captioner.languages import Direction, Languages
 from captioner.subwords import Subwords
-from captioner.training.start import continued, decoding, some
+from captioner.training.start import built, continued, decoding, some
 from captioner.translations.checkpoint import TranslationCheckpoint
 from captioner.translations.drawing import (
     Draw,
@@ -126,7 +126,7 @@ def begun(
         list(texts),
         byte_fallback=recipe.data.byte_fallback,
     )
-    model = kind.build(recipe.model, len(subwords))
+    model = built(kind, recipe.model, len(subwords))
     languages = _languages(directions, texts, subwords)
     return kind(model, recipe.model, subwords, languages, search=decoding(recipe), **own)
 

@@ -74,10 +74,10 @@ class TranslationTrainer(Trainer):
         if phase.r_drop:
             terms["r_drop"] = phase.r_drop, losses.r_drop(*(one.logits for one in passes))
         if not phase.self_critical:
-            return weighted(terms)
+            return weighted(terms, self.shares)
         drawn = self.draws(batch, memory)
         terms["self_critical"] = phase.self_critical, drawn.loss()
-        return weighted(terms, reward=drawn.reward())
+        return weighted(terms, self.shares, reward=drawn.reward())
 
     def _inputs(self, batch: PairBatch) -> Tensor:
         """The pieces that are read: the translations' own, or some of the model's instead."""

@@ -32,6 +32,7 @@ from captioner.subwords import clean
 from captioner.text import EOS, has_words
 from captioner.tracing import trace
 from captioner.translations import checkpoint as checkpoints
+from captioner.translations.alternatives import Finisher
 from captioner.translations.checkpoint import MultimodalCheckpoint, TranslationCheckpoint
 from captioner.translations.merging import END, Merger
 from captioner.translations.reader import Line, Reader, nothing, short, untold
@@ -80,6 +81,10 @@ class Translator:
         self.eyes: Eyes | None = None  # of a model that looks at photos
         if isinstance(checkpoint, MultimodalCheckpoint):
             self.eyes = Eyes(self.model.encoder.photo, checkpoint.preprocess)  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        ways = ", ".join(f"{source} → {to}" for source, to in self.languages.directions)
+        return f"<{type(self).__name__} on {self.device}, {ways}>"
 
     @classmethod
     def load(
@@ -195,6 +200,20 @@ class Translator:
         pieces = self.subwords.encode(text).ids
         return self.languages.guess(pieces, to) if pieces else None
 
+    def direction(self, text: str, to: str) -> tuple[str | None, str]:
+        """The languages between which a text is translated that someone wants in `to`.
+
+        Where its language is, without doubt, translated into others only, that is the first of
+        them; otherwise `guess` tells the one and `to` is the other.
+
+        Raises:
+            ConfigError: nothing is translated into `to`, or nothing from the text's language.
+        """
+        self.languages.check(None, to)
+        pieces = self.subwords.encode(text).ids
+        there = self.languages.elsewhere(pieces, to) if pieces else None
+        return there or (self.guess(text, to), to)
+
     def trace(self, found: Translation, alternatives: int = 8) -> SentenceReading:
         """Everything that is computed while a sentence and its translation are read, step by step.
 
@@ -223,7 +242,24 @@ class Translator:
             traced,
             None if weights is None else SelfAttention((*pieces, END), weights),
             None if sight is None else sight.geometry.grid,
+            None if sight is None or self.eyes is None else self.eyes.refinement(sight),
         )
+
+    def with_whole_words(self, found: Translation) -> Translation:
+        """A translation of one sentence whose words have whole words as their alternatives.
+
+        `Word.alternatives` of a translation are pieces, with which other words could begin.
+        """
+        devices.check_process(self.device, self._process)
+        read, said = (self.subwords.encode(text).ids for text in (found.source, found.text))
+        spelt = self.subwords.decode(said)[1].words
+        if tuple(word.text for word in found.words) != tuple(spelt):  # of several sentences
+            return found
+        sight = None if found.seen is None else found.seen.sight
+        finisher = Finisher(self.model.decoder, self.subwords)
+        start = Start(self.subwords.start(found.target_language))
+        words = finisher.finished(self._encoded([read], [sight]), start, said, found.words)
+        return dataclasses.replace(found, words=words)
 
     def self_attention(self, text: str) -> SelfAttention:
         """What a sentence's words look at in one another while it is read.
@@ -396,7 +432,8 @@ class Translator:
         devices.check_process(self.device, self._process)
         options.check_batch(batch_size)
         to = self.languages.code(to)
-        source_language = source_language and self.languages.code(source_language)
+        if source_language is not None:
+            source_language = self.languages.code(source_language)
         self.languages.check(source_language, to)
         return to, source_language
 

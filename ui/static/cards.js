@@ -1,6 +1,6 @@
 // The sentences that were found, side by side; one of them is shown.
 
-import { make } from "./dom.js";
+import { filled, make, percent } from "./dom.js";
 import { stop } from "./selection.js";
 import { tool } from "./tools.js";
 
@@ -14,8 +14,7 @@ export function fillCards(view) {
   choices.forEach((choice, number) => {
     const card = tool("", number === view.choice, () => chooseCard(view, number));
     card.className = "card";
-    const score = view.texts.sentence + " " + Number(choice.log_prob).toFixed(1);
-    card.append(make("small", "", (choice.title ? choice.title + " · " : "") + score));
+    card.append(make("small", "", [choice.title, scoreOf(view, choice)].filter(Boolean).join(" · ")));
     const text = make("span", "sentence", choice.caption);
     text.lang = "en";
     card.append(text);
@@ -24,10 +23,17 @@ export function fillCards(view) {
   view.part.choices.append(cards);
 }
 
+// What the sentences are ranked by; where that is the mean of their words, as people read it.
+function scoreOf({ texts }, { per_word: chance, score }) {
+  if (chance !== undefined) return filled(texts.perWord, { chance: percent(chance, 1) });
+  return score === undefined ? "" : texts.score + " " + Number(score).toFixed(2);
+}
+
 function chooseCard(view, number) {
   stop(view);
   view.choice = number;
-  view.props.value = { ...view.value, choice: number }; // for downloads and the other tabs
+  const { grid } = view.value.choices[number]; // another model's cells may be of another size
+  view.props.value = { ...view.value, choice: number, grid: grid || view.value.grid };
   view.value = view.props.value;
   view.pinned = null;
   view.shown = null;
@@ -37,5 +43,6 @@ function chooseCard(view, number) {
     card.setAttribute("aria-pressed", String(index === number));
   }
   view.update();
+  if (window.captionerPage) window.captionerPage.keepView(view.value);
   if (view.value.links && !view.value.offline) view.trigger("input", {});
 }

@@ -1,11 +1,11 @@
-// The line under the words: what is shown, what could stand there instead, who looked at a cell.
+// The line under the words: what is shown, or who looked at a cell.
 
 import { filled, make, percent } from "./dom.js";
-import { same, wordAt } from "./selection.js";
+import { wordAt } from "./selection.js";
 import { lookText } from "./words.js";
 
 export function fillDetail(view) {
-  const { shown, pinned, value } = view;
+  const { shown, value } = view;
   const { detail } = view.part;
   const { texts } = view;
   detail.replaceChildren();
@@ -18,36 +18,7 @@ export function fillDetail(view) {
     else if (word.prob !== undefined) detail.append(make("span", "", percent(word.prob, 1)));
     if (word.copied) detail.append(make("span", "", texts.copied));
     detail.append(make("span", "", lookText(view, shown.row, shown.index)));
-    if (pinned && same(shown, pinned)) fillAlternatives(view, word);
   }
-}
-
-function fillAlternatives(view, word) {
-  const { value, pinned } = view;
-  const inPieces = pinned.row === "links"; // a translator writes pieces of words
-  const own = (text) => (inPieces ? word.text.startsWith(text) : text === word.text);
-  const others = (word.alternatives || []).filter(
-    ([text]) => !own(text) && (text !== "." || pinned.index > 0),
-  );
-  if (!others.length) return;
-  const open = pinned.row === "main" && !value.offline && !value.fixed;
-  const line = make("div", "others");
-  line.append(make("span", "label", inPieces ? view.texts.begins : view.texts.instead));
-  for (const [text, prob] of others) {
-    const button = make(open ? "button" : "span", "other");
-    if (open) button.type = "button";
-    if (open) button.title = text === "." ? view.texts.gone : view.texts.goOn;
-    button.append(make("span", "text", text === "." ? view.texts.end : text));
-    button.append(make("span", "prob", percent(prob)));
-    if (open) button.addEventListener("click", () => {
-      const before = view.rows.main.words.slice(0, pinned.index).map((entry) => entry.text);
-      view.lastIndex = pinned.index;
-      view.pinned = null;
-      view.trigger("select", { before, word: text });
-    });
-    line.append(button);
-  }
-  view.part.detail.append(line);
 }
 
 function fillCell(view) {

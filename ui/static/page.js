@@ -1,9 +1,13 @@
 // What holds for the whole page: its language, whether something is being written about the photo,
-// and that the open tab follows what was written.
+// that the open tab follows what was written, what a tab that is loaded again begins with, where a
+// link leads, and photos that are dropped anywhere.
 
 (function () {
   const root = document.documentElement;
-  root.lang = (navigator.language || "en").startsWith("ko") ? "ko" : "en";
+  const korean = (navigator.language || "en").startsWith("ko");
+  root.lang = korean ? "ko" : "en";
+  const KEPT = "captioner"; // as kept.js reads it
+  const MOST = 2 * 2 ** 20; // characters that a tab keeps
   const pending = new Map(); // event → answers that are to come: one runs, and one may wait
 
   function mark() {
@@ -35,5 +39,196 @@
     }
   }
 
-  window.captionerPage = { begin, end, follow };
+  // What this tab keeps, for when it is loaded again
+
+  function remembered() {
+    try {
+      return JSON.parse(sessionStorage.getItem(KEPT));
+    } catch {
+      return null; // a browser that keeps nothing
+    }
+  }
+
+  function remember(kept) {
+    try {
+      const text = kept && JSON.stringify(kept);
+      if (text && text.length <= MOST) sessionStorage.setItem(KEPT, text);
+      else sessionStorage.removeItem(KEPT);
+    } catch {
+      // a browser that keeps nothing, or has no room
+    }
+  }
+
+  function keep(photo, view, to, ...controls) {
+    const whole = photo && view && view.words && view.words.length && !view.busy && !view.opening;
+    if (whole) remember({ photo, view, to, controls });
+    else if (!photo || (view && view.error)) remember(null);
+    if (linked) setTimeout(point); // once the words stand there
+    follow();
+  }
+
+  // The card that is shown is chosen without the server.
+  function keepView(view) {
+    const kept = remembered();
+    if (kept) remember({ ...kept, view });
+  }
+
+  // The inputs of the event that writes it again, so that the server knows it, too.
+  function kept() {
+    const { photo, view, to, controls } = restoring;
+    return [photo, { choice: view.choice || 0, edits: view.edits || [] }, to, ...controls];
+  }
+
+  function forget() {
+    remember(null);
+    setTimeout(() => document.querySelector("#photo button")?.focus(), 300);
+    return [];
+  }
+
+  // A photo that the server has forgotten is sent again, as it was shown.
+  async function restore() {
+    const { photo, view } = restoring;
+    const there = await fetch(photo.url, { method: "HEAD" }).catch(() => ({ ok: false }));
+    if (there.ok) document.getElementById("restore").click();
+    else give(new File([await (await fetch(view.photo)).blob()], photo.orig_name || "photo.jpg"));
+  }
+
+  // A link: ?example=cat&word=2&to=ko
+
+  function link() {
+    const asked = new URLSearchParams(location.search);
+    const found = { example: asked.get("example"), word: asked.get("word"), to: asked.get("to") };
+    return Object.values(found).some((value) => value !== null) ? found : null;
+  }
+
+  function open() {
+    const example = [...document.querySelectorAll("#strip .example")].find(
+      (button) => button.dataset.key === linked.example,
+    );
+    const there = document.querySelector("#caption-viewer .viewer");
+    if (example && there.dataset.example !== linked.example) example.click();
+    else point();
+  }
+
+  // The language first: its words come with those of the caption.
+  function point() {
+    const { word, to } = linked;
+    const choices = [...document.querySelectorAll("#to input[type=radio]")];
+    const language = choices.find((choice) => to && choice.value === to);
+    if (language && !language.checked) {
+      language.click();
+      return; // and once more when the words are there
+    }
+    linked = null;
+    const words = document.querySelectorAll("#caption-viewer .main .word");
+    if (word && words[Number(word) - 1]) words[Number(word) - 1].click();
+  }
+
+  // Photos from anywhere
+
+  function give(photo) {
+    const input = document.querySelector("#photo input[type=file]");
+    if (!input) return;
+    const files = new DataTransfer();
+    files.items.add(photo);
+    input.files = files.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+
+  function pick() {
+    document.querySelector("#photo input[type=file]")?.click();
+  }
+
+  function photoOf(data) {
+    const panel = document.getElementById("one-photo");
+    const file = [...((data && data.files) || [])].find(({ type }) => type.startsWith("image/"));
+    return panel && panel.checkVisibility() ? file : undefined;
+  }
+
+  document.addEventListener("dragover", (event) => {
+    if (document.getElementById("one-photo")?.checkVisibility()) event.preventDefault();
+  });
+  document.addEventListener("drop", (event) => {
+    const photo = photoOf(event.dataTransfer);
+    if (!photo || event.target.closest("#photo [aria-dropeffect]")) return;
+    event.preventDefault();
+    give(photo);
+  });
+  document.addEventListener("paste", (event) => {
+    const photo = photoOf(event.clipboardData);
+    if (!photo || event.target.closest("input, textarea, #photo")) return;
+    event.preventDefault();
+    give(photo);
+  });
+
+  // Messages in the visitor's language, where the server could not know it
+
+  function say(text) {
+    const { patterns, both } = captionerReasons;
+    const said = both.find((texts) => Object.values(texts).join(" · ") === text);
+    if (said) return said[root.lang];
+    if (!korean) return text;
+    for (const [pattern, other] of patterns) {
+      const found = new RegExp("^" + pattern + "$", "s").exec(text);
+      if (found) return other.replace(/\$(\d)/g, (_, number) => say(found[number] || ""));
+    }
+    return text;
+  }
+
+  function translate(node) {
+    for (const message of node.querySelectorAll("[data-testid=toast-body] *, [data-testid=toast-text]")) {
+      if (!message.children.length && message.textContent.trim()) replace(message);
+    }
+    for (const [path, name] of [["aria-label", "[aria-label]"], ["title", "[title]"]]) {
+      if (korean) for (const button of node.querySelectorAll("button" + name)) rename(button, path);
+    }
+  }
+
+  function replace(message) {
+    const said = say(message.textContent.trim());
+    if (said !== message.textContent.trim()) message.textContent = said;
+  }
+
+  function rename(button, attribute) {
+    const said = say(button.getAttribute(attribute));
+    if (said !== button.getAttribute(attribute)) button.setAttribute(attribute, said);
+  }
+
+  // What scrolls sideways can be reached with Tab, and so be moved with the arrow keys.
+  function reach() {
+    for (const table of document.querySelectorAll("#about .table-wrap, #about table")) {
+      const wide = table.scrollWidth > table.clientWidth + 1;
+      if (wide && !table.closest("[tabindex='0']")) table.tabIndex = 0;
+    }
+  }
+
+  let linked = link();
+  const again = performance.getEntriesByType("navigation")[0]?.type === "reload";
+  const restoring = again || !linked ? remembered() : null;
+  if (restoring) linked = null;
+
+  function started() {
+    if (!document.querySelector("#strip .example") || !document.getElementById("restore")) return;
+    begun.disconnect();
+    groupLanguages();
+    if (restoring) restore();
+    else if (linked) open();
+  }
+
+  const begun = new MutationObserver(started);
+  const later = new MutationObserver(() => translate(document));
+  function observe() {
+    begun.observe(document.body, { childList: true, subtree: true });
+    later.observe(document.body, { childList: true, subtree: true });
+    started();
+  }
+
+  // Gradio puts this script into the page's head once the page is there.
+  if (document.body) observe();
+  else document.addEventListener("DOMContentLoaded", observe);
+  window.addEventListener("resize", reach);
+
+  window.captionerPage = {
+    ...{ begin, end, follow, keep, keepView, kept, forget, pick, say, reach },
+  };
 })();

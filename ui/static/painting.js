@@ -34,7 +34,8 @@ export function endStroke(view) {
   repaint(view, () => {});
 }
 
-export function repaint(view, change) {
+// Paints and asks the model. `covering` is the click that it came from, if it was one.
+export function repaint(view, change, covering = null) {
   change();
   view.draw();
   clearTimeout(view.asking);
@@ -45,7 +46,7 @@ export function repaint(view, change) {
   );
   view.asking = setTimeout(() => {
     view.asking = null;
-    view.trigger("paint", { strokes: rounded });
+    view.trigger("paint", { strokes: rounded, covering });
   }, PAUSE);
 }
 

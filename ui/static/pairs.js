@@ -8,16 +8,30 @@ export function start(page) {
   page.watch("value", () => render(page));
 }
 
-function render({ element, props, texts }) {
+function render({ element, props, texts, language }) {
   const root = element.querySelector(".pairs");
   const sentences = (valueOf(props).sentences || []).filter((sentence) => sentence.words.length);
   root.replaceChildren();
+  const { error, instead } = valueOf(props);
+  if (error) {
+    const line = make("p", "error", window.captionerPage.say(error));
+    line.setAttribute("role", "alert");
+    root.append(line);
+    return;
+  }
   if (!sentences.length) {
     root.append(make("p", "empty", texts.empty));
     return;
   }
+  if (instead) root.append(make("p", "hint", filled(texts.instead, namesOf(instead, language))));
   sentences.forEach((sentence, number) => root.append(pairOf(sentence, number, texts)));
   root.append(make("p", "honest", texts.honest));
+}
+
+// Languages by their names in the page's own.
+function namesOf(codes, language) {
+  const names = new Intl.DisplayNames([language], { type: "language" });
+  return Object.fromEntries(Object.entries(codes).map(([key, code]) => [key, names.of(code)]));
 }
 
 // One sentence with its translation; `pair` is what belongs to it.

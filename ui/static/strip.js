@@ -1,4 +1,5 @@
-// Examples as a strip of small pictures; one that is chosen becomes the photo.
+// A photo of one's own, then examples as a strip of small pictures; one that is chosen becomes the
+// photo.
 
 import { make, valueOf } from "./dom.js";
 
@@ -7,18 +8,25 @@ export function start(page) {
   page.watch("value", () => render(page));
 }
 
-function render({ element, props, trigger, language }) {
+function render({ element, props, trigger, language, texts }) {
   const pictures = valueOf(props).pictures || [];
+  const own = make("button", "own", texts.own);
+  own.type = "button";
+  own.addEventListener("click", () => window.captionerPage.pick());
   element.querySelector(".strip").replaceChildren(
+    own,
     ...pictures.map((picture, index) => {
       const button = make("button", "example");
       button.type = "button";
+      button.dataset.key = picture.key;
       button.title = picture.credit;
-      button.setAttribute("aria-label", picture.names[language]);
+      const name = picture.names[language];
+      button.setAttribute("aria-label", picture.fails ? name + ": " + texts.fails : name);
       const image = make("img");
       image.alt = "";
       image.src = picture.thumbnail;
       button.append(image);
+      if (picture.fails) button.append(make("span", "fails", texts.fails));
       button.addEventListener("click", () => trigger("select", { index }));
       return button;
     }),

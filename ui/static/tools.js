@@ -46,7 +46,39 @@ export function buildTools(view) {
   part.paintTools.append(part.brush, undo, clear);
   part.legend = make("span", "legend");
   part.tools.append(part.paintTools, part.play, part.mean, part.smooth);
-  part.tools.append(label, part.legend);
+  part.link = tool(texts.linkTo, null, () => copyLink(view));
+  part.tools.append(label, part.link, part.legend);
+}
+
+// An example can be shown to others by a link, with its word and its language.
+export function fillLink({ part, texts, value }) {
+  part.link.hidden = !value.example || Boolean(value.busy) || Boolean(value.offline);
+  part.link.textContent = texts.linkTo;
+}
+
+async function copyLink({ part, texts, value, pinned }) {
+  const asked = new URLSearchParams({ example: value.example });
+  if (pinned && pinned.row === "main") asked.set("word", String(pinned.index + 1));
+  if (value.links) asked.set("to", value.links.language);
+  const copied = await write(location.origin + location.pathname + "?" + asked);
+  if (!copied) return;
+  part.link.textContent = texts.copiedLink;
+  part.live.textContent = texts.copiedLink;
+}
+
+// Without leave to write to the clipboard, the old way.
+async function write(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const field = make("textarea", "", text);
+    document.body.append(field);
+    field.select();
+    const copied = document.execCommand("copy");
+    field.remove();
+    return copied;
+  }
 }
 
 export function fillLegend({ part, texts, value }) {

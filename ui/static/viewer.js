@@ -4,14 +4,18 @@
 
 import { buildAlt, fillAlt } from "./alt.js";
 import { fillCards } from "./cards.js";
+import { buildCovering, fillCovering, recordTrial } from "./covering.js";
 import { doubtText, fillDetail } from "./detail.js";
 import { make, valueOf } from "./dom.js";
 import { fillEdit } from "./edit.js";
 import { keepingFocus } from "./focus.js";
+import { beckon, follow } from "./hand.js";
+import { viewBefore } from "./kept.js";
 import { draw, load, warmUp } from "./picture.js";
 import { listenToPhoto } from "./pointing.js";
 import { stop, wordAt } from "./selection.js";
-import { buildTools, fillLegend } from "./tools.js";
+import { buildTools, fillLegend, fillLink } from "./tools.js";
+import { buildTree, fillTree } from "./tree.js";
 import { fillWords, light } from "./words.js";
 
 export function start(page) {
@@ -24,6 +28,7 @@ export function start(page) {
     choice: 0, // the card that is shown
     shown: null, // {row, index}: whose map lies over the photo now
     pinned: null,
+    branch: null, // the word whose tree is shown
     cell: null, // the cell pointed at
     mean: false,
     cells: false,
@@ -32,6 +37,9 @@ export function start(page) {
     strokes: [],
     stroke: null,
     byCell: false,
+    covered: null, // the word whose look is covered with a click
+    trials: {}, // what the clicks cost it, by word
+    tried: "", // the sentence that they are about
     heats: new Map(),
     lastIndex: 0, // of the word whose alternative was chosen
     original: "", // the sentence, before a person corrects it as alternative text
@@ -44,12 +52,25 @@ export function start(page) {
   };
   view.update = () => {
     fillDetail(view);
+    fillCovering(view);
+    fillTree(view);
     light(view);
+    follow(view);
     draw(view);
   };
   build(view);
-  render(view);
+  begin(view, viewBefore(view.element));
   page.watch("value", () => keepingFocus(view, () => render(view)));
+}
+
+// What the server sent with the page, or what the tab showed before. Gradio puts the server's value
+// in its place once more after the start.
+function begin(view, before) {
+  if (!before) return render(view);
+  return setTimeout(() => {
+    view.props.value = before;
+    render(view);
+  });
 }
 
 function build(view) {
@@ -60,6 +81,8 @@ function build(view) {
   root.tabIndex = -1; // for the focus, where nothing else is left
   part.empty = make("p", "empty", view.texts.empty);
   part.waiting = make("p", "waiting", view.texts.waiting);
+  part.error = make("p", "error");
+  part.error.setAttribute("role", "alert");
   part.body = make("div", "body");
   part.moved = make("section", "line moved");
   part.main = make("section", "line main");
@@ -79,10 +102,14 @@ function build(view) {
   part.live = make("p", "live");
   part.live.setAttribute("aria-live", "polite");
   buildAlt(view);
+  buildCovering(view);
+  buildTree(view);
   part.body.append(part.moved, part.main, part.links, part.edit, part.doubt, part.doubtful);
-  part.body.append(part.detail, part.frame);
+  part.scene = make("div", "scene");
+  part.scene.append(part.frame, part.tree);
+  part.body.append(part.detail, part.cover, part.scene);
   part.body.append(part.tools, part.alt, part.choices, part.honest, part.live);
-  root.append(part.waiting, part.empty, part.body);
+  root.append(part.waiting, part.error, part.empty, part.body);
   buildTools(view);
   listenToPhoto(view);
 }
@@ -98,13 +125,16 @@ function render(view) {
   part.root.classList.toggle("painting", Boolean(value.paint));
   part.root.classList.toggle("busy", busy);
   // What is painted on must not move when the words about it come.
-  if (value.paint && part.body.firstChild !== part.frame) part.body.prepend(part.frame, part.tools);
+  if (value.paint && part.body.firstChild !== part.scene) part.body.prepend(part.scene, part.tools, part.cover);
   if (fresh) forget(view);
   if (value.paint && !value.moved && !view.asking) view.strokes = [];
   view.choice = value.choice || 0;
+  recordTrial(view);
+  fillError(part, value);
   view.heats.clear();
   view.fill();
   fillLegend(view);
+  fillLink(view);
   const idle = busy || !view.rows.main.words.length;
   for (const button of [part.play, part.mean]) button.disabled = idle;
   fillCards(view);
@@ -124,13 +154,24 @@ function render(view) {
   view.update();
   if (fresh && value.photo) load(view, value.photo);
   if (!busy) warmUp(view);
+  beckon(view);
   const written = Boolean(value.words && value.words.length);
   if (written && !view.written) bringIntoView(view);
   view.written = written;
 }
 
+// What went wrong stands where the words would.
+function fillError(part, value) {
+  const say = window.captionerPage ? window.captionerPage.say : String;
+  part.error.textContent = value.error ? say(value.error) : "";
+  part.error.hidden = !value.error;
+  part.root.classList.toggle("wrong", Boolean(value.error));
+  part.root.dataset.example = value.example || "";
+}
+
 // On a phone the caption appears below the fold.
 function bringIntoView(view) {
+  if (view.value.opening) return;
   if (window.innerWidth >= 760 || view.value.offline) return;
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   view.part.root.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
@@ -155,6 +196,10 @@ function forget(view) {
   view.written = false;
   view.announced = "";
   view.strokes = [];
+  view.branch = null;
+  view.covered = null;
+  view.trials = {};
+  view.tried = "";
   view.mean = false;
   view.part.mean.setAttribute("aria-pressed", "false");
 }

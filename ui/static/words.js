@@ -1,8 +1,10 @@
 // The rows of words: buttons with their probability and how spread out their map is.
 
+import { kindOf, points } from "./covering.js";
 import { filled, make, percent, walk } from "./dom.js";
 import { mapsOf, placeOf } from "./maps.js";
 import { hover, pin, release, same, show } from "./selection.js";
+import { enterTree } from "./tree.js";
 
 const DOUBTFUL = 0.5; // probability below which a word is marked
 
@@ -47,6 +49,7 @@ function fillRow(view, name) {
   group.addEventListener("keydown", (event) => {
     walk(event, row.buttons);
     if (event.key === "Escape") release(view);
+    enterTree(view, event);
   });
   group.addEventListener("pointerleave", () => show(view, view.pinned));
 }
@@ -100,12 +103,18 @@ function probability(name, word) {
   if (name !== "moved") {
     return make("span", "prob", word.prob === undefined ? "" : percent(word.prob));
   }
-  const node = make("span", "prob");
-  const change = Math.round(100 * (word.after || 0)) - Math.round(100 * (word.prob || 0));
-  const arrow = change > 0 ? "▲ " : change < 0 ? "▼ " : "";
-  node.append(make("span", "was", percent(word.prob) + " → "), make("b", "", arrow));
-  node.append(make("b", "", percent(word.after)));
-  node.classList.add(change > 0 ? "rose" : change < 0 ? "fell" : "stayed");
+  const node = make("span", "move");
+  const change = points(word);
+  const kind = kindOf(change);
+  node.classList.add(kind);
+  const track = make("span", "track");
+  const bar = make("i");
+  bar.style.height = Math.min(50, Math.abs(change || 0) / 2) + "%"; // half the track is 100 points
+  track.append(bar);
+  const arrow = { rose: "▲ ", fell: "▼ ", stayed: "" }[kind];
+  const size = change === null ? "–" : Math.abs(change).toFixed(0);
+  node.append(track, make("b", "", arrow + size));
+  node.append(make("span", "prob", percent(word.prob) + " → " + percent(word.after)));
   return node;
 }
 

@@ -9,14 +9,17 @@ from typing import Any
 import gradio as gr
 
 from captioner.errors import ConfigError, ImageError
+from captioner.options import DRAWING
 from captioner.ui import exports
 from captioner.ui.desk import Desk, Written
+from captioner.ui.messages import public_message
 from captioner.ui.tabs.components import Drawing
 from captioner.ui.tabs.events import (
     ASKING,
     CARD,
     LATEST,
     PRIVATE,
+    QUIET,
     streaming_with_errors,
     with_errors,
 )
@@ -25,31 +28,35 @@ from captioner.ui.tabs.texts import I18N, LANGUAGES, in_both
 from captioner.ui.values import View, view
 
 BEGUN = "() => captionerPage.begin('%s')"
-ENDED = "() => { captionerPage.end('%s'); captionerPage.follow(); }"
+ENDED = "(...shown) => { captionerPage.end('%s'); captionerPage.keep(...shown); }"
+FILES = ("gif", "sheet", "html", "json")  # to take along
 
 
 class CaptionTab:
-    """The viewer of the caption, what stands under it, and the caption that other tabs ask for."""
+    """The viewer of the caption, what stands around it, and the caption that other tabs ask for."""
 
     def __init__(self, desk: Desk, column: PhotoColumn, downloads: exports.Downloads) -> None:
         self.desk, self.column, self.downloads = desk, column, downloads
-        self.written = gr.State()  # the last; kept by Gradio while the visitor's page is open
-        self.viewer = Drawing("viewer", elem_id="caption-viewer")
+        photo = column.examples.path(0)  # that every visitor's page begins with
+        value, opening = desk.open_with(photo)
+        self.written = gr.State(opening)  # kept by Gradio while the visitor's page is open
+        self.to = self._languages()
+        self.viewer = Drawing("viewer", value=self._dressed(value, photo), elem_id="caption-viewer")
         with gr.Row(elem_id="under"):
-            self.to = self._languages()
-            for kind in ("sheet", "json", "html"):
+            for kind in FILES:
                 self._download(kind)
+        self.restored = gr.Button(elem_id="restore", elem_classes="fetch")
         self._listen()
 
     def _listen(self) -> None:
-        photo, chosen = self.column.photo, self.column.chosen
-        inputs = [photo, self.written, self.to, *self.column.controls.values()]
+        photo, chosen, controls = self.column.photo, self.column.chosen, self.column.controls
+        inputs = [photo, self.written, self.to, *controls.values()]
         outputs = [self.viewer, self.written]
         # A photo that replaces another fires `change` twice, and would be written about twice.
         changes: dict[str, tuple[list[Any], Callable[..., Iterator[Any]]]] = {
             "write": ([photo.input, chosen.change], self.write)
         }
-        for name, control in self.column.controls.items():
+        for name, control in controls.items():
             listen = control.release if isinstance(control, gr.Slider) else control.input
             changes[f"write_{name}"] = ([listen], self.rewrite)
         changes |= {
@@ -57,15 +64,49 @@ class CaptionTab:
             "undo": ([self.viewer.undo], self.undo),
         }
         for name, (triggers, handler) in changes.items():
-            gr.on(triggers, None, js=BEGUN % name, **PRIVATE)
-            gr.on(
-                triggers,
-                streaming_with_errors(handler),
-                inputs,
-                outputs,
-                api_name=f"_{name}",
-                **LATEST,
-            ).then(None, js=ENDED % name, **PRIVATE)
+            self._event(name, triggers, streaming_with_errors(handler), inputs, outputs)
+        self._event(
+            "restore",
+            [self.restored.click],
+            streaming_with_errors(self.restore),
+            [photo, self.viewer, self.to, *controls.values()],
+            [*outputs, photo, self.to, *controls.values()],
+            js="() => captionerPage.kept()",
+        )
+        if self.desk.languages():
+            self._event(
+                "in_language",
+                [self.to.input, self.viewer.input],
+                with_errors(self.translate),
+                [photo, self.written, self.viewer, self.to],
+                [self.viewer],
+                js=f"(photo, written, viewer, to) => [photo, written, {CARD}, to]",
+            )
+        self.column.forget.click(
+            lambda: (None, self.desk.shown(None), None),
+            None,
+            [photo, *outputs],
+            js="() => captionerPage.forget()",
+            api_name="_forget",
+            **QUIET,
+        )
+
+    def _event(
+        self,
+        name: str,
+        triggers: list[Any],
+        handler: Callable[..., Any],
+        inputs: list[Any],
+        outputs: list[Any],
+        js: str | None = None,
+    ) -> None:
+        """One that changes the viewer: while it runs the page is busy, and then keeps what came."""
+        column = self.column
+        shown = [column.photo, self.viewer, self.to, *column.controls.values()]
+        gr.on(triggers, None, js=BEGUN % name, **PRIVATE)
+        gr.on(triggers, handler, inputs, outputs, js=js, api_name=f"_{name}", **LATEST).then(
+            None, shown, js=ENDED % name, **PRIVATE
+        )
 
     def write(
         self, photo: str | None, written: Written | None, to: str, *controls: Any
@@ -104,51 +145,67 @@ class CaptionTab:
         if about is not None:
             yield from self._write(photo, about.edits[:-1], to, controls)
 
+    def restore(
+        self, photo: str | None, shown: object, to: str, *controls: Any
+    ) -> Iterator[tuple[Any, ...]]:
+        """As `write`, for a page that was loaded again: with its photo, language and options."""
+        chosen = dict(zip(self.column.controls, controls, strict=True))
+        updates = [
+            gr.update(value=value, visible=bool(chosen["sample"]) or name not in DRAWING)
+            for name, value in chosen.items()
+        ]
+        edits = shown.get("edits", ()) if isinstance(shown, dict) else ()
+        try:
+            for value, written in self._write(photo, edits, to, controls, card_of(shown)):
+                yield value, written, photo, to, *updates
+        except ConfigError:  # what this tab kept does not fit these weights any more
+            for value, written in self._write(photo, (), "", controls):
+                yield value, written, photo, "", *updates
+
     def _write(
-        self, photo: str | None, edits: Sequence[Sequence[str]], to: str, controls: Sequence[Any]
+        self,
+        photo: str | None,
+        edits: Sequence[Sequence[str]],
+        to: str,
+        controls: Sequence[Any],
+        card: object = 0,
     ) -> Iterator[tuple[View, Written | None]]:
         if photo is None:
             yield self.desk.shown(None), None
             return
         options, compare = self.column.options(controls), self.column.compared(controls)
+        written: Written | None = None
         try:
             for value, written in self.desk.write(
                 photo, edits=edits, compare=compare, options=options
             ):
-                yield value, written
-            if to:
-                yield self.desk.value_of(written, to=to), written
-        except ImageError:  # the caption of the photo before must not stand beside it
-            yield self.desk.shown(None), None
-            raise
+                yield self._dressed(value, photo), written
+        except ImageError as error:  # it stands where the caption would, of no other photo
+            yield {**self.desk.shown(None), "error": public_message(error, photo)}, None
+            return
+        if written is not None and (to or card):
+            yield self._dressed(self.desk.value_of(written, card, to), photo), written
+
+    def _dressed(self, value: View, photo: str) -> View:
+        return {**value, **self.column.examples.about(photo)}
 
     def _languages(self) -> Any:
         """The choice of another language; without a translator, a note in its place."""
         spoken = self.desk.languages()
         if not spoken:
-            gr.Markdown(I18N("no_translation"), elem_classes="quiet")
+            gr.Markdown(I18N("no_translation"), elem_classes="quiet", elem_id="no-languages")
             return gr.State("")
         choices = [(I18N("no_language"), ""), *((LANGUAGES.get(c, c), c) for c in spoken)]
-        to = gr.Radio(choices, value="", label=I18N("to"), elem_id="to", container=False)
-        triggers = [to.input, self.viewer.input]
-        gr.on(triggers, None, js=BEGUN % "translate", **PRIVATE)
-        gr.on(
-            triggers,
-            with_errors(self.translate),
-            [self.column.photo, self.written, self.viewer, to],
-            self.viewer,
-            js=f"(photo, written, viewer, to) => [photo, written, {CARD}, to]",
-            api_name="_in_language",
-            **LATEST,
-        ).then(None, js=ENDED % "translate", **PRIVATE)
-        return to
+        return gr.Radio(choices, value="", label=I18N("to"), elem_id="to", container=False)
 
     def translate(
         self, photo: str | None, written: Written | None, shown: View | None, to: str
     ) -> Any:
         """The viewer's value with the sentence that is shown in the language that was chosen."""
         about = about_photo(photo, written)
-        return gr.skip() if about is None else self.desk.value_of(about, card_of(shown), to)
+        if about is None or photo is None:
+            return gr.skip()
+        return self._dressed(self.desk.value_of(about, card_of(shown), to), photo)
 
     def _download(self, kind: str) -> None:
         """A button that makes a file of the caption, and a hidden one that fetches it."""
@@ -169,6 +226,7 @@ class CaptionTab:
         caption = written.caption(card_of(shown))
         public = exports.public(self.desk.translated(caption, to) if to else caption)
         made: dict[str, tuple[str, Callable[[], str | bytes]]] = {
+            "gif": (".gif", lambda: exports.animation(public)),
             "sheet": (".png", lambda: exports.sheet(public)),
             "json": (".json", lambda: exports.json_text(public)),
             "html": (".html", lambda: exports.page(shown or view(public))),

@@ -5,11 +5,16 @@ The browser is not the only one that sends something.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import gradio as gr
+from gradio.data_classes import ImageData, ListFiles
+from pydantic import BaseModel, ValidationError
 
 from captioner.ui import answers, assets, batches, bodies
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class Drawing(gr.HTML):
@@ -39,10 +44,56 @@ class Drawing(gr.HTML):
         return payload
 
 
+class PhotoData(ImageData):
+    """A photo as it is sent: an object that names an upload."""
+
+    @classmethod
+    def model_validate(cls, obj: Any, **settings: Any) -> PhotoData:
+        """What came, as it is worked on; or one line that says what else came."""
+        if not isinstance(obj, dict):
+            raise _unlike("a photo", obj, "upload one and send its path")
+        return _valid(super().model_validate, "a photo", obj, **settings)
+
+
+class FilesData(ListFiles):
+    """Files as they are sent: a list of objects that name uploads."""
+
+    @classmethod
+    def model_validate(cls, obj: Any, **settings: Any) -> FilesData:
+        """What came, as it is worked on; or one line that says what else came."""
+        if not isinstance(obj, list):
+            raise _unlike("a list of files", obj, "upload them and send their paths")
+        return _valid(super().model_validate, "a list of files", obj, **settings)
+
+
+def _valid(validate: Callable[..., M], expected: str, value: Any, **settings: Any) -> M:
+    try:
+        return validate(value, **settings)
+    except ValidationError:
+        raise gr.Error(
+            f"{expected} was expected, but what came names no upload; upload first, then send "
+            "the path that is answered",
+            print_exception=False,
+        ) from None
+
+
+def _unlike(expected: str, value: Any, mend: str) -> gr.Error:
+    return gr.Error(
+        f"{expected} was expected, but {_kind(value)} came; {mend}", print_exception=False
+    )
+
+
+def _kind(value: Any) -> str:
+    """What a value of JSON is called."""
+    kinds = {type(None): "nothing", str: "a text", dict: "an object", list: "a list"}
+    return {**kinds, bool: "true or false"}.get(type(value), "a number")
+
+
 class Photo(gr.Image):
     """A photo as its file: the project's own loader opens it, and says what is wrong with it."""
 
     is_template = True
+    data_model = PhotoData
 
     def __init__(self, example: str = "", **settings: Any) -> None:
         super().__init__(type="filepath", image_mode=None, **settings)
@@ -82,11 +133,7 @@ class Text(gr.Textbox):
     def preprocess(self, payload: Any) -> str | None:
         """The text as it was typed; the browser is not the only one that sends some."""
         if payload is not None and not isinstance(payload, str):
-            kind = {dict: "an object", list: "a list", bool: "true or false"}
-            raise gr.Error(
-                f"a text was expected, but {kind.get(type(payload), 'a number')} came; send a text",
-                print_exception=False,
-            )
+            raise _unlike("a text", payload, "send a text")
         if payload is not None and self.max_length and len(payload) > self.max_length:
             raise gr.Error(
                 f"the text has {len(payload)} characters; expected at most {self.max_length}",
@@ -102,6 +149,7 @@ class Files(gr.File):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(file_count="multiple", **settings)
+        self.data_model = FilesData
 
     def get_config(self, cls: Any = None) -> dict[str, Any]:
         """What the browser is told of it."""
@@ -154,11 +202,31 @@ class Slider(gr.Slider):
         return super().preprocess(payload)
 
 
+class Flag(gr.Checkbox):
+    """True or false, and nothing else: Gradio would take any text for true."""
+
+    is_template = True
+
+    setting = ""  # its name, for whoever sends something else
+
+    @classmethod
+    def of(cls, setting: str, value: bool, **settings: Any) -> Flag:
+        """The flag of a setting; Gradio reads the constructor's own signature."""
+        made = cls(value, **settings)
+        made.setting = setting
+        return made
+
+    def preprocess(self, payload: Any) -> bool:
+        """True or false, as it was sent."""
+        if not isinstance(payload, bool):
+            raise gr.Error(
+                f"{self.setting} is {_kind(payload)}; expected true or false", print_exception=False
+            )
+        return payload
+
+
 def _check_number(name: object, value: Any) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        kind = {str: "a text", dict: "an object", list: "a list", bool: "true or false"}[
-            type(value)
-        ]
-        raise gr.Error(f"{name} is {kind}; expected a number", print_exception=False)
+        raise gr.Error(f"{name} is {_kind(value)}; expected a number", print_exception=False)
     if value is not None and not -(2**53) < value < 2**53:
         raise gr.Error(f"{name} is far out of range; expected a number", print_exception=False)

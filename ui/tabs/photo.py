@@ -12,7 +12,7 @@ from captioner.options import DRAWING, SearchOptions
 from captioner.settings import field_of
 from captioner.ui.desk import Desk, options_of
 from captioner.ui.pictures import Examples
-from captioner.ui.tabs.components import Drawing, Photo, Slider
+from captioner.ui.tabs.components import Drawing, Flag, Photo, Slider
 from captioner.ui.tabs.events import QUIET, with_errors
 from captioner.ui.tabs.texts import I18N
 
@@ -23,6 +23,7 @@ class PhotoColumn:
     def __init__(self, desk: Desk, examples: Examples) -> None:
         self.desk, self.examples = desk, examples
         self.photo = Photo(
+            value=examples.path(0),
             label=I18N("photo"),
             sources=["upload", "clipboard", "webcam"],
             height=220,
@@ -31,7 +32,8 @@ class PhotoColumn:
         )
         # Gradio deletes whatever it handed out a day ago, and the examples are handed out for ever.
         self.photo.keep_in_cache.update(examples.paths())
-        strip = Drawing("strip", value=examples.value())
+        strip = Drawing("strip", value=examples.value(), elem_id="strip")
+        self.forget = gr.Button(I18N("forget"), size="sm", elem_id="forget")
         self.chosen = gr.State()
         strip.select(
             with_errors(self.choose_example),
@@ -40,7 +42,7 @@ class PhotoColumn:
             api_name="_example",
             **QUIET,
         )
-        with gr.Accordion(I18N("options"), open=False):
+        with gr.Accordion(I18N("options"), open=False, elem_id="how"):
             self.controls = _controls(desk.captioner.options())
         self.controls["sample"].input(
             lambda on: [gr.update(visible=bool(on))] * len(DRAWING),
@@ -71,9 +73,9 @@ def _controls(options: SearchOptions) -> dict[str, Any]:
     return {
         "beam_size": _slider("beam_size", options, info=I18N("beam_size_info")),
         "n_best": _slider("n_best", options),
-        "compare": gr.Checkbox(False, label=I18N("compare")),
+        "compare": Flag.of("compare", False, label=I18N("compare")),
         "max_length": _slider("max_length", options),
-        "sample": gr.Checkbox(options.sample, label=I18N("sample")),
+        "sample": Flag.of("sample", options.sample, label=I18N("sample")),
         **{name: _slider(name, options, visible=options.sample) for name in DRAWING},
     }
 

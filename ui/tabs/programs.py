@@ -9,7 +9,7 @@ import gradio as gr
 
 from captioner.ui import endpoints
 from captioner.ui.desk import Desk
-from captioner.ui.tabs.components import Number, Photo, Text
+from captioner.ui.tabs.components import Flag, Number, Photo, Text
 from captioner.ui.tabs.events import MODEL, with_errors
 
 LONGEST_CODE = 40  # characters of a language's code
@@ -33,7 +33,7 @@ class Programs:
             Number(value, label=label, visible=False)
             for label, value in (("beam_size", None), ("n_best", 1), ("max_length", None))
         )
-        maps = gr.Checkbox(True, label="maps", visible=False)
+        maps = Flag.of("maps", True, label="maps", visible=False)
         batch = {"batch": True, "max_batch_size": 16}
         self._endpoint("caption", with_errors(answers.caption), photo, beam, count, most, maps, to)
         self._endpoint("caption_batch", answers.caption_batch, photo, maps, **batch)

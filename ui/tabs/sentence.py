@@ -8,6 +8,7 @@ import gradio as gr
 
 from captioner.errors import ConfigError
 from captioner.ui.desk import Desk
+from captioner.ui.messages import public_message
 from captioner.ui.tabs.components import Drawing, Text
 from captioner.ui.tabs.events import ASKING, follow, with_errors
 from captioner.ui.tabs.photo import PhotoColumn
@@ -59,8 +60,14 @@ class SentenceTab:
             return self.desk.shown(photo), (photo, "")
         return self.explain(photo, shown[1])
 
-    def explain(self, photo: str | None, sentence: str) -> tuple[View, tuple[str, str]]:
-        """The sentence with its probabilities and maps, and what it is about."""
+    def explain(self, photo: str | None, sentence: str) -> tuple[View, tuple[str, str] | None]:
+        """The sentence with its probabilities and maps, and what it is about.
+
+        What is wrong with it stands where it would, over the photo.
+        """
         if photo is None:
-            raise ConfigError(in_both("need_photo"))
-        return self.desk.explain(photo, sentence)[0], (photo, sentence)
+            return {**self.desk.shown(None), "error": in_both("need_photo")}, None
+        try:
+            return self.desk.explain(photo, sentence)[0], (photo, sentence)
+        except ConfigError as error:
+            return {**self.desk.shown(photo), "error": public_message(error, photo)}, (photo, "")

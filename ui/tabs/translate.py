@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 
+from captioner.errors import CaptionerError
 from captioner.ui.desk import Desk
-from captioner.ui.tabs.components import Drawing, Text
-from captioner.ui.tabs.events import ASKING, with_errors
+from captioner.ui.messages import public_message
+from captioner.ui.tabs.components import Drawing, Photo, Text
+from captioner.ui.tabs.events import ASKING
 from captioner.ui.tabs.texts import I18N, LANGUAGES
+from captioner.ui.values import View
 
 
 class TranslateTab:
     """Text in, text out; without a translator, a note that says how to get one."""
 
     def __init__(self, desk: Desk) -> None:
+        self.desk = desk
         if desk.translator is None:
             gr.Markdown(I18N("no_weights"), elem_classes="quiet")
             return
@@ -32,6 +38,7 @@ class TranslateTab:
                 source = gr.Dropdown([(I18N("guess"), ""), *named], value="", label=I18N("source"))
                 named = [(LANGUAGES.get(code, code), code) for code in spoken.targets]
                 to = gr.Dropdown(named, value=desk.first_target(), label=I18N("target"))
+                self.photo = self._photo(desk)
                 go = gr.Button(I18N("translate"), variant="primary")
             with gr.Column(scale=3):
                 linked = Drawing("pairs", elem_id="pairs")
@@ -39,9 +46,31 @@ class TranslateTab:
                     steps = Drawing("steps", elem_id="translation-steps")
         gr.on(
             [go.click, text.submit],
-            with_errors(desk.translate),
-            [text, to, source],
+            self.translate,
+            [text, to, source, self.photo],
             [linked, steps],
             api_name="_translate",
             **ASKING,
+        )
+
+    def translate(
+        self, text: str, to: str, source: str = "", photo: Any = None
+    ) -> tuple[View, View]:
+        """The values of both viewers; what is wrong stands where the translation would."""
+        try:
+            return self.desk.translate(text, to, source, photo)
+        except CaptionerError as error:
+            return {"error": public_message(error)}, {}
+
+    @staticmethod
+    def _photo(desk: Desk) -> Any:
+        """What lies in view of the text, for a translator that has eyes."""
+        if not desk.sees:
+            return gr.State()
+        return Photo(
+            label=I18N("in_view"),
+            sources=["upload", "clipboard"],
+            height=180,
+            buttons=[],
+            elem_id="in-view",
         )

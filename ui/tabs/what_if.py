@@ -65,11 +65,18 @@ class WhatIfTab:
         """The photo as it was painted over, with what changed; none of another photo."""
         if photo is None or shown is None or shown[0] != photo:
             return gr.skip(), gr.skip()
-        return self.repaint(photo, shown[1], event._data.get("strokes"), controls)
+        strokes, covering = (event._data.get(name) for name in ("strokes", "covering"))
+        return self.repaint(photo, shown[1], strokes, controls, covering)
 
     def repaint(
-        self, photo: str, caption: Caption | None, strokes: Any, controls: Any
+        self,
+        photo: str,
+        caption: Caption | None,
+        strokes: Any,
+        controls: Any,
+        covering: Any = None,
     ) -> tuple[Any, Any]:
         """The viewer's value, and what it shows."""
-        value, whole = self.desk.paint(photo, caption, strokes, self.column.options(controls))
+        options = self.column.options(controls)
+        value, whole = self.desk.paint(photo, caption, strokes, options, covering=covering)
         return value, (photo, whole)
