@@ -27,11 +27,17 @@ STEPS = 120
 
 def save(path: Path) -> None:
     """Writes the translator's checkpoint, English to German."""
-    torch.manual_seed(1)
     combined = list(itertools.product(COLOURS.items(), NOUNS.items(), VERBS.items()))
     english = [f"A {colour}{noun} {verb}." for (colour, _), (noun, _), (verb, _) in combined]
     german = [f"Ein {colour}{noun} {verb}." for (_, colour), (_, noun), (_, verb) in combined]
-    subwords = Subwords.train([*english, *german, LETTERS], 160, ["en", "de"], byte_fallback=False)
+    checkpoint.save(made(english, german, "de"), path)
+
+
+def made(english: list[str], others: list[str], to: str) -> checkpoint.TranslationCheckpoint:
+    """A translator of sentences whose words stand at the same places in both languages."""
+    torch.manual_seed(1)
+    texts = [*english, *others, LETTERS]
+    subwords = Subwords.train(texts, 160, ["en", to], byte_fallback=False)
     config = from_dict(
         TranslationConfig,
         {
@@ -42,15 +48,14 @@ def save(path: Path) -> None:
     )
     model = build_translation_model(config, len(subwords))
     sources = [subwords.encode(sentence) for sentence in english]
-    targets = [subwords.encode(sentence) for sentence in german]
-    _train(model, sources, targets, subwords.start("de"))
-    counted = {"en": [source.ids for source in sources], "de": [target.ids for target in targets]}
-    languages = Languages.count([("en", "de")], counted, len(subwords))
+    targets = [subwords.encode(sentence) for sentence in others]
+    _train(model, sources, targets, subwords.start(to))
+    counted = {"en": [source.ids for source in sources], to: [target.ids for target in targets]}
+    languages = Languages.count([("en", to)], counted, len(subwords))
     search = SearchOptions(max_length=60)
-    made = checkpoint.TranslationCheckpoint(
+    return checkpoint.TranslationCheckpoint(
         model.eval(), config, subwords, languages, search=search
     )
-    checkpoint.save(made, path)
 
 
 def _train(

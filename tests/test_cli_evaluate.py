@@ -109,6 +109,21 @@ def test_scores_are_those_of_the_translations(
     ]
 
 
+def test_a_line_of_the_target_may_hold_several_references(
+    of_pairs: Callable[..., int], tiny_translator: Translator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = tiny_translator.stream(OWN_WORDS, to="de", source_language="en")
+    said = [translation.text for translation in stream]
+    lines = [f"Etwas anderes.\t{text}" for text in said[:2]] + list(GERMAN[2:])
+    Path("test.de").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert of_pairs("--output", "out") == 0
+    assert "nrefs:var|case:mixed" in capsys.readouterr().out
+    rows = _rows("out/translations.jsonl")
+    assert rows[0]["references"] == ["Etwas anderes.", said[0]]
+    assert [row["chrf"] for row in rows[:2]] == [1, 1]
+    assert "references" not in rows[2]
+
+
 def test_only_the_first_pairs(
     of_pairs: Callable[..., int], tiny_translator: Translator, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ from captioner.translations.recipe import TranslationRecipe
 
 TRANSLATORS = (
     "everyday",
+    "family-multimodal-text",
     "family-translations",
     "korean",
     "length",
@@ -21,6 +22,7 @@ TRANSLATORS = (
     "translate-critical",
     "translate-on",
 )
+SEEING = ("family-multimodal", "multimodal")
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
 RECIPES = [path for path in CONFIGS if not path.stem.startswith("study-")]
 
@@ -29,7 +31,7 @@ RECIPES = [path for path in CONFIGS if not path.stem.startswith("study-")]
 def test_recipes_are_valid_and_survive_json(path: Path) -> None:
     recipe = read_recipe(str(path))
     kind = TranslationRecipe if path.stem in TRANSLATORS else Recipe
-    assert type(recipe) is (MultimodalRecipe if path.stem == "multimodal" else kind)
+    assert type(recipe) is (MultimodalRecipe if path.stem in SEEING else kind)
     assert from_dict(type(recipe), json.loads(json.dumps(to_dict(recipe)))) == recipe
 
 

@@ -706,6 +706,24 @@ def test_capitals_are_read_as_small_letters(tiny_translator: Translator, phrases
         np.testing.assert_allclose(found.alignment, same_words.alignment, atol=1e-5)
 
 
+def test_words_in_capitals_are_read_as_words(tiny_translator: Translator) -> None:
+    """Where small letters are a known word; an abbreviation stays what it is."""
+    plain, first, short = "A brown dog runs.", "Brown dog runs.", "A NBA dog runs."
+
+    def read(text: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        pieces = tiny_translator.reader.sentence(text).pieces
+        return pieces.ids, pieces.words
+
+    known = [w for w in ("dog", "brown") if len(tiny_translator.subwords.encode(w).ids) == 1]
+    assert known
+    for word in known:
+        loud = plain.replace(word, word.upper())
+        assert read(loud) == (read(plain)[0], (*tiny_translator.subwords.encode(loud).words,))
+    if "brown" in known:
+        assert read(first.replace("Brown", "BROWN"))[0] == read(first)[0]
+    assert read(short)[0] == tiny_translator.subwords.encode(short).ids
+
+
 @pytest.mark.parametrize("wrong", [None, 3, 2.5, ["A dog."], b"A dog.", float("nan")])
 def test_what_is_no_text(tiny_translator: Translator, wrong: Any) -> None:
     with pytest.raises(ConfigError, match=r"came; expected a sentence as a string"):

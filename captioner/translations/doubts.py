@@ -43,13 +43,14 @@ def lost_words(
         subwords: that both are spelled in.
         names: whether a capital inside of a sentence means a name, as German has it not.
     """
-    said = {word.text.casefold() for word in words}
+    said = [word.text.casefold() for word in words]
     looked = alignment.argmax(1).tolist() if len(words) and source.words else []
     guessed, gone = [], []
     for place, word in enumerate(source.words):
         own = [p for p, o in zip(source.ids, source.owners, strict=True) if o == place]
         unknown = UNK in own
-        if not word[0].isalpha() or word.casefold() in said or not (len(own) > 1 or unknown):
+        rare = word[0].isalpha() and (len(own) > 1 or unknown)
+        if not rare or any(_holds(text, word.casefold()) for text in said):
             continue
         answers = [w for w, at in zip(words, looked, strict=True) if at == place]
         answers = [w for w in answers if w.text[0].isalnum()]
@@ -66,6 +67,11 @@ def lost_words(
     if gone:
         told.append(f"the answer leaves out {_listed(gone)}")
     return f"{'; '.join(told)}: do not rely on it" if told else None
+
+
+def _holds(text: str, word: str) -> bool:
+    """Whether a word of the answer is a copy, or has one in it: NBA-Spieler."""
+    return text == word or (len(word) > 2 and word in text)
 
 
 def _numbers_gone(source: str, answer: str) -> list[str]:

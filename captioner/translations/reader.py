@@ -22,6 +22,7 @@ _WIDTH = 16  # sentences searched together share their number of pieces up to th
 _WORDLESS = "the translation has no words; write what the sentence says"
 _NO_WORDS = " has no words to translate; it stays as it is"
 _UNREAD = " cannot be read, its letters stood in no training sentence; it stays as it is"
+_LOUD = re.compile(r"(?<![\w'’-])[^\W\d_]{3,}(?![\w'’-])")  # words that may be in capitals
 _NOTHING = Pieces((), (), ())
 
 
@@ -105,8 +106,8 @@ class Reader:
         return line
 
     def _cut(self, text: str) -> Line:
-        """A sentence in pieces; one in capitals as if it were in small letters."""
-        pieces = self._encode(text, sentence_case(text))
+        """A sentence in pieces; one in capitals, and such words, as if in small letters."""
+        pieces = self._encode(text, _LOUD.sub(self._quiet, sentence_case(text)))
         if not pieces.ids:
             return Line(text, pieces)
         if not has_words(text):
@@ -135,6 +136,15 @@ class Reader:
         return (
             dataclasses.replace(pieces, words=words) if len(words) == len(pieces.words) else pieces
         )
+
+    def _quiet(self, found: re.Match[str]) -> str:
+        """A word in capitals in small letters, where these are a known word: MAN, but not NBA."""
+        loud, small = found[0], found[0].lower()
+        if not loud.isupper() or len(self.subwords.encode(loud).ids) == 1:
+            return loud
+        if len(self.subwords.encode(small).ids) > 1:
+            return loud
+        return small if found.start() else small.capitalize()
 
     def _in_language(self, lines: list[Line], to: str, language: str | None) -> list[Line]:
         """The sentences of a text with its language, which is guessed from all that it says."""
