@@ -12,6 +12,7 @@ ours or takes a gigabyte is printed with its number. Numbers that found somethin
 from __future__ import annotations
 
 import argparse
+import copy
 import io
 import json
 import os
@@ -132,17 +133,21 @@ _VALUES: tuple[Any, ...] = (
 )  # fmt: skip
 
 
+def _value(draw: random.Random) -> Any:
+    return copy.deepcopy(draw.choice(_VALUES))  # or the next case would find it damaged
+
+
 def document_damaged(draw: random.Random, document: Any) -> Any:
     """A JSON document with one to four of its values changed, gone, or at another place."""
     document = json.loads(json.dumps(document))
     for _ in range(draw.choice((1, 1, 2, 4))):
         places = list(_places(document))
         if not places:
-            return draw.choice(_VALUES)
+            return _value(draw)
         parent, key = draw.choice(places)
         way = draw.randrange(6)
         if way < 3:
-            parent[key] = draw.choice(_VALUES)
+            parent[key] = _value(draw)
         elif way == 3:
             del parent[key]
         elif way == 4:
@@ -195,8 +200,9 @@ def checkpoint_damaged(draw: random.Random, seeds: Sequence[bytes]) -> bytes:
     header = json.loads(data[8 : 8 + length])
     entries = {key: json.loads(text) for key, text in header["__metadata__"].items()}
     entries.pop("sha256")
-    for key, value in document_damaged(draw, entries).items() if draw.random() < 0.2 else ():
-        entries[str(key)] = value
+    damaged = document_damaged(draw, entries) if draw.random() < 0.2 else {}
+    if isinstance(damaged, dict):
+        entries |= damaged
     name = draw.choice(sorted(entries))
     entries[name] = document_damaged(draw, entries[name])
     texts = {key: json.dumps(value) for key, value in entries.items()}
@@ -206,7 +212,12 @@ def checkpoint_damaged(draw: random.Random, seeds: Sequence[bytes]) -> bytes:
     if draw.random() < 0.3:
         chosen = draw.choice(sorted(tensors))
         tensors[chosen] = draw.choice(
-            (tensors[chosen][:1], tensors[chosen].double() * 1e300, torch.zeros(0), torch.ones(()))
+            (
+                tensors[chosen].reshape(-1)[:1],
+                tensors[chosen].double() * 1e300,
+                torch.zeros(0),
+                torch.ones(()),
+            )
         ).contiguous()
     texts["sha256"] = json.dumps(checksum(tensors, texts))
     written: dict[str, Any] = {}
@@ -445,8 +456,8 @@ def attempt(name: str, number: int, seeds: Sequence[bytes], folder: Path) -> str
         None for a result; what our error says; or, behind an exclamation mark, what is wrong.
     """
     target = TARGETS[name]
-    data = target.damage(random.Random(f"{name} {number}"), seeds)
     try:
+        data = target.damage(random.Random(f"{name} {number}"), seeds)
         target.read(data, folder / "case")
     except CaptionerError as error:
         text = str(error)

@@ -56,6 +56,14 @@ def is_special(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
+def is_same_file(one: str | Path, other: str | Path) -> bool:
+    """Whether two names are those of one file that is there."""
+    try:
+        return os.path.samefile(one, other)  # noqa: PTH121  (Path of any name may raise)
+    except (OSError, ValueError):
+        return False
+
+
 def fitting(name: str) -> str:
     """The name; one too long for file systems is cut, and a digest of it keeps it unique."""
     if len(os.fsencode(name)) <= LONGEST_NAME:

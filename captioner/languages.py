@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from captioner.errors import CheckpointError, ConfigError
+from captioner.errors import CheckpointError, ConfigError, shown
 from captioner.text import UNK
 
 Direction = tuple[str, str]  # from a language, to a language
@@ -80,8 +80,14 @@ class Languages:
 
         Raises:
             ConfigError: no direction leads into `target`, or none from `source` to it, or both are
-                one language.
+                one language, or what came is no language.
         """
+        for language in (target, source):
+            if not isinstance(language, str | None):
+                raise ConfigError(
+                    f"the language is {shown(language)}; expected its code: this checkpoint "
+                    f"translates {self._spoken()}"
+                )
         if source == target and target in {*self.sources, *self.targets}:
             raise ConfigError(
                 f"the sentences are in {target!r} already; name another language: this checkpoint "
@@ -89,13 +95,13 @@ class Languages:
             )
         if target not in self.targets:
             raise ConfigError(
-                f"this checkpoint does not translate into {target!r}; it translates "
+                f"this checkpoint does not translate into {shown(target)}; it translates "
                 f"{self._spoken()}"
             )
         if source is not None and (source, target) not in self.directions:
             raise ConfigError(
-                f"this checkpoint does not translate {source!r} into {target!r}; it translates "
-                f"{self._spoken()}"
+                f"this checkpoint does not translate {shown(source)} into {target!r}; it "
+                f"translates {self._spoken()}"
             )
 
     def elsewhere(self, pieces: Sequence[int], target: str) -> Direction | None:

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, TextIO
 
 from captioner.atomic import behind, digest, fitting, is_same, is_special, lock, whole
 from captioner.errors import ConfigError
-from captioner.pictures.drawings import SOFTWARE, is_drawing, save_png, texts_of
+from captioner.pictures.drawings import SOFTWARE, SUFFIXES, Drawing, is_drawing, save, texts_of
 from captioner.resuming import LONGEST_LINE, Earlier, is_torn, mend
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ _OBJECTS = tuple(
         "checkpoint decoding scores",  # evaluate
         "checkpoint pointing",  # evaluate, of a file of maps
         "sections systems bleu recipe",  # study
+        "captioner runtime figures",  # bench
     )
 )
 
@@ -209,7 +210,13 @@ class Sheets:
     """A folder of contact sheets, in which the folders of the photos are mirrored."""
 
     def __init__(
-        self, folder: str, grid: bool, guard: Guard | None = None, *, flag: str = "--overlay"
+        self,
+        folder: str,
+        grid: bool,
+        guard: Guard | None = None,
+        *,
+        flag: str = "--overlay",
+        suffix: str = ".png",
     ) -> None:
         """Makes the folder.
 
@@ -218,11 +225,12 @@ class Sheets:
             grid: show bare cells instead of smoothed maps.
             guard: what must not be replaced.
             flag: by which the folder was given.
+            suffix: of the sheets, one of `drawings.SUFFIXES`.
 
         Raises:
             ConfigError: nothing can be written there.
         """
-        self.folder, self.grid, self.flag = Path(folder), grid, flag
+        self.folder, self.grid, self.flag, self.suffix = Path(folder), grid, flag, suffix
         self.guard = guard or Guard()
         self.taken: set[str] = set()
         self.drawn: dict[str, int] = {}  # sheets by photo
@@ -257,7 +265,7 @@ class Sheets:
         number = f"-{self.drawn[owner]}" if self.drawn[owner] > 1 else ""
         free: list[tuple[Path, str | None]] = []
         for stem in _stems(inside):
-            path = self.folder / inside.parent / f"{fitting(stem)}{number}.png"
+            path = self.folder / inside.parent / f"{fitting(stem)}{number}{self.suffix}"
             # Some file systems take Dog and dog for one.
             if str(path).casefold() not in self.taken and not self._may_be_read(path):
                 free.append((path, _owner(path)))
@@ -286,9 +294,10 @@ class Sheets:
         """
         path = place or self.place(str(caption.file))
         _make_folder(path)
-        picture = caption.sheet(grid=self.grid)
+        pixels = self.suffix == SUFFIXES[0]
+        drawing = (caption.sheet if pixels else caption.drawing)(grid=self.grid)
         self.guard.check(path, DRAWING, self.flag)  # much may have come there since
-        draw(picture, path, Photo=self.owners[path])
+        draw(drawing, path, Photo=self.owners[path])
         return path
 
 
@@ -338,16 +347,15 @@ def _owner(path: Path) -> str | None:
     return texts.get("Photo") if texts.get("Software") == SOFTWARE else None
 
 
-def draw(picture: Image.Image, path: Path, **texts: str) -> None:
-    """Writes a picture as a PNG file that says who drew it, whole or not at all.
+def draw(drawing: Drawing | Image.Image, path: Path, **texts: str) -> None:
+    """Writes a drawing as a file that says who drew it, whole or not at all.
 
     Args:
-        picture: what to write.
+        drawing: what to write; as SVG or PDF, where it can be and the name says so.
         path: where, in a folder that is there.
-        texts: what it says besides, by keyword; Latin-1.
+        texts: what it says besides, by keyword, each a word of ASCII.
     """
-    with whole(path) as partial, partial.open("wb") as file:
-        save_png(picture, file, **texts)
+    save(drawing, path, **texts)
 
 
 def _make_folder(path: Path) -> None:

@@ -432,14 +432,14 @@ def _header(
         raise CheckpointError(f"{path}: the metadata are no JSON ({error})") from error
     if not isinstance(header["format"], int) or header["format"] > FORMAT:
         raise CheckpointError(
-            f"{path}: format {header['format']} is newer than this captioner reads ({FORMAT}); "
-            "upgrade captioner"
+            f"{path}: format {shown(header['format'])} is newer than this captioner reads "
+            f"({FORMAT}); upgrade captioner"
         )
     kind = next((kind for kind in kinds if kind.task == header.get("task")), None)
     if kind is None:
         expected = " or ".join(repr(kind.task) for kind in kinds)
         raise CheckpointError(
-            f"{path}: a checkpoint for {header.get('task')!r}; expected one for {expected}"
+            f"{path}: a checkpoint for {shown(header.get('task'))}; expected one for {expected}"
         )
     missing = {*_COMMON, *kind.needs} - header.keys()
     if missing:

@@ -38,9 +38,11 @@ def test_a_notebook_shows_the_sheet_and_living_words(
     for word, values in zip(caption.words, spans, strict=True):
         assert str(values["title"]).startswith(f"{100 * (word.prob or 0):.1f} %")
     (image,) = (values for tag, values in found if tag == "img")
-    data = str(image["src"]).removeprefix("data:image/png;base64,")
-    assert base64.b64decode(data) == png
-    assert "\n" not in repr(caption)
+    data = str(image["src"]).removeprefix("data:image/jpeg;base64,")
+    with Image.open(io.BytesIO(base64.b64decode(data))) as sheet:
+        assert (sheet.format, sheet.size) == ("JPEG", caption.sheet().size)
+    assert "\n" not in repr(caption) + repr(tiny_captioner)
+    assert repr(tiny_captioner).startswith("<Captioner on cpu, ")
 
 
 def test_nothing_in_a_caption_is_markup() -> None:

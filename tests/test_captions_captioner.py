@@ -396,6 +396,16 @@ def test_streams_refuse_what_cannot_be(
     assert str(caught.value) == message
 
 
+def test_words_of_any_length_make_short_messages(
+    tiny_captioner: Captioner, photos: list[Path]
+) -> None:
+    with pytest.raises(ConfigError) as prefixed:
+        tiny_captioner(photos[0], prefix="x" * 5000)
+    with pytest.raises(ConfigError) as drawn:
+        tiny_captioner(photos[0]).overlay("x" * 5000)
+    assert all(len(str(caught.value)) < 400 for caught in (prefixed, drawn))
+
+
 def test_numbers_of_numpy_are_numbers(tiny_captioner: Captioner, photos: list[Path]) -> None:
     given = {"beam_size": np.int64(2), "length_penalty": np.float32(0.5), "max_length": np.uint8(5)}
     plain = {"beam_size": 2, "length_penalty": 0.5, "max_length": 5}

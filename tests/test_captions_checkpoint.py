@@ -97,7 +97,9 @@ def test_a_confidence_that_no_caption_can_have_is_refused(
     ("change", "message"),
     [
         (put("format", 2), r"format 2 is newer than this captioner reads \(1\); upgrade captioner"),
-        (put("format", "one"), "format one is newer"),
+        (put("format", "one"), "format 'one' is newer"),
+        (put("format", "a\nb"), r"format 'a\\nb' is newer"),
+        (put("task", "x" * 5000), r"a checkpoint for 'x{58}…; expected one for 'caption'"),
         (put("task", "translation"), "a checkpoint for 'translation'; expected one for 'caption'"),
         (drop("task"), "a checkpoint for None"),
         (put("config", b"{broken"), "the metadata are no JSON"),

@@ -48,6 +48,7 @@ COMMANDS = (
     "study",
     "describe",
     "doctor",
+    "bench",
     "completion",
     "data check",
 )

@@ -549,3 +549,29 @@ def test_what_was_done_is_kept_where_the_work_is_stopped(
     assert not Path("all.csv").exists()
     assert Path("all.csv.partial").read_text().count("\n") == 2
     assert "what was done so far is in all.csv.partial" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("beside", [(), ("--sidecar", ".txt")])
+def test_a_tag_is_no_beginning_of_a_sentence(
+    typed: Callable[..., int],
+    here: Path,
+    beside: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert typed("caption", "a/cat.jpg", "--prefix", "sks, ", *beside) == 2
+    assert one_error(capsys) == (
+        "captioner: --prefix 'sks, ': this is how the model begins its sentence, and no sentence "
+        "begins with a tag; to put it before the text use --sidecar-prefix 'sks, '"
+        f"{'' if beside else ' with --sidecar .txt'}\n"
+    )
+
+
+def test_a_beginning_of_words_beside_texts_is_told_from_a_tag(
+    typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert typed("caption", "a/cat.jpg", "--prefix", "a", "--sidecar", ".txt") == 0
+    assert Path("a/cat.txt").read_text().casefold().startswith("a")
+    assert capsys.readouterr().err == (
+        "captioner: --prefix 'a' begins the model's own sentences; what is only put before the "
+        "texts is --sidecar-prefix\n"
+    )

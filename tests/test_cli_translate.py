@@ -429,7 +429,10 @@ def test_ctrl_c_keeps_what_was_done(
         (["-", "--jsonl", "in.txt"], "in.txt is read by this very command (standard input)"),
         (["A dog.", "--jsonl", "notes"], "notes is there already and is no file of objects"),
         (["A dog.", "--alignment", "notes.png"], "notes.png is there already and is no picture of"),
-        (["A dog.", "--alignment", "h.jpg"], "--alignment h.jpg: the heat map is a PNG file; call"),
+        (
+            ["A dog.", "--alignment", "h.jpg"],
+            "h.jpg: the heat map is a PNG, SVG or PDF file; call it h.png",
+        ),
         (["A dog.", "--alignment", "x.png", "--jsonl", "x.png"], "x.png would be written twice"),
         (["A dog.", "--alignment", ""], "argument --alignment: expected a name, got an empty one"),
         (["A dog.", "--jsonl", ""], "argument --jsonl: expected a name, got an empty one"),

@@ -170,14 +170,15 @@ def test_a_table_computes_nothing() -> None:
     )
     captions = [_caption(("a", "dog"), text=text, file=text) for text in hostile]
     captions.append(_caption((), file="bad.jpg", text="", error="=not a photo"))
-    text = exports.csv_table(captions)
-    assert text.startswith("\ufefffile,caption,log_prob,")
+    text = exports.csv_table(captions, [*hostile, ""])
+    assert text.startswith("\ufefffile,caption,alt_text,log_prob,")
     rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
     given = [text.replace("'", "") for text in hostile]
     assert [row["caption"].replace("'", "") for row in rows[:-1]] == given
     for row in rows:
         assert not row["file"].startswith(("=", "+", "-", "@", "\t", "\r"))
         assert not row["caption"].startswith(("=", "+", "-", "@", "\t", "\r"))
+        assert not row["alt_text"].startswith(("=", "+", "-", "@", "\t", "\r"))
     assert (rows[0]["log_prob"], rows[0]["mean_probability"]) == ("-2.5", "0.25")
     assert 1 / 6 <= float(rows[0]["mean_spread"]) <= 1
     assert rows[-1]["error"] == "'=not a photo"
@@ -416,14 +417,15 @@ def test_doubt_stays_beside_the_other_sentences(visit: Any) -> None:
 
 def test_a_row_of_the_table_is_marked_where_its_caption_is_unsure(browser: Any) -> None:
     row = {"file": "a.png", "caption": "A dog.", "error": "", "thumbnail": "", "prob": 0.5}
-    rows = [{**row, "spread": 0.25, "unsure": unsure} for unsure in (True, False)]
+    more = {"alt": "A dog.", "doubtful": 0, "words": 2, "doubt": 0.1, "other": ""}
+    rows = [{**row, **more, "spread": 0.25, "unsure": unsure} for unsure in (True, False)]
     value = exports.script_json({"done": 2, "total": 2, "failed": 0, "rows": rows})
     page = browser.new_page(locale="en-GB")
     page.set_content(f"""<html lang="en"><div id="root">{assets.markup("table")}</div><script>
         (function (element, props, trigger, watch) {{ {assets.script("table")} }})(
           document.getElementById("root"), {{ value: {value} }}, () => {{}}, () => {{}});
         </script></html>""")
-    assert page.locator("td.sentence").all_inner_texts() == ["A dog.unsure", "A dog."]
+    assert page.locator(".doubt").all_inner_texts() == ["unsure\n50 %", "50 %"]
     page.close()
 
 

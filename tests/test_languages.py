@@ -102,6 +102,13 @@ def test_what_was_not_trained_is_refused(source: str | None, target: str, messag
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("wrong", [5, np.zeros(3), ["de"], b"de"])
+def test_what_is_no_language_is_refused_whatever_it_is(wrong: Any) -> None:
+    for pair in [(wrong, "de"), ("en", wrong)]:
+        with pytest.raises(ConfigError, match=r"^the language is .*; expected its code: this chec"):
+            languages_of().check(*pair)
+
+
 # ---- guessing ------------------------------------------------------------------------------------
 
 

@@ -22,10 +22,10 @@ from captioner.outputs import (
     file_path,
     is_drawing,
     json_lines,
-    save_png,
     whole,
     write_text,
 )
+from captioner.pictures.drawings import save_png
 from captioner.prediction import Caption
 
 

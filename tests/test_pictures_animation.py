@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def test_every_word_has_a_frame_over_its_own_map(size: tuple[int, int]) -> None:
     pictures = frames(photo, WORDS, _maps(), width=120)
     assert len(pictures) == len(WORDS) + 1
     assert len({picture.size for picture in pictures}) == 1
-    assert all(_difference(one, other) for one, other in zip(pictures, pictures[1:], strict=False))
+    assert all(_difference(one, other) for one, other in pairwise(pictures))
 
 
 def test_a_gif_holds_all_frames_and_goes_round() -> None:

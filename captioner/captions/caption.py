@@ -8,18 +8,22 @@ import html
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from captioner.atomic import is_same_file
 from captioner.errors import ConfigError, shown
+from captioner.pictures.drawings import save, suffix_of
 from captioner.pictures.geometry import Geometry
 from captioner.pictures.open import open_photo
 from captioner.pictures.overlay import draw_overlay
 from captioner.pictures.scale import shared_peak
-from captioner.pictures.sheets import contact_sheet
+from captioner.pictures.sheets import Sheet
 from captioner.text import detokenise
 from captioner.translations.translation import Translation
 from captioner.words import Word, rounded
@@ -74,11 +78,12 @@ class Caption:
         if self.error is not None:
             return f"<p>{html.escape(self.error)}</p>"
         words = " ".join(_word_html(word) for word in self.words)
-        picture = self._repr_png_()
         sheet = ""
-        if picture is not None:
-            data = base64.b64encode(picture).decode("ascii")
-            sheet = f'<img alt="{html.escape(self.text)}" src="data:image/png;base64,{data}">'
+        if self.source is not None:
+            buffer = io.BytesIO()  # JPEG: a notebook keeps it, beside the PNG
+            self.sheet().save(buffer, "JPEG", quality=90, subsampling=0)
+            data = base64.b64encode(buffer.getvalue()).decode("ascii")
+            sheet = f'<img alt="{html.escape(self.text)}" src="data:image/jpeg;base64,{data}">'
         return f"<p>{words}</p>{sheet}"
 
     def photo(self) -> Image.Image:
@@ -111,14 +116,40 @@ class Caption:
         if isinstance(word, str) and word.casefold() in folded:
             return folded.index(word.casefold())
         said = ", ".join(texts) or "none"
-        raise ConfigError(f"the caption has no word {word!r}; its words are: {said}")
+        raise ConfigError(f"the caption has no word {shown(word)}; its words are: {said}")
 
     def sheet(self, *, grid: bool = False) -> Image.Image:
         """The contact sheet: the photo, then each word over its map, on one colour scale."""
+        return self.drawing(grid=grid).picture()
+
+    def drawing(self, *, grid: bool = False) -> Sheet:
+        """The contact sheet, not drawn yet: `picture` gives pixels, `vectors` SVG or PDF.
+
+        Raises:
+            ConfigError: there is no caption.
+        """
         self._check()
         title = self.text if self.original is None else f"{self.text} – {self.original.text}"
         title = f"{title} (unsure)" if self.unsure else title
-        return contact_sheet(self.photo(), self.words, self.maps, title=title, grid=grid)
+        return Sheet(self.photo(), self.words, self.maps, title, grid)
+
+    def save(self, path: str | PathLike[str], *, grid: bool = False) -> None:
+        """Writes the contact sheet, whole or not at all, in place of what is there.
+
+        Args:
+            path: of a `.png`, or of an `.svg` or `.pdf`, in which text stays text.
+            grid: show the real cells instead of smoothing them.
+
+        Raises:
+            ConfigError: the suffix is another one, the file is the photo itself, or there is no
+                caption.
+            OSError: it cannot be written.
+        """
+        target = Path(path)
+        suffix_of(target, "sheet")
+        if isinstance(self.source, (str, PathLike)) and is_same_file(target, fspath(self.source)):
+            raise ConfigError(f"{target} is the photo itself; choose another name")
+        save(self.drawing(grid=grid), target)
 
     def to_dict(self, *, maps: bool = False) -> dict[str, Any]:
         """Plain values for JSON, as `captioner caption --jsonl` writes them.

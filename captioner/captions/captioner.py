@@ -104,6 +104,10 @@ class Captioner:
         """
         return self.checkpoint.options(own, **settings)
 
+    def __repr__(self) -> str:
+        words = len(self.checkpoint.vocabulary.words)
+        return f"<Captioner on {self.device}, {words:,} words>"
+
     @property
     def translator(self) -> Translator:
         """What translates the captions.

@@ -26,7 +26,7 @@ from captioner.captions.inputs import check_text
 from captioner.captions.interpreter import Interpreter, Way
 from captioner.captions.opened import Opened
 from captioner.confidence import evidence
-from captioner.errors import ConfigError
+from captioner.errors import ConfigError, shown
 from captioner.nn.encoders import ImageEncoder, fold_batch_norm, normalise
 from captioner.nn.memory import Memory
 from captioner.options import SearchOptions
@@ -118,11 +118,13 @@ class Writer:
             alike = ", ".join(dict.fromkeys(repr(word) for found in near for word in found))
             hint = f" (the vocabulary has {alike})" if alike else ""
             raise ConfigError(
-                f"the prefix holds {', '.join(map(repr, unknown))}, which the vocabulary of "
+                f"the prefix holds {', '.join(map(shown, unknown))}, which the vocabulary of "
                 f"{len(known)} words lacks; choose other words{hint}"
             )
         if prefix.strip() and not words:
-            raise ConfigError(f"the prefix {prefix!r} has no words; write how the caption begins")
+            raise ConfigError(
+                f"the prefix {shown(prefix)} has no words; write how the caption begins"
+            )
         return self.vocabulary.encode(words)
 
     @torch.inference_mode()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from captioner.captions.alt_text import alt_text
 from captioner.cli import flags
-from captioner.cli.display import one_line
+from captioner.cli.display import is_quiet, one_line
 from captioner.cli.models import load_captioner, pick_device
 from captioner.cli.results import STANDARD_OUTPUT, CaptionResults, texts_of
 from captioner.cli.streams import standard_input
@@ -74,7 +74,13 @@ preview in it is read, which is said.""",
         metavar="PATTERN",
         help="leave out what matches: a name, a folder or a path, such as thumbs or '*_edited.*'",
     )
-    parser.add_argument("--prefix", default="", metavar="TEXT", help="how every caption must begin")
+    parser.add_argument(
+        "--prefix",
+        default="",
+        metavar="TEXT",
+        help="how every caption must begin, in words that the model knows; a tag that is only put "
+        "before the texts beside photos is --sidecar-prefix",
+    )
     flags.add_outputs(parser)
     parser.add_argument(
         "--resume",
@@ -211,24 +217,35 @@ def run(arguments: argparse.Namespace) -> int:
         results.bar.reset(None if isinstance(photos, Iterator) else len(photos))
         if isinstance(photos, list) and arguments.engine == "ray":
             _on_cluster(arguments, results, photos, captioner, options)
-            return results.failed
-        stream = captioner.stream(
-            photos,
-            batch_size=arguments.batch_size,
-            workers=arguments.workers,
-            prefix=arguments.prefix,
-            to=arguments.to,
-            options=options,
-            numbers=iter(results.numbers.popleft, None),
-            time_limit=arguments.time_limit or None,
-        )
-        for caption in stream:
-            results.add(caption)
-            if caption.translation is not None and caption.translation.warning:
-                results.tell(f"{caption.file}: {caption.translation.warning}")
+        else:
+            _here(arguments, results, photos, captioner, options)
         if streamed and not results.count:
             raise ConfigError("standard input named no photo; expected one path a line")
     return results.failed
+
+
+def _here(
+    arguments: argparse.Namespace,
+    results: CaptionResults,
+    photos: Iterable[str | Packed],
+    captioner: Captioner,
+    options: SearchOptions,
+) -> None:
+    """Captions the photos in this process."""
+    stream = captioner.stream(
+        photos,
+        batch_size=arguments.batch_size,
+        workers=arguments.workers,
+        prefix=arguments.prefix,
+        to=arguments.to,
+        options=options,
+        numbers=iter(results.numbers.popleft, None),
+        time_limit=arguments.time_limit or None,
+    )
+    for caption in stream:
+        results.add(caption)
+        if caption.translation is not None and caption.translation.warning:
+            results.tell(f"{caption.file}: {caption.translation.warning}")
 
 
 def _on_cluster(
@@ -348,6 +365,23 @@ def _paths(arguments: Sequence[str]) -> Iterator[str]:
             yield argument
 
 
+def _check_prefix(arguments: argparse.Namespace) -> None:
+    """Tells the beginning of a sentence from a tag before it, which trainers call a prefix, too."""
+    prefix, beside = arguments.prefix, arguments.sidecar in (".txt", ".caption")
+    if prefix.rstrip().endswith((",", ";", ":", "|")):
+        also = "" if beside else " with --sidecar .txt"
+        raise ConfigError(
+            f"--prefix {prefix!r}: this is how the model begins its sentence, and no sentence "
+            f"begins with a tag; to put it before the text use --sidecar-prefix {prefix!r}{also}"
+        )
+    if prefix and beside and not is_quiet():
+        print(
+            f"captioner: --prefix {prefix!r} begins the model's own sentences; what is only put "
+            "before the texts is --sidecar-prefix",
+            file=sys.stderr,
+        )
+
+
 def _check_outputs(arguments: argparse.Namespace) -> None:
     if arguments.resume and (arguments.jsonl is None or arguments.jsonl in STANDARD_OUTPUT):
         raise ConfigError(
@@ -356,6 +390,7 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
         )
     if arguments.maps and not arguments.jsonl:
         raise ConfigError("--maps belongs to the objects of --jsonl; add --jsonl FILE")
+    _check_prefix(arguments)
     flags.check_languages(arguments)
     flags.check_grid(arguments)
     _check_engine(arguments)

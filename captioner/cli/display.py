@@ -7,11 +7,12 @@ terminal, a progress bar, goes only to one that can be steered and only where so
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from unicodedata import category
+
+from captioner import bars
 
 _quiet = _verbose = False  # as the command that runs was typed
 _LOGGER = logging.getLogger("captioner")
@@ -65,16 +66,14 @@ def _tell(text: str) -> None:
 
 
 def is_watched() -> bool:
-    """Whether progress is shown: on a terminal that can go back in a line, and not with --quiet."""
-    return not _quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    """Whether progress is shown: where somebody sees it, and not with --quiet."""
+    return not _quiet and bars.is_seen()
 
 
 def progress_bar(total: int | None, unit: str) -> Any:
     """A progress bar on standard error, where somebody watches and has to wait."""
-    from tqdm import tqdm
-
     hidden = (total is not None and total < 2) or not is_watched()
-    return tqdm(total=total, unit=unit, disable=hidden, leave=False, dynamic_ncols=True)
+    return bars.bar(total=total, unit=unit, disable=hidden, leave=False, dynamic_ncols=True)
 
 
 def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:

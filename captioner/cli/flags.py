@@ -214,6 +214,12 @@ def add_outputs(parser: argparse.ArgumentParser) -> None:
         "the photos are mirrored: holiday/dog.jpg has DIR/holiday/dog.png",
     )
     parser.add_argument(
+        "--sheet-format",
+        choices=("png", "svg", "pdf"),
+        metavar="KIND",
+        help="of the sheets: png (default), or svg or pdf, in which text stays text",
+    )
+    parser.add_argument(
         "--grid", action="store_true", help="show the real grid cells on the sheets, not smoothed"
     )
     add_overwrite(parser)
@@ -327,6 +333,8 @@ def check_grid(arguments: argparse.Namespace) -> None:
     """Refuses what says how to draw sheets where none are drawn."""
     if arguments.grid and not arguments.overlay:
         raise ConfigError("--grid belongs to the sheets of --overlay; add --overlay DIR")
+    if arguments.sheet_format and not arguments.overlay:
+        raise ConfigError("--sheet-format belongs to the sheets of --overlay; add --overlay DIR")
 
 
 def pairs(arguments: argparse.Namespace) -> list[Pair]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from captioner.cli import (
+    bench,
     calibrate,
     caption,
     completion,
@@ -38,6 +39,7 @@ commands:
   calibrate    teach a checkpoint how sure its captions can be, from validation photos
   describe     what is in a checkpoint, where it comes from and how good it is
   doctor       versions, weights, devices, fonts and programs, for a bug report
+  bench        how fast photos are opened, encoded and captioned here, part by part
   completion   complete commands and flags in bash, zsh or fish
   score        score anyone's captions against what people wrote; compare two systems
   data check   look for damaged photos, odd captions and leaks between splits
@@ -132,6 +134,7 @@ def make_parser() -> argparse.ArgumentParser:
         calibrate,
         describe,
         doctor,
+        bench,
         completion,
         score,
         data,

@@ -152,6 +152,7 @@ class CaptionResults(Results):
         self.maps: bool = arguments.maps
         self.alt_text: bool = getattr(arguments, "alt_text", False)
         self.overlay, self.grid = arguments.overlay, arguments.grid
+        self.sheet_suffix = f".{arguments.sheet_format or 'png'}"
         self.roots: deque[str] = deque()  # the folders that were named, a caption each
         self.beside: Beside | None = None
         self.collected: Collected | None = None
@@ -187,7 +188,10 @@ class CaptionResults(Results):
             self.earlier, self.kept = Earlier(self.collected.add_object), True
 
     def __enter__(self) -> Self:
-        self.sheets = Sheets(self.overlay, self.grid, self.guard) if self.overlay else None
+        self.sheets = None
+        if self.overlay:
+            own = self.sheet_suffix
+            self.sheets = Sheets(self.overlay, self.grid, self.guard, suffix=own)
         entered = super().__enter__()
         if self.collected is not None:
             self.stack.enter_context(self.collected)

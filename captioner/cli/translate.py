@@ -19,11 +19,10 @@ from captioner.cli.texts import Lines, Objects, Table
 from captioner.errors import ConfigError
 from captioner.options import SENTENCES_AT_ONCE
 from captioner.outputs import DRAWING, LINKS, Guard, draw, file_path, json_lines
+from captioner.pictures.drawings import Drawing, suffix_of
 from captioner.text import half_character, has_words
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from captioner.translations.translation import Translation
 
 _STOPS = tuple(".!?…。！？।")  # with which a sentence ends
@@ -39,7 +38,7 @@ def add(commands: Any) -> None:
         "one line out, in\norder. A line that cannot be translated is told on standard error and "
         "leaves an empty line; the\nexit code is then 1. An answer that looks like another "
         "language is told as well, and printed; the\nexit code is 1 for a typed text, 0 for the "
-        "lines of a file.\n\n"
+        "lines of a file. Words that the answer guesses or\nleaves out are told too.\n\n"
         "A row of bare words is one text: captioner translate --to de A dog runs. Where every "
         "argument has a\nspace inside or ends in a full stop or the like, each is a text, with a "
         "line of its own.",
@@ -90,13 +89,13 @@ examples:
         "--alignment",
         type=flags.file_name,
         metavar="FILE",
-        help="draw the heat map of one sentence as FILE.png: which word looked at which; or see "
-        "--alignment-format",
+        help="draw the heat map of one sentence as FILE.png: which word looked at which; as "
+        "FILE.svg or FILE.pdf, text stays text; or see --alignment-format",
     )
     parser.add_argument(
         "--alignment-format",
-        choices=("png", "pharaoh"),
-        default="png",
+        choices=("drawing", "pharaoh"),
+        default="drawing",
         help="pharaoh: a line a text, such as 0-0 1-2: a token of the source and one of the "
         "translation that looked at it, counted from 0, as spaces part them (default: %(default)s)",
     )
@@ -110,7 +109,8 @@ examples:
         "--sheet",
         type=flags.file_name,
         metavar="FILE.png",
-        help="with --photo: draw where each word of one translation looked on it",
+        help="with --photo: draw where each word of one translation looked on it; as FILE.svg or "
+        "FILE.pdf, too",
     )
     flags.add_overwrite(parser)
     flags.add_model(parser)
@@ -129,8 +129,9 @@ examples:
 def run(arguments: argparse.Namespace) -> int:
     """Translates texts or the lines of a file; returns how many failed.
 
-    An answer with a warning counts as failed where the text was typed; among the many lines of a
-    file it is reported and marked, but not counted.
+    An answer that went astray, into another language say, counts as failed where the text was
+    typed; among the many lines of a file it is reported and marked, but not counted. Nor are
+    warnings about single words.
     """
     flags.check_decoding(arguments)
     typed = _texts(arguments.sentence)
@@ -166,7 +167,7 @@ def run(arguments: argparse.Namespace) -> int:
             links(translation.pharaoh())
             if translation.warning:
                 results.tell(place + translation.warning)
-            doubtful += bool(translation.warning) and not lines
+            doubtful += translation.astray and not lines
             languages[translation.source_language] += translation.guessed
             for name, path in drawn.items():
                 if translation.error is None:
@@ -200,7 +201,7 @@ def _links(
     arguments: argparse.Namespace, guard: Guard, results: Results
 ) -> Callable[[str], object]:
     """What takes each text's alignment in Pharaoh's format."""
-    if arguments.alignment is None or arguments.alignment_format == "png":
+    if arguments.alignment is None or arguments.alignment_format == "drawing":
         return lambda line: None
     path = file_path(arguments.alignment, "--alignment")
     lines = json_lines(path, guard, flag="--alignment", kind=LINKS, tell=results.note)
@@ -224,7 +225,7 @@ def _drawn(arguments: argparse.Namespace, guard: Guard) -> dict[str, Path]:
 def _pictures(arguments: argparse.Namespace) -> list[str]:
     """Flags by which a picture was asked for."""
     asked = [name for name in _DRAWN if getattr(arguments, name)]
-    return [n for n in asked if n != "alignment" or arguments.alignment_format == "png"]
+    return [n for n in asked if n != "alignment" or arguments.alignment_format == "drawing"]
 
 
 def _texts(arguments: Sequence[str]) -> list[str]:
@@ -246,7 +247,7 @@ def _check_input(arguments: argparse.Namespace, typed: Sequence[str], file: str 
     for flag in ("tsv", "objects"):
         if getattr(arguments, flag) is not None and not file:
             raise ConfigError(f"--{flag} reads a file: name it with --input FILE, or `-`")
-    if arguments.alignment_format != "png" and arguments.alignment is None:
+    if arguments.alignment_format != "drawing" and arguments.alignment is None:
         raise ConfigError("--alignment-format says how --alignment FILE is written; name the FILE")
     for flag in (f"--{name}" for name in _pictures(arguments)):
         if file:
@@ -274,20 +275,16 @@ def _line(translation: Translation) -> str:
 def _check_drawing(flag: str, name: str, guard: Guard) -> None:
     """Refuses a place for a picture where it must not go."""
     path = file_path(name, flag)
-    if path.suffix.lower() not in ("", ".png"):
-        what = "heat map" if flag == "--alignment" else "sheet"
-        raise ConfigError(
-            f"{flag} {name}: the {what} is a PNG file; call it {path.with_suffix('.png')}"
-        )
+    suffix_of(path, "heat map" if flag == "--alignment" else "sheet")
     guard.claim(path, DRAWING, flag)
 
 
-_DRAWN: Mapping[str, Callable[[Translation], Image.Image]] = {  # by flag
-    "alignment": lambda translation: translation.heatmap(),
-    "sheet": lambda translation: translation.sheet(),
+_DRAWN: Mapping[str, Callable[[Translation], Drawing]] = {  # by flag
+    "alignment": lambda translation: translation.drawing(),
+    "sheet": lambda translation: translation.seen_drawing(),
 }
 
 
-def _draw(picture: Image.Image, path: Path) -> None:
+def _draw(drawing: Drawing, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw(picture, path)
+    draw(drawing, path)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from captioner.nn.architecture import ModelConfig, MultimodalConfig, TranslationConfig
+from captioner.nn.architecture import (
+    CombinedAttentionConfig,
+    ModelConfig,
+    TranslationConfig,
+)
 
 
 def moves(config: ModelConfig | TranslationConfig) -> dict[str, Any]:
@@ -21,6 +25,9 @@ def moves(config: ModelConfig | TranslationConfig) -> dict[str, Any]:
         layers = [decoder.map_layer] if decoder.map_layer else [*range(1, decoder.layers + 1)]
     if transformer and decoder.map_head:
         numbers = range(decoder.map_head, decoder.map_head + 1)
+    combination = ""
+    if isinstance(attention, CombinedAttentionConfig):
+        combination = attention.combination
     return {
         "score": attention.score,
         "kind": attention.kind,
@@ -31,5 +38,5 @@ def moves(config: ModelConfig | TranslationConfig) -> dict[str, Any]:
         "fed": not transformer and attention.input_feeding,
         "coverage": attention.coverage,
         "looks": [[layer, head] for layer in layers for head in numbers],
-        "combination": attention.combination if isinstance(config, MultimodalConfig) else "",
+        "combination": combination,
     }

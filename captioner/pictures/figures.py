@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from PIL import Image
 
 from captioner.pictures.blocks import BOLD, REGULAR, clean, font_file, korean_font, letters
+from captioner.pictures.drawings import SOFTWARE, comment_of, info_of
 from captioner.pictures.ink import INK, PAPER
 
 DPI = 144  # pixels an inch
@@ -27,6 +29,36 @@ def painted(figure: Any, dpi: float = DPI) -> Image.Image:
         file, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.25, facecolor=shade(PAPER)
     )
     return Image.open(file).convert("RGB")
+
+
+def as_vectors(figure: Any, suffix: str, texts: Mapping[str, str], title: str = "") -> bytes:
+    """A matplotlib figure as an SVG or PDF file in which text stays text.
+
+    Args:
+        figure: as for `painted`.
+        suffix: `.svg` or `.pdf`.
+        texts: what the file says of itself.
+        title: what it shows.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    file = io.BytesIO()
+    is_svg = suffix == ".svg"
+    (FigureCanvasSVG if is_svg else FigureCanvasPdf)(figure)
+    said = (
+        {"Date": None}
+        if is_svg
+        else {"CreationDate": None, "Creator": info_of(texts).get("Creator")}
+    )
+    own: Any = {"svg.fonttype": "none", "svg.hashsalt": SOFTWARE, "pdf.fonttype": 42}
+    look = {"bbox_inches": "tight", "pad_inches": 0.25, "facecolor": shade(PAPER)}
+    with rc_context(own):
+        figure.savefig(file, format=suffix[1:], metadata={"Title": title, **said}, **look)
+    head, line, rest = file.getvalue().partition(b"\n")
+    comment = f"<!-- {comment_of(texts)} -->\n".encode("ascii") if is_svg else b""
+    return head + line + comment + rest
 
 
 def shade(colour: tuple[int, int, int]) -> tuple[float, ...]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from captioner.errors import CaptionerError
 from captioner.formats.places import SYSTEM_FOLDERS
+from captioner.pictures.drawings import SUFFIXES as DRAWN_SUFFIXES
 from captioner.pictures.drawings import is_drawing
 from captioner.pictures.formats import PHOTO_SUFFIXES, UNREAD_SUFFIXES
 from captioner.pictures.messages import printable
@@ -212,9 +213,10 @@ def _looked_at(path: Path, root: str, *, any_suffix: bool = False) -> Found:
     if kind:
         problem = f"{printable(name)}: left out, as it is {kind}; expected a file"
         return Found(name, root, problem)
-    if suffix in UNREAD_SUFFIXES and not any_suffix:
+    drawn = suffix in DRAWN_SUFFIXES and is_drawing(path)
+    if suffix in UNREAD_SUFFIXES and not any_suffix and not drawn:
         return Found(name, root, f"{printable(name)}: left out; {UNREAD_SUFFIXES[suffix]}")
-    return Found(name, root, drawn=suffix == ".png" and is_drawing(path))
+    return Found(name, root, drawn=drawn)
 
 
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (

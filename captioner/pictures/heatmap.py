@@ -7,7 +7,8 @@ A heat map lies on no photo and takes matplotlib's *Blues*: as even as the maps'
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from captioner.pictures.figures import (
     DPI,
     NOTE_SIZE,
     WORD_SIZE,
+    as_vectors,
     drawable,
     lettering,
     painted,
@@ -60,6 +62,40 @@ def draw_heatmap(
     Raises:
         ConfigError: words and alignment do not match, or shares lie outside 0 to 1.
     """
+    return HeatMap(source_words, words, alignment, end_mass, title).picture()
+
+
+@dataclass(frozen=True, eq=False)
+class HeatMap:
+    """A heat map that is not drawn yet, as pixels or as lines and letters: see `draw_heatmap`."""
+
+    source_words: Sequence[str]  # S
+    words: Sequence[str]  # T
+    alignment: np.ndarray  # (T, S)
+    end_mass: np.ndarray | None = None  # (T,)
+    title: str = ""
+
+    def picture(self) -> Image.Image:
+        """As pixels (RGB)."""
+        figure, longest = self._figure()
+        return painted(figure, min(DPI, _LONGEST_BOARD / longest))
+
+    def vectors(self, suffix: str, texts: Mapping[str, str]) -> bytes:
+        """As an SVG or PDF file."""
+        return as_vectors(self._figure()[0], suffix, texts, clean(self.title))
+
+    def _figure(self) -> tuple[Any, float]:
+        """The figure, and the longest side of its cells together, in inches."""
+        return _drawn(self.source_words, self.words, self.alignment, self.end_mass, self.title)
+
+
+def _drawn(
+    source_words: Sequence[str],
+    words: Sequence[str],
+    alignment: np.ndarray,
+    end_mass: np.ndarray | None,
+    title: str,
+) -> tuple[Any, float]:
     cells = _checked_alignment(source_words, words, alignment, end_mass)
     columns = len(source_words) + (0 if end_mass is None else 1 + _END_GAP)
     cell = min(_CELL, max(_SMALL_CELL, _BOARD / max(columns, len(words))))
@@ -77,7 +113,7 @@ def draw_heatmap(
     if clean(title):
         wrapped = textwrap.fill(drawable(title, None), max(24, round(columns * cell * 9)))
         board.set_title(wrapped, loc="left", pad=12, **lettering(WORD_SIZE + 2, INK, weight="bold"))
-    return painted(figure, min(DPI, _LONGEST_BOARD / (cell * max(columns, len(words)))))
+    return figure, cell * max(columns, len(words))
 
 
 def _checked_alignment(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -30,13 +31,16 @@ from captioner.pictures.blocks import (
     shrunk,
     stacked,
 )
+from captioner.pictures.drawings import comment_of, info_of
 from captioner.pictures.ink import INK, LINE, MAT, MUTED, WARNING
 from captioner.pictures.overlay import OPACITY, draw_overlay
 from captioner.pictures.scale import checked_maps, coloured, shared_peak, spread
+from captioner.pictures.vectors import pdf, svg
 
 _DRAWN_AT = 224  # the tile size at which the sheet's measures are given; they grow with `tile`
 _SHEET_WIDTH, _LEGEND_WIDTH = 1400, 430  # widest mosaic and narrowest sheet, at that tile size
 _TALLEST, _WIDEST = 0.5, 2.5  # width : height of a tile; photos beyond are drawn on a mat
+_DENSITY = 2  # pixels of a picture for one of the drawing, in SVG and PDF
 _SMALLEST_TILE = 112  # below it the words are unreadable
 _FOOTER = "one colour scale for all words · attention shows where the model looked, not why"
 _GAUGE = "strip under each map: its spread, the share of the photo it looked at"
@@ -132,6 +136,36 @@ def sheet_block(
     if clean(title):
         blocks.insert(0, paragraph(title, font(px(28, unit), BOLD), INK, width))
     return framed(stacked(blocks, px(28, unit)), px(36, unit))
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """A contact sheet that is not drawn yet, as pixels or as lines and letters."""
+
+    photo: Image.Image
+    words: Sequence[SheetWord]  # T
+    maps: np.ndarray  # (T, h, w)
+    title: str = ""
+    grid: bool = False  # show bare cells instead of smoothed maps
+
+    def picture(self) -> Image.Image:
+        """As pixels (RGB): see `contact_sheet`."""
+        return contact_sheet(self.photo, self.words, self.maps, title=self.title, grid=self.grid)
+
+    def vectors(self, suffix: str, texts: Mapping[str, str]) -> bytes:
+        """As an SVG or PDF file of the same size, its pictures twice as dense."""
+        block = sheet_block(
+            self.photo,
+            self.words,
+            self.maps,
+            title=self.title,
+            grid=self.grid,
+            tile=_DENSITY * _DRAWN_AT,
+        )
+        title, scale = clean(self.title), 1 / _DENSITY
+        if suffix == ".svg":
+            return svg(block, scale=scale, title=title, comment=comment_of(texts))
+        return pdf(block, scale=scale, title=title, notes=info_of(texts))
 
 
 def photo_rows(

@@ -22,7 +22,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from captioner import settings, storage
+from captioner import bars, settings, storage
 from captioner.atomic import whole
 from captioner.errors import ConfigError
 from captioner.metrics import Score
@@ -153,10 +153,8 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def progress_bar(show: bool, total: int, name: str, unit: str, done: int = 0) -> Any:
-    """A bar on the terminal, gone when it is closed; none where `show` is false."""
-    from tqdm import tqdm
-
-    return tqdm(total=total, initial=done, desc=name, unit=unit, disable=not show, leave=False)
+    """A bar, gone when it is closed; none where `show` is false."""
+    return bars.bar(total=total, initial=done, desc=name, unit=unit, disable=not show, leave=False)
 
 
 def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:

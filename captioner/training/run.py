@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
+from captioner import bars
 from captioner.errors import ConfigError
 from captioner.settings import to_dict
 from captioner.storage import Stored
@@ -133,7 +133,7 @@ def train(
         recipe: everything there is to set.
         resume: go on with the interrupted run in `recipe.output`.
         device: where to compute.
-        show: progress bars; left out, on a terminal only.
+        show: progress bars; left out, on a terminal or in a notebook.
         ranks: who learns together; the first of them writes, logs and validates.
 
     Raises:
@@ -149,7 +149,7 @@ def train(
         checkpoint = task.start(recipe, data)
         recipe = dataclasses.replace(recipe, model=checkpoint.config)  # what is run, and is written
         checkpoint.model.to(device)
-        show = ranks.first and (sys.stderr.isatty() if show is None else show)
+        show = ranks.first and (bars.is_seen() if show is None else show)
         watch = Watch(own, show, Interrupt())
         watch.interrupt.ranks = ranks
         trainer = task.trainer(recipe, checkpoint, data, watch)

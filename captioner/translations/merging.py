@@ -15,6 +15,7 @@ from captioner.search import Hypothesis
 from captioner.sights import Sight
 from captioner.subwords import SPACE, UNREADABLE, Pieces, Subwords
 from captioner.text import EOS, SPECIALS, UNK
+from captioner.translations.doubts import lost_words
 from captioner.translations.reader import Line, Reader
 from captioner.translations.translation import Seen, Translation
 from captioner.words import Word
@@ -36,9 +37,16 @@ class Merger:
         for hypothesis in hypotheses:
             text, target = self.subwords.decode(hypothesis.tokens)
             one = self.merged(line, hypothesis, text, target, to, guessed)
-            notes = filter(None, (line.warning, self.reader.answer_warning(line, target, to)))
-            said.append(dataclasses.replace(one, warning="; ".join(notes) or None))
+            whole = (line.warning, self.reader.answer_warning(line, target, to))
+            told = "; ".join(filter(None, (*whole, self._lost(line, one))))
+            said.append(dataclasses.replace(one, warning=told or None, astray=any(whole)))
         return dataclasses.replace(said[0], n_best=tuple(said[1:]))
+
+    def _lost(self, line: Line, one: Translation) -> str | None:
+        """What an answer guesses or leaves out; of capitals, names cannot be told."""
+        names = line.language != "de" and not line.text.isupper()
+        texts = line.text, one.text
+        return lost_words(line.pieces, one.words, texts, one.alignment, self.subwords, names=names)
 
     def merged(
         self, line: Line, found: Hypothesis, text: str, target: Pieces, to: str, guessed: bool

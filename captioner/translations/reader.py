@@ -228,6 +228,7 @@ def untold(line: Line, to: str, guessed: bool) -> Translation:
         alignment=np.eye(len(words), dtype=np.float32),
         end_mass=np.zeros(len(words), np.float32),
         warning=line.kept,
+        astray=True,
     )
 
 

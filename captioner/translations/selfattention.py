@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from captioner.errors import ConfigError
-from captioner.pictures.heatmap import draw_heatmap
+from captioner.pictures.drawings import save, suffix_of
+from captioner.pictures.heatmap import HeatMap
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,21 @@ class SelfAttention:
 
     def heatmap(self, layer: int = 0, head: int = 0) -> Image.Image:
         """`of`, drawn: what looks at the left, what is looked at on top."""
-        return draw_heatmap(self.words, self.words, self.of(layer, head))
+        return self.drawing(layer, head).picture()
+
+    def drawing(self, layer: int = 0, head: int = 0) -> HeatMap:
+        """`heatmap`, not drawn yet: `picture` gives pixels, `vectors` SVG or PDF."""
+        return HeatMap(self.words, self.words, self.of(layer, head))
+
+    def save(self, path: str | PathLike[str], layer: int = 0, head: int = 0) -> None:
+        """Writes `heatmap` as a `.png`, or as an `.svg` or `.pdf`, in which text stays text.
+
+        Raises:
+            ConfigError: the suffix is another one, or there is no such layer or head.
+            OSError: it cannot be written.
+        """
+        suffix_of(Path(path), "heat map")
+        save(self.drawing(layer, head), Path(path))
 
 
 def by_word(weights: NDArray[np.float32], owners: Sequence[int]) -> NDArray[np.float32]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,10 @@ from PIL import Image
 
 from captioner.errors import ConfigError, shown
 from captioner.options import SearchOptions
-from captioner.pictures.heatmap import draw_heatmap
+from captioner.pictures.drawings import save, suffix_of
+from captioner.pictures.heatmap import HeatMap
 from captioner.pictures.open import open_photo
-from captioner.pictures.sheets import contact_sheet
+from captioner.pictures.sheets import Sheet
 from captioner.sights import Sight
 from captioner.tracing import Trace
 from captioner.translations.pharaoh import token_links
@@ -67,7 +70,8 @@ class Translation:
     target_language: str = ""
     guessed: bool = False  # whether the source's language was not given
     n_best: tuple[Translation, ...] = ()  # the other sentences found, from second best on
-    warning: str | None = None  # why not to rely on it: an answer in another language, a guess
+    warning: str | None = None  # why not to rely on it: another language, words hardly known
+    astray: bool = False  # whether the warning is about all of it, and not about single words
     error: str | None = None  # why there is no translation
     seen: Seen | None = None  # what its words saw of a photo, where one was in view
 
@@ -79,7 +83,11 @@ class Translation:
 
     def heatmap(self) -> Image.Image:
         """The alignment drawn: the source on top, the translation at the left."""
-        return draw_heatmap(
+        return self.drawing().picture()
+
+    def drawing(self) -> HeatMap:
+        """The heat map, not drawn yet: `picture` gives pixels, `vectors` SVG or PDF."""
+        return HeatMap(
             self.source_words,
             [word.text for word in self.words],
             self.alignment,
@@ -100,6 +108,19 @@ class Translation:
         )
         return " ".join(f"{source}-{target}" for source, target in links)
 
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes the heat map, whole or not at all, in place of what is there.
+
+        Args:
+            path: of a `.png`, or of an `.svg` or `.pdf`, in which text stays text.
+
+        Raises:
+            ConfigError: the suffix is another one, or there is no word.
+            OSError: it cannot be written.
+        """
+        suffix_of(Path(path), "heat map")
+        save(self.drawing(), Path(path))
+
     def sheet(self, *, grid: bool = False) -> Image.Image:
         """The photo that was in view, then every word over the place that it looked at.
 
@@ -110,10 +131,19 @@ class Translation:
             ConfigError: there was no photo in view, or there is no word.
             ImageError: the photo cannot be opened any more.
         """
+        return self.seen_drawing(grid=grid).picture()
+
+    def seen_drawing(self, *, grid: bool = False) -> Sheet:
+        """The sheet of the photo that was in view, not drawn yet.
+
+        Raises:
+            ConfigError: as `sheet`.
+            ImageError: as `sheet`.
+        """
         if self.seen is None:
             raise ConfigError("no photo was in view of this translation, so there is none to draw")
         photo = open_photo(self.seen.sight.source)
-        return contact_sheet(photo, self.words, self.seen.maps, title=self.text, grid=grid)
+        return Sheet(photo, self.words, self.seen.maps, self.text, grid)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, as `captioner translate --jsonl` writes them."""
@@ -193,6 +223,7 @@ def together(source: str, parts: Sequence[Translation]) -> Translation:
         guessed=any(part.guessed for part in parts),
         n_best=(),
         warning=_warnings(parts),
+        astray=any(part.astray for part in parts),
         seen=_seen(parts),
     )
 

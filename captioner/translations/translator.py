@@ -82,6 +82,10 @@ class Translator:
         if isinstance(checkpoint, MultimodalCheckpoint):
             self.eyes = Eyes(self.model.encoder.photo, checkpoint.preprocess)  # type: ignore[arg-type]
 
+    def __repr__(self) -> str:
+        ways = ", ".join(f"{source} → {to}" for source, to in self.languages.directions)
+        return f"<{type(self).__name__} on {self.device}, {ways}>"
+
     @classmethod
     def load(
         cls, path: str | PathLike[str] | None = None, device: str | torch.device = "cpu"
@@ -428,7 +432,8 @@ class Translator:
         devices.check_process(self.device, self._process)
         options.check_batch(batch_size)
         to = self.languages.code(to)
-        source_language = source_language and self.languages.code(source_language)
+        if source_language is not None:
+            source_language = self.languages.code(source_language)
         self.languages.check(source_language, to)
         return to, source_language
 
