@@ -104,6 +104,9 @@ def test_a_view_is_plain_json_and_holds_the_photo_and_the_maps(desk: Desk, photo
     value = view(caption)
     assert json.loads(json.dumps(value)) == value
     assert value["caption"] == caption.text
+    close_up = dataclasses.replace(caption, text="A close up of a cat.")
+    assert view(close_up)["alt"] == "A cat."
+    assert view(dataclasses.replace(close_up, original=caption))["alt"] == "A close up of a cat."
     assert [word["text"] for word in value["words"]] == [word.text for word in caption.words]
     assert value["size"] == [97, 53] == list(_jpeg(value).size)
     assert value["grid"] == list(caption.maps.shape[1:])

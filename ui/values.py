@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from captioner.captions.alt_text import alt_text
 from captioner.captions.caption import Caption, word_shares
 from captioner.pictures.scale import shared_peak, spread
 from captioner.translations.translation import Translation
@@ -103,6 +104,7 @@ def sentence(caption: Caption, peak: float) -> View:
     """A caption's words and maps, without its photo."""
     return {
         "caption": caption.text,
+        "alt": caption.text if caption.original else alt_text(caption.text),
         "log_prob": rounded(caption.log_prob),
         "words": [_word(word) for word in caption.words],
         "maps": map_bytes(caption.maps, peak),

@@ -23,11 +23,13 @@ export function buildAlt(view) {
   part.alt.append(label, part.copy, part.original, part.altCount);
 }
 
-// The sentence that is shown, in its other language where there is one.
+// The sentence that is shown, in its other language where there is one; without "a picture of",
+// which a screen reader says by itself.
 export function fillAlt(view) {
   const { part, value, rows } = view;
   const sentence = value.choices ? value.choices[view.choice] : value;
-  const text = (rows.links ? value.links.caption : sentence.caption) || "";
+  const { alt, caption } = rows.links ? value.links : sentence;
+  const text = alt || caption || "";
   part.alt.hidden = !text || Boolean(value.busy) || Boolean(value.paint);
   if (text === view.original) return;
   view.original = text;
