@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,7 @@ class Beside:
         self.wishes, self.guard = wishes, guard
         self.kept = 0  # texts of people that stay
         self._done: set[str] = set()
+        self._texts: dict[str, Path] = {}  # whose text each file of this run is
 
     def deliver(self, caption: Caption, root: str = "") -> list[Change]:
         """Writes one caption wherever it is wanted.
@@ -140,12 +142,19 @@ class Beside:
                 self.guard.claim(target, COPY, "--output")
             yield self._embedded(caption, photo, target)
         if wishes.in_place:
+            _check_writable(photo)
             yield self._embedded(caption, photo, photo)
 
     def _text(self, caption: Caption, photo: Path) -> Change:
         wishes = self.wishes
         target = photo.with_suffix(wishes.sidecar)
         self.guard.check(target, _ANY, "--sidecar")
+        owner = self._texts.setdefault(os.path.realpath(target).casefold(), photo)
+        if owner is not photo:
+            raise ConfigError(
+                f"{shown_name(photo)}: {shown_name(target)} holds the text of {shown_name(owner)}; "
+                "rename one of the two photos"
+            )
         text = f"{wishes.prefix}{text_of(caption, wishes.alt_text)}{wishes.suffix}"
         text = " ".join(text.split("\n"))
         data = f"{text}\n".encode(errors="replace")
@@ -239,6 +248,19 @@ def _frames(data: bytes) -> Iterator[tuple[str, tuple[int, int], bytes]]:
             yield image.mode, image.size, image.tobytes()
 
 
+def _check_writable(photo: Path) -> None:
+    """Refuses to change a photo that its owner has protected, though its folder would allow it.
+
+    Raises:
+        ImageError: it is so.
+    """
+    if not photo.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+        raise ImageError(
+            f"{shown_name(photo)}: it is read-only, so that it stays as it is; allow it (chmod "
+            "u+w), or write copies with --output DIR"
+        )
+
+
 def _write(change: Change) -> None:
     """Writes one file, whole or not at all."""
     assert change.data is not None
@@ -246,4 +268,6 @@ def _write(change: Change) -> None:
     with whole(change.path) as partial:
         partial.write_bytes(change.data)
         if change.photo is not None:
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())  # or a power cut could leave the name without the content
             shutil.copystat(change.photo, partial)

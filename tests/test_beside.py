@@ -191,6 +191,44 @@ def test_an_interrupted_write_leaves_the_photo(here: Path, monkeypatch: pytest.M
     assert len(list(Path("a").iterdir())) == 5
 
 
+def test_a_read_only_photo_stays(here: Path) -> None:
+    """Its folder would let it be replaced, and root may write anything."""
+    photo, before = Path("a/dog.jpg"), Path("a/dog.jpg").read_bytes()
+    photo.chmod(0o444)
+    with pytest.raises(ImageError) as error:
+        _deliver("a/dog.jpg", in_place=True)
+    assert str(error.value) == (
+        "a/dog.jpg: it is read-only, so that it stays as it is; allow it (chmod u+w), or write "
+        "copies with --output DIR"
+    )
+    assert photo.read_bytes() == before
+    _deliver("a/dog.jpg", output="out")
+    assert _texts("out/a/dog.jpg") == BOTH
+
+
+def test_links_lead_to_the_photo_and_other_names_keep_theirs(here: Path) -> None:
+    Path("link.jpg").symlink_to("a/dog.jpg")
+    before = Path("a/dog.jpg").read_bytes()
+    os.link("a/dog.jpg", "backup.jpg")
+    _deliver("link.jpg", in_place=True)
+    assert Path("link.jpg").is_symlink()
+    assert _texts("a/dog.jpg") == BOTH
+    assert Path("backup.jpg").read_bytes() == before
+
+
+def test_two_photos_do_not_share_a_text(here: Path) -> None:
+    noisy_picture(7).save("a/dog.png")
+    beside = Beside(Wishes(sidecar=".txt"), Guard())
+    beside.deliver(_caption("a/dog.jpg"))
+    with pytest.raises(ConfigError) as error:
+        beside.deliver(_caption("a/dog.png", "Another."))
+    assert str(error.value) == (
+        "a/dog.png: a/dog.txt holds the text of a/dog.jpg; rename one of the two photos"
+    )
+    assert beside.kept == 0
+    assert Path("a/dog.txt").read_text() == f"{SAID}\n"
+
+
 def test_unsure_alt_texts_are_marked(here: Path) -> None:
     beside = Beside(Wishes(sidecar=".txt", alt_text=True), Guard())
     beside.deliver(_caption("a/dog.jpg", unsure=True))

@@ -183,3 +183,42 @@ def test_a_folder_with_metadata_is_read_by_its_texts_on_request(here: Path) -> N
     assert _run("f", "--from", "folder", "--output", "new.csv") == 0
     for name, text in (("old.csv", "A cat."), ("new.csv", "A mended cat.")):
         assert {e.name: e.captions for e in registry.read(name).entries}["cat.png"] == (text,)
+
+
+ODD = (
+    Entry("=a.jpg", ("=1+1", '@x, “q” | y" z')),
+    Entry("sub/cafe\u0301.jpg", ("-5 dogs", "+ plus; \\ and 개")),
+    Entry("007.jpg", ("seven",)),
+)
+PLACES = {
+    **{"webdataset": "o.tar", "folder": "o", "karpathy": "dataset_o.json", "coco": "o.json"},
+    **{"results": "captions_o_results.json", "flickr8k": "o.token", "flickr30k": "results.csv"},
+    **{"kaggle": "captions.txt", "imagefolder": "metadata.jsonl", "jsonl": "o.jsonl"},
+    **{"csv": "o.csv", "tabs": "o.tsv"},
+}
+
+
+@pytest.mark.parametrize("source", registry.FORMATS, ids=lambda form: form.name)
+def test_each_into_each_keeps_what_both_can_hold(source: registry.Format, tmp_path: Path) -> None:
+    """Names as macOS writes them, formulas of spreadsheets, and droppings among the photos."""
+    images = tmp_path / "images"
+    for entry in ODD:
+        (images / entry.name).parent.mkdir(parents=True, exist_ok=True)
+        (images / entry.name).write_bytes(entry.name.encode())
+    for name in ("@eaDir/x.jpg", "__MACOSX/y.jpg", "._=a.jpg", ".DS_Store"):
+        (images / name).parent.mkdir(exist_ok=True)
+        (images / name).write_bytes(b"x")
+    path = tmp_path / "from" / PLACES[source.name]
+    registry.write(ODD, path, source, images=images)
+    own = None if source.name in ("webdataset", "folder") else images
+    for to in registry.FORMATS:
+        output = tmp_path / to.name / PLACES[to.name]
+        output.parent.mkdir()
+        convert(Order((path,), output, to, images=own))
+        found = registry.read(output, images=images, split="*" if to.name == "karpathy" else "")
+        assert found.format is to
+        one = not (source.several and to.several)
+        wanted = [entry.captions[:1] if one else entry.captions for entry in ODD]
+        assert sorted(e.captions for e in found.entries) == sorted(wanted)
+        if to.named:
+            assert {e.name for e in found.entries} == {entry.name for entry in ODD}
