@@ -30,7 +30,7 @@ FLOORS = (
     ("nn",),
     ("runtimes",),
     ("confidence", "grids", "languages", "sights", "subwords"),
-    ("meteor", "metrics", "search", "storage", "trials"),
+    ("chrf", "meteor", "metrics", "search", "storage", "trials"),
     ("intervals",),
     ("captions.checkpoint", "scoring", "tracing", "translations.checkpoint"),
     ("datasets", "judges", "losses", "systems"),
@@ -50,6 +50,7 @@ FLOORS = (
     ("studies", "studies.budget", "studies.config", "studies.gradients", "studies.length"),
     ("studies.subjects",),
     ("studies.runs",),
+    ("studies.grounded",),
     ("studies.curves", "studies.summary"),
     ("cli",),
     # Old names, which nothing may use.
