@@ -183,7 +183,8 @@ def _verdict(value: Interval) -> str:
 
 def _settings(config: StudyConfig) -> str:
     own = [
-        f"- {each.name}: `{' '.join(each.settings) or 'as the recipe'}`" for each in config.variants
+        f"- {each.name}: `{' '.join((each.recipe, *each.settings)).strip() or 'as the recipe'}`"
+        for each in config.variants
     ]
     return "\n".join([f"All: `{' '.join(config.settings) or 'as the recipe'}`", "", *own])
 
