@@ -839,6 +839,8 @@ def test_a_link_leads_to_a_word_of_an_example_and_a_reload_keeps_what_was_chosen
     page.reload()
     edit.get_by_text("You chose").wait_for()
     page.locator("#to input[value=de]:checked").wait_for()
+    page.locator("#stage[aria-busy=true]").wait_for(state="detached")
+    german.first.wait_for()
     assert (found.words(), found.words(row="links")) == (words, others)
     edit.get_by_role("button", name="Undo choice").click()  # the server knows it, too
     edit.wait_for(state="hidden")

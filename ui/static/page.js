@@ -216,7 +216,10 @@
   }
 
   const begun = new MutationObserver(started);
-  const later = new MutationObserver(() => translate(document));
+  const later = new MutationObserver(() => {
+    groupLanguages();
+    translate(document);
+  });
   function observe() {
     begun.observe(document.body, { childList: true, subtree: true });
     later.observe(document.body, { childList: true, subtree: true });
