@@ -49,6 +49,7 @@ COMMANDS = (
     "describe",
     "doctor",
     "bench",
+    "export",
     "completion",
     "data check",
 )

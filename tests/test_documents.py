@@ -45,6 +45,7 @@ READ = (
     "data",
     "score",
     "bench",
+    "export",
     "completion",
 )  # demo: the same code, six photos
 README, KOREAN = ROOT / "README.md", ROOT / "README.ko.md"

@@ -38,7 +38,7 @@ FLOORS = (
     ("captions",),
     ("alignments", "audit", "boxes", "outputs", "beside"),
     ("captions.evaluation", "translations.evaluation", "translations.links"),
-    ("calibration", "captions.batches", "multimodal", "speed"),
+    ("calibration", "captions.batches", "export", "multimodal", "speed"),
     ("grounding",),
     ("training",),
     ("captions.start", "captions.store", "translations.start"),

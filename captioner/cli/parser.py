@@ -18,6 +18,7 @@ from captioner.cli import (
     doctor,
     evaluate,
     explain,
+    export,
     score,
     study,
     train,
@@ -40,6 +41,7 @@ commands:
   describe     what is in a checkpoint, where it comes from and how good it is
   doctor       versions, weights, devices, fonts and programs, for a bug report
   bench        how fast photos are opened, encoded and captioned here, part by part
+  export       a checkpoint as ONNX files: its encoder and a step of its decoder
   completion   complete commands and flags in bash, zsh or fish
   score        score anyone's captions against what people wrote; compare two systems
   data check   look for damaged photos, odd captions and leaks between splits
@@ -135,6 +137,7 @@ def make_parser() -> argparse.ArgumentParser:
         describe,
         doctor,
         bench,
+        export,
         completion,
         score,
         data,

@@ -80,7 +80,7 @@ class Copying(nn.Module):
         """
         assert memory.kinds is not None, "copying needs an encoder with a classifier"
         probs = memory.kinds.detach().float().softmax(-1)
-        sums = probs.new_zeros(len(probs), len(self.words)).index_add_(1, self.groups, probs)
+        sums = probs.new_zeros(probs.shape[0], len(self.words)).index_add_(1, self.groups, probs)
         best, places = sums.topk(min(self.count, len(self.words)), dim=-1)
         things = self.words[places]  # (B, S)
         return replace(
