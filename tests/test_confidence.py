@@ -217,19 +217,13 @@ def test_a_translation_is_as_sure_as_what_it_translates(
 
 
 def test_the_sheet_of_an_unsure_caption_says_so(
-    tiny_checkpoint: Checkpoint, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+    tiny_checkpoint: Checkpoint, picture: Image.Image
 ) -> None:
     titles: list[str] = []
-
-    def sheet(*_: Any, title: str, **__: Any) -> Image.Image:
-        titles.append(title)
-        return picture
-
-    monkeypatch.setattr("captioner.captions.caption.contact_sheet", sheet)
     caption: Caption
     for threshold in (0.0, 1.0):
         caption = calibrated(tiny_checkpoint, threshold=threshold)(picture)
-        caption.sheet()
+        titles.append(caption.drawing().title)
     assert titles == [caption.text, f"{caption.text} (unsure)"]
 
 

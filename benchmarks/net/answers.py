@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,9 @@ def of_captioners(
         }
 
     def load(path: str) -> Any:
-        return Captioner.load(path, translator=translators)
+        # As torch computes it, exactly; the code before graph runtimes knows no other.
+        plain = {"runtime": "torch"} if "runtime" in signature(Captioner.load).parameters else {}
+        return Captioner.load(path, translator=translators, **plain)
 
     return {
         Path(name).stem: _all_of(name, "caption", load, kinds, looks, f"captions/{Path(name).stem}")
