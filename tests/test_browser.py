@@ -1349,6 +1349,6 @@ def test_nothing_that_anybody_wrote_runs(
     song.write_text("la la la")
     found.open("One photo")
     found.page.locator("#photo input[type=file]").set_input_files(song)
-    found.page.locator("#caption-viewer .error").wait_for()
+    found.page.locator("#sentence-viewer .error").wait_for()  # that tab is open
     planted = "img[src='x'], script[src='x'], [onerror], [onmouseover]"
     assert found.page.locator(planted).count() == 0

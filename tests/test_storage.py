@@ -428,7 +428,7 @@ def test_every_field_of_a_wrong_type_is_one_line(
                 )
                 for reader in (load, checkpoints.describe):
                     read_or_refused(reader, path)
-                typed = SimpleNamespace(checkpoint=str(path), json=False)
+                typed = SimpleNamespace(checkpoint=str(path), named=None, json=False)
                 with contextlib.suppress(CheckpointError):
                     describe.run(typed)
 
@@ -461,7 +461,7 @@ def test_nothing_in_a_file_reaches_the_terminal_as_an_order(
 
     path = altered(saved, tmp_path / "model.safetensors", change)
     for as_json in (False, True):
-        describe.run(SimpleNamespace(checkpoint=str(path), json=as_json))
+        describe.run(SimpleNamespace(checkpoint=str(path), named=None, json=as_json))
         out = capsys.readouterr().out
         assert all(char.isprintable() or char == "\n" for char in out)
         assert "31m" in out

@@ -1197,7 +1197,7 @@ def test_alternatives_are_whole_words(
             pieces = subwords.encode(text).ids
             given = subwords.decode([*before, *pieces])[0]
             forced = tiny_translator.explain(found.source, given, to="de", source_language="en")
-            if subwords.encode(given).ids == [*before, *pieces]:
+            if [*subwords.encode(given).ids] == [*before, *pieces]:
                 same_word = forced.words[place]
                 assert same_word.text == text
                 assert same_word.prob == pytest.approx(prob, rel=1e-3)

@@ -539,7 +539,11 @@ def test_a_desk_leaves_its_captioner_as_it_was(tiny_checkpoint: Checkpoint, phot
 
 
 def test_sliders_are_made_from_the_options(page: Any) -> None:
-    sliders = {b.setting: b for b in page.blocks.blocks.values() if hasattr(b, "minimum")}
+    sliders = {
+        b.setting: b
+        for b in page.blocks.blocks.values()
+        if hasattr(b, "minimum") and hasattr(b, "setting")
+    }
     offered = {entry.name: entry for entry in dataclasses.fields(SearchOptions)}
     offered = {name: entry for name, entry in offered.items() if entry.metadata["slider"]}
     assert sliders.keys() == offered.keys()

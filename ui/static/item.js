@@ -43,7 +43,7 @@ export function itemOf(view, row, index) {
 
 function doubtOf(row, texts) {
   const node = make("span", "doubt");
-  if (row.unsure) node.append(make("b", "unsure", texts.unsure));
+  if (row.unsure) node.append(make("b", "unsure", texts.unsure), " ");
   const text = row.doubtful ? filled(texts.doubtful, row) : percent(row.prob);
   if (row.prob !== null) node.append(make("span", "", text));
   return node;

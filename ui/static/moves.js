@@ -85,10 +85,12 @@ export function shares(view) {
 
 function barOf(parts) {
   const bar = make("div", "shares");
-  for (const [name, share, kind] of parts) {
+  const first = Math.round(100 * parts[0][1]); // the other is what is left of 100
+  const told = [`${first} %`, `${100 - first} %`];
+  for (const [index, [name, share, kind]] of parts.entries()) {
     const part = make("span", kind);
     part.style.flexGrow = String(Math.max(0.001, share));
-    part.append(make("b", "", name), make("span", "share", percent(share)));
+    part.append(make("b", "", name), make("span", "share", told[index]));
     bar.append(part);
   }
   return bar;

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from captioner.errors import ConfigError
+from captioner.errors import ConfigError, ImageError
 from captioner.ui.desk import Desk
 from captioner.ui.messages import public_message
 from captioner.ui.tabs.components import Drawing, Text
@@ -51,14 +51,17 @@ class SentenceTab:
         )
 
     def open(self, photo: str | None, shown: tuple[str, str] | None) -> tuple[Any, Any]:
-        """The photo with the last sentence, if they are not there yet."""
+        """The photo with the last sentence, if they are not there yet; or why it cannot be read."""
         if photo is None:
             return self.desk.shown(None), None
         if shown is not None and shown[0] == photo:
             return gr.skip(), gr.skip()
-        if shown is None or not shown[1]:
-            return self.desk.shown(photo), (photo, "")
-        return self.explain(photo, shown[1])
+        try:
+            if shown is None or not shown[1]:
+                return self.desk.shown(photo), (photo, "")
+            return self.explain(photo, shown[1])
+        except ImageError as error:
+            return {**self.desk.shown(None), "error": public_message(error, photo)}, None
 
     def explain(self, photo: str | None, sentence: str) -> tuple[View, tuple[str, str] | None]:
         """The sentence with its probabilities and maps, and what it is about.
