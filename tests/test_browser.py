@@ -850,6 +850,12 @@ def test_a_link_leads_to_a_word_of_an_example_and_a_reload_keeps_what_was_chosen
     page.locator("#caption-viewer .empty").wait_for()
     page.locator("#photo button:focus").wait_for()
     assert page.evaluate(kept) is None
+    # What was asked before and comes afterwards is not kept either.
+    page.evaluate("""() => {
+      captionerPage.begin("_late"); captionerPage.forget(); captionerPage.end("_late");
+      captionerPage.keep({ path: "a" }, { words: [{}] }, "");
+    }""")
+    assert page.evaluate(kept) is None
     page.goto(f"{server.address}/?example=nobody&word=99&to=xx")  # leads nowhere, harmlessly
     page.locator("#caption-viewer .main .word").first.wait_for()
 

@@ -20,12 +20,19 @@
     for (const input of document.querySelectorAll("#to input[type=radio]")) input.name = "to";
   }
 
+  // How often a photo was forgotten: what was asked before then must not be kept when it comes.
+  let forgotten = 0;
+  let late = false; // whether what came last was asked before
+  const askedAt = new Map();
+
   function begin(name) {
+    askedAt.set(name, forgotten);
     pending.set(name, Math.min(2, (pending.get(name) || 0) + 1));
     mark();
   }
 
   function end(name) {
+    late = askedAt.has(name) && askedAt.get(name) !== forgotten;
     pending.set(name, Math.max(0, (pending.get(name) || 0) - 1));
     mark();
     groupLanguages();
@@ -61,7 +68,7 @@
 
   function keep(photo, view, to, ...controls) {
     const whole = photo && view && view.words && view.words.length && !view.busy && !view.opening;
-    if (whole) remember({ photo, view, to, controls });
+    if (whole && !late) remember({ photo, view, to, controls });
     else if (!photo || (view && view.error)) remember(null);
     if (linked) setTimeout(point); // once the words stand there
     follow();
@@ -80,6 +87,7 @@
   }
 
   function forget() {
+    forgotten += 1;
     remember(null);
     setTimeout(() => document.querySelector("#photo button")?.focus(), 300);
     return [];
