@@ -551,7 +551,20 @@ def test_what_was_done_is_kept_where_the_work_is_stopped(
     assert "what was done so far is in all.csv.partial" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("beside", [(), ("--sidecar", ".txt")])
+def test_a_tag_goes_before_the_texts_beside_photos(typed: Callable[..., int], here: Path) -> None:
+    options = ["--prefix", "sks, ", "--suffix", ", a photo", "--sidecar", ".txt"]
+    assert typed("caption", "a/cat.jpg", *options) == 0
+    text = Path("a/cat.txt").read_text().removesuffix("\n")
+    assert text.startswith("sks, ")
+    assert text.endswith(", a photo")
+    assert typed("caption", "a/cat.jpg", "--jsonl", "said.jsonl") == 0
+    said = json.loads(Path("said.jsonl").read_text())["caption"]
+    assert text == f"sks, {said}, a photo"
+
+
+@pytest.mark.parametrize(
+    "beside", [(), ("--sidecar", ".xmp"), ("--sidecar", ".txt", "--sidecar-prefix", "x")]
+)
 def test_a_tag_is_no_beginning_of_a_sentence(
     typed: Callable[..., int],
     here: Path,
@@ -561,8 +574,8 @@ def test_a_tag_is_no_beginning_of_a_sentence(
     assert typed("caption", "a/cat.jpg", "--prefix", "sks, ", *beside) == 2
     assert one_error(capsys) == (
         "captioner: --prefix 'sks, ': this is how the model begins its sentence, and no sentence "
-        "begins with a tag; to put it before the text use --sidecar-prefix 'sks, '"
-        f"{'' if beside else ' with --sidecar .txt'}\n"
+        "begins with a tag; to put it before the text use --sidecar-prefix 'sks, ' "
+        "with --sidecar .txt\n"
     )
 
 

@@ -78,8 +78,8 @@ preview in it is read, which is said.""",
         "--prefix",
         default="",
         metavar="TEXT",
-        help="how every caption must begin, in words that the model knows; a tag that is only put "
-        "before the texts beside photos is --sidecar-prefix",
+        help="how every caption must begin, in words that the model knows; with --sidecar .txt, a "
+        "tag such as 'sks, ' is put before the text instead, as by --sidecar-prefix",
     )
     flags.add_outputs(parser)
     parser.add_argument(
@@ -134,9 +134,11 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
         help="write each caption beside its photo: .txt or .caption for those who train image "
         "generators, .xmp for image managers",
     )
-    for where, end in (("before", "prefix"), ("behind", "suffix")):
+    # `--prefix` is how the model begins its sentence; see `_check_prefix`.
+    for where, end, more in (("before", "prefix", ()), ("behind", "suffix", ("--suffix",))):
         group.add_argument(
             f"--sidecar-{end}",
+            *more,
             default="",
             metavar="TEXT",
             help=f"text {where} every caption of a .txt or .caption",
@@ -369,12 +371,14 @@ def _check_prefix(arguments: argparse.Namespace) -> None:
     """Tells the beginning of a sentence from a tag before it, which trainers call a prefix, too."""
     prefix, beside = arguments.prefix, arguments.sidecar in (".txt", ".caption")
     if prefix.rstrip().endswith((",", ";", ":", "|")):
-        also = "" if beside else " with --sidecar .txt"
-        raise ConfigError(
-            f"--prefix {prefix!r}: this is how the model begins its sentence, and no sentence "
-            f"begins with a tag; to put it before the text use --sidecar-prefix {prefix!r}{also}"
-        )
-    if prefix and beside and not is_quiet():
+        if not beside or arguments.sidecar_prefix:
+            raise ConfigError(
+                f"--prefix {prefix!r}: this is how the model begins its sentence, and no sentence "
+                "begins with a tag; to put it before the text use --sidecar-prefix "
+                f"{prefix!r} with --sidecar .txt"
+            )
+        arguments.sidecar_prefix, arguments.prefix = prefix, ""
+    elif prefix and beside and not is_quiet():
         print(
             f"captioner: --prefix {prefix!r} begins the model's own sentences; what is only put "
             "before the texts is --sidecar-prefix",
