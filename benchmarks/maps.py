@@ -3,7 +3,7 @@ r"""Do the maps mean anything? What `captioner evaluate --maps` asks, at sizes t
     python -m benchmarks.maps words --captions captions_val.json --images images -o runs/maps
     python -m benchmarks.maps pointing --captions captions_val.json --images images \
         --boxes person_boxes.json -o runs/maps
-    python -m benchmarks.maps controls … | inventions … | randomised … | carried …
+    python -m benchmarks.maps located … | controls … | inventions … | randomised … | carried …
     python -m benchmarks.maps seeds --other SECOND.safetensors --checkpoint FIRST.safetensors …
     python -m benchmarks.maps masking --source val.en --target val.de --to de
 
@@ -14,6 +14,7 @@ what came out.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 import time
@@ -114,6 +115,25 @@ def words(typed: argparse.Namespace) -> Any:
     )
 
 
+def locate(typed: argparse.Namespace) -> Any:
+    """Pointing alone, at difficult things: does another explanation know better where they are?"""
+    captioner, asked = Captioner.load(typed.checkpoint), [difficult(e) for e in asked_of(typed)]
+    return comparison.compare(
+        captioner, [entry for entry in asked if entry.mentions], occlude=False
+    )
+
+
+def difficult(entry: Asked) -> Asked:
+    """A photo with those of its words alone that name less than a quarter of it."""
+    small = [
+        mention
+        for mention in entry.mentions
+        if (own := [r for kind in mention.kinds for r in entry.regions.get(kind, ())])
+        and regions.cover(own, (14, 14)).area < pointing.LARGE
+    ]
+    return dataclasses.replace(entry, mentions=tuple(small))
+
+
 def control(typed: argparse.Namespace) -> Any:
     """What words lose with uniform maps, another photo's maps, another photo, and none."""
     asked = sentences.sample(asked_of(typed), typed.photos, typed.words)
@@ -176,6 +196,7 @@ STAGES: dict[str, Callable[[argparse.Namespace], Any]] = {
     "randomised": randomise,
     "seeds": seeds,
     "words": words,
+    "located": locate,
     "controls": control,
     "inventions": invent,
     "carried": carry,

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from captioner import scenes
 from captioner.checkpoint import Checkpoint
 from captioner.datasets import read_coco
 from captioner.errors import DataError
 from captioner.grounding import regions
-from captioner.grounding.comparison import ATTENTION, OCCLUSION, Comparison, compare
+from captioner.grounding.comparison import ATTENTION, CAM, OCCLUSION, Comparison, compare
 from captioner.grounding.covering import Patches
 from captioner.grounding.sentences import Asked, ask, sample
 from captioner.grounding.synonyms import by_word
@@ -117,3 +120,31 @@ def test_nothing_to_compare(looking: Captioner, asked: list[Asked]) -> None:
     photo = dataclasses.replace(asked[0].photo, path=Path("gone.png"))
     with pytest.raises(DataError, match="no photo can be read, or no word"):
         compare(looking, [dataclasses.replace(asked[0], photo=photo)])
+
+
+def with_classes(looking: Captioner, kinds: tuple[str, ...]) -> Checkpoint:
+    """The same captioner with a classifier over its encoder's last stage."""
+    torch.manual_seed(2)
+    model = copy.deepcopy(looking.model)
+    model.encoder.classifier = nn.Linear(model.encoder.project.in_features, len(kinds))
+    return dataclasses.replace(looking.checkpoint, model=model, kinds=kinds)
+
+
+def test_pointing_alone_covers_nothing(looking: Captioner, asked: list[Asked]) -> None:
+    """Where the encoder has a classifier, its own maps of the named kinds join the others."""
+    entry = asked[0]
+    mention = entry.mentions[0]
+    checkpoint = with_classes(looking, (entry.sentences[mention.sentence][mention.place], "moon"))
+    alone = compare(Captioner(checkpoint), asked, occlude=False, bootstrap=0)
+    assert OCCLUSION not in alone.rows
+    assert alone.curves == {}
+    assert {measure for own in alone.rows.values() for measure in own} == {"pointing"}
+    assert CAM in alone.rows
+    assert 0 <= alone.rows[CAM]["pointing"].value <= 1
+    own = alone.rows[ATTENTION]["pointing"].value
+    for name in ("Grad-CAM", "centre", "photo's mean map"):
+        gap = own - alone.rows[name]["pointing"].value
+        assert alone.ahead[name]["pointing"].value == pytest.approx(gap)
+    lines = str(alone).splitlines()
+    assert "attention ahead, paired" in lines[0]
+    assert "occlusion" not in str(alone)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from captioner.checkpoint import Checkpoint
 from captioner.grounding import explanations
@@ -129,3 +131,21 @@ def test_rank_correlation_is_spearmans() -> None:
     assert found == pytest.approx(expected)
     assert rank_correlation(second, second) == pytest.approx([1.0] * 6)
     assert np.isnan(rank_correlation(np.ones((1, 4)), second[:1, :4])).all()
+
+
+def test_class_activations_come_to_the_logit(model: CaptionModel, grid: torch.Tensor) -> None:
+    """A map's mean and the bias are the class's logit: Zhou et al. 2016, eq. 1 and 2."""
+    torch.manual_seed(3)
+    seeing = copy.deepcopy(model)
+    seeing.encoder.classifier = nn.Linear(model.encoder.project.in_features, 3)
+    with torch.no_grad():
+        odds = seeing.encoder.recognise(grid)
+    bias = seeing.encoder.classifier.bias.detach()
+    alone = explanations.class_activation(seeing, grid, [1, 0, 1], [[2], [0], [1]])
+    assert alone.shape == (3, *grid.shape[1:3])
+    expected = odds[[1, 0, 1], [2, 0, 1]] - bias[[2, 0, 1]]
+    np.testing.assert_allclose(alone.mean((1, 2)), expected, atol=1e-4)
+    # Of several classes each counts for its share of their probability.
+    share = float(odds[1, [1, 2]].softmax(-1)[0])
+    [both] = explanations.class_activation(seeing, grid, [1], [[1, 2]])
+    np.testing.assert_allclose(both, share * alone[2] + (1 - share) * alone[0], atol=1e-5)

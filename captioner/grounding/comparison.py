@@ -29,12 +29,14 @@ from captioner.grounding.pointing import baselines, judge
 from captioner.grounding.reading import read_sentences
 from captioner.grounding.regions import cover
 from captioner.grounding.sentences import Asked, opened
+from captioner.grounding.synonyms import namer
 from captioner.intervals import Estimate
 from captioner.options import RESAMPLES
 from captioner.text import UNK
 
 ATTENTION = "attention"
 OCCLUSION = "occlusion"
+CAM = "class activation"
 _AT_ONCE = 8  # photos
 MEASURES = (
     "agreement",  # Spearman's correlation with occlusion
@@ -98,7 +100,12 @@ class Comparison:
             "hidden": "cells hidden ↓",
             "shown": "cells shown ↑",
         }
-        text = intervals.table(["map", *(heads[m] for m in asked)], rows)
+        columns = [heads[m] for m in asked]
+        if asked == ["pointing"]:
+            columns.append("attention ahead, paired")
+            for name, row in rows.items():
+                row.append("" if name == ATTENTION else self.ahead[name]["pointing"].shown(1, 3))
+        text = intervals.table(["map", *columns], rows)
         return f"{text}\n\n{self.words} words in {self.photos} photos | {self.recipe}"
 
 
@@ -109,6 +116,7 @@ def compare(
     patches: Patches | None = None,
     shares: Sequence[float] = SHARES,
     curves_of: int = 10**9,
+    occlude: bool = True,
     second_fill: bool = False,
     bootstrap: int = RESAMPLES,
     seed: int = 0,
@@ -126,6 +134,7 @@ def compare(
         patches: of the occlusion.
         shares: of the photo that are covered in a map's order.
         curves_of: photos that curves are drawn of, the first ones.
+        occlude: left out, only pointing is asked: no covered photo is encoded and no curve drawn.
         second_fill: occlude a second time by blur: how far do two occlusions agree?
         bootstrap: resamples of the photos.
         seed: of the random order.
@@ -144,9 +153,9 @@ def compare(
         if words.places:
             batch = _Batch(captioner, entries, kept, pixels, words)
             maps = batch.maps()
-            found = batch.agreement(maps, patches, second_fill)
+            found = batch.agreement(maps, patches, second_fill) if occlude else {}
             batch.point(maps, found)
-            if photos < curves_of:
+            if occlude and photos < curves_of:
                 drawn.append(batch.curves(maps, found, shares, seed + photos))
             values.append(found)
             owners += [photos + owner for owner in words.owners]
@@ -156,11 +165,14 @@ def compare(
         raise DataError("no photo can be read, or no word that is asked about is in the vocabulary")
     rows, ahead = _summary(values, np.array(owners), bootstrap)
     side = captioner.preprocess.size * patches.side / patches.windows
+    covering = [
+        f"occlusion: {len(patches)} patches of {side:.0f} pixels, mean colour",
+        "covered and hidden: area under the word's probability",
+    ]
     recipe = " | ".join(
         [
             "words of given sentences",
-            f"occlusion: {len(patches)} patches of {side:.0f} pixels, mean colour",
-            "covered and hidden: area under the word's probability",
+            *(covering if occlude else []),
             f"bootstrap {bootstrap} over photos, seed 0" if bootstrap else "no bootstrap",
         ]
     )
@@ -183,6 +195,23 @@ def _words(captioner: Captioner, entries: Sequence[Asked]) -> tuple[Words, list[
     return words, kept
 
 
+def _classes(
+    captioner: Captioner, entries: Sequence[Asked], kept: Sequence[tuple[int, int]]
+) -> list[list[int]]:
+    """Of each word the classes of the encoder's classifier that it names, by their words."""
+    numbers: dict[str, list[int]] = {}
+    for number, kind in enumerate(captioner.checkpoint.kinds):
+        numbers.setdefault(kind, []).append(number)
+    named = namer(numbers)
+    found = []
+    for photo, number in kept:
+        mention = entries[photo].mentions[number]
+        said = dict(named(entries[photo].sentences[mention.sentence]))
+        kinds = sorted(said.get(mention.place, ()))
+        found.append([each for kind in kinds for each in numbers[kind]])
+    return found
+
+
 class _Batch:
     """Some photos and the words that are asked about them."""
 
@@ -202,6 +231,7 @@ class _Batch:
         assert self.memory.grid is not None
         self.grid = self.memory.grid
         self.encode = captioner.vocabulary.encode
+        self.classes = _classes(captioner, entries, kept)
 
     def maps(self) -> dict[str, Tensor]:
         """Maps (M, h, w) of every method, on the attention's grid but for the CNN's own."""
@@ -212,9 +242,23 @@ class _Batch:
         found |= explanations.gradients(self.model, self.memory, self.words)
         found = {name: each.unflatten(1, self.grid) for name, each in found.items()}
         found["Grad-CAM"] = explanations.grad_cam(self.model, self.cnn, self.words)
+        if any(self.classes):
+            found[CAM] = self._class_activation()
         found["photo's mean map"] = mean.unflatten(1, self.grid)
         centre = torch.from_numpy(baselines(self.grid)["centre"]).float()
         found["centre"] = centre.unflatten(0, self.grid).expand(len(own), -1, -1)
+        return found
+
+    def _class_activation(self) -> Tensor:
+        """Maps (M, h, w) of the classifier's kinds; nan where a word names none of them."""
+        found = torch.full((len(self.classes), *self.cnn.shape[1:3]), torch.nan)
+        named = [row for row, own in enumerate(self.classes) if own]
+        found[named] = explanations.class_activation(
+            self.model,
+            self.cnn,
+            [self.words.owners[row] for row in named],
+            [self.classes[row] for row in named],
+        )
         return found
 
     def _mean(self) -> Tensor:
@@ -266,10 +310,13 @@ class _Batch:
         for name, each in maps.items():
             on_cells = _on_grid(each, self.grid).numpy()
             raised = on_cells - on_cells.min(1, keepdims=True) + 1e-12  # of gradients' signs
-            found[name]["pointing"] = np.array(
+            own = found.setdefault(name, {})
+            own["pointing"] = np.array(
                 [
-                    judge(own[None], covered)[0, 0] if covered is not None else np.nan
-                    for own, covered in zip(raised, covers, strict=True)
+                    judge(each_map[None], covered)[0, 0]
+                    if covered is not None and np.isfinite(each_map).all()
+                    else np.nan
+                    for each_map, covered in zip(raised, covers, strict=True)
                 ]
             )
 
@@ -310,7 +357,7 @@ def _summary(
     bootstrap: int,
 ) -> tuple[dict[str, dict[str, Estimate]], dict[str, dict[str, Estimate]]]:
     names = list(dict.fromkeys(name for batch in values for name in batch))
-    sizes = [len(batch[ATTENTION]["agreement"]) for batch in values]
+    sizes = [len(next(iter(batch[ATTENTION].values()))) for batch in values]
     keys = [
         (name, measure)
         for name in names

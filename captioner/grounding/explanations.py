@@ -5,6 +5,8 @@ al. 2017) explain the word's log probability by what the encoder made of the pho
 (`covering.occlusion`) covers the photo itself and so is the yardstick of cause: a map is good as
 far as it ranks the patches of the photo as occlusion does.
 
+A class activation map (Zhou et al. 2016) shows where the CNN's own classifier saw the word's kind.
+
 The two gradients are one call of `torch.autograd.grad` each, over a batch of words and without the
 CNN; a library of explanations would encode the photo anew for every word.
 
@@ -13,6 +15,7 @@ Shapes: B photos, M words, N cells, D features, C channels of the CNN, h×w a gr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -79,6 +82,33 @@ def grad_cam(model: CaptionModel, grid: Tensor, words: Words) -> Tensor:
         weights = slope.mean((1, 2), keepdim=True)  # (M, 1, 1, C)
         found.append((weights * last.detach()).sum(-1).relu().cpu())
     return torch.cat(found)
+
+
+def class_activation(
+    model: CaptionModel, grid: Tensor, owners: Sequence[int], classes: Sequence[Sequence[int]]
+) -> Tensor:
+    """Where the encoder's classifier saw the kinds that a word names: Zhou et al. 2016, eq. 2.
+
+    Args:
+        model: whose encoder has a classifier.
+        grid: feature maps (B, h, w, C) as `ImageEncoder.grid` gives them.
+        owners: the photo of each of M words.
+        classes: of the classifier, at least one a word; each counts for its share of their
+            probability.
+
+    Returns:
+        (M, h, w), of either sign.
+    """
+    classifier = model.encoder.classifier
+    assert classifier is not None, "class activation maps need an encoder with a classifier"
+    with torch.no_grad():
+        odds = model.encoder.recognise(grid)  # (B, classes)
+        found = []
+        for owner, own in zip(owners, classes, strict=True):
+            kinds = torch.tensor(own, device=grid.device)
+            weights = odds[owner, kinds].softmax(-1) @ classifier.weight[kinds]  # (C,)
+            found.append(grid[owner, ..., : classifier.in_features].to(weights.dtype) @ weights)
+    return torch.stack(found).float().cpu()
 
 
 def _parts(words: Words) -> list[Words]:
