@@ -160,8 +160,10 @@ export function light(view) {
       const on = same(shown, { row: name, index });
       const kept = same(view.pinned, { row: name, index });
       node.classList.toggle("on", Boolean(on));
-      node.setAttribute("aria-pressed", String(Boolean(kept)));
-      node.style.setProperty("--lit", String(lightOf(view, name, index, row, value)));
+      const pressed = String(Boolean(kept));
+      if (node.getAttribute("aria-pressed") !== pressed) node.setAttribute("aria-pressed", pressed);
+      const lit = String(lightOf(view, name, index, row, value));
+      if (node.style.getPropertyValue("--lit") !== lit) node.style.setProperty("--lit", lit);
     });
   }
 }
