@@ -81,12 +81,18 @@ function wordButton(view, name, word, index) {
   return node;
 }
 
-// How many words of the sentence that is shown the model would rather have said otherwise.
+// How many words the model would rather have said otherwise, of each sentence that is shown.
 function fillDoubtful({ part, texts, value, rows }) {
-  const known = rows.main.words.filter((word) => typeof word.prob === "number");
-  const count = known.filter(isDoubtful).length;
-  part.doubtful.hidden = !count || Boolean(value.busy);
-  part.doubtful.textContent = filled(texts.doubtful, { count, total: known.length });
+  const [count, total] = doubted(rows.main);
+  const [other, all] = rows.links ? doubted(rows.links) : [0, 0];
+  part.doubtful.hidden = !(count + other) || Boolean(value.busy);
+  const text = rows.links ? texts.doubtfulBoth : texts.doubtful;
+  part.doubtful.textContent = filled(text, { count, total, other, all });
+}
+
+function doubted({ words }) {
+  const known = words.filter((word) => typeof word.prob === "number");
+  return [known.filter(isDoubtful).length, known.length];
 }
 
 // A bar as long as the word is probable.
