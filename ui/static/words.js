@@ -4,7 +4,7 @@ import { kindOf, points } from "./covering.js";
 import { filled, make, percent, walk } from "./dom.js";
 import { mapsOf, placeOf } from "./maps.js";
 import { hover, pin, release, same, show } from "./selection.js";
-import { enterTree } from "./tree.js";
+import { enterTree, fillTree } from "./tree.js";
 
 const DOUBTFUL = 0.5; // probability below which a word is marked
 
@@ -77,7 +77,10 @@ function wordButton(view, name, word, index) {
   node.addEventListener("pointerenter", () => hover(view, name, index));
   node.addEventListener("focus", () => hover(view, name, index));
   node.addEventListener("blur", () => show(view, view.pinned));
-  node.addEventListener("click", () => pin(view, name, index));
+  node.addEventListener("click", () => {
+    pin(view, name, index);
+    fillTree(view); // what is chosen in it next is of this word
+  });
   return node;
 }
 
