@@ -590,6 +590,13 @@ def test_a_word_in_another_language_lights_its_english_and_its_place(
     languages = found.page.locator("#to input")
     assert set(languages.evaluate_all("choices => choices.map(choice => choice.name)")) == {"to"}
     assert found.words(row="links") == [word["word"].lower() for word in answer["words"]]
+    (one, all_one), (two, all_two) = (
+        (sum(word["prob"] < 0.5 for word in words), len(words))
+        for words in (answer["original"]["words"], answer["words"])
+    )
+    assert found.page.locator("#caption-viewer p.doubtful").inner_text() == (
+        f"Under 50 %: {one} of {all_one} English words, {two} of {all_two} translated."
+    )
     assert found.page.locator("#caption-viewer .links .words").get_attribute("lang") == "de"
 
     asked, plain = len(found.asked), found.drawn()
@@ -697,6 +704,17 @@ def test_a_translated_text_is_linked_word_to_word(
     assert light["man"] > 0.5 > max(light[word] for word in ("cat", "white", "kater"))
     said = steps.locator(".words .word").all_inner_texts()
     assert said.count("(end)") == 2
+    name, path = found.download("Word links (Pharaoh)")
+    assert name == "alignment.pharaoh.txt"
+    assert path.read_text(encoding="utf-8").splitlines() == ["0-0 1-1 2-2 3-3", "0-0 1-1 2-2"]
+
+    found.page.locator("#text textarea").fill("A zebra runs.\n* * *\nA man runs.")
+    found.page.get_by_role("button", name="Translate", exact=True).click()
+    told = found.page.locator("#pairs .warning")
+    told.nth(1).wait_for()
+    assert "'zebra'" in told.first.inner_text()
+    assert told.nth(1).inner_text() == "'* * *' has no words to translate; it stays as it is"
+    assert told.count() == 2
 
 
 def test_many_photos_and_their_downloads(
@@ -849,6 +867,7 @@ def test_a_link_leads_to_a_word_of_an_example_and_a_reload_keeps_what_was_chosen
     page.get_by_role("button", name="Forget this photo").click()
     page.locator("#caption-viewer .empty").wait_for()
     page.locator("#photo button:focus").wait_for()
+    assert page.locator(".strip .own").is_hidden()  # the empty frame invites already
     assert page.evaluate(kept) is None
     # What was asked before and comes afterwards is not kept either.
     page.evaluate("""() => {
@@ -919,6 +938,12 @@ def test_everything_is_at_hand_on_a_phone_and_says_why_in_korean(
     page.get_by_role("button", name="번역하기").click()
     page.locator("#pairs .error").wait_for()
     assert page.locator("#pairs .error").inner_text() == "번역할 것이 없습니다. 문장을 적어 주세요."
+    page.locator("#text textarea").fill("A zebra runs.\n* * *\nA man runs.")
+    page.get_by_role("button", name="번역하기").click()
+    page.locator("#pairs .warning").nth(1).wait_for()
+    doubts = " ".join(page.locator("#pairs .warning").all_inner_texts())
+    assert "'zebra'" in doubts
+    assert not re.search(r"[a-z]{3,} [a-z]{3,} [a-z]{3,}", doubts)  # no sentence in English
     found.open("소개")
     wide = page.locator("#about table").first
     wide.scroll_into_view_if_needed()
@@ -933,12 +958,26 @@ _STOPS = """async (press) => {
 }"""
 
 
+_CUT = """() => [...document.querySelectorAll("main button, main label, main p, main h2")]
+  .filter((node) => node.checkVisibility({opacityProperty: true, visibilityProperty: true}))
+  .filter((node) => getComputedStyle(node).overflowX === "hidden" && node.textContent.trim())
+  .filter((node) => node.scrollWidth > node.clientWidth + 1 && node.clientWidth > 1)
+  .map((node) => node.textContent.slice(0, 60))
+"""
+
+
 def test_every_tab_stop_can_be_seen_and_the_page_can_be_enlarged(
     visit: Callable[..., Visit],
 ) -> None:
-    found = visit(viewport={"width": 640, "height": 450}, reduced_motion="reduce")  # 200 %
+    # What the zoom of 200 % makes of a window of 1280 × 900: half as many pixels, each twice.
+    enlarged = {"viewport": {"width": 640, "height": 450}, "device_scale_factor": 2}
+    found = visit(**enlarged, reduced_motion="reduce")
     page = found.page
-    assert page.evaluate("document.documentElement.scrollWidth") <= 640
+    for tab in ("What if", "Inside one step", "Many photos", "Translate", "About", "One photo"):
+        found.open(tab)
+        assert page.evaluate("[devicePixelRatio, document.documentElement.scrollWidth]") <= [2, 640]
+        assert page.evaluate(_CUT) == []
+    page.get_by_role("tab", name="Caption", exact=True).click()
     stops = []
     for _ in range(40):
         page.keyboard.press("Tab")
@@ -984,8 +1023,10 @@ def test_dark_and_korean_on_a_phone(visit: Callable[..., Visit], photos: dict[st
     "look", [{"color_scheme": "light"}, {"color_scheme": "dark", **PHONE}], ids=["desk", "phone"]
 )
 def test_axe_finds_nothing_of_ours(
-    visit: Callable[..., Visit], photos: dict[str, Path], look: dict[str, Any]
+    visit: Callable[..., Visit], photos: dict[str, Path], look: dict[str, Any], tmp_path: Path
 ) -> None:
+    song = tmp_path / "song.jpg"
+    song.write_text("la la la")
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     found = visit(**look)
 
@@ -1019,11 +1060,28 @@ def test_axe_finds_nothing_of_ours(
     found.page.get_by_role("button", name="Inside one step").click()
     found.page.locator("#translation-steps .card").first.wait_for()
     check()
-    if look["color_scheme"] == "dark":  # what follows has no colours of its own
-        return
-    for tab in ("Many photos", "About"):
-        found.open(tab)
-        check()
+    found.page.locator("#text textarea").fill("A zebra runs.\nA man runs.")
+    found.page.get_by_role("button", name="Translate", exact=True).click()
+    found.page.locator("#pairs .warning").first.wait_for()
+    check()
+    found.open("Many photos")
+    check()
+    found.page.locator("#files input[type=file]").set_input_files([photos["lion"], photos["tower"]])
+    found.page.locator("#files").get_by_text("tower").first.wait_for()
+    found.page.get_by_role("button", name="Caption them").click()
+    found.page.locator("#table .status[data-done='2']").wait_for()
+    found.page.locator("#table button.open").first.click()
+    found.page.locator("#many-viewer .main .word").first.wait_for()
+    check()
+    sheet = found.page.locator("#table .item").first.evaluate("node => node.clientWidth")
+    assert sheet > 0.8 * look["viewport"]["width"] if "viewport" in look else sheet > 300
+    found.open("About")
+    check()
+    found.open("One photo")
+    found.open("Inside one step")
+    found.page.locator("#photo input[type=file]").set_input_files(song)
+    found.page.locator("#inside-viewer .error").wait_for()
+    check()
 
 
 # Bad files, and too much
@@ -1070,6 +1128,30 @@ def test_a_bad_file_says_what_is_wrong_and_the_next_good_one_works(
         broken = "pictures => pictures.filter(p => p.checkVisibility() && !p.naturalWidth).length"
         assert found.page.locator("img").evaluate_all(broken) == 0
     found.drop(photos["tower"])
+
+
+def test_a_bad_photo_is_told_in_the_tab_that_is_open(
+    visit: Callable[..., Visit], photos: dict[str, Path], tmp_path: Path
+) -> None:
+    song = tmp_path / "song.jpg"
+    song.write_text("la la la")
+    found = visit()
+    for tab, viewer, there in (
+        ("What if", "paint", ".main .word"),
+        ("Inside one step", "inside", ".card"),
+    ):
+        found.open(tab)
+        place = found.page.locator(f"#{viewer}-viewer")
+        place.locator(there).first.wait_for()
+        found.page.locator("#photo input[type=file]").set_input_files(song)
+        error = place.locator(".error[role=alert]").get_by_text("song.jpg")
+        error.wait_for()
+        assert "this is text, expected a photo" in error.inner_text()
+        assert place.locator(there).count() == 0
+        found.page.locator("#photo input[type=file]").set_input_files(photos["lion"])
+        place.locator(there).first.wait_for()
+        assert place.locator(".error").locator("visible=true").count() == 0
+    assert found.page.get_by_test_id("toast-body").count() == 0
 
 
 def test_too_large_a_file_is_refused_by_the_page_and_by_the_server(

@@ -643,6 +643,25 @@ def test_a_text_is_translated_sentence_by_sentence(bilingual: Desk) -> None:
     assert steps["words"].count("") == 3
 
 
+def test_a_text_is_told_what_not_to_rely_on_and_keeps_what_cannot_be_read(bilingual: Desk) -> None:
+    linked, steps = bilingual.translate("A zebra runs. A man jumps.", "de")
+    first, *_ = linked["sentences"]
+    assert "'zebra'" in first["warning"]
+    kept, _ = bilingual.translate("A dog runs.\n* * *\nA man jumps.", "de")
+    assert kept["sentences"][1]["warning"] == (
+        "'* * *' has no words to translate; it stays as it is"
+    )
+    assert len(kept["pharaoh"]) == len(kept["sentences"]) == 3
+    assert bilingual.translator is not None
+    assert kept["pharaoh"][0] == bilingual.translator("A dog runs.", to="de").pharaoh() != ""
+    assert len(steps["steps"]) == len(steps["words"])
+    # A language that nobody named is guessed from the whole text, with what speaks against it.
+    odd, _ = bilingual.translate("Der Hund. Ein Mann.", "de")
+    named, _ = bilingual.translate("Der Hund. Ein Mann.", "de", "en")
+    assert [one["guessed"] for one in odd["sentences"]] == [True, True]
+    assert "taken for" not in str(named)
+
+
 def test_without_weights_translation_says_so(desk: Desk, photo: str) -> None:
     alone = Desk(desk.captioner)
     alone.translator = None
@@ -840,7 +859,14 @@ def test_handlers_answer_a_visitor_and_keep_nothing(page: Any, photo: str) -> No
     assert other["paint"]
     inside, _ = page.inside.open(photo, said, None, None)
     assert len(inside["steps"]) == len(said.caption().words) + 1
-    assert page.inside.open("another.jpg", said, None, None) == ({}, None)
+    # A photo that cannot be read says so where the steps and the painting would be.
+    for answer in (
+        page.inside.open("another.jpg", said, None, None),
+        page.what_if.open("another.jpg", said, None, None, *controls),
+    ):
+        value, about = answer
+        assert about is None
+        assert value["error"].startswith("another.jpg: there is no such file")
 
 
 def test_files_are_in_the_language_that_was_chosen(bilingual: Desk, photo: str) -> None:

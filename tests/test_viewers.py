@@ -258,6 +258,48 @@ def test_a_whole_screen(alone: Any, picture: str, plain: Desk) -> None:
 # The tree of what else it could have said
 
 
+# The tree waits until the map is painted.
+TREE = "() => new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn, 50)))"
+_CHANGES = """async () => {
+  const [one, other] = document.querySelectorAll(".main .word");
+  const branches = document.querySelector(".tree .branches");
+  one.dispatchEvent(new PointerEvent("pointerenter"));
+  await new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn, 50)));
+  const found = [];
+  const seen = new MutationObserver((changes) => found.push(...changes));
+  seen.observe(document.body, {attributes: true, childList: true, subtree: true});
+  const nameOf = ({type, target, attributeName}) =>
+    (attributeName || type) + " of " + target.className.split(" ")[0];
+  const before = branches.firstChild;
+  const canvas = document.querySelector("canvas.photo");
+  const map = canvas.toDataURL();
+  other.dispatchEvent(new PointerEvent("pointerenter"));
+  const at = seen.takeRecords().map(nameOf).sort();
+  const painted = canvas.toDataURL() !== map && branches.firstChild === before;
+  await new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn, 50)));
+  const later = [...found, ...seen.takeRecords()].map(nameOf);
+  seen.disconnect();
+  return [painted, at, [...new Set(later)].sort(), branches.firstChild !== before];
+}"""
+
+
+def test_a_touch_changes_nothing_but_what_it_shows(alone: Any, picture: str, plain: Desk) -> None:
+    *_, (value, _) = plain.write(picture)
+    found = alone("viewer", viewport={"width": 1000, "height": 900})
+    found.show(value)
+    found.page.locator("canvas.photo[width='96'], canvas.photo[width]").first.wait_for()
+    painted, at_once, later, drawn = found.page.evaluate(_CHANGES)
+    assert painted  # the map is there, and the tree waits for the next frame
+    assert drawn
+    assert at_once == ["childList of detail", *["class of word"] * 2] or at_once == [
+        *["childList of detail"] * 2,
+        *["class of word"] * 2,
+    ]
+    assert {"childList of branches"} <= set(later)
+    allowed = {"branches", "curves", "path", "tree-hint", "tree"}
+    assert {change.rpartition(" ")[2] for change in later} <= allowed
+
+
 def test_the_tree_shows_the_path_and_its_branches(alone: Any, picture: str, plain: Desk) -> None:
     *_, (value, written) = plain.write(picture)
     words = written.caption().words
@@ -267,6 +309,7 @@ def test_the_tree_shows_the_path_and_its_branches(alone: Any, picture: str, plai
     buttons = page.locator(".main .word")
     buttons.nth(1).hover()
     tree = page.locator(".tree")
+    page.evaluate(TREE)
     assert tree.locator(".path").inner_text() == words[0].text
     assert tree.locator("li.chosen .text").inner_text() == words[1].text
     others = [text for text, _ in words[1].alternatives if text != words[1].text][:4]

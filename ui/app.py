@@ -67,7 +67,7 @@ class Page:
                 with gr.Tab(I18N("tab_many"), id="many"):
                     self.many = ManyTab(desk, self.downloads)
                 with gr.Tab(I18N("tab_translate"), id="translate"):
-                    TranslateTab(desk)
+                    TranslateTab(desk, self.downloads)
                 with gr.Tab(I18N("tab_about"), id="about") as about:
                     AboutTab()
                 about.select(None, js="() => setTimeout(captionerPage.reach, 100)", **PRIVATE)

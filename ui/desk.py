@@ -20,7 +20,6 @@ from captioner.options import DRAWING, SearchOptions
 from captioner.pictures.open import open_photo
 from captioner.settings import field_of, is_whole
 from captioner.subwords import clean
-from captioner.text import sentences
 from captioner.translations.translation import Translation
 from captioner.translations.translator import Translator
 from captioner.ui import insides, values
@@ -291,26 +290,23 @@ class Desk:
         translator.languages.check(source or None, to)
         if not clean(text):
             raise ConfigError("there is nothing to translate; write a sentence")
-        texts = sentences(text)
         sight = translator.look(photo) if self.sees and photo else None
         read, into = (source, to) if source else translator.direction(text, to)
+        # Where nobody named the language, the translator guesses it once more and says its doubts.
+        named = read if source or into != to else None
         found = [
             dataclasses.replace(one, guessed=not source)
-            for one in translator.stream(
-                texts,
-                to=into,
-                source_language=read,
-                photos=[sight] * len(texts) if self.sees else None,
-            )
+            for one in translator.by_sentence(text, to=into, source_language=named, photo=sight)
         ]
-        for one in found:
-            if one.error is not None:
-                raise ConfigError(one.error)
-        inside = insides.one_after_another([self._inside(one) for one in found[:MOST_INSIDE]])
-        pairs: View = {"sentences": [values.pairs(one) for one in found]}
+        said = [one for one in found if one.pieces]  # others stay as they are
+        inside = [self._inside(one) for one in said[:MOST_INSIDE]]
+        pairs: View = {
+            "sentences": [values.pairs(one) for one in found],
+            "pharaoh": [one.pharaoh() for one in found],
+        }
         if into != to:
             pairs["instead"] = {"source": read, "to": into, "asked": to}
-        return pairs, {**inside, "language": into}
+        return pairs, {**insides.one_after_another(inside), "language": into} if inside else {}
 
     def _inside(self, found: Translation) -> View:
         """Every step of a translated sentence."""

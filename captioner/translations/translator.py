@@ -332,9 +332,50 @@ class Translator:
         """
         options = self.options(options, **settings)
         to, source_language = self._check(to, source_language, batch_size, options)
+        views = self._views(_many(lines), photos)
+        for text, parts in self._parts(views, to, source_language, batch_size, split, options):
+            yield joined(text, parts, options) if len(parts) > 1 else parts[0]
+
+    def by_sentence(
+        self,
+        text: str,
+        *,
+        to: str,
+        source_language: str | None = None,
+        photo: Photo = None,
+        options: SearchOptions | None = None,
+        **settings: Any,
+    ) -> tuple[Translation, ...]:
+        """Translates one text as `translate` does, its sentences side by side instead of joined.
+
+        Each has its own alignment and `warning`; the text's language is guessed from all of it.
+
+        Raises:
+            ConfigError: as `translate`, but for a text without words, which stays as it is.
+        """
+        options = self.options(options, **settings)
+        to, source_language = self._check(to, source_language, SENTENCES_AT_ONCE, options)
+        blind = photo is None and self.eyes is None
+        views = self._views([text], None if blind else [photo])
+        found = self._parts(views, to, source_language, SENTENCES_AT_ONCE, True, options)
+        [(_, parts)] = found
+        for part in parts:
+            if part.error is not None:
+                raise ConfigError(part.error)
+        return tuple(parts)
+
+    def _parts(
+        self,
+        views: Iterable[tuple[str, Photo]],
+        to: str,
+        source_language: str | None,
+        batch_size: int,
+        split: bool,
+        options: SearchOptions,
+    ) -> Iterator[tuple[str, list[Translation]]]:
+        """Each text with the translations of its sentences, at least one."""
         guessed = not source_language
         numbers = itertools.count()
-        views = self._views(_many(lines), photos)
         for several in in_batches(views, self._in_view, batch_size * _AHEAD, 1):
             texts = [
                 _with(self.reader.lines(text, to, source_language, split), sight)
@@ -350,8 +391,7 @@ class Translator:
             found = self._searched(read, draws, to, guessed, batch_size, options)
             rest = (found.get(n) or untold(line, to, guessed) for n, line in enumerate(read))
             for (text, _), own in zip(several, texts, strict=True):
-                parts = list(itertools.islice(rest, len(own)))
-                yield joined(text, parts, options) if len(own) > 1 else parts[0]
+                yield text, list(itertools.islice(rest, len(own)))
 
     def _searched(
         self,

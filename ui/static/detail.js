@@ -11,7 +11,7 @@ export function fillDetail(view) {
   detail.replaceChildren();
   const word = wordAt(view, shown);
   if (view.cell !== null && !word) fillCell(view);
-  else if (!word) detail.append(make("span", "", value.paint ? texts.paintHint : texts.hint));
+  else if (!word) detail.append(make("span", "", hintOf(value, texts)));
   else {
     detail.append(make("b", "", word.text));
     if (word.known === false) detail.append(make("span", "", texts.unknown));
@@ -19,6 +19,12 @@ export function fillDetail(view) {
     if (word.copied) detail.append(make("span", "", texts.copied));
     detail.append(make("span", "", lookText(view, shown.row, shown.index)));
   }
+}
+
+// What can be covered with a click says itself that one can paint, too.
+function hintOf(value, texts) {
+  if (!value.paint) return texts.hint;
+  return value.covers && value.covers.length ? "" : texts.paintHint;
 }
 
 function fillCell(view) {

@@ -224,7 +224,10 @@
   }
 
   const begun = new MutationObserver(started);
-  const later = new MutationObserver(() => {
+  // Our own drawings speak the visitor's language by themselves, and change with every touch.
+  const OURS = ".viewer, .steps, .pairs, .table, .strip, .progress";
+  const later = new MutationObserver((changes) => {
+    if (changes.every(({ target }) => target.closest?.(OURS))) return;
     groupLanguages();
     translate(document);
   });

@@ -24,7 +24,10 @@ function render({ element, props, texts, language }) {
     return;
   }
   if (instead) root.append(make("p", "hint", filled(texts.instead, namesOf(instead, language))));
-  sentences.forEach((sentence, number) => root.append(pairOf(sentence, number, texts)));
+  const [first] = sentences;
+  const shared = sentences.every(({ warning }) => warning === first.warning) ? first.warning : "";
+  if (shared) root.append(warn(shared));
+  sentences.forEach((sentence, number) => root.append(pairOf(sentence, number, texts, shared)));
   root.append(make("p", "honest", texts.honest));
 }
 
@@ -34,13 +37,18 @@ function namesOf(codes, language) {
   return Object.fromEntries(Object.entries(codes).map(([key, code]) => [key, names.of(code)]));
 }
 
+// Why not to rely on it.
+function warn(warning) {
+  return make("p", "warning", window.captionerPage.say(warning));
+}
+
 // One sentence with its translation; `pair` is what belongs to it.
-function pairOf(value, number, texts) {
+function pairOf(value, number, texts, shared) {
   const pair = { value, texts, node: make("section", "pair") };
   pair.source = line(pair, texts.source, value.source_words.map((text) => ({ text })), "source");
   pair.target = line(pair, texts.target, value.words, "target");
   pair.node.append(pair.source.node, pair.target.node);
-  if (value.warning) pair.node.append(make("p", "hint", value.warning));
+  if (value.warning && value.warning !== shared) pair.node.append(warn(value.warning));
   if (!number) pair.node.append(make("p", "hint", texts.hint));
   pair.node.append(table(pair));
   return pair.node;

@@ -24,6 +24,7 @@ function render(view) {
   root.replaceChildren(make("p", "waiting", view.texts.waiting));
   if (!value.steps || !value.steps.length) {
     view.photo = null;
+    if (value.error) root.append(errorOf(value.error));
     root.append(make("p", "empty", view.texts.empty));
     return;
   }
@@ -34,6 +35,13 @@ function render(view) {
   root.append(headOf(view, root), view.cards, make("p", "honest", view.texts.honest), view.live);
   if (!value.photo || (!fresh && view.photo)) fill(view);
   else load(view, value.photo);
+}
+
+// What went wrong stands where the steps would.
+function errorOf(error) {
+  const line = make("p", "error", window.captionerPage.say(error));
+  line.setAttribute("role", "alert");
+  return line;
 }
 
 function load(view, source) {

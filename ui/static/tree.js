@@ -12,6 +12,15 @@ export function buildTree(view) {
   const { part, texts } = view;
   part.tree = make("aside", "tree");
   part.tree.setAttribute("aria-label", texts.tree);
+  part.path = make("p", "path");
+  part.curves = make("canvas", "curves");
+  part.curves.setAttribute("aria-hidden", "true");
+  part.branches = make("ol", "branches");
+  part.branches.setAttribute("role", "list");
+  part.treeHint = make("p", "tree-hint", texts.treeHint);
+  const fork = make("div", "fork");
+  fork.append(part.curves, part.branches);
+  part.tree.append(make("h2", "", texts.tree), part.path, fork, part.treeHint);
   part.tree.addEventListener("pointerenter", () => {
     if (view.branch) hover(view, view.branch.row, view.branch.index);
   });
@@ -22,9 +31,16 @@ export function buildTree(view) {
   part.tree.addEventListener("keydown", (event) => walkBranches(view, event));
 }
 
+// The map first: the tree beside it waits until that frame is painted.
+export function fillTreeSoon(view) {
+  if (view.treeDue) return;
+  view.treeDue = requestAnimationFrame(() => setTimeout(() => view.treeDue && fillTree(view)));
+}
+
 // The tree of the word that is shown; it stays when the pointer leaves for the tree itself.
 export function fillTree(view) {
   const { part, shown, value } = view;
+  view.treeDue = null;
   if (shown && wordAt(view, shown) && shown.row !== "moved") view.branch = shown;
   if (!view.branch || !wordAt(view, view.branch)) view.branch = unsurest(view);
   const branches = view.branch ? branchesOf(view) : [];
@@ -61,17 +77,12 @@ function branchesOf(view) {
 function draw(view, branches) {
   const { part, texts, branch } = view;
   const { words } = view.rows[branch.row];
-  part.tree.replaceChildren(make("h2", "", texts.tree));
   const before = words.slice(Math.max(0, branch.index - BEFORE), branch.index).map((word) => word.text);
-  const path = make("p", "path", (branch.index > BEFORE ? "… " : "") + (before.join(" ") || texts.begin));
-  const fork = make("div", "fork");
-  const list = make("ol", "branches");
-  list.setAttribute("role", "list");
+  part.path.textContent = (branch.index > BEFORE ? "… " : "") + (before.join(" ") || texts.begin);
   const after = words.slice(branch.index + 1).map((word) => word.text).join(" ");
-  for (const one of branches) list.append(branchOf(view, one, after));
-  fork.append(curves(branches), list);
-  part.tree.append(path, fork);
-  if (isOpen(view)) part.tree.append(make("p", "tree-hint", texts.treeHint));
+  part.branches.replaceChildren(...branches.map((one) => branchOf(view, one, after)));
+  drawCurves(part.curves, branches);
+  part.treeHint.hidden = !isOpen(view);
 }
 
 function isOpen(view) {
@@ -101,15 +112,13 @@ function branchOf(view, { text, prob, chosen }, after) {
 }
 
 // A curve to each branch, as thick as it is probable.
-function curves(branches) {
+function drawCurves(canvas, branches) {
   const scale = 2;
   const height = ROW * branches.length;
-  const canvas = make("canvas", "curves");
   canvas.width = scale * FORK;
-  canvas.height = scale * height;
+  canvas.height = scale * height; // which also empties it
   canvas.style.width = FORK + "px";
   canvas.style.height = height + "px";
-  canvas.setAttribute("aria-hidden", "true");
   const pen = canvas.getContext("2d");
   pen.scale(scale, scale);
   const ordered = branches.map((one, place) => ({ ...one, place })).sort((a, b) => a.chosen - b.chosen);
@@ -122,12 +131,13 @@ function curves(branches) {
     pen.bezierCurveTo(8, y * 0.8, 14, y, FORK, y);
     pen.stroke();
   }
-  return canvas;
 }
 
 // From a word into its tree, and back.
 export function enterTree(view, event) {
-  if (event.key !== "ArrowDown" || view.part.tree.hidden) return;
+  if (event.key !== "ArrowDown") return;
+  if (view.treeDue) fillTree(view);
+  if (view.part.tree.hidden) return;
   const first = view.part.tree.querySelector("button");
   if (!first) return;
   event.preventDefault();

@@ -15,7 +15,7 @@ import { draw, load, warmUp } from "./picture.js";
 import { listenToPhoto } from "./pointing.js";
 import { stop, wordAt } from "./selection.js";
 import { buildTools, fillLegend, fillLink } from "./tools.js";
-import { buildTree, fillTree } from "./tree.js";
+import { buildTree, fillTree, fillTreeSoon } from "./tree.js";
 import { fillWords, light } from "./words.js";
 
 export function start(page) {
@@ -50,13 +50,14 @@ export function start(page) {
     fillWords(view);
     fillAlt(view);
   };
+  // What each touch of a word changes; all else waits.
   view.update = () => {
     fillDetail(view);
-    fillCovering(view);
-    fillTree(view);
     light(view);
     follow(view);
     draw(view);
+    if (view.value.paint) fillCovering(view);
+    else fillTreeSoon(view);
   };
   build(view);
   begin(view, viewBefore(view.element));
@@ -152,6 +153,8 @@ function render(view) {
     view.shown = null;
   } else view.shown = view.pinned;
   view.update();
+  fillCovering(view);
+  fillTree(view);
   if (fresh && value.photo) load(view, value.photo);
   if (!busy) warmUp(view);
   beckon(view);

@@ -4,7 +4,7 @@ import { kindOf, points } from "./covering.js";
 import { filled, make, percent, walk } from "./dom.js";
 import { mapsOf, placeOf } from "./maps.js";
 import { hover, pin, release, same, show } from "./selection.js";
-import { enterTree } from "./tree.js";
+import { enterTree, fillTree } from "./tree.js";
 
 const DOUBTFUL = 0.5; // probability below which a word is marked
 
@@ -77,16 +77,25 @@ function wordButton(view, name, word, index) {
   node.addEventListener("pointerenter", () => hover(view, name, index));
   node.addEventListener("focus", () => hover(view, name, index));
   node.addEventListener("blur", () => show(view, view.pinned));
-  node.addEventListener("click", () => pin(view, name, index));
+  node.addEventListener("click", () => {
+    pin(view, name, index);
+    fillTree(view); // what is chosen in it next is of this word
+  });
   return node;
 }
 
-// How many words of the sentence that is shown the model would rather have said otherwise.
+// How many words the model would rather have said otherwise, of each sentence that is shown.
 function fillDoubtful({ part, texts, value, rows }) {
-  const known = rows.main.words.filter((word) => typeof word.prob === "number");
-  const count = known.filter(isDoubtful).length;
-  part.doubtful.hidden = !count || Boolean(value.busy);
-  part.doubtful.textContent = filled(texts.doubtful, { count, total: known.length });
+  const [count, total] = doubted(rows.main);
+  const [other, all] = rows.links ? doubted(rows.links) : [0, 0];
+  part.doubtful.hidden = !(count + other) || Boolean(value.busy);
+  const text = rows.links ? texts.doubtfulBoth : texts.doubtful;
+  part.doubtful.textContent = filled(text, { count, total, other, all });
+}
+
+function doubted({ words }) {
+  const known = words.filter((word) => typeof word.prob === "number");
+  return [known.filter(isDoubtful).length, known.length];
 }
 
 // A bar as long as the word is probable.
@@ -160,8 +169,10 @@ export function light(view) {
       const on = same(shown, { row: name, index });
       const kept = same(view.pinned, { row: name, index });
       node.classList.toggle("on", Boolean(on));
-      node.setAttribute("aria-pressed", String(Boolean(kept)));
-      node.style.setProperty("--lit", String(lightOf(view, name, index, row, value)));
+      const pressed = String(Boolean(kept));
+      if (node.getAttribute("aria-pressed") !== pressed) node.setAttribute("aria-pressed", pressed);
+      const lit = String(lightOf(view, name, index, row, value));
+      if (node.style.getPropertyValue("--lit") !== lit) node.style.setProperty("--lit", lit);
     });
   }
 }

@@ -6,7 +6,9 @@ from typing import Any
 
 import gradio as gr
 
+from captioner.errors import ImageError
 from captioner.ui.desk import Desk, Written
+from captioner.ui.messages import public_message
 from captioner.ui.tabs.caption import CaptionTab, about_photo, card_of
 from captioner.ui.tabs.components import Drawing
 from captioner.ui.tabs.events import CARD, follow
@@ -35,9 +37,18 @@ class InsideTab:
     def open(
         self, photo: str | None, written: Written | None, card: View | None, shown: Any
     ) -> tuple[Any, Any]:
-        """The steps of the sentence that is shown, if they are not there yet."""
+        """The steps of the sentence that is shown, if they are not there yet.
+
+        Where there is none, the reason why the photo cannot be read stands in their place.
+        """
         about = about_photo(photo, written)
-        if photo is None or about is None:
+        if photo is None:
+            return {}, None
+        if about is None:
+            try:
+                self.desk.shown(photo)
+            except ImageError as error:
+                return {"error": public_message(error, photo)}, None
             return {}, None
         text = about.caption(card_of(card)).text
         if shown == (photo, text):

@@ -7,7 +7,9 @@ from typing import Any
 import gradio as gr
 
 from captioner.captions.caption import Caption
+from captioner.errors import ImageError
 from captioner.ui.desk import Desk, Written
+from captioner.ui.messages import public_message
 from captioner.ui.tabs.caption import CaptionTab, about_photo, card_of
 from captioner.ui.tabs.components import Drawing
 from captioner.ui.tabs.events import CARD, LATEST, follow, with_errors
@@ -76,7 +78,10 @@ class WhatIfTab:
         controls: Any,
         covering: Any = None,
     ) -> tuple[Any, Any]:
-        """The viewer's value, and what it shows."""
+        """The viewer's value, and what it shows; or why the photo cannot be read, in its place."""
         options = self.column.options(controls)
-        value, whole = self.desk.paint(photo, caption, strokes, options, covering=covering)
+        try:
+            value, whole = self.desk.paint(photo, caption, strokes, options, covering=covering)
+        except ImageError as error:
+            return {**self.desk.shown(None), "error": public_message(error, photo)}, None
         return value, (photo, whole)
