@@ -130,18 +130,14 @@ def main(arguments: Sequence[str]) -> int:
 @contextlib.contextmanager
 def _written_out() -> Iterator[None]:
     """Sees that what was printed is written when the command ends, or says why it is not."""
-    try:
-        yield
-    except BaseException as error:
+    with naming(_OUTPUT):  # all files that are written to have their own name in such an error
         try:
-            sys.stdout.flush()
-        except OSError as stuck:  # the same, where printing has ended the command
-            if isinstance(error, OSError) and error.errno == stuck.errno:
-                error.filename = error.filename or _OUTPUT
-        raise
-    else:
-        with naming(_OUTPUT):
-            sys.stdout.flush()
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError):  # the first error counts
+                sys.stdout.flush()
+            raise
+        sys.stdout.flush()
 
 
 def _code(stop: BaseException) -> int:

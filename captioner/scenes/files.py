@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
-from captioner.atomic import whole
+from captioner.atomic import FULL, whole
 from captioner.errors import ConfigError, DataError
 from captioner.scenes.kinds import KIND_TABLE, KINDS
 from captioner.scenes.world import Thing, check, draw
@@ -76,9 +76,10 @@ def write(
         return tuple(_write_split(folder, name, n, seed, size) for name, n in counts.items())
     except OSError as error:
         reason = error.strerror or error
+        place = error.filename if error.errno in FULL else folder
+        room = "make room there, or " if error.errno in FULL else ""
         raise DataError(
-            f"cannot write scenes to {error.filename or folder}: {reason}; make room there, or "
-            "give another folder"
+            f"cannot write scenes to {place or folder}: {reason}; {room}give another folder"
         ) from None
 
 
