@@ -27,7 +27,7 @@ EMPTIES = 240  # pictures with nothing in them
 FOLDS, BINS = 5, 10
 NEARLY_ALL = 0.98  # of the empty pictures are to be unsure, but
 MOST_PHOTOS = 0.1  # of the photos at most
-_FEWEST = 2 * FOLDS  # photos that are named, and that are not
+FEWEST = 2 * FOLDS  # photos that are named, and that are not
 
 Array = NDArray[np.float64]
 
@@ -64,10 +64,7 @@ def judge(
     Raises:
         DataError: no photo that can be read has a key word.
     """
-    if common is None:
-        common = common_words(caption for photo in photos for caption in photo.captions)
-    keys = [key_words(photo.captions, common) for photo in photos]
-    kept = [(photo, own) for photo, own in zip(photos, keys, strict=True) if own]
+    kept = with_key_words(photos, common)
     stream = captioner.stream(
         [photo.path for photo, _ in kept], batch_size=batch_size, workers=workers, **_ALONE
     )
@@ -90,6 +87,32 @@ def judge(
         tuple(hit for _, hit in found),
         tuple(left_out),
     )
+
+
+def with_key_words(
+    photos: Sequence[Photo], common: set[str] | None, fewest: int = 0
+) -> list[tuple[Photo, set[str]]]:
+    """The photos that can be judged, each with its key words.
+
+    Args:
+        photos: with their reference captions.
+        common: words that tell nothing; left out, the commonest of these very captions.
+        fewest: how many it takes.
+
+    Raises:
+        DataError: there are fewer.
+    """
+    if common is None:
+        common = common_words(caption for photo in photos for caption in photo.captions)
+    keys = [key_words(photo.captions, common) for photo in photos]
+    kept = [(photo, own) for photo, own in zip(photos, keys, strict=True) if own]
+    if len(kept) < fewest:
+        raise DataError(
+            f"{len(kept)} of {len(photos)} photos have a key word, one that stands in two of their "
+            f"captions and is none of the commonest; a calibration takes {fewest} such photos or "
+            "more: give more photos"
+        )
+    return kept
 
 
 _ALONE: dict[str, Any] = {"n_best": 1, "alternatives": 0}
@@ -126,10 +149,10 @@ def calibrate(captioner: Captioner, photos: Judged, empties: Judged, about: str)
         DataError: there are too few photos that are named, or that are not.
     """
     hits = np.array(photos.hits)
-    if min(hits.sum(), (~hits).sum()) < _FEWEST:
+    if min(hits.sum(), (~hits).sum()) < FEWEST:
         raise DataError(
             f"{hits.sum()} of {len(hits)} photos with key words are named by their captions; a "
-            f"calibration takes {_FEWEST} or more that are, and as many that are not: give more "
+            f"calibration takes {FEWEST} or more that are, and as many that are not: give more "
             "photos"
         )
     sure, doubtful = _held_out(photos, empties)

@@ -150,7 +150,8 @@ def _write(
             verbose=False,
         )
         assert program is not None
-        program.save(path, external_data=False)
+        with atomic.naming(path):
+            program.save(path, external_data=False)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import copy
 import hashlib
 import json
 import math
+import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from captioner.atomic import FULL, naming
 from captioner.errors import DataError, ImageError
 from captioner.nn.encoders import ImageEncoder, fold_batch_norm, normalise
 from captioner.pictures.open import open_photo
@@ -83,6 +85,7 @@ def cache_grids(
 
     Raises:
         DataError: the disk has too little room.
+        OSError: it has none for this user.
     """
     name = fingerprint(encoder, preprocess, photos)
     path, partial, count = (folder / f"{name}{end}" for end in (".npy", ".partial.npy", ".count"))
@@ -96,6 +99,7 @@ def cache_grids(
     if grids is None or not 0 <= done <= len(photos):
         _check_room(folder, 2 * math.prod(shape))
         done, grids = 0, np.lib.format.open_memmap(partial, "w+", np.float16, shape)
+        _reserve(partial)
 
     def pixels(photo: OfFile) -> NDArray[np.uint8] | None:
         found = read_pixels(photo, preprocess)
@@ -114,7 +118,8 @@ def cache_grids(
             grid[[picture is None for picture in found]] = torch.nan
             grids[start : start + len(found)] = grid.half().cpu().numpy()
             grids.flush()  # the number must not reach the disk before what it counts
-            count.write_text(str(start + len(found)))
+            with naming(count):
+                count.write_text(str(start + len(found)))
             progress(len(found))
     partial.replace(path)
     count.unlink(missing_ok=True)
@@ -145,6 +150,19 @@ def _number(path: Path) -> int:
         return int(path.read_text())
     except (OSError, ValueError):
         return 0
+
+
+def _reserve(path: Path) -> None:
+    """Takes the whole length of a file on the disk: mapped memory without room ends the process."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        with naming(path), path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        if error.errno in FULL:  # others: a file system that cannot say so beforehand
+            path.unlink()
+            raise
 
 
 def _check_room(folder: Path, needed: int) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from captioner.atomic import naming
 from captioner.metrics import CiderScorer, repeated_words
 
 Rewards = Callable[[], np.ndarray]  # waits for the rewards (K,)
@@ -61,7 +62,8 @@ class JudgesBeside(Judge):
         self.processes = processes or max(1, min(_MOST, (os.cpu_count() or 2) - 2))
         self._folder = tempfile.TemporaryDirectory(prefix="captioner-judges-")
         path = Path(self._folder.name) / "references.json"
-        path.write_text(json.dumps(references), encoding="utf-8")
+        with naming(path):
+            path.write_text(json.dumps(references), encoding="utf-8")
         # Forked, a process would inherit the device's handles, which work in their own alone.
         context = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(self.processes, context, _begin, (str(path),))

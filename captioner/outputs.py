@@ -19,7 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TextIO
 
-from captioner.atomic import behind, digest, fitting, is_same, is_special, lock, whole
+from captioner.atomic import behind, digest, fitting, is_same, is_special, lock, naming, whole
 from captioner.errors import ConfigError
 from captioner.pictures.drawings import SOFTWARE, SUFFIXES, Drawing, is_drawing, save, texts_of
 from captioner.resuming import LONGEST_LINE, Earlier, is_torn, mend
@@ -428,7 +428,8 @@ def json_lines(
                 _go_on(file, partial, earlier, tell)
             begun = partial.stat().st_size
             yield lambda text: _write_line(file, text)
-            os.fsync(file.fileno())
+            with naming(partial):
+                os.fsync(file.fileno())
             guard.check(path, kind, flag)  # much may have come there since
             if not is_same(file, partial):
                 raise ConfigError(f"{partial} was moved while it was written; look for it")
@@ -451,22 +452,12 @@ def _closed(file: TextIO) -> Iterator[TextIO]:
     try:
         yield file
     finally:
-        with _naming(file):
+        with naming(file.name):
             file.close()
 
 
-@contextlib.contextmanager
-def _naming(file: TextIO) -> Iterator[None]:
-    """Puts the file's name into errors of writing, which carry none."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = error.filename or file.name
-        raise
-
-
 def _write_line(file: TextIO, text: str) -> None:
-    with _naming(file):
+    with naming(file.name):
         file.write(f"{text}\n")
         file.flush()
 

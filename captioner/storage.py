@@ -243,7 +243,7 @@ def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: st
     metadata = {**metadata, _CHECKSUM: json.dumps(checksum(tensors, metadata))}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as partial:
+        with whole(path, folder=True) as partial:  # safetensors writes to a file of its own first
             partial.touch()
             usual = stat.S_IMODE(partial.stat().st_mode)
             save_file(tensors, partial, metadata)
@@ -251,8 +251,9 @@ def write_tensors(tensors: dict[str, Tensor], metadata: dict[str, str], path: st
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
     except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise CheckpointError(
-            f"{path}: cannot be written ({error}); make room there, or choose another folder"
+            f"{path}: cannot be written ({reason}); make room there, or choose another folder"
         ) from error
 
 

@@ -298,6 +298,9 @@ class Subwords:
         """The number of the first piece."""
         return len(SPECIALS) + len(self.languages)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Subwords.from_json, (self.to_json(),)  # words that were cut stay behind
+
     def __len__(self) -> int:
         return len(self.pieces)
 

@@ -33,6 +33,7 @@ from tqdm import tqdm
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # for a checkout that is not installed
 
+from captioner.atomic import naming, swept, whole
 from captioner.audit import summary, table
 from captioner.datasets import Photo, photo_id, read_coco, stays_inside
 from captioner.errors import CaptionerError, DataError, ImageError
@@ -386,7 +387,8 @@ class Texts:
         for content in contents:
             digest = hashlib.sha256(content).hexdigest()
             self.records.append({"name": base, "bytes": len(content), "sha256": digest})
-            (self.folder / base).write_bytes(content)
+            with naming(self.folder / base):
+                (self.folder / base).write_bytes(content)
         return self.folder / base if contents else None
 
 
@@ -561,8 +563,7 @@ class Journal:
 
     def __enter__(self) -> Journal:
         (self.output / "images").mkdir(parents=True, exist_ok=True)
-        for torn in (self.output / "images").glob(".*.part"):
-            torn.unlink()
+        swept(self.output / "images")
         self._file = self._path.open("a", encoding="utf-8")
         self._write({"made": self._made})
         return self
@@ -571,8 +572,9 @@ class Journal:
         self._file.close()
 
     def _write(self, entry: Mapping[str, Any]) -> None:
-        self._file.write(f"\n{json.dumps(entry)}")  # line feed first: the last line may be torn
-        self._file.flush()
+        with naming(self._path):
+            self._file.write(f"\n{json.dumps(entry)}")  # line feed first: the last may be torn
+            self._file.flush()
 
     def note(self, base: str, record: Record) -> None:
         """Remembers that a photo is stored."""
@@ -594,13 +596,8 @@ class Journal:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file as a whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with whole(path) as partial:
+        partial.write_bytes(content)
 
 
 def _store(found: Mapping[str, Member], chosen: Options, journal: Journal) -> dict[str, str]:

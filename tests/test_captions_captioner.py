@@ -4,12 +4,15 @@ import contextlib
 import dataclasses
 import io
 import json
+import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from captioner.nn.encoders import normalise
 from captioner.options import SearchOptions
 from captioner.search import search
 from captioner.text import detokenise
+from captioner.translations.translator import Translator
 
 
 @pytest.fixture
@@ -688,3 +692,36 @@ def test_numbers_that_count_no_photo_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="the photos' numbers are"):
         next(tiny_captioner.stream([picture], numbers=numbers))
+
+
+def _in_another_process(sent: bytes, photo: str) -> tuple[str, str, str]:
+    captioner = pickle.loads(sent)
+    return captioner(photo).text, captioner.writer.runtime.name, str(captioner.device)
+
+
+def test_a_captioner_goes_to_other_processes(
+    tiny_checkpoint: Checkpoint, tiny_translator: Translator, photos: list[Path]
+) -> None:
+    """What it has computed with before (threads, locks, graphs) stays behind."""
+    captioner = Captioner(tiny_checkpoint, translator=tiny_translator, runtime="torch")
+    found = captioner(photos[0], to="de")
+    sent = pickle.dumps(captioner)
+    copied = pickle.loads(sent)
+    same(found, copied(photos[0], to="de"))
+    assert copied.checkpoint.provenance == tiny_checkpoint.provenance
+    assert (
+        copied.translator("A dog runs.", to="de").text
+        == tiny_translator("A dog runs.", to="de").text
+    )
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        there = pool.submit(_in_another_process, sent, str(photos[0])).result()
+    assert there == (captioner(photos[0]).text, "torch", "cpu")
+
+
+def test_a_captioner_that_was_not_asked_to_translate_sends_no_translator(
+    tiny_checkpoint: Checkpoint, tiny_captioner: Captioner, photos: list[Path]
+) -> None:
+    tiny_captioner(photos[0])
+    copied = pickle.loads(pickle.dumps(tiny_captioner))
+    assert copied.writer.interpreter.given is None
+    same(tiny_captioner(photos[0]), copied(photos[0]))

@@ -389,7 +389,15 @@ def test_closed_streams_are_as_dev_null(weights: str, here: Path) -> None:
     ]
     with _process(weights, "\n".join(commands)) as running:
         out, err = (stream.decode() for stream in running.communicate())
-    told = ["0", "2", "2", "2", "captioner: No space left on device", "0"]
+    told = [
+        "0",
+        "2",
+        "2",
+        "2",
+        "captioner: standard output: No space left on device; make room there, or choose another "
+        "place",
+        "0",
+    ]
     assert (out.splitlines(), err) == (told, "")
     (values,) = read_objects(Path("all.jsonl"))
     assert values["error"] is None

@@ -131,6 +131,18 @@ def test_a_checkpoint_that_cannot_be_written_is_told_before_photos_are_captioned
     assert err.endswith("copy it, and name the copy\n")
 
 
+def test_too_few_photos_are_told_before_one_is_captioned(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _untouched(monkeypatch)
+    monkeypatch.setattr(Captioner, "load", lambda *_: pytest.fail("weights were loaded"))
+    assert run(*FILES, *COMMON, "--limit", 3) == 2
+    assert capsys.readouterr().err == (
+        "captioner: 6 of 6 photos have a key word, one that stands in two of their captions and is "
+        "none of the commonest; a calibration takes 20 such photos or more: give more photos\n"
+    )
+
+
 def test_measuring_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*FILES, *COMMON) == 0
     before = Path("tiny.safetensors").read_bytes()
@@ -170,7 +182,7 @@ def test_a_photo_that_is_gone_is_told_and_the_others_count(
             "2 files of captions and 1 folders of photos; name a folder for each file",
         ),
         ((*FILES, "--limit", 0), "--limit is 0; expected 1 photo or more"),
-        ((*FILES, *COMMON, "--limit", 3), r"\d of 6 photos with key words are named .* give more"),
+        ((*FILES, *COMMON, "--limit", 3), r"6 of 6 photos have a key word.* give more photos"),
         ((*FILES, *COMMON, "--measure"), "no confidence to measure; calibrate it first"),
         ((*FILES, "--common", "gone.json"), "gone.json"),
     ],

@@ -250,4 +250,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_done(
     typed: Callable[..., int], here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert typed("caption", "a", "--jsonl", "/dev/full") == 2
-    assert "captioner: /dev/full: No space left on device\n" in capsys.readouterr().err
+    assert (
+        "captioner: /dev/full: No space left on device; make room there, or choose another place\n"
+        in capsys.readouterr().err
+    )

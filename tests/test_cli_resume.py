@@ -210,8 +210,9 @@ def test_a_full_disk_beside_the_photos_ends_the_run_before_the_line(
 
     monkeypatch.setattr(beside, "_write", full)
     assert typed("caption", "five", *FLAGS, *MORE) == 2
-    assert "five/2.txt: No space left on device; what was done so far is in" in (
-        capsys.readouterr().err
+    assert (
+        "five/2.txt: No space left on device; make room there, or choose another place; what was "
+        "done so far is in" in capsys.readouterr().err
     )
     assert (photos / "all.jsonl.partial").read_text().count("\n") == 2
     room[0] = 100

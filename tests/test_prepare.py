@@ -212,7 +212,7 @@ def test_an_interrupted_run_goes_on_to_what_an_uninterrupted_one_gives(
     assert "interrupted; the same command goes on from here" in capsys.readouterr().err
     assert not (tmp_path / "parted" / "manifest.json").exists()
     mend()
-    (tmp_path / "parted" / "images" / ".torn.jpg.part").write_bytes(b"half")
+    (tmp_path / "parted" / "images" / ".torn.jpg.12.partial").write_bytes(b"half")
     with (tmp_path / "parted" / "journal.jsonl").open("a") as journal:
         journal.write('{"photo": "1000_00')  # as a power cut leaves it
     assert prepare_flickr8k.main([*flickr, "-o", parted, *flags]) == 0

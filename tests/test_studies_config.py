@@ -21,7 +21,7 @@ settings = ["model.decoder.gate=true"]
 
 [[variants]]
 name = "gru"
-settings = ["model.decoder.cell=gru", "seed = 9"]
+settings = ["model.decoder.cell=gru"]
 
 [[variants]]
 name = "lstm"
@@ -68,7 +68,20 @@ def test_core_variants_take_every_seed_and_come_first(
             "a study needs variants, each with a name of its own, and seeds; it ha",
         ),
         ("[3, 5]", "[]", "a study needs variants, each with a name of its own, and seeds; it has"),
-        ('"lstm"', '"A B"', "a variant is called 'A B'; expected small letters, digits, - and _"),
+        (
+            '"lstm"',
+            '"A B"',
+            "a variant is called 'A B'; expected up to 100 small letters, digits, -",
+        ),
+        ('"lstm"', f'"{"a" * 101}"', "a variant is called 'aaa"),
+        ("[3, 5]", "[3, 5, 3]", "seed 3 is there twice in [3, 5, 3]; the same run again tells no"),
+        ("[3, 5]", "[3, -5]", "variant lstm: seed is -5; expected"),
+        ("cell=gru", 'cell=gru", "seed = 9', "settings have 'seed = 9', but every run has its se"),
+        ("gate=true", 'gate=true", "output=x', "settings have 'output=x', but every run has its "),
+        ("title", "minutes = 1e308\ntitle", r"minutes is 1e\+308; expected at most 100,000"),
+        ("title", "minutes = nan\ntitle", "minutes is nan; expected a finite number"),
+        ("title", "minutes = inf\ntitle", "minutes is inf; expected a finite number"),
+        ("title", "minutes = -1.0\ntitle", "minutes is -1.0; expected a number above 0"),
         ("gate=true", "gate", "'model.decoder.gate' sets nothing; expected a place and a value"),
         ('output = "runs/study"', "", "the study names no output; write one"),
         ("seeds", "seed", "seed is no setting; did you mean seeds"),

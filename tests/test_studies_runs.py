@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from captioner.checkpoint import TranslationCheckpoint
-from captioner.cli import main
+from captioner.cli import main, study_family
 from captioner.errors import ConfigError, DataError
 from captioner.studies.budget import Point
 from captioner.studies.config import StudyConfig, Variant
 from captioner.studies.runs import Run, load
 from captioner.studies.subjects import Outcome, subject_of
 from captioner.studies.summary import differences, interval, results, table
+from captioner.training.folder import marked
 
 pytest.importorskip("sacremoses")
 
@@ -150,6 +151,46 @@ def test_wrong_seeds_and_studies_of_two_directions_are_told(
         subject_of("caption", None, None, 5, 3)
     with pytest.raises(ConfigError, match="this study is not made for recipes of task 'multi'"):
         subject_of("multi", None, None, 5)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--runs", "recipe.toml"), "runs recipe.toml cannot be made (File exists); choose anothe"),
+        (("--runs", "recipe.toml/in"), "runs recipe.toml/in cannot be made (Not a directory); cho"),
+        (("--output", "recipe.toml"), "recipe.toml is a file, and no folder for recipe.toml/tabl"),
+        (("--seeds", "1,1"), "seed 1 is there twice in [1, 1]; the same run again tells nothing, "),
+        (("--minutes", "1e308"), "minutes is 1e+308; expected at most 100,000"),
+        (("--minutes", "nan"), "minutes is nan; expected a finite number"),
+        (("--minutes", "-1"), "minutes is -1.0; expected a number above 0"),
+    ],
+)
+def test_what_cannot_be_is_told_before_a_run_begins(
+    more: tuple[str, ...], message: str, study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(study.iterdir())
+    assert run(*more) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert message in err
+    assert sorted(study.iterdir()) == before
+
+
+def test_two_studies_are_not_made_in_one_folder(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr(study_family, "_run", lambda *_: begun.append("one") or 0)
+    with marked(Path("runs"), "--runs"):
+        assert run() == 2
+    assert capsys.readouterr().err == (
+        "captioner: another run is at work in runs; let it end, or choose another --runs\n"
+    )
+    assert begun == []
+    assert Path("runs/run.lock").exists()  # as a killed one leaves it, which holds nobody up
+    assert run() == 0
+    assert begun == ["one"]
+    assert list(Path("runs").iterdir()) == []
 
 
 def run_of(variant: str, seed: int, each: list[float]) -> Run:

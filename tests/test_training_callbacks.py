@@ -174,7 +174,9 @@ def test_a_full_disk_ends_a_run_in_one_line_and_keeps_the_old_log(
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(callbacks.csv, "DictWriter", Full)
-    with pytest.raises(ConfigError, match=r"log cannot be written \(No space left on device\); ma"):
+    with pytest.raises(
+        ConfigError, match=r"log\.csv cannot be written \(No space left on device\); m"
+    ):
         log.on_epoch(trainer, dict(entry))
     log.close(trainer)
     assert (tmp_path / "log.csv").read_bytes() == before

@@ -66,6 +66,7 @@ class Captioner:
         check_translator(translator)
         self.checkpoint = checkpoint
         self.device = devices.pick(device)
+        self._runtime = runtime
         self.writer = Writer(checkpoint, self.device, translator, runtime)
         self.model = self.writer.model
         self.vocabulary = checkpoint.vocabulary
@@ -103,6 +104,14 @@ class Captioner:
             ConfigError: a field is unknown or out of range.
         """
         return self.checkpoint.options(own, **settings)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For other processes: the checkpoint is sent, and all else is made of it there.
+
+        So it holds no thread, lock or graph of this process, and needs no file on that machine.
+        """
+        given = self.writer.interpreter.given
+        return type(self), (self.checkpoint, str(self.device), given, self._runtime)
 
     def __repr__(self) -> str:
         words = len(self.checkpoint.vocabulary.words)

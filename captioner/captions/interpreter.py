@@ -34,6 +34,7 @@ class Interpreter:
     ) -> None:
         self.vocabulary = vocabulary
         self.device = device
+        self.given = translator
         self._translator = translator
 
     @property

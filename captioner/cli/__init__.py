@@ -22,11 +22,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
+from captioner.atomic import FULL, naming
 from captioner.cli.display import detail, is_verbose, one_line, speak
 from captioner.cli.parser import in_place, make_parser
 from captioner.cli.train import split_settings
 from captioner.errors import CaptionerError
 
+_OUTPUT = "standard output"
 DONE, FAILURES, MISUSE, STOPPED, CLOSED = 0, 1, 2, 130, 141
 
 
@@ -104,11 +106,8 @@ def main(arguments: Sequence[str]) -> int:
         SystemExit: help was asked for and shown.
     """
     try:
-        with _ending():
-            try:
-                return _run(arguments)
-            finally:
-                sys.stdout.flush()
+        with _ending(), _written_out():
+            return _run(arguments)
     except BrokenPipeError as error:
         # Silent, as for every command in a pipe, unless something was left behind.
         return _told(error, "the output was cut", CLOSED) if _notes(error) else CLOSED
@@ -124,7 +123,21 @@ def main(arguments: Sequence[str]) -> int:
         return _told(error, f"{package} is not installed; pip install {name}", MISUSE)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        return _told(error, f"{place}{error.strerror or error}", MISUSE)
+        advice = "; make room there, or choose another place" if error.errno in FULL else ""
+        return _told(error, f"{place}{error.strerror or error}{advice}", MISUSE)
+
+
+@contextlib.contextmanager
+def _written_out() -> Iterator[None]:
+    """Sees that what was printed is written when the command ends, or says why it is not."""
+    with naming(_OUTPUT):  # all files that are written to have their own name in such an error
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError):  # the first error counts
+                sys.stdout.flush()
+            raise
+        sys.stdout.flush()
 
 
 def _code(stop: BaseException) -> int:

@@ -79,6 +79,9 @@ def run(arguments: argparse.Namespace) -> int:
         for captions, images in zip(arguments.captions, arguments.images, strict=True)
         for photo in _read(arguments, captions, images)[: arguments.limit]
     ]
+    common = _common(arguments)
+    if not arguments.measure:  # what cannot be enough is told now, not when all are captioned
+        calibration.with_key_words(photos, common, 2 * calibration.FEWEST)
     captioner = load_captioner(arguments)
     if arguments.measure:
         calibration.check_calibrated(captioner)
@@ -88,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         judged = calibration.judge(
             captioner,
             photos,
-            common=_common(arguments),
+            common=common,
             batch_size=arguments.batch_size,
             workers=arguments.workers,
             progress=lambda: bar.update(1),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import functools
 import json
 import sys
@@ -13,7 +12,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from captioner.atomic import behind, is_special
+from captioner.atomic import FULL, behind, is_special, naming
 from captioner.captions.alt_text import alt_text
 from captioner.cli.display import is_quiet, one_line, progress_bar
 from captioner.errors import CaptionerError
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from captioner.pictures.shards import Packed
 
 STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1")
-# No place on the disk, none for this user, none in a file.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run_note(jsonl: Path) -> Path:
@@ -114,8 +111,9 @@ class Results:
 
     def show(self, text: str) -> None:
         """Prints on standard output at once, above the progress bar."""
-        self.bar.write(text, file=sys.stdout)
-        sys.stdout.flush()
+        with naming("standard output"):
+            self.bar.write(text, file=sys.stdout)
+            sys.stdout.flush()
 
     def tell(self, text: str) -> None:
         """Says something on standard error."""
@@ -324,7 +322,7 @@ class CaptionResults(Results):
         except CaptionerError as error:
             return [], str(error)
         except OSError as error:
-            if error.errno in _FULL:  # so it is for all that follow; --resume does this one again
+            if error.errno in FULL:  # so it is for all that follow; --resume does this one again
                 raise
             place = error.filename2 or error.filename or caption.file
             return [], f"{place}: {error.strerror or error}"
@@ -339,7 +337,7 @@ class CaptionResults(Results):
         except CaptionerError as error:  # gone since it was captioned, or nowhere to draw it
             return None, str(error)
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in _FULL:
+            if isinstance(error, OSError) and error.errno in FULL:
                 raise
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             named = f"{type(error).__name__}: {reason}".rstrip(": ")

@@ -6,13 +6,16 @@ import argparse
 import platform
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from captioner.cli import flags
 from captioner.cli.display import is_watched
 from captioner.cli.models import pick_device
 from captioner.errors import ConfigError
 from captioner.outputs import DRAWING, TABLE, Guard, draw, write_text
+
+if TYPE_CHECKING:
+    from captioner.studies.config import StudyConfig
 
 ABOUT = {
     "family-captions": "captioners: every kind of attention and decoder over the same features",
@@ -69,17 +72,27 @@ def run(arguments: argparse.Namespace) -> int:
     from captioner.studies.config import read_study
 
     config = read_study(arguments.config, _replaced(arguments))
-    folder = Path(config.documents)
     guard = Guard([arguments.config, config.recipe], arguments.overwrite)
     for name, kind in _FILES.items():
-        guard.claim(folder / name, kind, "--output")
+        guard.claim(Path(config.documents) / name, kind, "--output")
     name = pick_device(arguments.device)
+    from captioner.training.folder import marked
+
+    with marked(Path(config.output), "--runs") as mark:  # two would train the same run
+        try:
+            return _run(arguments, config, name)
+        finally:
+            mark.unlink(missing_ok=True)
+
+
+def _run(arguments: argparse.Namespace, config: StudyConfig, name: str) -> int:
+    """The same, once the folder is taken, on the device of that name."""
     import torch
 
     from captioner.studies import curves, grounded, runs, summary
     from captioner.training import Interrupted
 
-    device, every = torch.device(name), config.runs()
+    device, every, folder = torch.device(name), config.runs(), Path(config.documents)
     if config.grounding.boxes:  # what lacks is told now, not when hours are spent
         grounded.questions(config.grounding)
     print(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
+from captioner.atomic import FULL, whole
 from captioner.errors import ConfigError, DataError
 from captioner.scenes.kinds import KIND_TABLE, KINDS
 from captioner.scenes.world import Thing, check, draw
@@ -76,7 +76,11 @@ def write(
         return tuple(_write_split(folder, name, n, seed, size) for name, n in counts.items())
     except OSError as error:
         reason = error.strerror or error
-        raise DataError(f"cannot write scenes to {folder}: {reason}; give another folder") from None
+        place = error.filename if error.errno in FULL else folder
+        room = "make room there, or " if error.errno in FULL else ""
+        raise DataError(
+            f"cannot write scenes to {place or folder}: {reason}; {room}give another folder"
+        ) from None
 
 
 def _info(name: str, seed: int, size: tuple[int, int]) -> dict[str, str]:
@@ -202,9 +206,5 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def _replace(path: Path, data: bytes) -> None:
     """Writes a file whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(path) as partial:
+        partial.write_bytes(data)

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from captioner import tasks
-from captioner.errors import ConfigError, DataError
+from captioner.errors import ConfigError, DataError, shown
 from captioner.recipes.files import read_recipe
 from captioner.settings import check_positive, from_dict, setting
 from captioner.text import decoded
 
 # Said of the same lines in the same language, with a photo in view or without one.
 _COMPARABLE = {tasks.TRANSLATE, tasks.MULTIMODAL}
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")  # and files are called by it
+_LONGEST = 100_000  # minutes of a run
+_ITS_OWN = {"seed": "seeds", "output": "output"}  # what a study gives every recipe, from its own
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,10 @@ class Variant:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ConfigError(
-                f"a variant is called {self.name!r}; expected small letters, digits, - and _"
+                f"a variant is called {shown(self.name)}; expected up to 100 small letters, "
+                "digits, - and _"
             )
-        for text in self.settings:
-            typed(text)
+        _check_settings(self.settings)
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ class StudyConfig:
     variants: tuple[Variant, ...] = setting((), "what is compared")
 
     def __post_init__(self) -> None:
-        check_positive(self, "minutes", "points", "items", "curve_items")
+        check_positive(self, "minutes", most=_LONGEST)
+        check_positive(self, "points", "items", "curve_items")
         for name in ("recipe", "output", "documents"):
             if not getattr(self, name):
                 raise ConfigError(f"the study names no {name}; write one")
@@ -98,8 +101,13 @@ class StudyConfig:
                 "a study needs variants, each with a name of its own, and seeds; it has "
                 f"{', '.join(names) or 'no variants'}, and seeds {list(self.seeds)}"
             )
-        for text in self.settings:
-            typed(text)
+        again = next((seed for seed in self.seeds if self.seeds.count(seed) > 1), None)
+        if again is not None:
+            raise ConfigError(
+                f"seed {again} is there twice in {list(self.seeds)}; the same run again tells "
+                "nothing, name each seed once"
+            )
+        _check_settings(self.settings)
 
     def runs(self) -> list[tuple[Variant, int]]:
         """Every run: by seed first, so that an early end leaves whole rounds."""
@@ -122,6 +130,21 @@ class StudyConfig:
             return read_recipe(variant.recipe or self.recipe, [*places, *own])
         except ConfigError as error:
             raise ConfigError(f"variant {variant.name}: {error}") from None
+
+
+def _check_settings(texts: Sequence[str]) -> None:
+    """Refuses settings of another form, and those that a study would put its own over.
+
+    Raises:
+        ConfigError: see above.
+    """
+    for text in texts:
+        place, _ = typed(text)
+        if place in _ITS_OWN:
+            raise ConfigError(
+                f"settings have {text!r}, but every run has its {place} from the study; leave it "
+                f"out, and set the study's {_ITS_OWN[place]}"
+            )
 
 
 def typed(text: str) -> tuple[str, str]:
@@ -153,7 +176,7 @@ def read_study(path: str | Path, replaced: Sequence[tuple[str, Any]] = ()) -> St
     except (DataError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: no TOML: {error}") from None
     config = from_dict(StudyConfig, {**values, **dict(replaced)})
-    kinds = {tasks.of(config.recipe_of(each, config.seeds[0])).name for each in config.variants}
+    kinds = {tasks.of(config.recipe_of(*each)).name for each in config.runs()}
     if len(kinds) > 1 and not kinds <= _COMPARABLE:
         raise ConfigError(f"{path}: the variants are of several tasks: {', '.join(sorted(kinds))}")
     if config.grounding.boxes and kinds != {tasks.CAPTION}:

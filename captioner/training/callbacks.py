@@ -146,9 +146,10 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        what = f"output {folder}: the log" if error.filename is None else error.filename
         raise ConfigError(
-            f"output {folder}: the log cannot be written ({error.strerror or error}); make room "
-            "there or make it writable and go on with --resume, or choose another --output"
+            f"{what} cannot be written ({error.strerror or error}); make room there or make it "
+            "writable and go on with --resume, or choose another --output"
         ) from error
 
 

@@ -34,16 +34,8 @@ def claimed(folder: Path, resume: bool) -> Iterator[bool]:
         ConfigError: the folder holds a run already, another process is at work there, or it cannot
             be made.
     """
-    mark = folder / MARK
-    _check(folder, resume, killed=mark.exists())
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = _marked(mark)
-    except OSError as error:
-        raise ConfigError(
-            f"output {folder} cannot be made ({error.strerror}); choose another --output"
-        ) from error
-    with file:
+    _check(folder, resume, killed=(folder / MARK).exists())
+    with marked(folder, "--output") as mark:
         try:
             swept(folder)
             yield resume and (folder / STATE_FILE).exists()
@@ -51,6 +43,31 @@ def claimed(folder: Path, resume: bool) -> Iterator[bool]:
             held = [name for name in _FILES if (folder / name).exists()]
             if not held or STATE_FILE in held:  # or else only the mark says that it may begin anew
                 mark.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def marked(folder: Path, flag: str) -> Iterator[Path]:
+    """Takes a folder for this process, by a file in it that is locked: it may have been left there.
+
+    Args:
+        folder: made where it is not there.
+        flag: by which it was given.
+
+    Yields:
+        The file, which whoever has taken the folder may remove.
+
+    Raises:
+        ConfigError: another process is at work there, or the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = _marked(folder / MARK, flag)
+    except OSError as error:
+        raise ConfigError(
+            f"{flag.strip('-')} {folder} cannot be made ({error.strerror}); choose another {flag}"
+        ) from error
+    with file:
+        yield folder / MARK
 
 
 def _check(folder: Path, resume: bool, *, killed: bool) -> None:
@@ -65,7 +82,7 @@ def _check(folder: Path, resume: bool, *, killed: bool) -> None:
         )
 
 
-def _marked(mark: Path) -> IO[bytes]:
+def _marked(mark: Path, flag: str) -> IO[bytes]:
     """The mark, taken for this process until it is closed.
 
     Raises:
@@ -76,7 +93,7 @@ def _marked(mark: Path) -> IO[bytes]:
         if not lock(file):
             file.close()
             raise ConfigError(
-                f"another run is at work in {mark.parent}; let it end, or choose another --output"
+                f"another run is at work in {mark.parent}; let it end, or choose another {flag}"
             )
         if is_same(file, mark):
             return file

@@ -82,6 +82,10 @@ class Translator:
         if isinstance(checkpoint, MultimodalCheckpoint):
             self.eyes = Eyes(self.model.encoder.photo, checkpoint.preprocess)  # type: ignore[arg-type]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For other processes: the checkpoint is sent, and all else is made of it there."""
+        return type(self), (self.checkpoint, str(self.device))
+
     def __repr__(self) -> str:
         ways = ", ".join(f"{source} → {to}" for source, to in self.languages.directions)
         return f"<{type(self).__name__} on {self.device}, {ways}>"
