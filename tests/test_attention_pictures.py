@@ -104,7 +104,7 @@ def test_what_a_variant_did_besides_stands_on_its_maps(runs: Path, asked: Asked)
     row = plain(models["sentinel"], asked, "")
     assert trace.gates is not None
     assert [tile.note for tile in row.tiles] == [
-        f"sentinel {trace.extras['sentinel'][place].mean():.2f}, gate {trace.gates[place]:.2f}"
+        f"sentinel {trace.extras['sentinel'][place].mean():.2f}\ngate {trace.gates[place]:.2f}"
         for place in (1, 5)
     ]
 

@@ -48,8 +48,11 @@ def _tile(asked: Asked, tile: Tile, size: int) -> Block:
     picture = picture.resize((size, size), Image.Resampling.LANCZOS)
     if not tile.note:
         return pictured(picture)
-    note = Block(size, 18, (Text(0, 14, tile.note, MUTED, font(12, REGULAR)),))
-    return stacked([pictured(picture), note], 1)
+    notes = [
+        Block(size, 17, (Text(0, 14, line, MUTED, font(12, REGULAR)),))
+        for line in tile.note.splitlines()
+    ]
+    return stacked([pictured(picture), *notes], 1)
 
 
 def picture_of(asked: Asked, rows: Sequence[Row], heads: Sequence[str], size: int) -> Image.Image:

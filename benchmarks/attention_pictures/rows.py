@@ -95,9 +95,9 @@ def _extras(look: Look, asked: Asked) -> dict[str, Map]:
 
 
 def _note(own: dict[str, Map]) -> str:
-    """Shares (H,) of a step, heads averaged."""
+    """Shares (H,) of a step, heads averaged, a line each: two do not fit below a small map."""
     names = ("sentinel", "gate", "passed")
-    return ", ".join(f"{name} {own[name].mean():.2f}" for name in names if name in own)
+    return "\n".join(f"{name} {own[name].mean():.2f}" for name in names if name in own)
 
 
 def _window(
