@@ -13,6 +13,7 @@ from typing import Any
 from captioner.errors import CheckpointError, DataError
 
 PAD, BOS, EOS, UNK = range(4)  # the same four numbers in every vocabulary
+NEVER = (PAD, BOS, UNK)  # tokens that no sentence holds
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
 
 _CLITIC = r"'(?:s|re|ve|ll|d|m)\b"
