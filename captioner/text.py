@@ -7,6 +7,8 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
 
 from captioner.errors import CheckpointError, DataError
 
@@ -17,7 +19,6 @@ SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
 _CLITIC = r"'(?:s|re|ve|ll|d|m)\b"
 _JOINED = r"[^\W_]+(?:(?:[-'./]|(?<=\d)[,:](?=\d))[^\W_]+)*"  # t-shirt, u.s, 1/2, 3:30, 1,000
 _WORD = f"{_CLITIC}|{_JOINED}"  # some annotation files have the clitic apart: man 's
-_WORDS = re.compile(_WORD)
 _CUT = re.compile(rf"(?<=[^\W_])(?=(?:n't|{_CLITIC})+$)|(?<=^can)(?=not$)")  # is-n't, can-not
 
 _JOINERS = "\u200c\u200d"  # invisible, but letters change by them
@@ -45,6 +46,13 @@ _CUT_SHORT = re.compile(
 )
 
 
+@cache
+def _words() -> Any:
+    import regex  # to which marks of Hindi belong to words, and without nltk, which imports scipy
+
+    return regex.compile(_WORD)
+
+
 def tokenise(sentence: str) -> list[str]:
     """Lower-cased words without punctuation, hyphens kept, clitics split as in the Penn Treebank.
 
@@ -59,7 +67,7 @@ def tokenise(sentence: str) -> list[str]:
     # The small letter of a Turkish İ comes with a dot above, which is no letter and would cut.
     small = sentence.lower().replace("i\u0307", "i")
     plain = unicodedata.normalize("NFC", small).replace("’", "'")
-    return [part for word in _WORDS.findall(plain) for part in _CUT.split(word)]
+    return [part for word in _words().findall(plain) for part in _CUT.split(word)]
 
 
 def unread(sentence: str) -> list[str]:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
