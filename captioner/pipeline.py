@@ -18,6 +18,7 @@ from captioner.errors import ConfigError
 
 T = TypeVar("T")
 R = TypeVar("R")
+Q = TypeVar("Q")
 
 _AHEAD = 3  # batches that are under way, the one that was handed over last included
 _FAREWELL = 2.0  # seconds for threads to end; one that opens a large photo may need as long
@@ -88,6 +89,83 @@ def in_batches(
         yield from (_in_turn if isinstance(items, Sequence) else _as_they_come)(items, crew, size)
     finally:
         crew.dismiss()
+
+
+def abreast(
+    items: Sequence[T],
+    work: Callable[[T], R],
+    size: int,
+    workers: int,
+    then: Callable[[list[R]], Callable[[], Q]],
+    at_once: int,
+    limit: Limit[T, R] | None = None,
+) -> Generator[Q, None, None]:
+    """What becomes of the batches of a sequence, in their order, several computed at once.
+
+    The batches are those of `in_batches`; one more than are computed is under way, besides those
+    that are opened. What is done waits for none that comes behind it.
+
+    Args:
+        items: what to work on.
+        work: called in threads, once for each item.
+        size: most results in a batch.
+        workers: threads that work.
+        then: called with one batch after the other, in one thread; tells what to compute of it.
+        at_once: batches that are computed at a time, each in a thread of its own.
+        limit: of the time that one item may take; left out, there is none.
+
+    Raises:
+        ConfigError: as `in_batches`.
+    """
+    with contextlib.ExitStack() as ended:
+        feeding: _Crew[_Line[T, R, Q], None] = _Crew(_Line.run, 1)
+        ended.callback(feeding.dismiss)
+        computing: _Crew[Callable[[], Q], Q] = _Crew(lambda job: job(), at_once)
+        ended.callback(computing.dismiss)
+        opening = _Crew(work, workers, limit)
+        ended.callback(opening.dismiss)
+        line = _Line(items, opening, size, then, computing)
+        ended.callback(line.stop)
+        all_of_them = feeding.submit(line)
+        while (future := line.waiting.get()) is not None:
+            result = future.result()
+            line.room.release()
+            yield result
+        all_of_them.result()  # what went wrong with the items
+
+
+class _Line(Generic[T, R, Q]):
+    """Batches on their way from those who open to those who compute."""
+
+    def __init__(
+        self,
+        items: Sequence[T],
+        opening: _Crew[T, R],
+        size: int,
+        then: Callable[[list[R]], Callable[[], Q]],
+        computing: _Crew[Callable[[], Q], Q],
+    ) -> None:
+        self.items, self.opening, self.size = items, opening, size
+        self.then, self.computing = then, computing
+        self.room = threading.Semaphore(len(computing.threads) + 1)
+        self.waiting: queue.SimpleQueue[Future[Q] | None] = queue.SimpleQueue()
+        self.ended = False
+
+    def run(self) -> None:
+        """Takes the batches one by one, where there is room for one."""
+        try:
+            for batch in _in_turn(self.items, self.opening, self.size):
+                self.room.acquire()
+                if self.ended:
+                    break
+                self.waiting.put(self.computing.submit(self.then(batch)))
+        finally:
+            self.waiting.put(None)
+
+    def stop(self) -> None:
+        """Takes no more."""
+        self.ended = True
+        self.room.release()
 
 
 def _in_turn(items: Iterable[T], crew: _Crew[T, R], size: int) -> Iterator[list[R]]:
@@ -235,12 +313,15 @@ class _Crew(Generic[T, R]):
 
     def dismiss(self) -> None:
         """Drops what nobody works on yet, and ends the threads that are not stuck."""
+        dropped = RuntimeError("it was given up: nobody asks for it any more")
         with contextlib.suppress(queue.Empty):
-            while True:
-                self.jobs.get_nowait()
+            while (job := self.jobs.get_nowait()) is not None:
+                job.settle(error=dropped)  # for whoever waits for it
         for _ in self.threads:
             self.jobs.put(None)
         _end([thread for thread in self.threads if thread not in self.stuck])
+        for job in list(self.busy.values()):
+            job.settle(error=dropped)
 
     def _run(self) -> None:
         me = threading.current_thread()

@@ -22,10 +22,10 @@ from captioner.nn.copying import Copied
 from captioner.nn.decoder import Decoder, Step, Stepwise
 from captioner.nn.memory import Memory, of_each
 from captioner.options import SearchOptions
-from captioner.text import BOS, EOS, PAD, UNK
+from captioner.text import BOS, EOS, NEVER, PAD, UNK
 
-_NEVER = (PAD, BOS, UNK)  # tokens that no sentence holds
 _BLOCK = 64  # numbers, of which the largest is found at once
+_SMALL = 60.0  # a logit whose exponential, of many words together, is an ordinary number
 _STEP = 8  # memories that have to be finished before a batch gets smaller
 _NO_NUMBERS = (
     "the model gives no probabilities, since its numbers overflow: the checkpoint is damaged, or "
@@ -87,36 +87,98 @@ def word_log_probs(logits: Tensor, never: Sequence[int] = ()) -> Tensor:
 
 def sayable(logits: Tensor, never: Sequence[int] = ()) -> Tensor:
     """The logits (…, V), −∞ where a word cannot be said: the special tokens, and `never`."""
-    silent = torch.tensor([*_NEVER, *never], device=logits.device)
+    silent = torch.tensor([*NEVER, *never], device=logits.device)
     return logits.index_fill(-1, silent, -torch.inf)
 
 
 def _most_probable(log_probs: Tensor, count: int, never: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Tokens (…, A) and probabilities (…, A) of the likeliest words, best first."""
-    can_be_said = log_probs.shape[-1] - len({*_NEVER, *never})
+    can_be_said = log_probs.shape[-1] - len({*NEVER, *never})
     best, tokens = _top(log_probs, min(count, can_be_said))
     return tokens, best.exp()
 
 
-def _top(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _top(values: Tensor, count: int, largest: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The largest of the last dimension and their places, as `topk` finds them.
 
-    On a CPU, `topk` looks at every number by itself. The largest lie in those blocks whose largest
-    number is largest, and the largest number of a block is found for many blocks at once.
+    On a CPU, `topk` looks at every number by itself. Of many blocks, the largest numbers are found
+    at once; the `count`-th of these is no larger than the `count`-th of all, and little else is
+    above it.
+
+    Args:
+        values: (…, V).
+        count: how many to find.
+        largest: what `_largest` says of `values`, where that is known.
     """
     size = values.shape[-1]
-    whole = size - size % _BLOCK
-    if values.device.type != "cpu" or count * _BLOCK * 4 > whole:
-        best, places = values.topk(count, dim=-1)
-        return best, places
-    blocks = values[..., :whole].unflatten(-1, (-1, _BLOCK))  # (…, V / 64, 64)
-    chosen = blocks.amax(-1).topk(count, dim=-1, sorted=False).indices.unsqueeze(-1)
-    within = torch.arange(_BLOCK)
-    inside = blocks.gather(-2, chosen.expand(*chosen.shape[:-1], _BLOCK))
-    rest = torch.arange(whole, size).expand(*values.shape[:-1], -1)
-    numbers = torch.cat([(chosen * _BLOCK + within).flatten(-2), rest], -1)
-    best, places = torch.cat([inside.flatten(-2), values[..., whole:]], -1).topk(count, dim=-1)
-    return best, numbers.gather(-1, places)
+    if values.device.type == "cpu" and 0 < count * 4 <= size // _BLOCK:
+        largest = _largest(values) if largest is None else largest
+        least = largest.topk(count, dim=-1, sorted=False).values.amin(-1, keepdim=True)
+        if bool(least.isfinite().all()):  # or most would have to be looked at
+            return _above(values, count, least)
+    best, places = values.topk(count, dim=-1)
+    return best, places
+
+
+def _largest(values: Tensor) -> Tensor:
+    """The largest number of each block of the last dimension (…, V), one of the rest included."""
+    whole = values.shape[-1] // _BLOCK * _BLOCK
+    blocks = values[..., :whole].unflatten(-1, (-1, _BLOCK)).amax(-1)
+    rest = values[..., whole:]
+    return torch.cat([blocks, rest.amax(-1, keepdim=True)], -1) if rest.shape[-1] else blocks
+
+
+def _above(values: Tensor, count: int, least: Tensor) -> tuple[Tensor, Tensor]:
+    """The `count` largest of the last dimension, of which as many at least are `least` or more."""
+    rows = values.flatten(0, -2).numpy()  # whose way to find a few among many is the faster one
+    owners, places = np.divmod(np.flatnonzero(rows >= least.flatten(0, -2).numpy()), rows.shape[1])
+    found = rows[owners, places]
+    order = np.lexsort((-found, owners))
+    first = np.searchsorted(owners, np.arange(len(rows)))
+    chosen = order[first[:, None] + np.arange(count)]
+    shape = (*values.shape[:-1], count)
+    best = torch.from_numpy(found[chosen]).reshape(shape)
+    return best, torch.from_numpy(places[chosen]).reshape(shape)
+
+
+class _Scores:
+    """Log probabilities of the next words, of which little more is computed than is asked for."""
+
+    def __init__(self, step: Step[Any], never: Sequence[int]) -> None:
+        self.logits, self.never = step.logits.float(), never  # (B, K, V)
+        if never or not step.sayable:
+            self.logits = sayable(self.logits, never)
+        self.largest = _largest(self.logits) if self.logits.shape[-1] >= _BLOCK else self.logits
+        self.total = self._total()  # (B, K, 1)
+
+    def _total(self) -> Tensor:
+        """The logarithm of the summed exponentials."""
+        best = self.largest.amax(-1)
+        if bool((best.abs() < _SMALL).all()):  # no exponential overflows: none has to be shifted
+            return self.logits.exp().sum(-1, keepdim=True).log()
+        return self.logits.logsumexp(-1, keepdim=True)
+
+    def top(self, count: int) -> tuple[Tensor, Tensor]:
+        """Tokens (B, K, C) and log probabilities of the likeliest words, best first."""
+        count = min(count, self.logits.shape[-1] - len({*NEVER, *self.never}))
+        best, tokens = _top(self.logits, count, self.largest)
+        return tokens, best - self.total
+
+    def of(self, tokens: Tensor) -> Tensor:
+        """Log probabilities (B, K, C) of tokens (B, K, C)."""
+        return self.logits.gather(-1, tokens) - self.total
+
+    def all(self) -> Tensor:
+        """Log probabilities (B, K, V)."""
+        return self.logits - self.total
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """The words that a step may say, the likeliest alone: (B, K, C) each, best first."""
+
+    tokens: Tensor
+    log_probs: Tensor  # −∞ where a word may not be said
 
 
 @dataclass(frozen=True)
@@ -136,14 +198,14 @@ class _Beam:
         self.totals[:, 0] = 0.0  # one start, or the first step would find K equal beams
         self.places = torch.full((batch, 1), beams, device=device)
 
-    def choose(self, totals: Tensor, log_probs: Tensor, step: int) -> _Choice:
-        beams, words = log_probs.shape[1:]
-        each, tokens = _top(log_probs, min(beams, words))  # (B, K, C): a hypothesis has no more
-        candidates = (totals.unsqueeze(-1) + each).flatten(1)  # (B, K·C)
+    def choose(self, totals: Tensor, allowed: _Candidates, step: int) -> _Choice:
+        beams = totals.shape[1]
+        candidates = (totals.unsqueeze(-1) + allowed.log_probs).flatten(1)  # (B, K·C)
         best, indices = candidates.topk(beams, dim=1)
         rank = torch.arange(beams, device=best.device)
         best = best.masked_fill(rank >= self.places, -torch.inf)
-        parents, tokens = indices // each.shape[-1], tokens.flatten(1).gather(1, indices)
+        parents = indices // allowed.tokens.shape[-1]
+        tokens = allowed.tokens.flatten(1).gather(1, indices)
         ended = (tokens == EOS) & best.isfinite()
         self.places = self.places - ended.sum(1, keepdim=True)
         return _Choice(best, parents, tokens)
@@ -166,6 +228,7 @@ class _Nucleus:
         self.draws = self.draws[memories]
 
     def choose(self, totals: Tensor, log_probs: Tensor, step: int) -> _Choice:
+        """The words that are drawn, by log probabilities (B, K, V), −∞ where none may be said."""
         below_best = log_probs - log_probs.amax(-1, keepdim=True)  # divided, still 0 at the best
         probs, order = (below_best / self.options.temperature).softmax(-1), None
         if self.options.top_p < 1:
@@ -243,7 +306,7 @@ def _check_prefix(
             "max_length or shorten the prefix"
         )
     for token in prefix:
-        if token in (*_NEVER, *never, EOS) or not 0 <= token < vocabulary_size:
+        if token in (*NEVER, *never, EOS) or not 0 <= token < vocabulary_size:
             raise ConfigError(f"the prefix holds token {token}, which cannot be said")
 
 
@@ -266,12 +329,17 @@ def _run(
     forced = (*prefix, *[None] * (options.max_length - len(prefix)), EOS)
     for number, only in enumerate(forced):
         step = decoder.step(tokens, state, memory)
-        log_probs = word_log_probs(step.logits, start.never)  # (B, K, V)
-        likeliest = _most_probable(log_probs, options.alternatives, start.never)
-        allowed = said.without(log_probs) if only is None else _alone(log_probs, only)
-        choice = rule.choose(totals, allowed, number)
+        scores = _Scores(step, start.never)
+        if isinstance(rule, _Beam):
+            likeliest, allowed = _looked_at(scores, options.alternatives, said, only)
+            choice = rule.choose(totals, allowed, number)
+        else:
+            likeliest = scores.top(options.alternatives)
+            log_probs = scores.all()
+            log_probs = said.without(log_probs) if only is None else _alone(log_probs, only)
+            choice = rule.choose(totals, log_probs, number)
         ended = (choice.tokens == EOS) & choice.totals.isfinite()
-        trace.add(choice, ended, log_probs, likeliest, step)
+        trace.add(choice, ended, scores, likeliest, step)
         totals = choice.totals.masked_fill(ended, -torch.inf)
         running = totals.isfinite().any(1)
         if not bool(running.any()):
@@ -285,6 +353,20 @@ def _run(
             for part in (rule, said, trace):
                 part.keep(kept)
     return trace
+
+
+def _looked_at(
+    scores: _Scores, alternatives: int, said: _Said, only: int | None
+) -> tuple[tuple[Tensor, Tensor], _Candidates]:
+    """The likeliest words of all, and those among which a beam chooses, found at once."""
+    beams, words = scores.logits.shape[1:]
+    needed = min(beams, words) + said.most  # a hypothesis has no more, and of them some may be held
+    tokens, log_probs = scores.top(max(alternatives, needed if only is None else 0))
+    likeliest = tokens[..., :alternatives], log_probs[..., :alternatives]
+    if only is not None:
+        tokens = tokens.new_full((*tokens.shape[:-1], 1), only)
+        return likeliest, _Candidates(tokens, scores.of(tokens))
+    return likeliest, _Candidates(tokens, said.without_those(tokens, log_probs))
 
 
 def _alone(log_probs: Tensor, only: int) -> Tensor:
@@ -323,6 +405,18 @@ class _Said:
             return log_probs
         return log_probs.scatter(-1, self.held, -torch.inf)  # and so is PAD, in any case
 
+    def without_those(self, tokens: Tensor, log_probs: Tensor) -> Tensor:
+        """Log probabilities (B, K, C) of tokens (B, K, C), −∞ where one would be said again."""
+        if not self.most:
+            return log_probs
+        again = (tokens.unsqueeze(-1) == self.held.unsqueeze(-2)).any(-1)
+        return log_probs.masked_fill(again, -torch.inf)
+
+    @property
+    def most(self) -> int:
+        """The most of these words that a hypothesis holds."""
+        return int((self.held != PAD).sum(-1).max()) if self.held.shape[-1] else 0
+
     def add(self, choice: _Choice) -> None:
         """Follows the hypotheses to their children."""
         if self.once is not None:
@@ -349,14 +443,14 @@ class _Trace:
         self,
         choice: _Choice,
         ended: Tensor,
-        log_probs: Tensor,
+        scores: _Scores,
         likeliest: tuple[Tensor, Tensor],
         step: Step[Any],
     ) -> None:
         """Keeps one step; what belongs to a parent is put at its children's places."""
         parents = choice.parents
         memories = torch.arange(len(parents), device=parents.device).unsqueeze(1)
-        best_tokens, best_probs = likeliest
+        best_tokens, best_log_probs = likeliest
         extras = {k: of_each(v, parents).float() for k, v in step.attended.extras.items()}
         if step.copied is not None:
             own, shares = (of_each(v, parents) for v in (step.copied.tokens, step.copied.shares))
@@ -364,10 +458,11 @@ class _Trace:
         self.steps.append(
             {
                 "token": choice.tokens,
-                "log_prob": log_probs[memories, parents, choice.tokens],
+                "log_prob": scores.logits[memories, parents, choice.tokens]
+                - scores.total[memories, parents, 0],
                 "weights": of_each(step.attended.weights, parents).float(),
                 "alternatives": of_each(best_tokens, parents),
-                "alternative_probs": of_each(best_probs, parents),
+                "alternative_probs": of_each(best_log_probs, parents).exp(),
                 **extras,
             }
         )

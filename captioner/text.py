@@ -13,6 +13,7 @@ from typing import Any
 from captioner.errors import CheckpointError, DataError
 
 PAD, BOS, EOS, UNK = range(4)  # the same four numbers in every vocabulary
+NEVER = (PAD, BOS, UNK)  # tokens that no sentence holds
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
 
 _CLITIC = r"'(?:s|re|ve|ll|d|m)\b"
@@ -46,10 +47,10 @@ _CUT_SHORT = re.compile(
 
 
 @cache
-def _tokenizer() -> Any:
-    from nltk.tokenize import RegexpTokenizer  # slow to import, and captioning does without
+def _words() -> Any:
+    import regex  # to which marks of Hindi belong to words, and without nltk, which imports scipy
 
-    return RegexpTokenizer(_WORD)
+    return regex.compile(_WORD)
 
 
 def tokenise(sentence: str) -> list[str]:
@@ -66,7 +67,7 @@ def tokenise(sentence: str) -> list[str]:
     # The small letter of a Turkish İ comes with a dot above, which is no letter and would cut.
     small = sentence.lower().replace("i\u0307", "i")
     plain = unicodedata.normalize("NFC", small).replace("’", "'")
-    return [part for word in _tokenizer().tokenize(plain) for part in _CUT.split(word)]
+    return [part for word in _words().findall(plain) for part in _CUT.split(word)]
 
 
 def unread(sentence: str) -> list[str]:

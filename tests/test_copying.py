@@ -190,6 +190,20 @@ def test_the_mixture_of_low_precision_logits_keeps_their_precision() -> None:
     assert word_log_probs(mixed).isfinite().sum() == word_log_probs(whole).isfinite().sum()
 
 
+def test_what_is_copied_into_logits_as_they_lie_is_the_same() -> None:
+    copying = copying_of()
+    prepared = copying.prepare(memory(), nn.Embedding(V, E))
+    logits, deep = torch.randn(B, 2, V), torch.randn(B, 2, E)
+    with torch.inference_mode():
+        expected, copied = copying(logits, deep, prepared)
+        lying = logits.clone()
+        found = copying.into(lying, deep, prepared)
+    assert lying.equal(expected)
+    assert not lying.equal(logits)
+    assert found.tokens.equal(copied.tokens)
+    assert found.shares.equal(copied.shares)
+
+
 def test_a_share_is_of_one_word_only() -> None:
     copied = Copied(torch.tensor([[4, 9]]), torch.tensor([[0.25, 0.5]]))
     assert copied.of(torch.tensor([9])).item() == 0.5

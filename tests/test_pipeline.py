@@ -4,13 +4,13 @@ import itertools
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from captioner import pipeline
 from captioner.errors import ConfigError
-from captioner.pipeline import Limit, in_batches
+from captioner.pipeline import Limit, abreast, in_batches
 
 LIMIT = 60  # seconds; only what hangs for ever takes so long
 
@@ -233,3 +233,102 @@ def test_a_system_without_threads_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     assert list(in_batches([1, 2], square, 2, workers=4)) == [[1, 4]]  # with the one that it gives
     with pytest.raises(ConfigError, match="the system starts no more threads; end other programs"):
         list(in_batches([1, 2], square, 2, workers=4))
+
+
+def _twice(batch: list[int]) -> Callable[[], list[int]]:
+    return lambda: [2 * number for number in batch]
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("size", [1, 3, 100])
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+def test_batches_computed_at_once_come_in_order(size: int, at_once: int) -> None:
+    computed = list(abreast(range(20), square, size, 3, _twice, at_once))
+    assert [one for batch in computed for one in batch] == [2 * n * n for n in range(20)]
+    assert [len(batch) for batch in computed[:-1]] == [size] * (len(computed) - 1)
+    assert list(abreast([], square, size, 3, _twice, at_once)) == []
+
+
+@pytest.mark.usefixtures("patient")
+def test_several_batches_are_computed_at_once_and_few_are_ahead() -> None:
+    both, planned = threading.Barrier(2), 0
+
+    def then(batch: list[int]) -> Callable[[], object]:
+        nonlocal planned
+        planned += 1
+        return lambda: both.wait(LIMIT)  # only two together come through
+
+    computed = abreast(range(40), square, 1, 2, then, at_once=2)
+    for seen, _ in enumerate(computed):
+        assert planned <= seen + 1 + 2 + 1 + 1  # seen, computed, waiting, and one that is planned
+    assert planned == 40
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_is_computed_does_not_wait_for_an_item_that_is_slow() -> None:
+    seen = threading.Event()
+
+    def work(number: int) -> int:
+        assert number != 2 or seen.wait(LIMIT)
+        return number
+
+    results: list[int] = []
+    for batch in abreast(range(4), work, 2, 2, _twice, 2):
+        results += batch
+        if len(results) == 2:
+            seen.set()
+    assert results == [0, 2, 4, 6]
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("where", ["items", "then", "computing"])
+def test_what_goes_wrong_comes_behind_what_is_computed(where: str) -> None:
+    class Broken(Sequence[int]):
+        def __len__(self) -> int:
+            return 9
+
+        def __getitem__(self, place: int) -> int:  # type: ignore[override]
+            if place == 4 and where == "items":
+                raise OSError("it broke")
+            if place == 9:
+                raise IndexError
+            return place
+
+    def then(batch: list[int]) -> Callable[[], list[int]]:
+        if 4 in batch and where == "then":
+            raise OSError("it broke")
+
+        def compute() -> list[int]:
+            if 4 in batch and where == "computing":
+                raise OSError("it broke")
+            return batch
+
+        return compute
+
+    before, done = set(threading.enumerate()), []
+    with pytest.raises(OSError, match="it broke"):  # noqa: PT012
+        for batch in abreast(Broken(), lambda number: number, 1, 1, then, 2):
+            done += batch
+    expected = [0, 1] if where == "items" else [0, 1, 2, 3]  # three are opened before one is seen
+    assert done == expected
+    for thread in set(threading.enumerate()) - before:
+        thread.join(LIMIT)
+        assert not thread.is_alive()
+
+
+@pytest.mark.usefixtures("patient")
+def test_closing_what_is_computed_at_once_ends_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "_FAREWELL", 0.2)
+    before, never = set(threading.enumerate()), threading.Event()
+
+    def work(number: int) -> int:
+        assert number != 4 or never.wait(LIMIT)  # nobody waits for it
+        return number
+
+    computed = abreast(range(10**6), work, 1, 1, _twice, 2)
+    assert next(computed) == [0]
+    computed.close()
+    never.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(LIMIT)
+        assert not thread.is_alive()

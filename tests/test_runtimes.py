@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ import torch
 from torch import nn
 from torchvision.ops import StochasticDepth
 
+from captioner.captions.caption import Caption
 from captioner.captions.checkpoint import Checkpoint
+from captioner.captions.writer import Writer
 from captioner.cli import doctor, main
 from captioner.errors import ConfigError
 from captioner.nn.architecture import ModelConfig
@@ -28,6 +32,8 @@ from captioner.runtimes.decoder import GraphDecoder
 from captioner.runtimes.encoder import GraphEncoder
 from captioner.search import Start, search
 from captioner.settings import from_dict
+from captioner.text import UNK
+from tests.commands import noisy_picture
 
 pytestmark = pytest.mark.skipif(
     not library.is_installed(), reason="there is no wheel of openvino for this machine"
@@ -170,7 +176,7 @@ def test_a_step_with_half_as_many_bits(kind: str) -> None:
             memory, state = each.start(_memory(2))
             state = state.select(torch.zeros(2, 2, dtype=torch.long))
             state = each.step(tokens, state, memory).state
-            logits.append(each.step(tokens.flip(1), state, memory).logits)
+            logits.append(each.step(tokens.flip(1), state, memory).logits[..., UNK + 1 :])
     assert logits[0].std() > 0.5
     assert (logits[1] - logits[0]).abs().mean() < 0.03 * logits[0].std()
 
@@ -344,3 +350,76 @@ def test_the_flag_and_what_doctor_says(
     monkeypatch.setattr(library, "is_installed", lambda: False)
     [found] = doctor._runtimes()
     assert found.value == "torch, for openvino is not installed"
+
+
+@pytest.mark.parametrize("sample", [False, True])
+def test_batches_computed_at_once_give_the_same_captions(
+    tiny_captioner: Captioner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample: bool
+) -> None:
+    many = [tmp_path / f"{number}.png" for number in range(8)]
+    for number, path in enumerate(many):
+        if number != 3:
+            noisy_picture(number).save(path)
+    settings = {"batch_size": 3, "sample": sample, "max_length": 4}
+    expected = list(tiny_captioner.stream(iter(many), **settings))  # one batch after the other
+    threads = set()
+    write = Writer.write
+
+    def watched(*arguments: Any) -> list[Caption]:
+        threads.add(threading.current_thread())
+        return write(*arguments)
+
+    monkeypatch.setattr(Writer, "write", watched)
+    monkeypatch.setattr(Writer, "at_once", lambda *_: 2)
+    found = list(tiny_captioner.stream(many, **settings))
+    assert threading.current_thread() not in threads
+    assert found[3].error is not None
+    assert [one.error for one in found] == [one.error for one in expected]
+    assert [one.text for one in found] == [one.text for one in expected]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one.maps, other.maps, atol=1e-6)
+    with pytest.raises(ConfigError, match=r"^the photos' numbers are \[6\]; expected 2 whole"):
+        list(tiny_captioner.stream(many, **settings, numbers=range(7)))
+
+
+def test_as_many_batches_at_once_as_there_are_threads_for_graphs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built: list[tuple[int, int]] = []
+
+    class Graph:
+        def __init__(self, own: Any, *arguments: Any) -> None:
+            built.append(arguments[-2:])
+
+    monkeypatch.setattr(choice, "GraphEncoder", Graph)
+    monkeypatch.setattr(choice, "GraphDecoder", Graph)
+    for threads, at_once in ((1, 1), (2, 2), (16, 4)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        runtime = choice.choose("openvino", _built({}), PREPROCESS, torch.device("cpu"))
+        assert runtime.shared.at_once == at_once
+        assert runtime.shared is runtime.shared
+        assert set(built) == {(threads, at_once)}  # one batch alone has built nothing yet
+        assert runtime.at_once == 1
+        built.clear()
+
+    def unknown(*_: Any) -> None:
+        raise layers.UnknownLayerError("additive")
+
+    monkeypatch.setattr(choice, "GraphDecoder", unknown)
+    runtime = choice.choose("openvino", _built({}), PREPROCESS, torch.device("cpu"))
+    assert runtime.shared.at_once == 1  # torch takes all threads for one batch
+    plain = choice.choose("torch", _built({}), PREPROCESS, torch.device("cpu"))
+    assert plain.shared.at_once == 1
+
+
+def test_two_threads_share_a_graph_that_two_may_ask() -> None:
+    decoder = _built(DECODERS["copying"]).decoder
+    graph = GraphDecoder(decoder, "f32", threads=2, at_once=2)
+    wanted = SearchOptions(max_length=5)
+    expected = [search(graph, _memory(count), wanted) for count in (3, 9)]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda count: search(graph, _memory(count), wanted), (3, 9) * 4))
+    for number, own in enumerate(found):
+        for one, other in zip(chain(*own), chain(*expected[number % 2]), strict=True):
+            assert one.tokens == other.tokens
+            np.testing.assert_allclose(one.log_probs, other.log_probs, atol=1e-5)

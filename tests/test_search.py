@@ -918,6 +918,19 @@ def test_the_largest_numbers_are_found_block_by_block(count: int, size: int) -> 
         assert len(set(row)) == count
 
 
+@pytest.mark.parametrize("scale", [1, 30, 300])  # 300: exponentials overflow
+@pytest.mark.parametrize("size", [40, 5631])
+def test_scores_are_the_log_probabilities_of_all_words(scale: float, size: int) -> None:
+    logits = scale * torch.randn(2, 3, size, generator=torch.Generator().manual_seed(size))
+    scores = search_module._Scores(Step(logits, None, None), (7,))  # type: ignore[arg-type]
+    expected = word_log_probs(logits, (7,))
+    torch.testing.assert_close(scores.all(), expected, rtol=1e-5, atol=1e-4)
+    tokens, log_probs = scores.top(9)
+    assert tokens.equal(logits.index_fill(-1, torch.tensor([0, 1, 3, 7]), -torch.inf).topk(9)[1])
+    torch.testing.assert_close(log_probs, expected.gather(-1, tokens), rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(scores.of(tokens), log_probs)
+
+
 @pytest.mark.parametrize("sample", [False, True])
 def test_a_model_whose_numbers_overflow_says_so(sample: bool) -> None:
     decoder = decoder_of()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -290,3 +292,12 @@ def test_a_recipe_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
 )
 def test_signs_that_are_no_words(sentence: str, signs: list[str]) -> None:
     assert unread(sentence) == signs
+
+
+def test_words_are_found_without_what_takes_seconds_to_import() -> None:
+    code = (
+        "import sys; from captioner.text import tokenise; print(tokenise('A t-shirt.')); "
+        "sys.exit(bool({'nltk', 'scipy', 'torch'} & sys.modules.keys()))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "['a', 't-shirt']\n"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from typing import Any
 
@@ -15,7 +16,7 @@ from captioner.captions.checkpoint import Checkpoint
 from captioner.captions.inputs import check_pairs, check_photo, check_photos, check_sentence
 from captioner.captions.look import Look
 from captioner.captions.opened import Opened, Opener, open_one
-from captioner.captions.writer import Writer
+from captioner.captions.writer import Request, Writer
 from captioner.errors import ConfigError, ImageError, shown
 from captioner.options import (
     PHOTOS_AT_ONCE,
@@ -28,7 +29,7 @@ from captioner.options import (
 from captioner.pictures.geometry import Geometry
 from captioner.pictures.open import ImageSource, check_side
 from captioner.pictures.preprocess import Preprocess
-from captioner.pipeline import in_batches
+from captioner.pipeline import abreast, in_batches
 from captioner.text import tokenise
 from captioner.translations.translator import Translator
 
@@ -270,15 +271,20 @@ class Captioner:
         if numbers is not None and not isinstance(numbers, Iterable):
             raise ConfigError(f"the photos' numbers are {shown(numbers)}; expected an iterable")
         counted = itertools.count() if numbers is None else iter(numbers)
-        for batch in in_batches(photos, opener.open, batch_size, workers, limit):
-            own = _own(counted, len(batch))
-            good = [place for place, opened in enumerate(batch) if opened.error is None]
-            found: list[Caption] = []
-            if good:
-                there = [batch[place] for place in good]
-                seeds = [own[place] for place in good]
-                found = self.writer.write(self.writer.encode(there), there, request, seeds)
-            yield from _in_order(batch, found)
+        opening = opener.open, batch_size, workers
+        if isinstance(photos, Sequence) and len(photos) > batch_size:
+            writer = self.writer.shared()
+            if (at_once := writer.at_once(request)) > 1:
+
+                def then(batch: list[Opened]) -> Callable[[], list[Caption]]:
+                    own = _own(counted, len(batch))
+                    return functools.partial(_written, writer, batch, own, request)
+
+                for captions in abreast(photos, *opening, then, at_once, limit):
+                    yield from captions
+                return
+        for batch in in_batches(photos, *opening, limit):
+            yield from _written(self.writer, batch, _own(counted, len(batch)), request)
 
     def stream_explained(
         self,
@@ -345,6 +351,18 @@ def _own(numbers: Iterator[int], count: int) -> list[int]:
             "for each photo"
         )
     return own
+
+
+def _written(
+    writer: Writer, batch: Sequence[Opened], numbers: Sequence[int], request: Request
+) -> list[Caption]:
+    """The captions of a batch, those that say why there is none included."""
+    good = [place for place, opened in enumerate(batch) if opened.error is None]
+    found: list[Caption] = []
+    if good:
+        there = [batch[place] for place in good]
+        found = writer.write(writer.encode(there), there, request, [numbers[p] for p in good])
+    return list(_in_order(batch, found))
 
 
 def _in_order(batch: Sequence[Opened], found: Sequence[Caption]) -> Iterator[Caption]:

@@ -31,7 +31,7 @@ from captioner.nn.encoders import ImageEncoder, fold_batch_norm, normalise
 from captioner.nn.memory import Memory
 from captioner.options import SearchOptions
 from captioner.pictures.geometry import Geometry
-from captioner.runtimes.choice import choose
+from captioner.runtimes.choice import Runtime, choose
 from captioner.search import Hypothesis, Start, force, search
 from captioner.text import UNK, detokenise, tokenise, unread
 from captioner.tracing import Trace, trace
@@ -72,7 +72,7 @@ class Writer:
         model = copy.deepcopy(checkpoint.model).eval().requires_grad_(False)
         model.encoder.features = fold_batch_norm(model.encoder.features)
         self.model = model.to(device)
-        self.runtime = choose(runtime, self.model, self.preprocess, device)
+        self.runtime: Runtime = choose(runtime, self.model, self.preprocess, device)
         self.interpreter = Interpreter(self.vocabulary, device, translator)
 
     def request(
@@ -103,6 +103,16 @@ class Writer:
             ConfigError: it lies on one, and this is a forked child.
         """
         devices.check_process(self.device, self.process)
+
+    def shared(self) -> Writer:
+        """A writer for several batches at once, as many as its `at_once`, with the same model."""
+        several = copy.copy(self)
+        several.runtime = self.runtime.shared
+        return several
+
+    def at_once(self, request: Request) -> int:
+        """How many threads may write about a batch each, without being in one another's way."""
+        return 1 if request.way is not None else self.runtime.at_once
 
     @functools.cached_property
     def _content(self) -> tuple[int, ...]:

@@ -101,6 +101,20 @@ class Copying(nn.Module):
             memory: B prepared memories.
             owners: which of them each of W words is about.
         """
+        things, own, scores = self._compared(logits, deep, memory, owners)
+        both = torch.logaddexp(own, scores).to(logits.dtype)
+        return logits.scatter(-1, things, both), Copied(things, torch.sigmoid(scores - own))
+
+    def into(self, logits: Tensor, deep: Tensor, memory: Memory) -> Copied:
+        """Takes the things' scores into logits (B, M, V) as they lie; no gradient passes."""
+        things, own, scores = self._compared(logits, deep, memory, None)
+        logits.scatter_(-1, things, torch.logaddexp(own, scores).to(logits.dtype))
+        return Copied(things, torch.sigmoid(scores - own))
+
+    def _compared(
+        self, logits: Tensor, deep: Tensor, memory: Memory, owners: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The things (…, S), what the vocabulary scores their words, and what copying does."""
         assert memory.things is not None
         assert memory.thing_log_probs is not None
         assert memory.thing_keys is not None
@@ -113,9 +127,7 @@ class Copying(nn.Module):
         else:
             things, log_probs = rows(things, owners), rows(log_probs, owners)  # (W, S)
         scores = match + asked[..., -2:-1] * log_probs + asked[..., -1:]
-        own = logits.gather(-1, things).float()
-        both = torch.logaddexp(own, scores).to(logits.dtype)
-        return logits.scatter(-1, things, both), Copied(things, torch.sigmoid(scores - own))
+        return things, logits.gather(-1, things).float(), scores
 
 
 def _match(asked: Tensor, keys: Tensor, owners: Tensor | None) -> Tensor:

@@ -39,6 +39,7 @@ class Step(Generic[S]):
     attended: Attended  # what this step looked at
     state: S
     copied: Copied | None = None  # (B, M, S), where the decoder copies
+    sayable: bool = False  # whether the logits are −∞ already for what no sentence holds
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from captioner.runtimes.encoder import GraphEncoder
 from captioner.runtimes.layers import UnknownLayerError
 
 PREFERRED = "openvino"  # what `auto` takes where it can
+_AT_ONCE = 4  # batches at most that share a CPU: each takes memory
 
 
 class Runtime(Protocol):
@@ -37,6 +39,14 @@ class Runtime(Protocol):
     @property
     def decoder(self) -> Stepwise[Any]:
         """What a search asks."""
+
+    @property
+    def shared(self) -> Runtime:
+        """What computes several batches at once best: as many as its `at_once`."""
+
+    @property
+    def at_once(self) -> int:
+        """How many threads may compute a batch each, without being in one another's way."""
 
 
 class Torch:
@@ -59,6 +69,16 @@ class Torch:
         """What a search asks."""
         return self.model.decoder
 
+    @property
+    def shared(self) -> Torch:
+        """Itself: torch gives all threads to one batch."""
+        return self
+
+    @property
+    def at_once(self) -> int:
+        """One batch."""
+        return 1
+
 
 @dataclass(frozen=True)
 class _Graphs:
@@ -71,15 +91,16 @@ class _Graphs:
 class OpenVINO:
     """The model's encoder and decoder as graphs, built when the first photo comes."""
 
-    def __init__(self, name: str, plain: Torch, *, required: bool) -> None:
+    def __init__(self, name: str, plain: Torch, *, required: bool, streams: int = 1) -> None:
         """Takes what is to be built.
 
         Args:
             name: `openvino`, in bfloat16 where the CPU has it, or `openvino-f32`.
             plain: the model, and what computes where no graph can.
             required: whether it is an error if there can be no graph of the encoder.
+            streams: batches computed at once, which share the threads.
         """
-        self.name, self.plain, self.required = name, plain, required
+        self.name, self.plain, self.required, self.streams = name, plain, required, streams
         self.building = threading.Lock()
         self.process = os.getpid()
         self.built: _Graphs | None = None
@@ -103,6 +124,22 @@ class OpenVINO:
             return self.plain.decoder
         return graphs.decoder
 
+    @property
+    def at_once(self) -> int:
+        """How many threads may compute a batch each: one, where torch has to."""
+        graphs = self._graphs()
+        return 1 if graphs is None or graphs.decoder is None else self.streams
+
+    @functools.cached_property
+    def shared(self) -> OpenVINO:
+        """Graphs for several batches at once, each with its share of the threads.
+
+        What many threads compute together waits for the slowest of them, a hundred times a batch,
+        and nothing else is computed while Python chooses words.
+        """
+        streams = min(torch.get_num_threads(), _AT_ONCE)
+        return OpenVINO(self.name, self.plain, required=self.required, streams=streams)
+
     def _graphs(self) -> _Graphs | None:
         # A forked child has the graphs' threads no more, and would wait for them for ever.
         if os.getpid() != self.process:
@@ -116,7 +153,9 @@ class OpenVINO:
         model, threads = self.plain.model, torch.get_num_threads()
         try:
             number_type = library.precision() if self.name == "openvino" else "f32"
-            encoder = GraphEncoder(model.encoder, self.plain.preprocess, number_type, threads)
+            encoder = GraphEncoder(
+                model.encoder, self.plain.preprocess, number_type, threads, self.streams
+            )
         except Exception as error:  # a foreign library on an unknown machine; torch can do it all
             reason = f"{type(error).__name__}: {error}".partition("\n")[0]
             if self.required:
@@ -127,7 +166,7 @@ class OpenVINO:
             return
         decoder = None
         with contextlib.suppress(UnknownLayerError):
-            decoder = GraphDecoder(model.decoder, number_type, threads)
+            decoder = GraphDecoder(model.decoder, number_type, threads, self.streams)
         self.built = _Graphs(encoder, decoder)
 
 

@@ -27,6 +27,7 @@ from captioner.nn.windows import Everywhere
 from captioner.runtimes.layers import UnknownLayerError, array, linear
 from captioner.runtimes.library import compiled, openvino, operations
 from captioner.runtimes.requests import Requests
+from captioner.text import NEVER
 
 
 def check(decoder: Any) -> None:
@@ -54,13 +55,14 @@ def check(decoder: Any) -> None:
 class GraphDecoder:
     """What `captioner.search` asks of a decoder, for photos. Threads may share it."""
 
-    def __init__(self, decoder: Any, number_type: str, threads: int) -> None:
+    def __init__(self, decoder: Any, number_type: str, threads: int, at_once: int = 1) -> None:
         """Builds and compiles the graph.
 
         Args:
             decoder: in evaluation mode.
             number_type: that products are computed in, `bf16` or `f32`.
             threads: that it may use.
+            at_once: callers that share these threads.
 
         Raises:
             UnknownLayerError: the decoder is of no kind that is known here.
@@ -70,7 +72,7 @@ class GraphDecoder:
         inputs = _Inputs.of(decoder, number_type)
         results = _step(decoder, inputs)
         given = [node for node in vars(inputs).values() if node is not None]
-        self.requests = Requests(compiled(results, given, number_type, threads))
+        self.requests = Requests(compiled(results, given, number_type, threads, at_once))
 
     @property
     def vocabulary_size(self) -> int:
@@ -103,10 +105,11 @@ class GraphDecoder:
             context, weights.unsqueeze(2), dict(zip(("gate",), gates, strict=False))
         )
         following = RecurrentState(hidden, cell, fed, state.place + 1)
-        if self.decoder.copying is None:
-            return Step(logits, attended, following, None)
-        logits, copied = self.decoder.copying(logits, deep, memory)
-        return Step(logits, attended, following, copied)
+        copied = None
+        if self.decoder.copying is not None:
+            copied = self.decoder.copying.into(logits, deep, memory)
+        logits[..., list(NEVER)] = -torch.inf  # nobody else has them: nothing is copied for that
+        return Step(logits, attended, following, copied, sayable=True)
 
     def _contents(self, memory: Memory) -> Any:
         if memory.contents is None:

@@ -22,7 +22,12 @@ class GraphEncoder:
     """An `ImageEncoder` and the normalising before it. Threads may share it."""
 
     def __init__(
-        self, encoder: ImageEncoder, preprocess: Preprocess, number_type: str, threads: int
+        self,
+        encoder: ImageEncoder,
+        preprocess: Preprocess,
+        number_type: str,
+        threads: int,
+        at_once: int = 1,
     ) -> None:
         """Builds and compiles the graph.
 
@@ -31,6 +36,7 @@ class GraphEncoder:
             preprocess: of the photos.
             number_type: that products are computed in, `bf16` or `f32`.
             threads: that it may use.
+            at_once: callers that share these threads.
 
         Raises:
             UnknownLayerError: the CNN has a layer that no node is known for.
@@ -46,7 +52,7 @@ class GraphEncoder:
         if encoder.classifier is not None:
             axes = operations().constant(np.array([2, 3]))
             results.append(operations().reduce_mean(coarse, axes, keep_dims=False))  # (B, C)
-        self.requests = Requests(compiled(results, [photos], number_type, threads))
+        self.requests = Requests(compiled(results, [photos], number_type, threads, at_once))
 
     def __call__(self, photos: Tensor) -> Memory:
         """The memory of photos uint8 (B, 3, S, S), on the CPU."""

@@ -59,7 +59,9 @@ def precision() -> str:
     return "bf16" if "BF16" in able else "f32"
 
 
-def compiled(results: list[Any], parameters: list[Any], number_type: str, threads: int) -> Any:
+def compiled(
+    results: list[Any], parameters: list[Any], number_type: str, threads: int, at_once: int = 1
+) -> Any:
     """A graph, ready to be asked.
 
     Args:
@@ -67,11 +69,13 @@ def compiled(results: list[Any], parameters: list[Any], number_type: str, thread
         parameters: its first ones.
         number_type: that products are computed in, `bf16` or `f32`; sums are single precision.
         threads: that it may use.
+        at_once: questions that share these threads.
     """
     model = openvino().Model(results, parameters)
     settings = {
         "INFERENCE_PRECISION_HINT": number_type,
         "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": at_once,
         # A thread that is tied to a core waits there while another program has it.
         "ENABLE_CPU_PINNING": False,
     }
