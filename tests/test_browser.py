@@ -708,11 +708,11 @@ def test_a_translated_text_is_linked_word_to_word(
     assert name == "alignment.pharaoh.txt"
     assert path.read_text(encoding="utf-8").splitlines() == ["0-0 1-1 2-2 3-3", "0-0 1-1 2-2"]
 
-    found.page.locator("#text textarea").fill("A zebra runs.\n* * *\nA man runs.")
+    found.page.locator("#text textarea").fill("A Quxford zebra runs.\n* * *\nA man runs.")
     found.page.get_by_role("button", name="Translate", exact=True).click()
     told = found.page.locator("#pairs .warning")
     told.nth(1).wait_for()
-    assert "'zebra'" in told.first.inner_text()
+    assert "'Quxford'" in told.first.inner_text()
     assert told.nth(1).inner_text() == "'* * *' has no words to translate; it stays as it is"
     assert told.count() == 2
 
@@ -938,11 +938,11 @@ def test_everything_is_at_hand_on_a_phone_and_says_why_in_korean(
     page.get_by_role("button", name="번역하기").click()
     page.locator("#pairs .error").wait_for()
     assert page.locator("#pairs .error").inner_text() == "번역할 것이 없습니다. 문장을 적어 주세요."
-    page.locator("#text textarea").fill("A zebra runs.\n* * *\nA man runs.")
+    page.locator("#text textarea").fill("A Quxford zebra runs.\n* * *\nA man runs.")
     page.get_by_role("button", name="번역하기").click()
     page.locator("#pairs .warning").nth(1).wait_for()
     doubts = " ".join(page.locator("#pairs .warning").all_inner_texts())
-    assert "'zebra'" in doubts
+    assert "'Quxford'" in doubts
     assert not re.search(r"[a-z]{3,} [a-z]{3,} [a-z]{3,}", doubts)  # no sentence in English
     found.open("소개")
     wide = page.locator("#about table").first
@@ -1033,8 +1033,9 @@ def test_axe_finds_nothing_of_ours(
     def check() -> None:
         found.page.locator("#stage[aria-busy=true]").wait_for(state="detached")
         found.page.wait_for_function("!document.getAnimations().some(a => a.playState=='running')")
-        # Gradio's footer names its pictures as the buttons around them are named.
-        context = "{exclude: [['footer']]}"
+        # Gradio's footer names its pictures as the buttons around them are named, and its button
+        # for more files holds a field of its own.
+        context = "{exclude: [['footer'], ['#files .icon-button']]}"
         found.page.evaluate(axe.axe_script)
         answer = found.page.evaluate(f"axe.run({context}, {{resultTypes: ['violations']}})")
         assert [
@@ -1060,7 +1061,7 @@ def test_axe_finds_nothing_of_ours(
     found.page.get_by_role("button", name="Inside one step").click()
     found.page.locator("#translation-steps .card").first.wait_for()
     check()
-    found.page.locator("#text textarea").fill("A zebra runs.\nA man runs.")
+    found.page.locator("#text textarea").fill("A Quxford zebra runs.\nA man runs.")
     found.page.get_by_role("button", name="Translate", exact=True).click()
     found.page.locator("#pairs .warning").first.wait_for()
     check()

@@ -124,7 +124,7 @@ function table(pair) {
   const { value, texts } = pair;
   const frame = make("div", "frame");
   frame.tabIndex = 0;
-  frame.setAttribute("role", "region");
+  frame.setAttribute("role", "group"); // no landmark: there is one a sentence
   frame.setAttribute("aria-label", texts.table);
   const node = make("table");
   node.append(make("caption", "", texts.table));
