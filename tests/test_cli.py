@@ -444,3 +444,22 @@ def test_signals_are_left_to_whoever_listens_already(monkeypatch: pytest.MonkeyP
         signal.signal(signal.SIGHUP, before[1])
     assert callable(seen[0][0])
     assert seen[0][1] is signal.SIG_IGN
+
+
+_STOPPED_AT_ITS_START = """
+import os, signal, sys
+class Stop:
+    def find_spec(self, name, *_):
+        if name == "captioner.cli.parser":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Stop())
+from captioner.__main__ import run
+run()
+"""
+
+
+def test_ctrl_c_before_the_command_begins_prints_no_traceback() -> None:
+    stopped = subprocess.run(
+        [sys.executable, "-c", _STOPPED_AT_ITS_START], capture_output=True, text=True, check=False
+    )
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (-signal.SIGINT, "", "")
