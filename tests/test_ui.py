@@ -843,7 +843,7 @@ def test_every_event_has_a_name_of_its_own(page: Any) -> None:
 
 def test_whatever_runs_the_model_waits_in_one_queue(page: Any) -> None:
     free = {"_draws", "_example", "_forget", "_import", "_row", "_many"}
-    free |= {f"_{kind}" for kind in ("csv", "jsonl", "texts", "zip")}
+    free |= {f"_{kind}" for kind in ("csv", "jsonl", "texts", "zip", "pharaoh")}
     for event in page.blocks.fns.values():
         if event.fn is not None and event.api_name not in free:
             assert event.concurrency_id == "model", event.api_name
@@ -1057,7 +1057,7 @@ ENDPOINTS = (
         "_paint",
     ),
     *("_open_inside", "_many", "_import", "_row", "_csv", "_jsonl", "_texts"),
-    *("_zip", "_translate"),
+    *("_zip", "_translate", "_pharaoh"),
 )
 INPUTS = {"slider": 3, "number": 1, "checkbox": False, "textbox": "a dog", "radio": ""}
 
