@@ -204,9 +204,9 @@
 
   // What scrolls sideways can be reached with Tab, and so be moved with the arrow keys.
   function reach() {
-    for (const table of document.querySelectorAll("#about .table-wrap, #about table")) {
-      const wide = table.scrollWidth > table.clientWidth + 1;
-      if (wide && !table.closest("[tabindex='0']")) table.tabIndex = 0;
+    for (const part of document.querySelectorAll("#about .table-wrap, #about table, #about pre")) {
+      const wide = part.scrollWidth > part.clientWidth + 1;
+      if (wide && !part.closest("[tabindex='0']")) part.tabIndex = 0;
     }
   }
 
