@@ -717,6 +717,17 @@ def test_a_translated_text_is_linked_word_to_word(
     assert told.count() == 2
 
 
+NOTE_PROGRESS = """() => {
+    window.drawn = [];
+    const area = document.getElementById("zip-progress");
+    new MutationObserver(() => {
+        for (const bar of area.querySelectorAll("[role=progressbar], progress")) {
+            window.drawn.push(bar.getAttribute("aria-valuenow") ?? bar.value);
+        }
+    }).observe(area, {childList: true, subtree: true, attributes: true});
+}"""
+
+
 def test_many_photos_and_their_downloads(
     visit: Callable[..., Visit], photos: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -759,13 +770,45 @@ def test_many_photos_and_their_downloads(
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == ["lion.txt", "tower.txt"]
         assert archive.read("lion.txt") == b"A lion, corrected.\n"
+    found.page.evaluate(NOTE_PROGRESS)
     name, path = found.download("Everything, with sheets (ZIP)")
     assert name == "captions.zip"
+    assert found.page.evaluate("window.drawn") != []  # while it is made, how far it is
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
         assert {"captions.csv", "captions.jsonl", "sheets/lion.png", "texts/lion.txt"} <= set(
             archive.namelist()
         )
+
+
+def test_two_models_files_lie_side_by_side(
+    visit: Callable[..., Visit], photos: dict[str, Path], tmp_path: Path
+) -> None:
+    for model, noun in (("old", "dog"), ("new", "lion")):
+        maps = [[1, 0, 0, 0], [0, 0, 0, 1]]
+        line = {"file": "lion.jpg", "words": ["a", noun], "grid": [2, 2], "maps": maps}
+        (tmp_path / f"{model}.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    found = visit()
+    found.open("Many photos")
+    found.page.get_by_text("look at captions and maps made elsewhere").click()
+    for element, name in (("lines", "old"), ("beside", "new")):
+        file = tmp_path / f"{name}.jsonl"
+        found.page.locator(f"#{element} input[type=file]").set_input_files(file)
+        found.page.locator(f"#{element}").get_by_text(name).first.wait_for()
+    found.page.get_by_role("button", name="Open", exact=True).click()
+    models = found.page.locator("#table .item .models")
+    models.first.wait_for()
+    assert models.locator("dt").all_inner_texts() == ["old", "new"]
+    assert [text.lower().rstrip(".") for text in models.locator("dd").all_inner_texts()] == [
+        "a dog",
+        "a lion",
+    ]
+    found.page.locator("#table button.open").click()
+    cards = found.page.locator("#many-viewer .cards .card")
+    cards.nth(1).wait_for()
+    assert found.words("many") == ["a", "dog"]
+    cards.nth(1).click()
+    found.page.locator("#many-viewer .main .word .text").get_by_text("lion").wait_for()
 
 
 def test_downloads_of_a_caption_open(
