@@ -24,6 +24,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from captioner import devices
 from captioner.atomic import behind, whole
@@ -104,7 +105,7 @@ class Stored:
         header, tensors = read(path, [cls], with_tensors=True)
         with consistent(path):
             fields = cls.parsed(header)
-            with torch.device("meta"):
+            with torch.device("meta"), _Unfilled():
                 model = cls.build(fields["config"], len(fields[cls.lexicon]))
             _fill(model, tensors)
             search = from_dict(SearchOptions, header["search"])
@@ -126,6 +127,21 @@ class Stored:
         model = self.build(config, len(getattr(self, self.lexicon)))
         model.load_state_dict(self.model.state_dict())
         return dataclasses.replace(self, model=model, config=config)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Layers get no first numbers, since a file has them.
+
+    Those from a normal distribution, drawn where there is nothing to draw into, would import
+    torch's compiler: a second of the first caption.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init" or func is Tensor.normal_:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def default_path(task: str = "caption") -> Path:

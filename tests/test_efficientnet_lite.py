@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import nn
+from torchvision.models.efficientnet import EfficientNet, MBConvConfig
 from torchvision.ops import SqueezeExcitation
 
 from captioner.nn.efficientnet_lite import efficientnet_lite2
@@ -48,3 +51,36 @@ def test_names_are_torchvisions_with_a_gap_where_the_squeeze_was() -> None:
     assert not [name for name in names if name.startswith("features.1.0.block.1.")]
     assert "features.2.0.block.3.1.running_var" in names
     assert "classifier.1.weight" in names
+
+
+def test_it_is_torchvisions_without_what_small_devices_dread() -> None:
+    """An oracle: torchvision's own EfficientNet, its squeezes taken out and its SiLU replaced."""
+    stages = (
+        (1, 3, 1, 32, 16, 1), (6, 3, 2, 16, 24, 3), (6, 5, 2, 24, 48, 3), (6, 3, 2, 48, 88, 4),
+        (6, 5, 1, 88, 120, 4), (6, 5, 2, 120, 208, 5), (6, 3, 1, 208, 352, 1),
+    )  # fmt: skip
+    norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
+    settings = [MBConvConfig(*stage) for stage in stages]
+    theirs = EfficientNet(settings, 0.3, 0.0, norm_layer=norm, last_channel=1280)
+    lighten(theirs)
+    torch.manual_seed(1)
+    ours = efficientnet_lite2()
+    with torch.no_grad():
+        for name, values in ours.state_dict().items():
+            if name.endswith("running_mean"):
+                values.normal_(0, 0.1)
+    theirs.load_state_dict(ours.state_dict())
+    photos = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        assert torch.allclose(ours.eval()(photos), theirs.eval()(photos), atol=1e-5)
+    assert str(ours.features[0]).count("inplace=True") == 1  # in training, too, as little memory
+
+
+def lighten(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, SqueezeExcitation):
+            setattr(module, name, nn.Identity())
+        elif isinstance(child, nn.SiLU):
+            setattr(module, name, nn.ReLU6(inplace=True))
+        else:
+            lighten(child)

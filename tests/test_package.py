@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import captioner
 from captioner import scenes
@@ -116,6 +117,22 @@ print("modules:", *sys.modules)
     assert printed.count("usage: captioner") == len(commands)
     names = {name.partition(".")[0] for name in loaded.split()}
     assert not {"torch", "gradio", "numpy", "PIL"} & names
+
+
+def test_a_caption_waits_for_no_library_that_it_needs_not(tmp_path: Path) -> None:
+    """Of the shipped weights: torchvision, and torch's compiler, would take a second each."""
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (32, 32), "red").save(photo)
+    code = f"""
+import sys
+from captioner.cli import main
+assert main(["caption", {str(photo)!r}]) == 0
+print("modules:", *sys.modules)
+"""
+    names = set(_python(code).partition("modules:")[2].split())
+    assert "torch" in names
+    heavy = {"torchvision", "torch._dynamo", "sympy", "scipy", "nltk", "gradio", "pandas"}
+    assert not names & {*heavy, "matplotlib", "skimage", "huggingface_hub"}
 
 
 def test_every_public_name_is_there() -> None:

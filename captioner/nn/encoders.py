@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -79,6 +78,8 @@ def build_features(name: str, stride: int, stages: int = 5) -> nn.Sequential:
 def _network(name: str) -> Any:  # a module with parts that torch's types do not know
     if name == "efficientnet_lite2":
         return efficientnet_lite2()
+    import torchvision  # takes a second, and the shipped weights need none of it
+
     return torchvision.models.get_model(name, weights=None)
 
 
@@ -131,6 +132,8 @@ def _imagenet(name: str) -> dict[str, Tensor]:
             "torchvision has no ImageNet weights for efficientnet_lite2; give a local file: "
             "--model.encoder.weights FILE.safetensors"
         )
+    import torchvision
+
     best = torchvision.models.get_model_weights(name).DEFAULT
     try:
         # The file is a pickle: nothing but tensors may come out of it.

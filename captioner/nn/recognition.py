@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import torch
-import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -73,6 +72,8 @@ def _classifier(name: str, teacher: TeacherConfig) -> tuple[Tensor, Tensor]:
             f"the classifier of {name} is more than one layer over the mean of its grid; name a "
             "classifier's file, or choose another encoder"
         )
+    import torchvision  # takes a second, and most captions need none of it
+
     weights = torchvision.models.get_model_weights(name).DEFAULT
     state = weights.get_state_dict(check_hash=True, weights_only=True)
     return state[f"{layer}.weight"], state[f"{layer}.bias"]

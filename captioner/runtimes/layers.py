@@ -16,7 +16,6 @@ import torch
 import torch.fx
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchvision.ops import stochastic_depth
 
 from captioner.runtimes.library import operations
 
@@ -61,7 +60,7 @@ def _node(features: nn.Module, step: torch.fx.Node, inputs: list[Any]) -> Any:
         if make is not None:
             return make(layer, *inputs)
         raise UnknownLayerError(type(layer).__name__)
-    make = _FUNCTIONS.get(step.target)
+    make = _FUNCTIONS.get(step.target) or _NAMED.get(getattr(step.target, "__name__", ""))
     if step.op != "call_function" or make is None:
         raise UnknownLayerError(str(step.target))
     return make(*inputs)
@@ -154,5 +153,8 @@ _FUNCTIONS: Mapping[Any, Callable[..., Any]] = {
     operator.iadd: lambda *both: operations().add(*both),
     operator.mul: lambda *both: operations().multiply(*both),
     torch.add: lambda *both: operations().add(*both),
-    stochastic_depth: lambda values: values,  # drops in training only
+}
+
+_NAMED: Mapping[str, Callable[..., Any]] = {  # torchvision's: to name them needs no import of it
+    "stochastic_depth": lambda values: values,  # drops in training only
 }
