@@ -448,6 +448,7 @@ def test_signals_are_left_to_whoever_listens_already(monkeypatch: pytest.MonkeyP
 
 _STOPPED_AT_ITS_START = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test in the background ignores it
 class Stop:
     def find_spec(self, name, *_):
         if name == "captioner.cli.parser":

@@ -76,8 +76,11 @@ def run(arguments: argparse.Namespace) -> int:
     for name, kind in _FILES.items():
         guard.claim(Path(config.documents) / name, kind, "--output")
     name = pick_device(arguments.device)
+    from captioner.studies import grounded
     from captioner.training.folder import marked
 
+    if config.grounding.boxes:  # what lacks is told now, not when hours are spent
+        grounded.questions(config.grounding)
     with marked(Path(config.output), "--runs") as mark:  # two would train the same run
         try:
             return _run(arguments, config, name)
@@ -93,8 +96,6 @@ def _run(arguments: argparse.Namespace, config: StudyConfig, name: str) -> int:
     from captioner.training import Interrupted
 
     device, every, folder = torch.device(name), config.runs(), Path(config.documents)
-    if config.grounding.boxes:  # what lacks is told now, not when hours are spent
-        grounded.questions(config.grounding)
     print(
         f"{len(every)} runs of {config.minutes:g} minutes on {device}: "
         f"{len(every) * config.minutes / 60:.1f} hours, kept in {config.output}/",
