@@ -338,16 +338,20 @@ def _coverage(
     """How much of every split can be said with the words that the model knows."""
     if vocabulary is None:
         known = {word for word, count in texts[training].words.items() if count >= min_count}
-        whose = f"words met {min_count} times in {training}" if min_count > 1 else training
+        whose = (
+            f"words met at least {min_count} times in {training}"
+            if min_count > 1
+            else f"of {training}"
+        )
     else:
         known = {word for text in texts.values() for word in text.words if word in vocabulary}
-        whose = "the given vocabulary"
+        whose = "of the given vocabulary"
     size = len(known) if vocabulary is None else len(vocabulary.ordinary)
     for split, text in texts.items():
         total = text.words.total()
         unknown = Counter({word: n for word, n in text.words.items() if word not in known})
         share = 1 - unknown.total() / max(1, total)
-        message = f"{share:.2%} of {total:,} words are among the {size:,} of {whose}"
+        message = f"{share:.2%} of {total:,} words are among the {size:,} {whose}"
         if unknown:
             listed = ", ".join(f"{word} ({count})" for word, count in unknown.most_common(8))
             message += f"; {len(unknown):,} others, most frequent: {listed}"

@@ -19,7 +19,7 @@ from captioner import checkpoint as checkpoints
 from captioner import cli, training
 from captioner.captions.recipe import Recipe
 from captioner.checkpoint import Checkpoint
-from captioner.cli import main
+from captioner.cli import main, study_family
 from captioner.cli.display import one_line
 from captioner.cli.parser import make_parser
 from captioner.cli.train import split_settings
@@ -53,6 +53,21 @@ COMMANDS = (
     "completion",
     "data check",
 )
+
+
+@pytest.mark.parametrize(
+    ("command", "topics"),
+    [("data", ("check", "convert")), ("study", ("length", *study_family.ABOUT))],
+)
+def test_commands_of_two_words_say_what_each_is_for(
+    command: str, topics: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    for topic in topics:
+        assert re.search(rf"^  {topic} +\S+ \S+", text, re.MULTILINE), topic
+        assert f"captioner {command} TOPIC --help" in text
+    assert max(map(len, text.splitlines()[2:])) <= 100
 
 
 ODD = ("nan", "inf", "-inf", "-1", "1e999", "9" * 5000, "0x10", "three", "", "1e-300", "1000000000")

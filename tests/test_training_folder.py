@@ -29,7 +29,7 @@ def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
                 f"another run is at work in {tmp_path / 'run'}; let it end, or choose another "
                 "--output"
             )
-        assert names(tmp_path / "run") == set()
+        assert names(tmp_path) == set()
 
 
 @pytest.mark.parametrize("left", [(), ("last.safetensors",), ("last.safetensors", "log.csv")])
@@ -76,4 +76,11 @@ def test_what_others_keep_in_the_folder_stays(tmp_path: Path) -> None:
 def test_nothing_to_go_on_with(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="nothing to resume; leave --resume out, or name the"):
         train(recipe(tmp_path), resume=True)
+    assert names(tmp_path) == set()
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path: Path) -> None:
+    wanted = recipe(tmp_path / "run", init=str(tmp_path / "nothing.safetensors"))
+    with pytest.raises((ConfigError, CheckpointError)):
+        train(wanted)
     assert names(tmp_path) == set()

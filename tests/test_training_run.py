@@ -281,6 +281,19 @@ def test_best_and_last_and_early_stopping(
     assert (best["phase"], best["epoch"]) == ("second", 2)
 
 
+def test_scores_of_zero_do_not_keep_the_first_epoch(
+    given: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CIDEr of a single validation photo is always 0, which tells no epoch from another."""
+    given += [0.0, 0.0, 0.0]
+    watcher = Watcher()
+    monkeypatch.setattr(callbacks, "Save", lambda path: watcher)
+    train(recipe(tmp_path / "run", phases=[{**FIRST, "epochs": 3}]))
+    assert holds(tmp_path / "run" / "best.safetensors", watcher.kept[2])
+    best = checkpoints.describe(tmp_path / "run" / "best.safetensors")["provenance"]
+    assert best["epoch"] == 3
+
+
 # ---- what is refused -----------------------------------------------------------------------------
 
 

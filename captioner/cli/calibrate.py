@@ -42,7 +42,7 @@ that are found so. Take a few hundred photos or more that the weights were not t
         nargs="+",
         required=True,
         metavar="FILE",
-        help="COCO captions JSON, Karpathy JSON or Flickr8k token files",
+        help="captions in any format of docs/formats.md (COCO JSON, CSV, …)",
     )
     parser.add_argument(
         "--images", nargs="+", required=True, metavar="DIR", help="the photos' folder for each"

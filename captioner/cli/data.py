@@ -24,6 +24,16 @@ def add(commands: Any) -> None:
         "data",
         usage="captioner data check|convert …",
         description="Looks at captioned photos, and turns their captions into other formats.",
+        epilog="""\
+topics:
+  check    look for damaged photos, odd captions and leaks between splits
+  convert  captions of one format into another: COCO, CSV, JSON lines, folders, archives
+
+examples:
+  captioner data check --captions captions_train.json --images images
+  captioner data convert captions_val2017.json --output captions.csv
+
+`captioner data TOPIC --help` says more about each.""",
     )
     topics = data.add_subparsers(
         dest="topic", prog="captioner data", required=True, metavar="check|convert"

@@ -28,7 +28,10 @@ def read_recipe(path: str | None, typed: Sequence[tuple[str, str]] = ()) -> Any:
         try:
             values = tomllib.loads(decoded(Path(path).read_bytes(), path))
         except FileNotFoundError:
-            raise ConfigError(f"{path}: no such file; expected a recipe (.toml)") from None
+            raise ConfigError(
+                f"{path}: no such file; expected a recipe (.toml), as those in the folder configs/ "
+                "of captioner's source"
+            ) from None
         except DataError as error:
             raise ConfigError(str(error)) from None
         except tomllib.TOMLDecodeError as error:

@@ -281,8 +281,9 @@ class Validation(Callback):
         entry |= {name: scores[name].value for name in self.logged}
         chosen = entry[self.logged[0]]
         progress = trainer.progress
-        better = chosen > progress.best_score
-        progress.stale_epochs = 0 if better else progress.stale_epochs + 1
+        ahead = chosen > progress.best_score
+        better = ahead or chosen == progress.best_score == 0  # 0 tells nothing: the later one
+        progress.stale_epochs = 0 if ahead else progress.stale_epochs + 1
         progress.best_score = max(progress.best_score, chosen)
         trained = trainer.averaged(**self._provenance(trainer, scores))
         for name in ["last", *(["best"] if better else [])]:
