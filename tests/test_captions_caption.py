@@ -1,4 +1,4 @@
-"""How a caption shows itself in a notebook."""
+"""How a caption shows itself in a notebook, and shares a translation's attention out."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import io
 from html.parser import HTMLParser
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from captioner.captions.caption import Caption
-from captioner.prediction import Captioner
+from captioner.prediction import Captioner, word_shares
+from captioner.translation import Translation
 from captioner.words import Word
 
 
@@ -52,3 +54,31 @@ def test_nothing_in_a_caption_is_markup() -> None:
     assert [tag for tag, _ in _Reader(caption._repr_html_()).found] == ["p", "span"]
     failed = Caption("", (), 0.0, np.zeros((0, 0, 0), np.float32), error="a<b>.jpg: it is empty")
     assert failed._repr_html_() == "<p>a&lt;b&gt;.jpg: it is empty</p>"
+
+
+def aligned(source: tuple[str, ...], rows: np.ndarray) -> Translation:
+    words = (Word("w", 1.0, 0.0),) * len(rows)
+    return Translation("w", source, words, rows.astype(np.float32), np.zeros(len(rows)), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("source", "words", "shares"),
+    [
+        (("A", "dog", "."), ("a", "dog"), [[1, 0], [0, 1], [0, 0]]),
+        (("isn", "'", "t", "."), ("is", "n't"), [[2 / 3, 1 / 3], [0, 1], [0, 1], [0, 0]]),
+        (("T", "-", "shirt"), ("t-shirt",), [[1], [1], [1]]),
+        (("man", "'", "s"), ("man", "'s"), [[1, 0], [0, 1], [0, 1]]),
+    ],
+)
+def test_words_cut_in_two_ways_share_their_letters(
+    source: tuple[str, ...], words: tuple[str, ...], shares: list[list[float]]
+) -> None:
+    rows = np.random.default_rng(3).dirichlet(np.ones(len(source)), 5)
+    found = word_shares(aligned(source, rows), words)
+    expected = rows @ np.array(shares)
+    np.testing.assert_allclose(found, expected / expected.sum(1, keepdims=True), atol=1e-6)
+
+
+def test_a_word_that_looked_at_the_full_stop_alone_looks_everywhere() -> None:
+    found = word_shares(aligned(("A", "dog", "."), np.array([[0.0, 0.0, 1.0]])), ("a", "dog"))
+    np.testing.assert_allclose(found, 0.5)
