@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from captioner.datasets import Id, finder, photo_id, read_json
 from captioner.errors import DataError
+from captioner.grounding.synonyms import SYNONYMS, plural
 
 Box = tuple[float, float, float, float]
 """x, y, width and height in shares of the photo's sides: squashing a photo does not move them."""
@@ -66,28 +67,34 @@ def _known(find: Callable[[Id], Id | None], identity: Id) -> Id:
     return known
 
 
-_PEOPLE = (
-    "adult adults baby boy boys child children female girl girls guy guys kid kids ladies lady man "
-    "male men people person player players rider riders skateboarder skier skiers surfer surfers "
-    "woman women"
+# Of the synonyms, those that captions use for nothing else; plurals that no caption holds are out.
+_NAMED = (
+    "bike motorbike plane jet airliner puppy kitten pony calf cattle bull lamb sofa television "
+    "cellphone doughnut fridge"
 )
-_ALSO = {  # further words for kinds, where a file has these
-    "person people": "man woman boy girl",  # where people are told apart
-    "child children kid kids": "boy girl",
-    "bike bikes": "bicycle motorcycle",
-    "motorbike motorbikes": "motorcycle",
-    "plane planes jet jets airliner": "airplane",
-    "puppy puppies": "dog",
-    "kitten kittens": "cat",
-    "pony ponies": "horse",
-    "calf calves cattle bull bulls": "cow",
-    "lamb lambs": "sheep",
-    "sofa sofas": "couch",
-    "television televisions": "tv",
-    "cellphone cellphones": "cell phone",
-    "doughnut doughnuts": "donut",
-    "fridge fridges": "refrigerator",
-}
+_NO_FORMS = frozenset(
+    ["airliners", "babies", "cattles", "females", "males", "peoples", "persons", "skateboarders"]
+)
+
+
+def _forms(noun: str) -> tuple[str, ...]:
+    """A noun and its plural."""
+    return tuple(form for form in (noun, plural(noun)) if form not in _NO_FORMS)
+
+
+def _further() -> dict[str, tuple[str, ...]]:
+    """Further words for kinds, where a file has these."""
+    kinds = {noun: kind for kind, nouns in SYNONYMS.items() for noun in nouns}
+    words: dict[str, tuple[str, ...]] = {}
+    for noun in _NAMED.split():
+        also = ("motorcycle",) if noun == "bike" else ()
+        words |= dict.fromkeys(_forms(noun), (kinds[noun], *also))
+    words |= dict.fromkeys(("person", "people"), ("man", "woman", "boy", "girl"))  # told apart
+    return words | dict.fromkeys((*_forms("child"), *_forms("kid")), ("boy", "girl"))
+
+
+_ALSO = _further()
+_PEOPLE = tuple(form for noun in SYNONYMS["person"] for form in _forms(noun))
 _PLURALS = {"person": "people", "child": "children", "mouse": "mice", "sheep": "sheep"}
 
 
@@ -106,13 +113,12 @@ def naming(kinds: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
         if last == kind or last not in known:
             for word in dict.fromkeys((last, *_plurals(last))):
                 words.setdefault(word, []).append(kind)
-    for several, named in _ALSO.items():
-        held = [kind for kind in (*named.split(), named) if kind in known]
-        for word in several.split():
-            if word not in words and held:
-                words[word] = list(dict.fromkeys(held))
+    for word, named in _ALSO.items():
+        held = [kind for kind in named if kind in known]
+        if word not in words and held:
+            words[word] = held
     if "person" in known:
-        for word in _PEOPLE.split():
+        for word in _PEOPLE:
             words.setdefault(word, ["person"])
     found = {word: tuple(own) for word, own in words.items()}
     return lambda word: found.get(word, ())
