@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import pkgutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -175,6 +177,28 @@ def translation_weights(
     path = tmp_path_factory.mktemp("weights") / "translate.safetensors"
     checkpoints.save(tiny_translation, path, torch.float32)
     return str(path)
+
+
+@pytest.fixture
+def press(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, int], None]]:
+    """Presses Ctrl-C, with a real signal, at the n-th call of a function, by its full name."""
+
+    def prepare(place: str, time: int) -> None:
+        owner, _, name = place.rpartition(".")
+        held = pkgutil.resolve_name(owner)
+        function, calls = getattr(held, name), itertools.count(1)
+
+        def call(*values: Any, **named: Any) -> Any:
+            if next(calls) == time:
+                signal.raise_signal(signal.SIGINT)
+            return function(*values, **named)
+
+        monkeypatch.setattr(held, name, call)
+
+    # A test in the background ignores it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield prepare
+    signal.signal(signal.SIGINT, before)
 
 
 class Keyboard:

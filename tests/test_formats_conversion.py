@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -222,3 +223,43 @@ def test_each_into_each_keeps_what_both_can_hold(source: registry.Format, tmp_pa
         assert sorted(e.captions for e in found.entries) == sorted(wanted)
         if to.named:
             assert {e.name for e in found.entries} == {entry.name for entry in ODD}
+
+
+@pytest.mark.parametrize(
+    ("place", "time"),
+    [
+        ("captioner.formats.registry.read", 1),
+        ("captioner.formats.registry.write", 1),
+        ("captioner.formats.folder.copy_photo", 2),
+        ("shutil.copyfile", 1),  # into a temporary file
+        ("captioner.formats.webdataset._put", 3),  # in the midst of an archive
+        ("pathlib.Path.write_text", 2),
+    ],
+)
+@pytest.mark.parametrize("to", ["csv", "folder", "webdataset"])
+def test_ctrl_c_leaves_nothing_half_written(
+    here: Path,
+    press: Callable[[str, int], None],
+    to: str,
+    place: str,
+    time: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = {"csv": "made.csv", "folder": "made", "webdataset": "made.tar"}[to]
+    command = ("c.jsonl", "--images", "images", "--output", output, "--to", to)
+    whole = contents_of(here)
+    assert _run(*command) == 0
+    expected = contents_of(here)
+    for path in expected.keys() - whole.keys():
+        (here / path).unlink()
+    capsys.readouterr()
+    press(place, time)
+    if _run(*command) == 0:  # this format does not call it so often
+        assert contents_of(here) == expected
+        return
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "captioner: stopped\n")
+    left = contents_of(here)
+    assert left.items() <= expected.items()
+    assert _run(*command) == 0
+    assert contents_of(here) == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,36 @@ def run(*more: str) -> int:
     return main(
         ["study", "family-translations", "--config", "study.toml", *more, "--device", "cpu"]
     )
+
+
+@pytest.mark.parametrize(
+    ("place", "time", "kept"),
+    [
+        ("captioner.training.callbacks.Interrupt.on_step", 1, 0),
+        ("captioner.studies.runs.write_text", 1, 0),  # behind a training
+        ("captioner.studies.runs.write_text", 2, 1),
+        ("captioner.studies.grounded.added", 1, 2),
+    ],
+)
+def test_ctrl_c_keeps_the_runs_that_are_finished(
+    study: Path,
+    press: Callable[[str, int], None],
+    capsys: pytest.CaptureFixture[str],
+    place: str,
+    time: int,
+    kept: int,
+) -> None:
+    few = STUDY.rpartition("[[variants]]")[0].replace("[1, 2]", "[1]")
+    Path("study.toml").write_text(few)
+    press(place, time)
+    assert run() == 130
+    assert capsys.readouterr().err.splitlines() == [
+        f"captioner: stopped; {kept} of 2 runs are kept in runs: the same command goes on"
+    ]
+    assert len(list(Path("runs").glob("*.json"))) == kept
+    assert [path.name for path in study.rglob("*") if ".partial" in path.name] == []
+    assert not Path("docs/table.md").exists()
+    assert not Path("runs/run.lock").exists()
 
 
 def test_a_study_is_made_written_and_gone_on_with(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import platform
 import shlex
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,14 +106,14 @@ def _run(arguments: argparse.Namespace, config: StudyConfig, name: str) -> int:
     try:
         for each in runs.run_all(config, device, _told, show=is_watched()):
             found.append(each)
-    except Interrupted as stop:
+        found = grounded.added(config, found, device, _told)
+    except (Interrupted, KeyboardInterrupt) as stop:  # within training, or around it
         stopped = KeyboardInterrupt(
             f"stopped; {len(found)} of {len(every)} runs are kept in {config.output}: the same "
             "command goes on"
         )
-        stopped.number = stop.number  # type: ignore[attr-defined]
+        stopped.number = getattr(stop, "number", signal.SIGINT)  # type: ignore[attr-defined]
         raise stopped from stop
-    found = grounded.added(config, found, device, _told)
     machine = f"Computed on {device} with {_threads()}, Python {platform.python_version()}."
     write_text(
         folder / "table.md", summary.table(config, found, shlex.join(arguments.typed), machine)
