@@ -7,6 +7,7 @@ distinct-n).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from captioner import metrics
 from captioner.errors import DataError
 from captioner.formats import registry
-from captioner.formats.content import Content, lines
+from captioner.formats.content import Content, lines, shown
 from captioner.formats.entries import Entry, plain
 from captioner.metrics import Score
 from captioner.options import RESAMPLES
@@ -79,7 +80,25 @@ def read(path: str | Path) -> Captions:
     return Captions(content.path, entries, found.notes)
 
 
+_NO_TEXT = re.compile(r"[\x00-\x06\x0e-\x1a\x1c-\x1f]")  # archives and tables begin so
+
+
 def _lines(content: Content) -> Captions:
+    """A caption a line.
+
+    Raises:
+        DataError: it is some other kind of file.
+    """
+    if content.path.suffix.lower() in (".json", ".jsonl"):
+        raise DataError(
+            f"{content.path}: no JSON of captions: it begins with {shown(content.first)}; expected "
+            "a list or an object, as docs/formats.md shows, or a text with a caption a line"
+        )
+    if _NO_TEXT.search(content.text):
+        raise DataError(
+            f"{content.path}: no text: it holds control characters; expected captions in a format "
+            "of docs/formats.md, or a text with a caption a line"
+        )
     entries = [Entry("", (line.strip(),), f"line {n}") for n, line in lines(content.text)]
     return Captions(content.path, tuple(entries), ())
 
@@ -141,6 +160,9 @@ def _little(photos: int) -> list[str]:
 def _key(said: Captions, references: Sequence[Captions]) -> Callable[[Entry], str]:
     """What tells photos apart: names where all are named alike, or else ids.
 
+    An id is what a name tells ("42" of COCO's names); where that is not what the captions are told
+    by, it is the data set's own.
+
     Raises:
         DataError: two photos of one file have one id.
     """
@@ -151,6 +173,11 @@ def _key(said: Captions, references: Sequence[Captions]) -> Callable[[Entry], st
     def key(entry: Entry) -> str:
         return entry.identity if entry.identity and not entry.name else entry.key
 
+    held = [entry for each in references for entry in each.entries]
+    if not {key(entry) for entry in said.entries} <= {key(entry) for entry in held}:
+        own_ids = {entry.identity for entry in held} - {""}
+        if all(entry.identity in own_ids for entry in said.entries):
+            return lambda entry: entry.identity or entry.key
     for each in (said, *references):
         seen: dict[str, str] = {}
         for entry in each.entries:

@@ -185,3 +185,85 @@ def test_the_command(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert record["scores"]["length"]["value"] > 0
     assert main(["score", "a", "b", "--against", "c", "--bootstrap", "0"]) == 2
     assert "--against compares by resampling" in one_error(capsys)
+
+
+def test_photos_with_names_of_any_kind_are_matched_by_their_ids(here: Path) -> None:
+    """Of one's own photos, results say what the captions file calls `id`."""
+    images = [{"id": 7, "file_name": "my dog.jpg"}, {"id": 9, "file_name": "b/12.jpg"}]
+    annotations = [{"image_id": 7, "caption": "A dog."}, {"image_id": 9, "caption": "A cat."}]
+    Path("own.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    rows = [{"image_id": 9, "caption": "Cats."}, {"image_id": 7, "caption": "Dogs."}]
+    Path("own_results.json").write_text(json.dumps(rows))
+    found = _matched("own_results.json", "own.json")
+    assert dict(zip(found.said, found.references, strict=True)) == {
+        "Cats.": ("A cat.",),
+        "Dogs.": ("A dog.",),
+    }
+    Path("named.json").write_text(json.dumps([{"image_id": 12, "caption": "Cats."}]))
+    assert _matched("named.json", "own.json").references == (("A cat.",),)  # as before: the name's
+
+
+_ROW = '{"image_id": 42, "caption": %s}'
+_HEADED = b"image,caption\n"
+HOSTILE = {
+    "empty.txt": (b"", "the file is empty; expected captions"),
+    "blank.csv": (b" \n\n", "the file is empty; expected captions"),
+    "headed.csv": (_HEADED, "holds no caption"),
+    "short.csv": (_HEADED + b"a.jpg\n", "line 2 has 1 columns, the heading 2"),
+    "leaves.csv": (_HEADED + b"../../a.jpg,A dog.\n", "expected a name inside the folder"),
+    "latin.txt": ("ein Hündchen".encode("latin-1"), "line 1 is not UTF-8 text (byte 5)"),
+    "zeros.txt": (b"\0" * 50, "no text: it holds control characters"),
+    "zip.txt": (b"PK\3\4 a dog", "no text: it holds control characters"),
+    "number.json": (b"5", "no JSON of captions: it begins with '5'"),
+    "null.json": (b"null", "no JSON of captions: it begins with 'null'"),
+    "text.jsonl": (b"a dog\n", "no JSON of captions: it begins with 'a dog'"),
+    "cut.json": (b'[{"image_id": 42, "cap', "broken JSON in line 1, column 19"),
+    "deep.json": (b"[" * 100_000, "lists and objects nested a thousand deep"),
+    "digits.json": (b'[{"image_id": ' + b"9" * 6000 + b"}]", "a number of thousands of digits"),
+    "nan.json": (b'[{"image_id": NaN, "caption": "A dog."}]', "a number with a point (nan)"),
+    "truth.json": (b'[{"image_id": true, "caption": "A dog."}]', "is true or false (True)"),
+    "nested.json": (b'[{"image_id": [42], "caption": "A dog."}]', "image_id is a list"),
+    "said.json": (f"[{_ROW % 5}]".encode(), "[0].caption is a whole number (5), expected text"),
+    "null_results.json": (f"[{_ROW % 'null'}]".encode(), "[0].caption is null, expected text"),
+    "several.json": (f"[{_ROW % '[]'}]".encode(), "[0].caption is a list, expected text"),
+    "spaces.json": (f"[{_ROW % json.dumps('  ')}]".encode(), "holds no caption"),
+    "half.json": (b'[{"image_id": 42, "caption": "\\ud800"}]', "half a character"),
+    "torn.jsonl": (b'{"file": "a.jpg", "caption": "A dog."}\n{"fi', "line 2 is no JSON"),
+    "images.json": (b'{"images": 5, "annotations": []}', "images is a whole number (5)"),
+    "karpathy.json": (
+        b'{"dataset": "x", "images": [{"filename": "a", "split": "val", '
+        b'"sentences": [{"raw": 5}]}]}',
+        "raw is a whole number (5), expected text",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("place", ["said", "references", "against"])
+def test_a_bad_file_of_captions_is_one_line(
+    here: Path, name: str, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content, message = HOSTILE[name]
+    Path("bad").mkdir()
+    bad = f"bad/{name}"
+    Path(bad).write_bytes(content)
+    typed = {
+        "said": [bad, "people.json"],
+        "references": ["said.json", "people.json", bad],
+        "against": ["said.json", "people.json", "--against", bad],
+    }[place]
+    assert main(["score", *typed, "--bootstrap", "9", "--metric", "bleu"]) == 2
+    error = one_error(capsys)
+    assert error.startswith(f"captioner: {bad}: ")
+    assert message in error
+    assert len(error) < 400
+
+
+def test_a_caption_without_words_is_scored(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"image_id": number, "caption": text} for number, text in
+            zip(SAID, ("...", "\u001b[31m \n!", "\U0001f436"), strict=True)]  # fmt: skip
+    Path("odd.json").write_text(json.dumps(rows))
+    assert main(["score", "odd.json", "people.json", "--metric", "bleu", "--metric", "cider"]) == 0
+    out, err = capsys.readouterr()
+    assert "bleu_4 0.0000" in out
+    assert "\u001b" not in out + err
