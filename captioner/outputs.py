@@ -538,10 +538,36 @@ def _set_aside(partial: Path, flag: str, tell: Callable[[str], object], kind: Ki
         if not partial.stat().st_size:
             partial.unlink()
             return
-        numbered = (partial.with_name(f"{partial.name}.{number}") for number in count(1))
-        kept = next(path for path in numbered if not os.path.lexists(path))
+        kept = _numbered(partial)
         partial.rename(kept)
         tell(f"{kept} keeps what an earlier run had written before it was stopped")
+
+
+def _numbered(partial: Path) -> Path:
+    """The same name with the first number behind it that is free."""
+    numbered = (partial.with_name(f"{partial.name}.{number}") for number in count(1))
+    return next(path for path in numbered if not os.path.lexists(path))
+
+
+def free_partial(path: Path, flag: str, kind: Kind, tell: Callable[[str], object]) -> Path:
+    """Where a run that was stopped leaves what belongs into `path`: its name with `.partial`.
+
+    What an earlier one left there is kept under a number, as that of `json_lines` is; where it is
+    not ours, or nothing tells, the new one takes the number.
+
+    Args:
+        path: of the whole file.
+        flag: by which it was given.
+        kind: of what is written.
+        tell: called with what its owner should know.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    if os.path.lexists(partial):
+        try:
+            _set_aside(partial, flag, tell, kind)
+        except ConfigError:
+            return _numbered(partial)
+    return partial
 
 
 def write_text(path: Path, text: str) -> None:

@@ -551,6 +551,39 @@ def test_what_was_done_is_kept_where_the_work_is_stopped(
     assert "what was done so far is in all.csv.partial" in capsys.readouterr().err
 
 
+def test_each_stopped_run_keeps_its_own_table(
+    typed: Callable[..., int],
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As those of --jsonl do; the second one's was lost, and nothing said so."""
+    put = Results.put
+
+    def stop(self: Results, *values: Any) -> None:
+        put(self, *values)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Results, "put", stop)
+    for number, name in enumerate(("a/cat.jpg", "a/dog.png", "b/dog.png")):
+        assert typed("caption", name, "--csv", "all.csv", "--write", "all.tsv") == 130
+        assert f"{name}," in Path("all.csv.partial").read_text()
+        told = capsys.readouterr().err
+        assert "what was done so far is in all.csv.partial" in told
+        if number:
+            assert f"all.csv.partial.{number} keeps what an earlier run had written" in told
+        # Nothing in a file of captions says whose it is: it stays, and the new one has the number.
+        last = f"all.tsv.partial.{number}" if number else "all.tsv.partial"
+        assert f"what was done so far is in {last}" in told
+        assert name in Path(last).read_text()
+    assert "a/cat.jpg," in Path("all.csv.partial.1").read_text()
+    assert "a/dog.png," in Path("all.csv.partial.2").read_text()
+    Path("all.csv.partial").write_text("a diary")
+    assert typed("caption", "a/cat.jpg", "--csv", "all.csv") == 130
+    assert Path("all.csv.partial").read_text() == "a diary"
+    assert "a/cat.jpg," in Path("all.csv.partial.3").read_text()
+
+
 def test_a_tag_goes_before_the_texts_beside_photos(typed: Callable[..., int], here: Path) -> None:
     options = ["--prefix", "sks, ", "--suffix", ", a photo", "--sidecar", ".txt"]
     assert typed("caption", "a/cat.jpg", *options) == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +15,7 @@ from captioner.captions.alt_text import alt_text
 from captioner.errors import ConfigError
 from captioner.formats import registry
 from captioner.formats.entries import Gathered
-from captioner.outputs import Guard, Kind, file_path, write_text
+from captioner.outputs import Guard, Kind, file_path, free_partial, write_text
 
 if TYPE_CHECKING:
     from captioner.captions.caption import Caption
@@ -65,7 +64,7 @@ class Collected:
         self.rows: list[tuple[str, ...]] = []
         self.found = Gathered()
         self.said = 0
-        self.files: list[tuple[Path, Callable[[Path], str]]] = []
+        self.files: list[tuple[Path, Kind, str, Callable[[Path], str]]] = []
         if arguments.csv:
             self._claim(arguments.csv, CSV, "--csv", guard, lambda path: self._csv())
         for name in arguments.write or ():
@@ -82,22 +81,21 @@ class Collected:
     ) -> None:
         path = file_path(name, flag)
         guard.claim(path, kind, flag)
-        self.files.append((path, text))
+        self.files.append((path, kind, flag, text))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if error is None:
-            for path, text in self.files:
+            for path, _, _, text in self.files:
                 write_text(path, text(path))
             return
-        for path, text in self.files if self.rows and not self.resumable else ():
-            partial = path.with_name(f"{path.name}.partial")
+        for path, own, flag, text in self.files if self.rows and not self.resumable else ():
             with suppress(OSError):  # the first error counts
-                if not os.path.lexists(partial):
-                    write_text(partial, text(path))
-                    error.add_note(f"what was done so far is in {partial}")
+                partial = free_partial(path, flag, own, error.add_note)
+                write_text(partial, text(path))
+                error.add_note(f"what was done so far is in {partial}")
 
     def add(self, caption: Caption) -> None:
         """Takes one caption, or what is wrong with a photo."""
