@@ -26,6 +26,8 @@ UNREADABLE = "\N{REPLACEMENT CHARACTER}"  # what an unknown piece looks like
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))  # pieces that spell what has none
 _JOINERS = "\u200c\u200d"  # invisible, but letters and emoji change by them
 _INNER = "'\N{RIGHT SINGLE QUOTATION MARK}-"  # between letters, they are part of a word
+_CLOSING = '"”’»」』）)'  # between a noun and its particle
+_KOREAN = re.compile("[\uac00-\ud7a3]+")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 _KNOWN_WORDS = 2**16  # words whose pieces are remembered; a big corpus repeats a few thousand
 
@@ -64,9 +66,45 @@ def cut_words(text: str) -> list[str]:
     """The words of a cleaned text; punctuation marks and symbols are words of their own.
 
     Apostrophes and hyphens between letters are no punctuation: `L'homme rit.` becomes L'homme, rit
-    and the full stop.
+    and the full stop. Nor is a closing quote before a Korean particle, which belongs to its noun:
+    `"톰"은 갔다` becomes ", 톰"은 and 갔다.
     """
-    return ["".join(parts) for chunk in text.split() for parts in _grouped(_parts(chunk))]
+    spelt = ["".join(parts) for parts in _spelt(text)]
+    words = [word.removeprefix(SPACE) for word in spelt]
+    return _with_particles(words, [word.startswith(SPACE) for word in spelt], [])[0]
+
+
+def _with_particles(
+    words: Sequence[str], spaced: Sequence[bool], owners: Sequence[int]
+) -> tuple[list[str], list[int]]:
+    """The words, a Korean particle behind a closing quote in one with its noun; who owns a piece.
+
+    What pieces a text is cut into does not depend on it: checkpoints have learned theirs.
+
+    Args:
+        words: W words, quotes by themselves.
+        spaced: W, whether a space stands before.
+        owners: of each piece the word.
+    """
+    joined: list[str] = []
+    number_of: list[int] = []
+    for number, word in enumerate(words):
+        belongs = (
+            number > 1
+            and _KOREAN.fullmatch(word)
+            and words[number - 1] in _CLOSING
+            and words[number - 2][-1:].isalnum()
+            and not spaced[number]
+            and not spaced[number - 1]
+        )
+        if belongs:
+            quote = joined.pop()
+            joined[-1] += quote + word
+            number_of[-1] = len(joined) - 1
+        else:
+            joined.append(word)
+        number_of.append(len(joined) - 1)
+    return joined, [number_of[owner] for owner in owners]
 
 
 def _grouped(parts: list[str]) -> list[list[str]]:
@@ -208,11 +246,14 @@ class Subwords:
         ids: list[int] = []
         owners: list[int] = []
         words: list[str] = []
+        spaced: list[bool] = []
         for parts in _spelt(clean(text)):
             cut = list(itertools.chain(*map(self._cut, parts)))
             ids.extend(cut)
             owners.extend([len(words)] * len(cut))
             words.append("".join(parts).removeprefix(SPACE))
+            spaced.append(parts[0].startswith(SPACE))
+        words, owners = _with_particles(words, spaced, owners)
         return Pieces(tuple(ids), tuple(owners), tuple(words))
 
     def decode(self, ids: Sequence[int]) -> tuple[str, Pieces]:
@@ -227,6 +268,10 @@ class Subwords:
         words, owners = _joined(spelt)
         if not words:
             return "", Pieces((), (), ())
+        first = {owner: place for place, owner in reversed([*enumerate(owners)])}
+        begins = [spelt[first[word]] or "" for word in range(len(words))]
+        spaced = [begin.startswith(SPACE) for begin in begins]
+        words, owners = _with_particles(words, spaced, owners)
         text = " ".join("".join(piece or "" for piece in spelt).replace(SPACE, " ").split())
         return text, Pieces(tuple(kept), tuple(owners), tuple(words))
 

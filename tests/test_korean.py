@@ -13,7 +13,7 @@ from captioner import checkpoint as checkpoints
 from captioner.checkpoint import Checkpoint
 from captioner.cli import main
 from captioner.prediction import Captioner
-from captioner.subwords import cut_words
+from captioner.subwords import Subwords, cut_words
 from captioner.translation import Translator
 from tests import bilingual
 
@@ -49,10 +49,28 @@ def test_a_particle_looks_where_its_noun_does(korean: Translator) -> None:
         ("오늘, 찰스는 웃는다!", ["오늘", ",", "찰스는", "웃는다", "!"]),
         ("TV를 보는 3명의 남자", ["TV를", "보는", "3명의", "남자"]),
         ("'호두'는 개다.", ["'", "호두'는", "개다", "."]),
+        ('"톰"은 갔다.', ['"', '톰"은', "갔다", "."]),
+        ("“보라”에게 공(빨강)을", ["“", "보라”에게", "공", "(", "빨강)을"]),
+        ('"톰" 은 "가자."라고', ['"', "톰", '"', "은", '"', "가자", ".", '"', "라고"]),
+        ('그는 "톰을 봤다', ["그는", '"', "톰을", "봤다"]),  # an opening quote
+        ('The "dog"s', ["The", '"', "dog", '"', "s"]),
     ],
 )
 def test_words_are_what_korean_parts_by_spaces(text: str, words: list[str]) -> None:
     assert cut_words(text) == words
+
+
+@pytest.mark.parametrize("bytes_too", [False, True])
+def test_a_particle_behind_a_quote_belongs_to_its_noun(bytes_too: bool) -> None:
+    """In what is shown and linked alone: the pieces of a text are those of its parts."""
+    quoted = '"고양이"가 달린다.'
+    subwords = Subwords.train([quoted, KOREAN], 320, ["en", "ko"], byte_fallback=bytes_too)
+    pieces = subwords.encode(quoted)
+    assert pieces.words == ('"', '고양이"가', "달린다", ".")
+    assert subwords.decode(pieces.ids) == (quoted, pieces)
+    held = ["".join(subwords.pieces[n] for n, own in zip(pieces.ids, pieces.owners, strict=True)
+                    if own == word) for word in range(4)]  # fmt: skip
+    assert held == ['▁"', '고양이"가', "▁달린다", "."]
 
 
 def test_a_caption_in_korean_lights_the_photo(
