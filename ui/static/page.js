@@ -204,14 +204,26 @@
 
   function say(text) {
     const { patterns, both } = captionerReasons;
-    const said = both.find((texts) => Object.values(texts).join(" · ") === text);
-    if (said) return said[root.lang];
+    for (const texts of both) {
+      const said = ofBoth(texts, text);
+      if (said) return said;
+    }
     if (!korean) return text;
     for (const [pattern, other] of patterns) {
       const found = new RegExp("^" + pattern + "$", "s").exec(text);
       if (found) return other.replace(/\$(\d)/g, (_, number) => say(found[number] || ""));
     }
     return text;
+  }
+
+  // One of two languages, of a text that came in both, with what was put in its {places}.
+  function ofBoth(texts, text) {
+    const whole = Object.values(texts).join(" · ");
+    const names = [...whole.matchAll(/\{(\w+)\}/g)].map((found) => found[1]);
+    const pattern = whole.replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace(/\{\w+\}/g, "(.*)");
+    const found = new RegExp("^" + pattern + "$", "s").exec(text);
+    if (!found) return "";
+    return texts[root.lang].replace(/\{(\w+)\}/g, (_, name) => say(found[names.indexOf(name) + 1]));
   }
 
   function translate(node) {

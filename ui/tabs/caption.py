@@ -91,7 +91,7 @@ class CaptionTab:
             js="() => captionerPage.forget()",
             api_name="_forget",
             **QUIET,
-        )
+        ).then(None, js="() => captionerPage.follow()", **PRIVATE)
 
     def _event(
         self,
