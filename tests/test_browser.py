@@ -1073,7 +1073,7 @@ def test_everything_is_at_hand_on_a_phone_and_says_why_in_korean(
     page.locator("#files").get_by_text("song").first.wait_for()
     page.get_by_role("button", name="설명 쓰기").click()
     page.locator("#table .item .error").get_by_text("글자만 있는 파일입니다.").wait_for()
-    assert page.locator("footer").get_by_text("설정").count() == 0  # it is in English for a good part
+    assert page.locator("footer").get_by_text("설정").count() == 0
     found.open("소개")
     wide = page.locator("#about table").first
     wide.scroll_into_view_if_needed()
@@ -1165,7 +1165,7 @@ def test_axe_finds_nothing_of_ours(
         found.page.wait_for_function("!document.getAnimations().some(a => a.playState=='running')")
         # Gradio's footer names its pictures as the buttons around them are named, and its button
         # for more files holds a field of its own (nested-interactive). Gradio has no issue of their
-        # own for them, only gradio-app/gradio#1178 for all of accessibility; docs/page.md lists them.
+        # own for them, only gradio-app/gradio#1178, of accessibility as a whole; see docs/page.md.
         context = "{exclude: [['footer'], ['#files .icon-button']]}"
         found.page.evaluate(axe.axe_script)
         answer = found.page.evaluate(f"axe.run({context}, {{resultTypes: ['violations']}})")

@@ -115,8 +115,8 @@ def sentence(caption: Caption, peak: float) -> View:
 def _rank(caption: Caption, length_penalty: float) -> View:
     """What a sentence is ranked by, as `Hypothesis.score` has it, the end counting as one word.
 
-    Nothing where no probability is known. With a penalty of 1 that is the mean of the words' log probabilities: `per_word` is the
-    probability that words have on average (their geometric mean).
+    With a penalty of 1 that is the mean of the words' log probabilities: `per_word` is the
+    probability that words have on average (their geometric mean). Nothing where none is known.
     """
     if caption.words and all(word.prob is None for word in caption.words):
         return {}  # made elsewhere, and not said how probable it was
