@@ -416,6 +416,80 @@ def test_a_photo_that_comes_while_another_is_written_about(
     assert found.words() == [word["word"] for word in answer["words"]]
 
 
+def test_a_photo_that_is_chosen_takes_nothing_away_before(
+    visit: Callable[..., Visit], photos: dict[str, Path]
+) -> None:
+    found = visit()
+    page = found.page
+    for place in ("[aria-label='Upload file']", "[data-testid=block-label]"):
+        with page.expect_file_chooser():  # which a visitor may close without a choice
+            page.locator(f"#photo {place}").click(position={"x": 14, "y": 10})
+        assert page.locator("#photo .image-frame img").count() == 1
+    with page.expect_file_chooser() as chooser:
+        page.get_by_label("Upload file").locator("visible=true").click()
+    chooser.value.set_files(photos["tower"])
+    page.locator("#caption-viewer canvas.photo[width='227']").wait_for()
+
+
+def test_however_much_is_asked_at_once_the_page_is_busy_no_longer_than_that(
+    visit: Callable[..., Visit], photos: dict[str, Path]
+) -> None:
+    found = visit()
+    page = found.page
+    for number in range(6):  # Gradio answers some of them together
+        if number % 2:
+            page.locator(".strip .example").nth(1).click()
+        else:
+            page.locator("#photo input[type=file]").set_input_files(photos["lion"])
+        page.wait_for_timeout(130)
+    found.drop(photos["tower"])
+    page.locator("#stage[aria-busy=true]").wait_for(state="detached")
+    for tab in ("What if", "Inside one step", "Your sentence", "What if"):
+        found.open(tab)
+    page.locator("#paint-viewer canvas.photo[width='227']").wait_for()
+    page.locator("#stage[aria-busy=true]").wait_for(state="detached")
+    assert found.words("paint") == found.words()
+
+
+def test_a_photo_that_was_forgotten_while_it_was_written_about_does_not_come_back(
+    visit: Callable[..., Visit], photos: dict[str, Path]
+) -> None:
+    found = visit()
+    page = found.page
+    found.open("What if")
+    page.locator("#paint-viewer .main .word").first.wait_for()
+    page.get_by_role("button", name="Forget this photo").click()
+    page.locator("#paint-viewer .empty").wait_for()  # the open tab follows
+    found.open("Caption")
+    page.locator("#photo input[type=file]").set_input_files(photos["lion"])
+    page.locator("#stage[aria-busy=true]").wait_for()
+    page.get_by_role("button", name="Forget this photo").click()
+    page.locator("#stage[aria-busy=true]").wait_for(state="detached")
+    page.locator("#caption-viewer .empty").wait_for()
+    assert found.words() == []
+    assert page.locator("#photo .image-frame img").count() == 0
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_whatever_is_touched_the_photo_stays_where_it_is(
+    visit: Callable[..., Visit], width: int
+) -> None:
+    found = visit(viewport={"width": width, "height": 900}, reduced_motion="reduce")
+    page = found.page
+    page.get_by_label("Deutsch").check()
+    page.locator("#caption-viewer .links .word").first.wait_for()
+    canvas = page.locator("#caption-viewer canvas.photo")
+    place = "node => node.getBoundingClientRect().top + scrollY"
+    seen = set()
+    for word in page.locator("#caption-viewer .word").all():
+        word.hover()
+        seen.add(canvas.evaluate(place))
+    canvas.hover(position={"x": 60, "y": 60})
+    seen.add(canvas.evaluate(place))
+    page.locator("#title").hover()
+    assert seen == {canvas.evaluate(place)}
+
+
 def test_every_photo_is_written_about_once(
     visit: Callable[..., Visit], photos: dict[str, Path]
 ) -> None:
@@ -787,7 +861,9 @@ def test_two_models_files_lie_side_by_side(
     for model, noun in (("old", "dog"), ("new", "lion")):
         maps = [[1, 0, 0, 0], [0, 0, 0, 1]]
         line = {"file": "lion.jpg", "words": ["a", noun], "grid": [2, 2], "maps": maps}
-        (tmp_path / f"{model}.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+        wrong = "" if model == "old" else "{nothing\n"
+        text = json.dumps(line) + "\n" + wrong
+        (tmp_path / f"{model}.jsonl").write_text(text, encoding="utf-8")
     found = visit()
     found.open("Many photos")
     found.page.get_by_text("look at captions and maps made elsewhere").click()
@@ -803,10 +879,16 @@ def test_two_models_files_lie_side_by_side(
         "a dog",
         "a lion",
     ]
+    wrong = found.page.get_by_text("1 lines of the second file hold no caption")
+    wrong.wait_for()
+    told = found.page.get_by_test_id("toast-body").first.inner_text()
+    assert "the first: line 2: is no JSON" in told
+    assert not re.search("[가-힣]", told)  # of the two languages, the visitor's own
     found.page.locator("#table button.open").click()
     cards = found.page.locator("#many-viewer .cards .card")
     cards.nth(1).wait_for()
     assert found.words("many") == ["a", "dog"]
+    assert "%" not in cards.first.inner_text()  # nobody said how probable these words were
     cards.nth(1).click()
     found.page.locator("#many-viewer .main .word .text").get_by_text("lion").wait_for()
 
@@ -910,7 +992,6 @@ def test_a_link_leads_to_a_word_of_an_example_and_a_reload_keeps_what_was_chosen
     page.get_by_role("button", name="Forget this photo").click()
     page.locator("#caption-viewer .empty").wait_for()
     page.locator("#photo button:focus").wait_for()
-    assert page.locator(".strip .own").is_hidden()  # the empty frame invites already
     assert page.evaluate(kept) is None
     # What was asked before and comes afterwards is not kept either.
     page.evaluate("""() => {
@@ -987,6 +1068,12 @@ def test_everything_is_at_hand_on_a_phone_and_says_why_in_korean(
     doubts = " ".join(page.locator("#pairs .warning").all_inner_texts())
     assert "'Quxford'" in doubts
     assert not re.search(r"[a-z]{3,} [a-z]{3,} [a-z]{3,}", doubts)  # no sentence in English
+    found.open("사진 여러 장")
+    page.locator("#files input[type=file]").set_input_files([song])
+    page.locator("#files").get_by_text("song").first.wait_for()
+    page.get_by_role("button", name="설명 쓰기").click()
+    page.locator("#table .item .error").get_by_text("글자만 있는 파일입니다.").wait_for()
+    assert page.locator("footer").get_by_text("설정").count() == 0
     found.open("소개")
     wide = page.locator("#about table").first
     wide.scroll_into_view_if_needed()
@@ -1077,7 +1164,8 @@ def test_axe_finds_nothing_of_ours(
         found.page.locator("#stage[aria-busy=true]").wait_for(state="detached")
         found.page.wait_for_function("!document.getAnimations().some(a => a.playState=='running')")
         # Gradio's footer names its pictures as the buttons around them are named, and its button
-        # for more files holds a field of its own.
+        # for more files holds a field of its own (nested-interactive). Gradio has no issue of their
+        # own for them, only gradio-app/gradio#1178, of accessibility as a whole; see docs/page.md.
         context = "{exclude: [['footer'], ['#files .icon-button']]}"
         found.page.evaluate(axe.axe_script)
         answer = found.page.evaluate(f"axe.run({context}, {{resultTypes: ['violations']}})")

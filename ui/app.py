@@ -167,7 +167,7 @@ def mount_settings() -> dict[str, Any]:
         "css": assets.style("page"),
         "head": HEAD,
         "i18n": I18N,
-        "footer_links": ["api", "settings"],
+        "footer_links": ["api"],
         "show_error": False,
         "max_file_size": LARGEST_FILE,
         "run_history": False,

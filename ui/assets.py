@@ -16,7 +16,10 @@ from importlib.resources import files
 LANGUAGES = ("en", "ko")
 """What the page can be read in; all its texts are in `strings.json`."""
 
-BOTH = ("need_photo", "need_files", "need_lines")
+BOTH = (
+    *("need_photo", "need_files", "need_lines"),
+    *("greyed", "rescaled", "unmatched", "beside_wrong"),  # with what is put in their places
+)
 """Texts that are sent in both languages, where the server cannot know the visitor's."""
 
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.MULTILINE)

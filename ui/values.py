@@ -116,8 +116,10 @@ def _rank(caption: Caption, length_penalty: float) -> View:
     """What a sentence is ranked by, as `Hypothesis.score` has it, the end counting as one word.
 
     With a penalty of 1 that is the mean of the words' log probabilities: `per_word` is the
-    probability that words have on average (their geometric mean).
+    probability that words have on average (their geometric mean). Nothing where none is known.
     """
+    if caption.words and all(word.prob is None for word in caption.words):
+        return {}  # made elsewhere, and not said how probable it was
     score = caption.log_prob / (len(caption.words) + 1) ** length_penalty
     rank = {"score": rounded(score)}
     return rank if length_penalty != 1 else {**rank, "per_word": rounded(float(np.exp(score)))}

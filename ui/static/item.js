@@ -8,7 +8,8 @@ export function itemOf(view, row, index) {
   const item = { node, row, index, text: () => "", stop: () => {}, choose: () => {}, focus: () => {}, compare: () => {} };
   if (row.error) {
     const said = make("div", "said");
-    said.append(make("b", "file", row.file), make("span", "error", row.error));
+    const say = window.captionerPage ? window.captionerPage.say : String;
+    said.append(make("b", "file", row.file), make("span", "error", say(row.error)));
     node.append(make("div", "open none"), said);
     return item;
   }

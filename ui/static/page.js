@@ -8,11 +8,18 @@
   root.lang = korean ? "ko" : "en";
   const KEPT = "captioner"; // as kept.js reads it
   const MOST = 2 * 2 ** 20; // characters that a tab keeps
-  const pending = new Map(); // event → answers that are to come: one runs, and one may wait
+  // Of each event, numbers that grow with everything that is asked: up to which one was asked, up to
+  // which one the run that is under way answers, and up to which one is answered. Gradio asks the
+  // server once for all that came while another run was under way, so runs cannot be counted.
+  const events = new Map();
+  let asked = 0;
 
   function mark() {
     const stage = document.getElementById("stage");
-    if (stage) stage.setAttribute("aria-busy", String([...pending.values()].some(Boolean)));
+    if (!stage) return;
+    const waiting = [...events.values()].filter((one) => one.asked > one.answered);
+    stage.setAttribute("aria-busy", String(waiting.length > 0));
+    stage.toggleAttribute("data-forgotten", waiting.some((one) => one.forgotten !== forgotten));
   }
 
   // Gradio gives each choice a name of its own: four tab stops, and arrow keys that lead nowhere.
@@ -23,17 +30,26 @@
   // How often a photo was forgotten: what was asked before then must not be kept when it comes.
   let forgotten = 0;
   let late = false; // whether what came last was asked before
-  const askedAt = new Map();
 
   function begin(name) {
-    askedAt.set(name, forgotten);
-    pending.set(name, Math.min(2, (pending.get(name) || 0) + 1));
+    asked += 1;
+    const before = events.get(name) || { run: 0, answered: 0, forgotten };
+    events.set(name, { ...before, asked });
     mark();
   }
 
+  // A run starts, with all that was asked up to now.
+  function run(name, ...inputs) {
+    const event = events.get(name);
+    if (event) Object.assign(event, { run: event.asked, forgotten });
+    mark();
+    return inputs;
+  }
+
   function end(name) {
-    late = askedAt.has(name) && askedAt.get(name) !== forgotten;
-    pending.set(name, Math.max(0, (pending.get(name) || 0) - 1));
+    const event = events.get(name);
+    late = Boolean(event) && event.forgotten !== forgotten;
+    if (event) event.answered = event.run;
     mark();
     groupLanguages();
   }
@@ -70,6 +86,8 @@
     const whole = photo && view && view.words && view.words.length && !view.busy && !view.opening;
     if (whole && !late) remember({ photo, view, to, controls });
     else if (!photo || (view && view.error)) remember(null);
+    // What was asked before the photo was forgotten, and came afterwards, goes as well.
+    if (late && !photo && view && view.photo) document.querySelector("#forget")?.click();
     if (linked) setTimeout(point); // once the words stand there
     follow();
   }
@@ -147,6 +165,19 @@
     document.querySelector("#photo input[type=file]")?.click();
   }
 
+  // Gradio's own button takes the photo away before another one is chosen, or none.
+  document.addEventListener(
+    "click",
+    (event) => {
+      const place = event.target.closest("[data-testid=block-label], .source-selection button:first-of-type");
+      if (!place || !place.closest("#photo:has(.image-frame img)")) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      pick();
+    },
+    true,
+  );
+
   function photoOf(data) {
     const panel = document.getElementById("one-photo");
     const file = [...((data && data.files) || [])].find(({ type }) => type.startsWith("image/"));
@@ -173,14 +204,26 @@
 
   function say(text) {
     const { patterns, both } = captionerReasons;
-    const said = both.find((texts) => Object.values(texts).join(" · ") === text);
-    if (said) return said[root.lang];
+    for (const texts of both) {
+      const said = ofBoth(texts, text);
+      if (said) return said;
+    }
     if (!korean) return text;
     for (const [pattern, other] of patterns) {
       const found = new RegExp("^" + pattern + "$", "s").exec(text);
       if (found) return other.replace(/\$(\d)/g, (_, number) => say(found[number] || ""));
     }
     return text;
+  }
+
+  // One of two languages, of a text that came in both, with what was put in its {places}.
+  function ofBoth(texts, text) {
+    const whole = Object.values(texts).join(" · ");
+    const names = [...whole.matchAll(/\{(\w+)\}/g)].map((found) => found[1]);
+    const pattern = whole.replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace(/\{\w+\}/g, "(.*)");
+    const found = new RegExp("^" + pattern + "$", "s").exec(text);
+    if (!found) return "";
+    return texts[root.lang].replace(/\{(\w+)\}/g, (_, name) => say(found[names.indexOf(name) + 1]));
   }
 
   function translate(node) {
@@ -243,6 +286,6 @@
   window.addEventListener("resize", reach);
 
   window.captionerPage = {
-    ...{ begin, end, follow, keep, keepView, kept, forget, pick, say, reach },
+    ...{ begin, run, end, follow, keep, keepView, kept, forget, pick, say, reach },
   };
 })();

@@ -1,5 +1,4 @@
-// A photo of one's own, then examples as a strip of small pictures; one that is chosen becomes the
-// photo.
+// Examples as a strip of small pictures; one that is chosen becomes the photo.
 
 import { make, valueOf } from "./dom.js";
 
@@ -10,11 +9,7 @@ export function start(page) {
 
 function render({ element, props, trigger, language, texts }) {
   const pictures = valueOf(props).pictures || [];
-  const own = make("button", "own", texts.own);
-  own.type = "button";
-  own.addEventListener("click", () => window.captionerPage.pick());
   element.querySelector(".strip").replaceChildren(
-    own,
     ...pictures.map((picture, index) => {
       const button = make("button", "example");
       button.type = "button";

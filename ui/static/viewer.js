@@ -5,7 +5,7 @@
 import { buildAlt, fillAlt } from "./alt.js";
 import { fillCards } from "./cards.js";
 import { buildCovering, fillCovering, recordTrial } from "./covering.js";
-import { doubtText, fillDetail } from "./detail.js";
+import { buildDetail, doubtText, fillDetail, reserveDetail } from "./detail.js";
 import { make, valueOf } from "./dom.js";
 import { fillEdit } from "./edit.js";
 import { keepingFocus } from "./focus.js";
@@ -49,6 +49,7 @@ export function start(page) {
   view.fill = () => {
     fillWords(view);
     fillAlt(view);
+    reserveDetail(view);
   };
   // What each touch of a word changes; all else waits.
   view.update = () => {
@@ -91,7 +92,6 @@ function build(view) {
   part.edit = make("p", "edit");
   part.doubtful = make("p", "doubtful");
   part.doubt = make("p", "doubt");
-  part.detail = make("div", "detail");
   part.frame = make("div", "frame");
   part.canvas = make("canvas", "photo");
   part.canvas.tabIndex = 0;
@@ -103,6 +103,7 @@ function build(view) {
   part.live = make("p", "live");
   part.live.setAttribute("aria-live", "polite");
   buildAlt(view);
+  buildDetail(view);
   buildCovering(view);
   buildTree(view);
   part.body.append(part.moved, part.main, part.links, part.edit, part.doubt, part.doubtful);

@@ -28,6 +28,7 @@ from captioner.ui.tabs.texts import I18N, LANGUAGES, in_both
 from captioner.ui.values import View, view
 
 BEGUN = "() => captionerPage.begin('%s')"
+RUN = "(...inputs) => captionerPage.run('%s', ...inputs)"
 ENDED = "(...shown) => { captionerPage.end('%s'); captionerPage.keep(...shown); }"
 FILES = ("gif", "sheet", "html", "json")  # to take along
 
@@ -71,7 +72,7 @@ class CaptionTab:
             streaming_with_errors(self.restore),
             [photo, self.viewer, self.to, *controls.values()],
             [*outputs, photo, self.to, *controls.values()],
-            js="() => captionerPage.kept()",
+            js="() => captionerPage.run('restore', ...captionerPage.kept())",
         )
         if self.desk.languages():
             self._event(
@@ -80,7 +81,8 @@ class CaptionTab:
                 with_errors(self.translate),
                 [photo, self.written, self.viewer, self.to],
                 [self.viewer],
-                js=f"(photo, written, viewer, to) => [photo, written, {CARD}, to]",
+                js="(photo, written, viewer, to) => "
+                f"captionerPage.run('in_language', photo, written, {CARD}, to)",
             )
         self.column.forget.click(
             lambda: (None, self.desk.shown(None), None),
@@ -89,7 +91,7 @@ class CaptionTab:
             js="() => captionerPage.forget()",
             api_name="_forget",
             **QUIET,
-        )
+        ).then(None, js="() => captionerPage.follow()", **PRIVATE)
 
     def _event(
         self,
@@ -104,6 +106,7 @@ class CaptionTab:
         column = self.column
         shown = [column.photo, self.viewer, self.to, *column.controls.values()]
         gr.on(triggers, None, js=BEGUN % name, **PRIVATE)
+        js = js or RUN % name
         gr.on(triggers, handler, inputs, outputs, js=js, api_name=f"_{name}", **LATEST).then(
             None, shown, js=ENDED % name, **PRIVATE
         )

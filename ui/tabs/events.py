@@ -28,8 +28,17 @@ CARD = "{choice: (viewer && viewer.choice) || 0}"
 """What the server needs of the viewer's value, in JavaScript: which card is shown, no pictures."""
 
 
-def follow(tab: gr.Tab, handler: Callable[..., Any], *, api_name: str, **settings: Any) -> None:
+def follow(
+    tab: gr.Tab,
+    handler: Callable[..., Any],
+    *,
+    api_name: str,
+    js: str = "(...inputs) => inputs",
+    **settings: Any,
+) -> None:
     """Calls a handler when a tab is opened, and when the photo or its caption changed meanwhile.
+
+    `js` makes of the inputs, in the browser, what the handler gets.
 
     Once something was written, the page's script presses the button that lies in the open tab.
     """
@@ -39,6 +48,7 @@ def follow(tab: gr.Tab, handler: Callable[..., Any], *, api_name: str, **setting
     gr.on(
         triggers,
         with_errors(handler),
+        js=f"(...inputs) => captionerPage.run('{api_name}', ...({js})(...inputs))",
         api_name=api_name,
         trigger_mode="always_last",
         **settings,

@@ -105,6 +105,9 @@ class ManyTab:
             yield _table(progress, run, models), Batch(found.captions, others, models), nothing
             if alone:
                 gr.Info(in_both("unmatched").format(count=alone))
+            wrong = [one.error for one in other.captions if one.error is not None]
+            if wrong:
+                gr.Info(in_both("beside_wrong").format(count=len(wrong), reason=wrong[0]))
         for key, count in (("greyed", found.without_photo), ("rescaled", found.rescaled)):
             if count:
                 gr.Info(in_both(key).format(count=count))
