@@ -25,7 +25,6 @@ from captioner.captions.checkpoint import Checkpoint
 from captioner.errors import CaptionerError, CheckpointError
 
 OF_WORDS = ("decoder.embedding.weight", "decoder.output.weight", "decoder.output.bias")
-GROWN = ("scores", "recipe", "phase", "epoch")  # what holds for one of the two only
 
 
 def between(first: Checkpoint, second: Checkpoint, share: float) -> Checkpoint:
@@ -53,7 +52,7 @@ def between(first: Checkpoint, second: Checkpoint, share: float) -> Checkpoint:
             new[name] = torch.lerp(other, value, share)
     model.load_state_dict(new)
     kept = {"share": share, "first": dict(first.provenance), "second": dict(second.provenance)}
-    own = {name: value for name, value in second.provenance.items() if name not in GROWN}
+    own = {name: value for name, value in second.provenance.items() if name != "scores"}
     provenance = {**own, "between": kept}
     return dataclasses.replace(second, model=model, provenance=provenance, confidence=None)
 

@@ -13,6 +13,7 @@ import torch
 from benchmarks import between
 from captioner import storage
 from captioner.captions.checkpoint import Checkpoint
+from captioner.cli import main
 from captioner.errors import CheckpointError
 from captioner.captions.checkpoint import build_model
 from captioner.text import Vocabulary
@@ -84,6 +85,8 @@ def test_the_file_between_captions(
     wanted = between.between(tiny_checkpoint, other, 0.3).model.state_dict()
     for name, value in Checkpoint.load(names[2]).model.state_dict().items():
         torch.testing.assert_close(value, wanted[name], atol=2e-3, rtol=2e-3)  # float16
+    assert main(["describe", names[2]]) == 0
+    assert "averaged      30% these weights, the rest another's" in capsys.readouterr().out
     with pytest.raises(SystemExit):  # an output is never written over
         between.main()
     assert f"{names[2]} is there already; name a new file" in capsys.readouterr().err

@@ -299,6 +299,8 @@ def _where_it_is_from(provenance: Mapping[str, Any]) -> Iterator[tuple[str, str]
     if "started_from" in provenance:
         start = provenance["started_from"]
         yield "started from", f"{start['checkpoint']} of {start.get('created', 'unknown date')}"
+    if "between" in provenance:
+        yield "averaged", f"{provenance['between']['share']:.0%} these weights, the rest another's"
     if "created" in provenance:
         versions = ", ".join(f"{k} {v}" for k, v in provenance.get("versions", {}).items())
         yield "created", f"{provenance['created']}, with {versions}"
