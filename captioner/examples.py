@@ -49,7 +49,7 @@ EXAMPLES = (
     _gradio("lion", "lion.jpg"),
     _gradio("cheetah", "cheetah1.jpg"),
     _gradio("tower", "tower.jpg"),
-    _scikit_image("cat", "chelsea.png", "Stéfan van der Walt", "CC0-1.0", "the cat's eyes, and what is behind it"),
+    _scikit_image("cat", "chelsea.png", "Stéfan van der Walt", "CC0-1.0", "the cat's eyes"),
     _scikit_image("coffee", "coffee.png", "Rachel Michetti", "CC0-1.0", "a cake for a cup"),
     _scikit_image(
         "astronaut", "astronaut.png", "NASA", "public domain", "who she is, and what is behind her"
