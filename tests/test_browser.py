@@ -730,8 +730,12 @@ def test_a_translated_text_is_linked_word_to_word(
     found.page.get_by_role("button", name="Translate", exact=True).click()
     error = found.page.locator("#pairs .error")
     assert error.inner_text() == "there is nothing to translate; write a sentence"
-    found.page.locator("#text textarea").fill("A brown dog runs.")
-    found.page.get_by_role("button", name="Translate", exact=True).click()
+    text = found.page.locator("#text textarea")
+    text.fill("A man.")
+    text.press("Shift+Enter")
+    assert text.input_value() == "A man.\n"
+    text.fill("A brown dog runs.")
+    text.press("Enter")
     source, target = (
         found.page.get_by_role("group", name=name).locator(".word")
         for name in ("Source", "Translation")
@@ -1068,6 +1072,10 @@ def test_everything_is_at_hand_on_a_phone_and_says_why_in_korean(
     doubts = " ".join(page.locator("#pairs .warning").all_inner_texts())
     assert "'Quxford'" in doubts
     assert not re.search(r"[a-z]{3,} [a-z]{3,} [a-z]{3,}", doubts)  # no sentence in English
+    turned = "(node) => [node.textContent, getComputedStyle(node).transform !== 'none']"
+    heads = [head.evaluate(turned) for head in page.locator("#pairs th.col span").all()]
+    assert ["끝", False] in heads  # Hangul stands, Latin letters lie
+    assert ["man", True] in heads
     found.open("사진 여러 장")
     page.locator("#files input[type=file]").set_input_files([song])
     page.locator("#files").get_by_text("song").first.wait_for()

@@ -126,9 +126,11 @@ class Reader:
         if not has_words(text):
             return Line(text, pieces, kept=short(text) + _NO_WORDS)
         if len(pieces.words) > MAX_WORDS or len(pieces.ids) > MAX_PIECES:
+            words = len(pieces.words)
             error = (
-                f"{len(pieces.words)} words in {len(pieces.ids)} pieces are too long for one "
-                f"sentence; split what has more than {MAX_WORDS} words or {MAX_PIECES} pieces"
+                f"{words} {'word' if words == 1 else 'words'} in {len(pieces.ids)} pieces "
+                f"{'is' if words == 1 else 'are'} too long for one sentence; split what has more "
+                f"than {MAX_WORDS} words or {MAX_PIECES} pieces"
             )
             return Line(text, pieces, error=error)
         unknown = any(piece == UNK or self.subwords.is_byte(piece) for piece in pieces.ids)
