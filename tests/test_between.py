@@ -12,9 +12,8 @@ import torch
 
 from benchmarks import between
 from captioner import storage
-from captioner.captions.checkpoint import Checkpoint
+from captioner.captions.checkpoint import Checkpoint, build_model
 from captioner.errors import CheckpointError
-from captioner.captions.checkpoint import build_model
 from captioner.text import Vocabulary
 
 

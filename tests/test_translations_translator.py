@@ -68,7 +68,7 @@ def test_capitals_tell_the_language_as_small_letters_do(
     [
         ("en", ("A DOG RUNS.", "TWO MEN ARE SITTING ON A BENCH.", "A WOMAN IN A RED DRESS.")),
         ("de", ("EIN HUND RENNT.", "ZWEI MÄNNER SITZEN AUF EINER BANK.", "DIE FRAU LÄUFT WEG.")),
-        ("fr", ("UN CHIEN COURT.", "DEUX HOMMES SONT ASSIS SUR UN BANC.", "L'HOMME DORT À LA MER.")),
+        ("fr", ("UN CHIEN COURT.", "DEUX HOMMES SONT ASSIS SUR UN BANC.", "L'HOMME DORT AU LIT.")),
         ("cs", ("PES BĚŽÍ.", "DVA MUŽI SEDÍ NA LAVIČCE.", "ŽENA V ČERVENÝCH ŠATECH.")),
     ],
 )
