@@ -1172,8 +1172,8 @@ def test_axe_finds_nothing_of_ours(
     def check() -> None:
         found.page.locator("#stage[aria-busy=true]").wait_for(state="detached")
         found.page.wait_for_function("!document.getAnimations().some(a => a.playState=='running')")
-        # Gradio's button for more files holds a field of its own (nested-interactive). Gradio has no
-        # issue for it, only gradio-app/gradio#1178, of accessibility as a whole; see docs/page.md.
+        # Gradio's button for more files holds a field of its own (nested-interactive), for which it
+        # has no issue, only gradio-app/gradio#1178, of accessibility as a whole; see docs/page.md.
         context = "{exclude: [['#files .icon-button']]}"
         found.page.evaluate(axe.axe_script)
         answer = found.page.evaluate(f"axe.run({context}, {{resultTypes: ['violations']}})")
