@@ -57,6 +57,7 @@ def test_an_empty_line_is_an_empty_translation(tiny_translator: Translator, name
     ("text", "message"),
     [
         (ODD["long"], "500 words in 500 pieces are too long for one sentence; split what has"),
+        ("é" * 900, r"1 word in \d+ pieces is too long for one sentence; split what has more"),
         ("a." * 101, "202 words in .* pieces are too long .* more than 200 words or 800 pieces"),
         (ODD["script"], r"nothing of this can be read: .* training sentences \(en, de, fr\)"),
         (ODD["surrogate"], r"character 1 is no text \(\\ud800: a byte that is not UTF-8, or half"),

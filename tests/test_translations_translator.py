@@ -51,6 +51,48 @@ def test_a_text_tells_its_language_where_it_can_be_translated(
         tiny_translator.guess("A dog.", "xx")
 
 
+def test_capitals_tell_the_language_as_small_letters_do(
+    tiny_translator: Translator, phrases: Phrases
+) -> None:
+    for language, to in (("en", "de"), ("fr", "en")):
+        for text in phrases[language]:
+            assert tiny_translator.guess(text.upper(), to) == language
+            assert tiny_translator.direction(text.upper(), to) == (language, to)
+    mixed = f"{phrases['fr'][0]} {phrases['fr'][1].upper()}"
+    assert tiny_translator.direction(mixed, "de") == ("fr", "en")
+    assert tiny_translator.direction("...", "de") == ("en", "de")  # and what says nothing
+
+
+@pytest.mark.parametrize(
+    ("language", "texts"),
+    [
+        ("en", ("A DOG RUNS.", "TWO MEN ARE SITTING ON A BENCH.", "A WOMAN IN A RED DRESS.")),
+        ("de", ("EIN HUND RENNT.", "ZWEI MÄNNER SITZEN AUF EINER BANK.", "DIE FRAU LÄUFT WEG.")),
+        ("fr", ("UN CHIEN COURT.", "DEUX HOMMES SONT ASSIS SUR UN BANC.", "L'HOMME DORT AU LIT.")),
+        ("cs", ("PES BĚŽÍ.", "DVA MUŽI SEDÍ NA LAVIČCE.", "ŽENA V ČERVENÝCH ŠATECH.")),
+    ],
+)
+def test_capitals_tell_the_language_to_the_weights_that_came_along(
+    language: str, texts: tuple[str, ...]
+) -> None:
+    reader = Translator.load(device="cpu").reader
+    for text in texts:
+        assert reader.languages.likeliest(reader.told(text)) == language
+
+
+def test_the_steps_of_capitals_are_those_of_small_letters(
+    tiny_translator: Translator, phrases: Phrases
+) -> None:
+    """They show what was read, not how it was written."""
+    text = phrases["en"][0]
+    loud, small = (tiny_translator(one, to="de", beam_size=1) for one in (text.upper(), text))
+    shown, wanted = tiny_translator.trace(loud), tiny_translator.trace(small)
+    assert shown.source == wanted.source
+    np.testing.assert_allclose(shown.trace.weights, wanted.trace.weights, atol=1e-5)
+    whole = [tiny_translator.with_whole_words(one).words for one in (loud, small)]
+    assert [word.alternatives for word in whole[0]] == [word.alternatives for word in whole[1]]
+
+
 def test_words_are_whole_and_what_stands_in_the_text(tiny_translator: Translator) -> None:
     found = tiny_translator("The man's red ball is on the table.", to="fr")
     source = ["The", "man's", "red", "ball", "is", "on", "the", "table", "."]

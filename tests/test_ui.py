@@ -992,6 +992,10 @@ def test_errors_are_said_in_korean(desk: Desk, tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as refused:
             desk.explain(str(tmp_path / "dog.png"), text)
         assert known(messages.public_message(refused.value)), refused.value
+    for text in ("", "dog " * 201, f"A dog.\n{'é' * 900}", "雪", "\ud800"):
+        with pytest.raises(ConfigError) as refused:
+            desk.translate(text, "de")
+        assert known(messages.public_message(refused.value)), refused.value
     for edits in ([["."]], [["<script>"]], [["a"]] * 201):
         with pytest.raises(ConfigError) as refused:
             list(desk.write(str(tmp_path / "dog.png"), edits=edits))

@@ -291,7 +291,7 @@ def test_a_touch_changes_nothing_but_what_it_shows(alone: Any, picture: str, pla
     painted, at_once, later, drawn = found.page.evaluate(_CHANGES)
     assert painted  # the map is there, and the tree waits for the next frame
     assert drawn
-    assert set(at_once) == {"childList of detail", "class of word"}
+    assert set(at_once) == {"childList of told", "class of word"}
     assert at_once.count("class of word") == 2  # the one that was lit, and the one that is
     assert {"childList of branches"} <= set(later)
     allowed = {"branches", "curves", "path", "tree-hint", "tree"}

@@ -105,17 +105,32 @@ class Reader:
             raise ConfigError(line.error or line.kept or f"{short(text)} has no words to read")
         return line
 
-    def _cut(self, text: str) -> Line:
-        """A sentence in pieces; one in capitals, and such words, as if in small letters."""
+    def pieces(self, text: str, language: str = "") -> Pieces:
+        """What is read of one sentence; one in capitals, and such words, as if in small letters.
+
+        Where its language is known it is exactly what the model is given.
+        """
         pieces = self._encode(text, _LOUD.sub(self._quiet, sentence_case(text)))
+        return self._with_i(Line(text, pieces, language)).pieces
+
+    def told(self, text: str) -> list[int]:
+        """The pieces of all sentences of a text, by which its language is guessed."""
+        parts = sentences(text) or [text]
+        return [piece for part in parts for piece in self.pieces(part).ids]
+
+    def _cut(self, text: str) -> Line:
+        """A sentence in pieces."""
+        pieces = self.pieces(text)
         if not pieces.ids:
             return Line(text, pieces)
         if not has_words(text):
             return Line(text, pieces, kept=short(text) + _NO_WORDS)
         if len(pieces.words) > MAX_WORDS or len(pieces.ids) > MAX_PIECES:
+            words = len(pieces.words)
             error = (
-                f"{len(pieces.words)} words in {len(pieces.ids)} pieces are too long for one "
-                f"sentence; split what has more than {MAX_WORDS} words or {MAX_PIECES} pieces"
+                f"{words} {'word' if words == 1 else 'words'} in {len(pieces.ids)} pieces "
+                f"{'is' if words == 1 else 'are'} too long for one sentence; split what has more "
+                f"than {MAX_WORDS} words or {MAX_PIECES} pieces"
             )
             return Line(text, pieces, error=error)
         unknown = any(piece == UNK or self.subwords.is_byte(piece) for piece in pieces.ids)

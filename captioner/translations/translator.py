@@ -201,7 +201,7 @@ class Translator:
                 nothing is.
         """
         self.languages.check(None, to)
-        pieces = self.subwords.encode(text).ids
+        pieces = self.reader.told(text)
         return self.languages.guess(pieces, to) if pieces else None
 
     def direction(self, text: str, to: str) -> tuple[str | None, str]:
@@ -214,7 +214,7 @@ class Translator:
             ConfigError: nothing is translated into `to`, or nothing from the text's language.
         """
         self.languages.check(None, to)
-        pieces = self.subwords.encode(text).ids
+        pieces = self.reader.told(text)
         there = self.languages.elsewhere(pieces, to) if pieces else None
         return there or (self.guess(text, to), to)
 
@@ -230,7 +230,8 @@ class Translator:
         """
         check_alternatives(alternatives)
         devices.check_process(self.device, self._process)
-        read, said = (self.subwords.encode(text).ids for text in (found.source, found.text))
+        read = self.reader.pieces(found.source, found.source_language).ids
+        said = self.subwords.encode(found.text).ids
         sight = None if found.seen is None else found.seen.sight
         memory = self._encoded([read], [sight])
         start = Start(self.subwords.start(found.target_language))
@@ -255,7 +256,8 @@ class Translator:
         `Word.alternatives` of a translation are pieces, with which other words could begin.
         """
         devices.check_process(self.device, self._process)
-        read, said = (self.subwords.encode(text).ids for text in (found.source, found.text))
+        read = self.reader.pieces(found.source, found.source_language).ids
+        said = self.subwords.encode(found.text).ids
         spelt = self.subwords.decode(said)[1].words
         if tuple(word.text for word in found.words) != tuple(spelt):  # of several sentences
             return found

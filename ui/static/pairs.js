@@ -151,9 +151,13 @@ function table(pair) {
   return frame;
 }
 
+// Letters that are written upright from top to bottom, and would lie on their side if turned.
+const UPRIGHT = /[\p{Script=Hangul}\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]/u;
+
 function heading(text, name) {
   const th = make("th", name);
   th.scope = name.split(" ")[0];
+  th.classList.toggle("upright", UPRIGHT.test(text));
   th.append(make("span", "", text));
   return th;
 }

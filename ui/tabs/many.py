@@ -42,14 +42,14 @@ class ManyTab:
         gr.Markdown(I18N("many_help"), elem_classes="quiet")
         with gr.Row(elem_id="many-files"):
             with gr.Column(scale=1, min_width=240):
-                photos = Files(label=I18N("files"), height=120, elem_id="files")
+                photos = Files(label=I18N("files"), height=140, elem_id="files")
             with gr.Column(scale=1, min_width=240):
                 start = gr.Button(I18N("start"), variant="primary")
                 with gr.Accordion(I18N("import"), open=False):
                     gr.Markdown(I18N("import_help"), elem_classes="quiet")
-                    lines = gr.File(label=I18N("import_file"), height=100, elem_id="lines")
-                    beside = gr.File(label=I18N("import_beside"), height=100, elem_id="beside")
-                    their_photos = Files(label=I18N("import_photos"), height=100)
+                    lines = gr.File(label=I18N("import_file"), height=140, elem_id="lines")
+                    beside = gr.File(label=I18N("import_beside"), height=140, elem_id="beside")
+                    their_photos = Files(label=I18N("import_photos"), height=140)
                     opened = gr.Button(I18N("open"))
         with gr.Row(elem_id="many-sheet"):
             with gr.Column(scale=2, min_width=320, elem_id="many-list"):

@@ -34,7 +34,8 @@ class TranslateTab:
                 text = Text(
                     label=I18N("text"),
                     placeholder=I18N("text_placeholder"),
-                    lines=3,
+                    lines=1,  # of more, Gradio takes Enter for a new line and Shift+Enter for done
+                    max_lines=20,
                     max_length=2000,
                     elem_id="text",
                 )
