@@ -1170,6 +1170,7 @@ def test_axe_finds_nothing_of_ours(
     found = visit(**look)
 
     def check() -> None:
+        found.page.locator("p.loading").first.wait_for(state="detached")  # Gradio's own
         found.page.locator("#stage[aria-busy=true]").wait_for(state="detached")
         found.page.wait_for_function("!document.getAnimations().some(a => a.playState=='running')")
         # Gradio's button for more files holds a field of its own (nested-interactive), for which it

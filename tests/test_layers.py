@@ -33,7 +33,7 @@ FLOORS = (
     ("chrf", "meteor", "metrics", "search", "storage", "trials"),
     ("intervals",),
     ("captions.checkpoint", "scoring", "tracing", "translations.checkpoint"),
-    ("datasets", "judges", "losses", "systems"),
+    ("datasets", "grounding.synonyms", "judges", "losses", "systems"),
     ("translations",),
     ("captions",),
     ("alignments", "audit", "boxes", "outputs", "beside"),
