@@ -51,7 +51,7 @@ def between(first: Checkpoint, second: Checkpoint, share: float) -> Checkpoint:
         if value.is_floating_point():
             new[name] = torch.lerp(other, value, share)
     model.load_state_dict(new)
-    kept = {"share": share, "first": dict(first.provenance), "second": dict(second.provenance)}
+    kept = {"share": share, "first": dict(first.provenance)}  # the second's is the file's own
     own = {name: value for name, value in second.provenance.items() if name != "scores"}
     provenance = {**own, "between": kept}
     return dataclasses.replace(second, model=model, provenance=provenance, confidence=None)

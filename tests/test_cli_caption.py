@@ -532,12 +532,8 @@ def test_places_that_cannot_be(
     assert contents_of(here) == before
 
 
-def test_what_was_done_is_kept_where_the_work_is_stopped(
-    typed: Callable[..., int],
-    here: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def stop_after_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets Ctrl-C come behind the first result."""
     put = Results.put
 
     def stop(self: Results, *values: Any) -> None:
@@ -545,6 +541,15 @@ def test_what_was_done_is_kept_where_the_work_is_stopped(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Results, "put", stop)
+
+
+def test_what_was_done_is_kept_where_the_work_is_stopped(
+    typed: Callable[..., int],
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stop_after_one(monkeypatch)
     assert typed("caption", "a", "--csv", "all.csv") == 130
     assert not Path("all.csv").exists()
     assert Path("all.csv.partial").read_text().count("\n") == 2
@@ -558,13 +563,7 @@ def test_each_stopped_run_keeps_its_own_table(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """As those of --jsonl do; the second one's was lost, and nothing said so."""
-    put = Results.put
-
-    def stop(self: Results, *values: Any) -> None:
-        put(self, *values)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Results, "put", stop)
+    stop_after_one(monkeypatch)
     for number, name in enumerate(("a/cat.jpg", "a/dog.png", "b/dog.png")):
         assert typed("caption", name, "--csv", "all.csv", "--write", "all.tsv") == 130
         assert f"{name}," in Path("all.csv.partial").read_text()
