@@ -54,6 +54,7 @@ sys.exit(main(sys.argv[1:]))
 """
 LEAVES = "LEAVES THE MACHINE"  # what that line starts with
 _LATENCY = 300  # milliseconds a request waits, of the slow network
+_REST = 160  # milliseconds between touches: a hand is not there again within a frame
 _PATIENCE = 120_000  # milliseconds; a slow machine is slow, not broken
 _TOUCH = """node => new Promise((told) => {
   const canvas = document.querySelector('#caption-viewer canvas.photo');
@@ -181,7 +182,12 @@ def _drop(page: Any, photo: Path) -> float:
 def _touches(page: Any, rounds: int) -> list[float]:
     """From a word being touched to its map being painted, in milliseconds."""
     words = page.locator("#caption-viewer .main .word")
-    return [float(word.evaluate(_TOUCH)) for _ in range(rounds) for word in words.all()]
+    return [_touch(page, word) for _ in range(rounds) for word in words.all()]
+
+
+def _touch(page: Any, word: Any) -> float:
+    page.wait_for_timeout(_REST)
+    return float(word.evaluate(_TOUCH))
 
 
 @dataclass(frozen=True)

@@ -480,14 +480,39 @@ def test_whatever_is_touched_the_photo_stays_where_it_is(
     page.locator("#caption-viewer .links .word").first.wait_for()
     canvas = page.locator("#caption-viewer canvas.photo")
     place = "node => node.getBoundingClientRect().top + scrollY"
-    seen = set()
-    for word in page.locator("#caption-viewer .word").all():
-        word.hover()
-        seen.add(canvas.evaluate(place))
-    canvas.hover(position={"x": 60, "y": 60})
-    seen.add(canvas.evaluate(place))
-    page.locator("#title").hover()
-    assert seen == {canvas.evaluate(place)}
+
+    def places() -> Iterator[float]:
+        for word in page.locator("#caption-viewer .word").all():
+            word.hover()
+            yield canvas.evaluate(place)
+        canvas.hover(position={"x": 60, "y": 60})
+        yield canvas.evaluate(place)
+        page.locator("#title").hover()
+        yield canvas.evaluate(place)
+
+    assert len(set(places())) == 1
+    page.set_viewport_size({"width": 1590 - width, "height": 900})  # lines break elsewhere
+    page.wait_for_timeout(1000)  # Gradio's row of tabs folds a moment later
+    assert len(set(places())) == 1
+
+
+def test_the_page_rests_while_nothing_happens(visit: Callable[..., Visit]) -> None:
+    page = visit(reduced_motion="reduce").page
+    page.add_init_script(
+        """window.framesAsked = 0;
+        const real = window.requestAnimationFrame;
+        window.requestAnimationFrame = (act) => { window.framesAsked += 1; return real(act); };"""
+    )
+    page.reload()
+    page.locator("#caption-viewer .word").first.wait_for()
+    asked = [int(page.evaluate("window.framesAsked"))]
+    assert asked[0] > 0  # by Gradio's clock, while the page loads
+    for _ in range(30):  # seconds within which what begins with the page ends
+        page.wait_for_timeout(1000)
+        asked.append(int(page.evaluate("window.framesAsked")))
+        if asked[-1] == asked[-2]:
+            return
+    pytest.fail(f"frames asked for, second by second: {asked}")
 
 
 def test_every_photo_is_written_about_once(

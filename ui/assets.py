@@ -59,6 +59,13 @@ def module(name: str) -> str:
     return _text(f"static/{name}.js")
 
 
+@cache
+def early() -> dict[bytes, bytes]:
+    """What is put before the scripts of Gradio's pages: what has to be there when they load."""
+    own = "<script data-gradio-mode>"
+    return {own.encode(): f"<script>{module('frames')}</script>{own}".encode()}
+
+
 def modules(viewer: str) -> tuple[str, ...]:
     """The modules of a viewer, each behind those that it imports; the last is the viewer's own."""
     return tuple(dict.fromkeys(_needed(viewer, ())))

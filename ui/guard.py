@@ -7,7 +7,7 @@ from math import ceil
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from captioner.ui import sharing
+from captioner.ui import assets, sharing
 from captioner.ui.answers import FAILED, HERE, Answer, refusal_of
 from captioner.ui.bodies import Bodies, Limits
 from captioner.ui.logins import Logins
@@ -75,7 +75,8 @@ class Guard:
 
     def _said(self, root: str) -> dict[bytes, bytes]:
         """What answers say instead of what, for a visitor who sees the page at `root`."""
-        return {**self.names, **FAILED, **sharing.meta(root), HERE.encode(): root.encode()}
+        page = {**sharing.meta(root), **assets.early()}
+        return {**self.names, **FAILED, **page, HERE.encode(): root.encode()}
 
     def _check_patience(self, scope: Scope) -> None:
         """Refuses a login that comes too soon after wrong ones."""

@@ -6,12 +6,17 @@ import { lookText } from "./words.js";
 
 const MOST = 5; // words that looked at a cell
 
-export function buildDetail({ part }) {
+export function buildDetail(view) {
+  const { part } = view;
   part.detail = make("div", "detail");
   part.told = make("div", "told");
   part.reserved = make("div", "reserved");
   part.reserved.setAttribute("aria-hidden", "true");
-  part.detail.append(part.told, part.reserved);
+  part.detail.append(part.told);
+  // A narrower page breaks the lines elsewhere; a hidden one has no width to measure at.
+  new ResizeObserver(() => {
+    if (part.detail.clientWidth !== view.reservedAt) reserveDetail(view);
+  }).observe(part.detail);
 }
 
 export function fillDetail(view) {
@@ -23,8 +28,10 @@ export function fillDetail(view) {
 }
 
 // The photo below must not move, whatever is touched: room for the longest of what can stand here.
+// The lines are measured and taken out again: left in, each touch would lay all of them out.
 export function reserveDetail(view) {
   const { part, texts, value, rows } = view;
+  view.reservedAt = part.detail.clientWidth;
   const places = Object.entries(rows).flatMap(([row, { words }]) => words.map((_, index) => ({ row, index })));
   const lines = places.map((place) => wordLine(view, place));
   const longest = rows.main.words.map((word) => word.text).sort((a, b) => b.length - a.length);
@@ -37,6 +44,10 @@ export function reserveDetail(view) {
       return line;
     }),
   );
+  part.detail.append(part.reserved);
+  const height = part.reserved.offsetHeight;
+  part.reserved.remove();
+  part.told.style.minHeight = height + "px";
 }
 
 function wordLine(view, place) {

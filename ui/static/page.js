@@ -281,6 +281,7 @@
   }
 
   // Gradio puts this script into the page's head once the page is there.
+  window.captionerLoaded?.();
   if (document.body) observe();
   else document.addEventListener("DOMContentLoaded", observe);
   window.addEventListener("resize", reach);

@@ -38,7 +38,6 @@ export function draw(view) {
   const { width, height } = view.part.canvas;
   const pen = view.part.canvas.getContext("2d");
   const levels = levelsShown(view);
-  pen.imageSmoothingQuality = "high";
   pen.globalAlpha = 1;
   pen.drawImage(levels ? view.grey : view.photo, 0, 0, width, height);
   drawStrokes(view, pen, width, height);
