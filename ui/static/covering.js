@@ -43,10 +43,11 @@ function cover(view, kind) {
   }, { index, kind });
 }
 
-// Points that a word of the old sentence moved by; null where it has no probability.
+// Whole points that a word of the old sentence moved by, so that what is grey is what says less than
+// NOTABLE; null where it has no probability.
 export function points(word) {
   if (typeof word.prob !== "number" || typeof word.after !== "number") return null;
-  return 100 * (word.after - word.prob);
+  return Math.round(100 * (word.after - word.prob));
 }
 
 // Keeps what came out of a click, for as long as the sentence stays the same.
