@@ -160,8 +160,14 @@ def test_a_study_is_made_written_and_gone_on_with(
     assert held.config.decoder.kind == "transformer"
     assert held.provenance["variant"] == "transformer"
 
-    # What is there stays; what was changed, or is lost, is made anew.
+    # What is there stays, wherever the folder lies; what was changed, or is lost, is made anew.
     stamps = {path: path.stat().st_mtime_ns for path in Path("runs").glob("*.json")}
+    Path("runs").rename("elsewhere")
+    assert run("--runs", "elsewhere") == 0
+    assert {path.stat().st_mtime_ns for path in Path("elsewhere").glob("*.json")} == {
+        *stamps.values()
+    }
+    Path("elsewhere").rename("runs")
     Path("runs/dot-1.json").unlink()
     Path("study.toml").write_text(STUDY.replace("cell=gru", "cell=rnn"))
     assert run() == 0

@@ -106,7 +106,7 @@ def _place(config: StudyConfig, variant: Variant, seed: int) -> Path:
 
 
 def _key(config: StudyConfig, recipe: Any) -> str:
-    """Of everything that a run's numbers depend on."""
+    """Of everything that a run's numbers depend on; the folder that it lies in is nothing of that."""
     asked: list[Any] = [
         config.minutes,
         config.points,
@@ -116,7 +116,8 @@ def _key(config: StudyConfig, recipe: Any) -> str:
     ]
     if config.masked:  # a key of before there were masks stays what it was
         asked.append("masked")
-    text = json.dumps([to_dict(recipe), asked, config.curve_items])
+    settings = {name: value for name, value in to_dict(recipe).items() if name != "output"}
+    text = json.dumps([settings, asked, config.curve_items])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
