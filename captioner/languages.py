@@ -17,6 +17,22 @@ from captioner.text import UNK
 
 Direction = tuple[str, str]  # from a language, to a language
 
+NAMES = {
+    **{"en": ("English", "English"), "de": ("Deutsch", "German"), "fr": ("Français", "French")},
+    **{"cs": ("Čeština", "Czech"), "ko": ("한국어", "Korean"), "es": ("Español", "Spanish")},
+    **{"it": ("Italiano", "Italian"), "pt": ("Português", "Portuguese")},
+    **{"nl": ("Nederlands", "Dutch"), "pl": ("Polski", "Polish"), "ja": ("日本語", "Japanese")},
+    **{"zh": ("中文", "Chinese"), "ru": ("Русский", "Russian"), "tr": ("Türkçe", "Turkish")},
+    **{"ar": ("العربية", "Arabic")},
+}
+"""What languages are called, by their codes: by themselves, and in English."""
+
+
+def called(code: str) -> str:
+    """What a language calls itself; where that is not known, its code."""
+    return NAMES.get(code, (code,))[0]
+
+
 _SURE = float(np.log(1000))  # so many times likelier is no doubt
 _DOUBT = float(np.log(10))  # so many times likelier is worth a word
 
@@ -68,11 +84,13 @@ class Languages:
         return tuple(dict.fromkeys(target for _, target in self.directions))
 
     def code(self, name: str) -> str:
-        """A language's code as this checkpoint writes it, whatever the case: `DE` is `de`.
+        """A language's code as this checkpoint writes it: `DE`, `German` and `Deutsch` are `de`.
 
         What it does not know comes back as it is.
         """
-        known = {code.casefold(): code for code in (*self.names, *self.sources, *self.targets)}
+        codes = (*self.names, *self.sources, *self.targets)
+        called = {own.casefold(): code for code in codes for own in NAMES.get(code, ())}
+        known = {**called, **{code.casefold(): code for code in codes}}
         return known.get(name.casefold(), name) if isinstance(name, str) else name
 
     def check(self, source: str | None, target: str) -> None:

@@ -60,7 +60,7 @@ def test_a_sentence(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
     assert typed("--to", "de", "A brown dog runs through the snow.") == 0
     out, err = capsys.readouterr()
     assert out == "Ein brauner Hund läuft durch den Schnee.\n"
-    assert err == f"captioner: {GUESSED} en (1); if it is another, name it with --from\n"
+    assert err == f"captioner: {GUESSED} en (1 text); if it is another, name it with --from\n"
 
 
 def test_the_other_way_round(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,7 +151,7 @@ def _check_lines(out: str, err: str) -> None:
     assert told[2:] == [
         "captioner: line 6: '🐶' has no words to translate; it stays as it is",
         "captioner: 2 of 8 failed, see above",
-        f"captioner: {GUESSED} en (3); if it is another, name it with --from",
+        f"captioner: {GUESSED} en (3 texts); if it is another, name it with --from",
     ]
 
 
@@ -704,8 +704,8 @@ def test_languages_are_read_without_regard_to_case(
     typed: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = []
-    for to, source in (("de", "en"), ("DE", "En")):
+    for to, source in (("de", "en"), ("DE", "En"), ("German", "english")):
         assert typed("--to", to, "--from", source, "--jsonl", "-", "A dog runs.") == 0
         said.append(json.loads(capsys.readouterr().out))
-    assert said[0] == said[1]
+    assert said[0] == said[1] == said[2]
     assert (said[1]["from"], said[1]["to"]) == ("en", "de")

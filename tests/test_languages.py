@@ -255,9 +255,13 @@ def test_values_that_are_none(values: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "code"), [("DE", "de"), ("de", "de"), ("Ko", "ko"), ("xx", "xx"), ("", "")]
+    ("name", "code"),
+    [
+        *(("DE", "de"), ("de", "de"), ("Ko", "ko"), ("xx", "xx"), ("", "")),
+        *(("German", "de"), ("DEUTSCH", "de"), ("한국어", "ko"), ("Spanish", "Spanish")),
+    ],
 )
-def test_a_code_is_read_without_regard_to_case(name: str, code: str) -> None:
+def test_a_language_is_read_by_its_code_or_name_in_any_case(name: str, code: str) -> None:
     assert languages_of().code(name) == code
 
 

@@ -56,7 +56,9 @@ examples:
     parser.add_argument(
         "sentence", nargs="*", metavar="TEXT", help="what to translate; `-` is standard input"
     )
-    parser.add_argument("--to", required=True, metavar="LANGUAGE", help="such as de, fr, cs, en")
+    parser.add_argument(
+        "--to", required=True, metavar="LANGUAGE", help="such as de, fr, cs, en; or German"
+    )
     parser.add_argument(
         "--from",
         dest="source_language",
@@ -174,7 +176,7 @@ def run(arguments: argparse.Namespace) -> int:
                     _draw(_DRAWN[name](translation), path)
         if lines and not results.count:
             _head(results, lines, arguments.to)
-    read_as = [f"{name} ({count})" for name, count in languages.most_common() if count]
+    read_as = [f"{name} ({_counted(count)})" for name, count in languages.most_common() if count]
     if read_as and not is_quiet():
         print(
             f"captioner: language guessed from the words: {', '.join(read_as)}; if it is another, "
@@ -182,6 +184,10 @@ def run(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return results.failures + doubtful
+
+
+def _counted(count: int) -> str:
+    return "1 text" if count == 1 else f"{count} texts"
 
 
 def _lines(arguments: argparse.Namespace, file: str) -> Lines:

@@ -106,7 +106,7 @@ def _place(config: StudyConfig, variant: Variant, seed: int) -> Path:
 
 
 def _key(config: StudyConfig, recipe: Any) -> str:
-    """Of everything that a run's numbers depend on; the folder that it lies in is nothing of that."""
+    """Of everything that a run's numbers depend on, which the folder that it lies in is not."""
     asked: list[Any] = [
         config.minutes,
         config.points,

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from captioner.errors import ConfigError, ImageError
+from captioner.languages import called
 from captioner.options import DRAWING
 from captioner.ui import exports
 from captioner.ui.desk import Desk, Written
@@ -24,7 +25,7 @@ from captioner.ui.tabs.events import (
     with_errors,
 )
 from captioner.ui.tabs.photo import PhotoColumn
-from captioner.ui.tabs.texts import I18N, LANGUAGES, in_both
+from captioner.ui.tabs.texts import I18N, in_both
 from captioner.ui.values import View, view
 
 BEGUN = "() => captionerPage.begin('%s')"
@@ -198,7 +199,7 @@ class CaptionTab:
         if not spoken:
             gr.Markdown(I18N("no_translation"), elem_classes="quiet", elem_id="no-languages")
             return gr.State("")
-        choices = [(I18N("no_language"), ""), *((LANGUAGES.get(c, c), c) for c in spoken)]
+        choices = [(I18N("no_language"), ""), *((called(c), c) for c in spoken)]
         return gr.Radio(choices, value="", label=I18N("to"), elem_id="to", container=False)
 
     def translate(

@@ -8,12 +8,13 @@ from typing import Any
 import gradio as gr
 
 from captioner.errors import CaptionerError, ConfigError
+from captioner.languages import called
 from captioner.ui import exports
 from captioner.ui.desk import Desk
 from captioner.ui.messages import public_message
 from captioner.ui.tabs.components import Drawing, Photo, Text
 from captioner.ui.tabs.events import ASKING, PRIVATE, QUIET, with_errors
-from captioner.ui.tabs.texts import I18N, LANGUAGES
+from captioner.ui.tabs.texts import I18N
 from captioner.ui.values import View
 
 _LINKS = re.compile(r"(?:\d{1,4}-\d{1,4}(?: \d{1,4}-\d{1,4}){0,999})?")
@@ -39,9 +40,9 @@ class TranslateTab:
                     max_length=2000,
                     elem_id="text",
                 )
-                named = [(LANGUAGES.get(code, code), code) for code in spoken.sources]
+                named = [(called(code), code) for code in spoken.sources]
                 source = gr.Dropdown([(I18N("guess"), ""), *named], value="", label=I18N("source"))
-                named = [(LANGUAGES.get(code, code), code) for code in spoken.targets]
+                named = [(called(code), code) for code in spoken.targets]
                 to = gr.Dropdown(named, value=desk.first_target(), label=I18N("target"))
                 self.photo = self._photo(desk)
                 go = gr.Button(I18N("translate"), variant="primary")
