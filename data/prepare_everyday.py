@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import json
 import re
-import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from archives import write_whole
-from ours import require_ours
+from ours import require_ours, told
 
-from captioner.errors import CaptionerError, DataError
+from captioner.errors import DataError
 from captioner.translations.pairs import read_texts
 
 NAME = "everyday pairs"
@@ -412,17 +411,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *("-o", "--output"), type=Path, required=True, help="folder to write, new or written before"
     )
     chosen = parser.parse_args(arguments)
-    try:
+
+    def work() -> str:
         counts = prepare(chosen.source, chosen.output)
-    except (CaptionerError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nstopped; the same command starts again", file=sys.stderr)
-        return 130
-    print("\n".join(f"{count:>8,}  {name}" for name, count in counts.items()))
-    print(f"{NAME}: {chosen.output}")
-    return 0
+        lines = [f"{count:>8,}  {name}" for name, count in counts.items()]
+        return "\n".join([*lines, f"{NAME}: {chosen.output}"])
+
+    return told(work)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from archives import LARGEST_TEXT, Member, open_source, write_whole
-from ours import require_ours
+from ours import require_ours, told
 
-from captioner.errors import CaptionerError, DataError
+from captioner.errors import DataError
 
 NAME = "Multi30k"
 LICENCE = "Multi30k: for research and education; captions of Flickr30k and their translations"
@@ -362,16 +362,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="folder of photos, such as Flickr8k's: split the lines about them once more",
     )
     chosen = parser.parse_args(arguments)
-    try:
-        print(_table(prepare(chosen.inputs, chosen.output, chosen.photos)))
-    except (CaptionerError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; the same command begins again", file=sys.stderr)
-        return 130
-    print(f"{NAME}: {chosen.output}")
-    return 0
+
+    def work() -> str:
+        table = _table(prepare(chosen.inputs, chosen.output, chosen.photos))
+        return f"{table}\n{NAME}: {chosen.output}"
+
+    return told(work)
 
 
 if __name__ == "__main__":

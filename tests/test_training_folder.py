@@ -80,7 +80,7 @@ def test_nothing_to_go_on_with(tmp_path: Path) -> None:
 
 
 def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path: Path) -> None:
-    wanted = recipe(tmp_path / "run", init=str(tmp_path / "nothing.safetensors"))
+    wanted = recipe(tmp_path / "runs" / "run", init=str(tmp_path / "nothing.safetensors"))
     with pytest.raises((ConfigError, CheckpointError)):
         train(wanted)
     assert names(tmp_path) == set()

@@ -35,7 +35,7 @@ def claimed(folder: Path, resume: bool) -> Iterator[bool]:
             be made.
     """
     _check(folder, resume, killed=(folder / MARK).exists())
-    made = not folder.exists()
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     with marked(folder, "--output") as mark:
         try:
             swept(folder)
@@ -44,9 +44,9 @@ def claimed(folder: Path, resume: bool) -> Iterator[bool]:
             held = [name for name in _FILES if (folder / name).exists()]
             if not held or STATE_FILE in held:  # or else only the mark says that it may begin anew
                 mark.unlink(missing_ok=True)
-            if made:
-                with contextlib.suppress(OSError):  # something was written: it stays
-                    folder.rmdir()
+            with contextlib.suppress(OSError):  # something was written: it stays
+                for each in made:
+                    each.rmdir()
 
 
 @contextlib.contextmanager
