@@ -61,6 +61,20 @@ def test_what_is_found(tiny_translator: Translator, phrases: dict[str, tuple[str
     assert str(found).splitlines()[-1].endswith("words in 7 sentences")
 
 
+def test_capitals_are_masked_as_they_are_read(
+    tiny_translator: Translator, phrases: dict[str, tuple[str, ...]]
+) -> None:
+    """A text of capitals is read in small letters, which are other pieces."""
+    source, target = phrases["en"][1], phrases["de"][1]
+    one, other = (
+        masking.read_sentence(tiny_translator, text, target, "de", "en", np.random.default_rng(0))
+        for text in (source, source.upper())
+    )
+    assert one is not None
+    assert other is not None
+    np.testing.assert_allclose(other, one, atol=1e-5)
+
+
 def test_another_word_is_never_the_attended_one() -> None:
     attended = np.repeat(np.arange(4), 50)
     drawn = masking.others(attended, 4, np.random.default_rng(1))

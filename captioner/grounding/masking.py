@@ -117,11 +117,11 @@ def read_sentence(
     rng: np.random.Generator,
 ) -> NDArray[np.float64] | None:
     """What each of P pieces loses, (P, 6): in memory and source, of the three words."""
-    pieces = translator.subwords.encode(source)
-    ids = [*translator.reader.read(source, to, language).pieces.ids]
+    pieces = translator.reader.read(source, to, language).pieces
+    ids = [*pieces.ids]
     said = translator.subwords.encode(target).ids
     count = len(pieces.words)
-    if count < 2 or not said or len(ids) != len(pieces.ids):
+    if count < 2 or not said:
         return None
     memory = translator.model.encoder(
         torch.tensor([[*ids, EOS]], device=translator.device), torch.tensor([len(ids) + 1])
