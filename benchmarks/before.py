@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,25 +26,55 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 COMMIT = "5ab7f37"
-JOBS = ("beam 3", "greedy", "beam 5", "large photos", "one photo")
+JOBS = ("beam 3", "greedy", "beam 5", "large photos", "one photo", "training")
+_SENTENCE = "a photo of something with a few words about it and of a common length"
+_RECIPE = """
+output = "{output}"
+init = "{weights}"
+seed = 1
+[[data.train]]
+captions = "{folder}/captions.json"
+images = "{folder}"
+[[data.validation]]
+captions = "{folder}/few.json"
+images = "{folder}"
+[search]
+beam_size = 1
+alternatives = 0
+[training]
+batch_size = 16
+save_steps = 0
+[[phases]]
+name = "fine-tuning"
+epochs = {epochs}
+learning_rate = 1e-5
+encoder_learning_rate = 1e-6
+fine_tune_from = 1
+"""
 _LARGE = (4000, 3000)  # twelve megapixels
 
 # Runs in either version; what it is asked comes line by line.
 _CHILD = """
-import json, statistics, sys, time
+import contextlib, json, os, statistics, sys, time
 began = time.perf_counter()
 from captioner import Captioner
+from captioner.cli import main as command
 captioner = Captioner.load(sys.argv[1])
 settings = json.loads(sys.argv[2])
 for line in sys.stdin:
     job = json.loads(line)
     files, beams = job["files"], job["beam_size"]
     clock, processor = time.perf_counter(), time.process_time()
-    if job["singly"]:
+    if job["recipe"]:
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            assert command(["train", job["recipe"]]) == 0
+        wall = time.perf_counter() - clock
+    elif job["singly"]:
         times = []
         for file in files:
             start = time.perf_counter()
@@ -82,13 +113,16 @@ class Version:
         )
 
 
-def ask(process: subprocess.Popen[str], job: str, files: Sequence[Path]) -> list[float]:
+def ask(
+    process: subprocess.Popen[str], job: str, files: Sequence[Path], recipe: Path | None = None
+) -> list[float]:
     """Seconds and processor seconds a photo, and seconds since the process began."""
     beams = {"greedy": 1, "beam 5": 5}.get(job, 3)
     asked = {
         "files": [str(file) for file in files],
         "beam_size": beams,
         "singly": job == "one photo",
+        "recipe": recipe and str(recipe),
     }
     assert process.stdin is not None
     assert process.stdout is not None
@@ -99,6 +133,30 @@ def ask(process: subprocess.Popen[str], job: str, files: Sequence[Path]) -> list
         raise SystemExit(f"a version ended early with code {process.wait()}")
     found: list[float] = json.loads(answer)
     return found
+
+
+def learn(process: subprocess.Popen[str], version: Version, files: Sequence[Path]) -> list[float]:
+    """As `ask`, of a caption that is learned: a run of three epochs less one of a single one.
+
+    The CNN learns along, and what a run begins and ends with is in neither figure.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        for name, own in (("captions", files), ("few", files[:4])):
+            for file in own:
+                shutil.copy(file, place)
+            images = [{"id": n, "file_name": file.name} for n, file in enumerate(own)]
+            said = [{"id": n, "image_id": n, "caption": _SENTENCE} for n in range(len(own))]
+            text = json.dumps({"images": images, "annotations": said})
+            (place / f"{name}.json").write_text(text, encoding="utf-8")
+        spent = {}
+        for epochs in (1, 3):
+            recipe = place / f"{epochs}.toml"
+            values = {"weights": version.weights, "folder": place, "epochs": epochs}
+            recipe.write_text(_RECIPE.format(output=place / f"run{epochs}", **values))
+            spent[epochs] = ask(process, "training", files, recipe)
+        one, three = (np.array(spent[epochs]) for epochs in (1, 3))
+        return [*((three - one)[:2] / 2), spent[1][2]]
 
 
 @contextlib.contextmanager
@@ -137,7 +195,8 @@ def photos(folder: Path, count: int, made: Path) -> dict[str, list[Path]]:
         large.append(made / f"{number}.jpg")
         Image.open(file).convert("RGB").resize(_LARGE).save(large[-1], quality=90)
     jobs = dict.fromkeys(JOBS, files)
-    return {**jobs, "large photos": large * 2, "one photo": files[:10]}
+    learned = [*dict.fromkeys(files)][:64]
+    return {**jobs, "large photos": large * 2, "one photo": files[:10], "training": learned}
 
 
 def measure(
@@ -155,7 +214,10 @@ def measure(
         for number in range(rounds + 1):  # the first round builds and loads
             for job, own in files.items():
                 for version, process in zip(versions, running, strict=True):
-                    wall, spent, _ = ask(process, job, own)
+                    if job == "training":
+                        wall, spent, _ = learn(process, version, own)
+                    else:
+                        wall, spent, _ = ask(process, job, own)
                     if number:
                         _keep(found[job], version.name, wall, spent)
     finally:
@@ -173,7 +235,10 @@ def _keep(found: dict[str, dict[str, float]], name: str, wall: float, spent: flo
 
 
 def table(found: dict[str, dict[str, dict[str, float]]]) -> str:
-    """Markdown: a row a job and version, with ratios to the first version."""
+    """Markdown: a row a job and version, with ratios to the first version.
+
+    In training, a photo is one with a caption to be learned.
+    """
     lines = [
         "| job | version | photos a second | ratio | processor ms a photo | ratio |",
         "|---|---|---|---|---|---|",
