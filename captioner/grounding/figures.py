@@ -53,7 +53,7 @@ def draw_curves(found: Comparison) -> Image.Image:
         verb = "covered" if name == "deletion" else "uncovered"
         _axis(axes, f"pixels {verb} in the map's order, %")
         axes.set_ylabel("probability of the word", **lettering(9.5, MUTED))
-    _legend(panels[-1])
+    _legend(panels[0])  # of both
     figure.tight_layout()
     return painted(figure)
 
@@ -117,4 +117,7 @@ def _axis(axes: Any, label: str) -> None:
 
 
 def _legend(axes: Any) -> None:
-    axes.legend(frameon=False, fontsize=9)
+    """Above the panel, where it lies over nothing that is drawn."""
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1.01), ncols=len(_COLOURS), frameon=False, fontsize=9
+    )
