@@ -13,7 +13,7 @@ from captioner.options import DRAWING
 from captioner.ui import exports
 from captioner.ui.desk import Desk, Written
 from captioner.ui.messages import public_message
-from captioner.ui.tabs.components import Drawing
+from captioner.ui.tabs.components import Drawing, Radio
 from captioner.ui.tabs.events import (
     ASKING,
     CARD,
@@ -199,7 +199,8 @@ class CaptionTab:
             gr.Markdown(I18N("no_translation"), elem_classes="quiet", elem_id="no-languages")
             return gr.State("")
         choices = [(I18N("no_language"), ""), *((LANGUAGES.get(c, c), c) for c in spoken)]
-        return gr.Radio(choices, value="", label=I18N("to"), elem_id="to", container=False)
+        label = I18N("to")
+        return Radio("to", choices=choices, value="", label=label, elem_id="to", container=False)
 
     def translate(
         self, photo: str | None, written: Written | None, shown: View | None, to: str
