@@ -617,3 +617,32 @@ def test_a_brush_covers_of_a_strip_what_it_covers_of_the_photo(
     seen = np.array(blue).reshape(800, 133)
     assert seen[400].all()  # all across
     assert 60 < seen.any(1).sum() < 84  # 9 % of the longer side
+
+
+def test_whoever_has_no_pointer_reads_the_numbers_of_a_step(
+    alone: Any, picture: str, plain: Desk
+) -> None:
+    found = alone("steps")
+    found.show(plain.inside(picture, SAID))
+    page = found.page
+    page.locator(".cards .next").wait_for()
+    vector, told = page.locator(".query .strip"), page.locator(".query .told")
+    vector.focus()
+    read = []
+    for key in ("ArrowRight", "ArrowRight", "ArrowLeft", "End"):
+        page.keyboard.press(key)
+        read.append(told.inner_text())
+        assert read[-1] in page.locator(".live").inner_text()
+    assert read[0] == read[2] != read[1] != read[3]
+    page.keyboard.press("Tab")
+    assert told.inner_text() == ""
+    bars = page.locator(".next .bars")
+    shown = "all => all.map(one => getComputedStyle(one).opacity)"
+    assert "0" in bars.locator("b").evaluate_all(shown)
+    for _ in range(8):
+        if bars.evaluate("node => node === document.activeElement"):
+            break
+        page.keyboard.press("Tab")
+    assert set(bars.locator("b").evaluate_all(shown)) == {"1"}
+    assert bars.evaluate("node => getComputedStyle(node).outlineStyle") == "solid"
+    assert axe_of(found) == []
