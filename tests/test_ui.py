@@ -1041,7 +1041,7 @@ ENDPOINTS = (
     *("caption", "caption_batch", "explain", "translate"),
     *(
         "_write",
-        *(f"_write_{name}" for name in CONTROLS),
+        *(f"_write_{name}" for name in (*CONTROLS, "again")),
         "_go_on",
         "_undo",
         "_in_language",

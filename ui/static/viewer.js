@@ -25,7 +25,7 @@ export function start(page) {
     value: {},
     photo: null, // the picture, once it is decoded
     grey: null,
-    rows: {}, // name → {words, maps, buttons}
+    rows: { main: { words: [], maps: [], buttons: [] } }, // by name
     choice: 0, // the card that is shown
     shown: null, // {row, index}: whose map lies over the photo now
     pinned: null,

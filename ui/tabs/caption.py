@@ -47,6 +47,7 @@ class CaptionTab:
             for kind in FILES:
                 self._download(kind)
         self.restored = gr.Button(elem_id="restore", elem_classes="fetch")
+        self.again = gr.Button(elem_id="again", elem_classes="fetch")
         self._listen()
 
     def _listen(self) -> None:
@@ -61,6 +62,7 @@ class CaptionTab:
             listen = control.release if isinstance(control, gr.Slider) else control.input
             changes[f"write_{name}"] = ([listen], self.rewrite)
         changes |= {
+            "write_again": ([self.again.click], self.rewrite),
             "go_on": ([self.viewer.select], self.go_on),
             "undo": ([self.viewer.undo], self.undo),
         }
