@@ -59,7 +59,7 @@
   // have replaced: a translation of the photo before, or a caption without the language chosen since.
   function overtaken(name, run) {
     const others = [...events].filter(([other]) => other !== name && !other.startsWith("_open"));
-    return !name.startsWith("_open") && others.some(([, other]) => other.asked > run);
+    return run > 0 && !name.startsWith("_open") && others.some(([, other]) => other.asked > run);
   }
 
   // Presses the button of the tab that is open, which asks for what is written now.
