@@ -1606,3 +1606,38 @@ def test_nothing_that_anybody_wrote_runs(
     found.page.locator("#sentence-viewer .error").wait_for()  # that tab is open
     planted = "img[src='x'], script[src='x'], [onerror], [onmouseover]"
     assert found.page.locator(planted).count() == 0
+
+
+# What is asked before something else, and answered after it
+
+
+def test_an_answer_that_was_overtaken_is_asked_for_again(
+    visit: Callable[..., Visit], photos: dict[str, Path]
+) -> None:
+    found = visit()
+    page = found.page
+    asked = """events => {
+      let again = 0;
+      const count = (event) => { again += 1; event.stopImmediatePropagation(); };
+      const button = document.getElementById("again");
+      button.addEventListener("click", count, true);
+      for (const [act, name] of events) captionerPage[act](name);
+      button.removeEventListener("click", count, true);
+      return again;
+    }"""
+
+    def runs(*steps: str) -> int:
+        return int(page.evaluate(asked, [step.split() for step in steps]))
+
+    one, other = ["begin write", "run write"], ["begin in_language", "run in_language"]
+    assert runs(*one, "end write", *other, "end in_language") == 0
+    assert runs(*one, *other, "end write", "end in_language") == 1
+    assert runs(*other, *one, "end write", "end in_language") == 1
+    assert runs(*one, "begin _open_paint", "run _open_paint", "end write", "end _open_paint") == 0
+    page.locator("#to input[value=de]").check()
+    found.drop(photos["tower"])
+    page.locator("#stage[aria-busy=false]").wait_for()
+    page.locator("#caption-viewer .links .word").first.wait_for()
+    page.reload()  # measured before it is drawn; at the end, no error was seen
+    page.locator("#caption-viewer canvas.photo[width='227']").wait_for()
+    page.locator("#caption-viewer .links .word").first.wait_for()

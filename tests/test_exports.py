@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -153,6 +154,12 @@ def test_folders_of_the_server_stay_there() -> None:
         ("..", "caption.html"),
         ("", "caption.html"),
         ("a" * 300 + ".jpg", "a" * 80 + ".html"),
+        ("%22my%22 dog%0D%0A.jpg", "my-dog.html"),  # as a browser sends "my" dog and a line feed
+        ("100%.jpg", "100.html"),
+        ("🐕 dog 🐕.jpg", "dog.html"),
+        ("🐕.jpg", "caption.html"),
+        ("Con.jpg", "Con_.html"),
+        ("lpt1.tar.jpg", "lpt1-tar.html"),
     ],
 )
 def test_a_download_has_a_safe_name(file: str, name: str) -> None:
@@ -471,6 +478,33 @@ def test_corrected_texts_go_beside_their_photos(tmp_path: Path) -> None:
     for edits in (["x"], {"9": "x"}, {"0": 3}, {"0": "x" * 1001}, {"-1": "x"}):
         with pytest.raises(ConfigError, match="corrected text"):
             batches.alt_texts(captions, edits)
+
+
+def test_every_file_system_takes_the_names_in_an_archive() -> None:
+    names = (
+        "x" * 300,
+        "가" * 300,
+        "é" * 150,
+        'a"b?<c>|*:',
+        "con",
+        "NUL.b",
+        "ä",
+        "a\u0308",
+        "Ä",
+        "\u202e",
+    )
+    captions = [_caption(("a",), file=f"{name}.jpg") for name in names]
+    found = exports.sidecars(captions, ["a"] * len(names))
+    assert len(found) == len(names)
+    alike = {unicodedata.normalize("NFC", name).casefold() for name in found}
+    assert len(alike) == len(names)
+    for name in found:
+        assert len(name.encode()) <= 255
+        assert not {*name} & {*'<>:"/\\|?*'}
+        assert name.partition(".")[0].lower() not in ("con", "nul")
+        assert name.isprintable()
+    assert [*found][:2] == ["x" * 200 + ".txt", "가" * 66 + ".txt"]
+    assert {"a_b__c____.txt", "con_.txt", "NUL_.b.txt"} <= found.keys()
 
 
 def test_two_models_captions_are_matched_by_their_photo() -> None:

@@ -43,11 +43,46 @@ TOLD = [
     ),
     ("queue/join", {"fn_index": 1, "session_hash": "s", "data": [None, "seen"]}, 200, ""),
     ("queue/status", None, 200, ""),
+    ("call/_told", {"data": []}, 404, "/_told is for the page alone; docs/api.md says what"),
+    *(
+        ("queue/join", {"fn_index": 2, "session_hash": "s", "data": [], **more}, 400, said)
+        for more, said in (
+            ({}, "event 2 takes an object as its event_data; None came"),
+            ({"event_data": []}, "event 2 takes an object as its event_data; [] came"),
+            ({"event_data": "x" * 999}, "event 2 takes an object as its event_data; 'xxx"),
+        )
+    ),
+    (
+        "queue/join",
+        {"fn_index": 2, "session_hash": "s", "data": [], "event_data": {"index": 1}},
+        200,
+        "",
+    ),
+    *(
+        (
+            path,
+            {"fn_index": 1, "session_hash": visit, "data": [1]},
+            400,
+            f"session_hash is {said}; expected a text of at most 64 characters",
+        )
+        for path in ("queue/join", "call/_own")
+        for visit, said in (
+            ("", "''"),
+            (7, "7"),
+            ([], "[]"),
+            ("x" * 65, f"'{'x' * 58}…"),
+        )
+    ),
 ]
 
 
 def _scope(path: str, method: str = "POST") -> dict[str, Any]:
-    return {"method": method, "path": f"/gradio_api/{path}"}
+    address, _, query = path.partition("?")
+    return {
+        "method": method,
+        "path": f"/gradio_api/{address}",
+        "query_string": query.encode(),
+    }
 
 
 @pytest.fixture
@@ -56,10 +91,10 @@ def questions() -> Questions:
         "translate": Event(TAKES, frozenset((3,))),
         "tell": Event({}, frozenset((0,))),
         "_own": Event(None, frozenset((1, 2))),
+        "_told": Event(None, frozenset((0,)), told=True),
     }
-    return Questions(
-        dict(sorted(events.items())), {0: events["translate"], 1: events["_own"]}, "ab".__contains__
-    )
+    numbers = {0: events["translate"], 1: events["_own"], 2: events["_told"]}
+    return Questions(dict(sorted(events.items())), numbers, "ab".__contains__, visits="s".__eq__)
 
 
 @pytest.mark.parametrize(("path", "values", "status", "said"), TOLD)
@@ -90,6 +125,12 @@ def test_an_answer_is_handed_out_once(questions: Questions) -> None:
         questions.check_answer(_scope("call/translate/nobody's", "GET"))
     for other in ("call/translate", "info", "queue/data"):
         questions.check_answer(_scope(other, "GET"))
+
+
+def test_who_listens_has_asked(questions: Questions) -> None:
+    questions.check_answer(_scope("queue/data?session_hash=s", "GET"))
+    with pytest.raises(HTTPException, match="404: nothing was asked in this visit; ask"):
+        questions.check_answer(_scope("queue/data?session_hash=nobody", "GET"))
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +190,52 @@ def test_a_value_of_a_wrong_type_is_told(
     assert said in (last["error"] if isinstance(last, dict) else last[0]["error"])
 
 
-def test_files_of_a_wrong_type_are_told(stranger: Any) -> None:
-    asked = stranger.post("/gradio_api/call/_many", json={"data": [7]})
-    events = stranger.get(f"/gradio_api/call/_many/{asked.json()['event_id']}").text
-    assert "a list of files was expected, but a number came; upload them" in events
+def _told(stranger: Any, name: str, data: list[Any], **more: Any) -> str:
+    asked = stranger.post(f"/gradio_api/call/{name}", json={"data": data, **more})
+    assert asked.status_code == 200, asked.text
+    return str(stranger.get(f"/gradio_api/call/{name}/{asked.json()['event_id']}").text)
+
+
+CONTROLS = [1, 1, False, 9, False, 0.9, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("_many", [7], "a list of files was expected, but a number came; upload them"),
+        ("_import", [7, None, None], "a file was expected, but a number came; upload one and send"),
+        ("_import", [None, [], None], "a file was expected, but a list came; upload one and send"),
+        ("_import", [{}, None, None], "a file was expected, but what came names no upload"),
+        ("_html", [None, [1], ""], "a drawing was expected, but a list came; send what was drawn"),
+        ("_csv", [None, "x"], "a drawing was expected, but a text came; send what was drawn"),
+        ("_write", [None, None, "", 0, *CONTROLS[1:]], "beam_size is 0; expected a number from 1"),
+        ("_write", [None, None, "", *CONTROLS[:7], -1], "seed is -1; expected a number from 0 to"),
+        ("_restore", [None, None, "", 1, 1, None, *CONTROLS[3:]], "compare is nothing; expected"),
+    ],
+)
+def test_what_only_the_page_sends_is_told_as_well(
+    stranger: Any, name: str, data: list[Any], said: str
+) -> None:
+    if name == "_restore":  # Gradio makes the controls anew once they were changed in a visit
+        assert '"error"' not in _told(
+            stranger, name, [_example(stranger), None, "", *CONTROLS], session_hash="a visit"
+        )
+    assert said in _told(stranger, name, data, session_hash="a visit")
+
+
+def _example(stranger: Any) -> dict[str, Any]:
+    components = stranger.get("/config").json()["components"]
+    named = {one["props"].get("elem_id"): one["props"] for one in components}
+    return {"path": named["photo"]["value"]["path"], "meta": {"_type": "gradio.FileData"}}
+
+
+def test_no_question_without_a_visit_stays(stranger: Any) -> None:
+    """Gradio makes a visit of each, and would keep what was sent with ten thousand of them."""
+    (gradio,) = (one.app for one in stranger.app.routes if hasattr(one.app, "get_blocks"))
+    holder = gradio.get_blocks().state_holder
+    assert holder.capacity == 512
+    before = {*holder.session_data}
+    assert "html" in _told(stranger, "_html", [None, {"photo": "x" * 1000}, ""])
+    assert {*holder.session_data} == {*holder.time_last_used} == before
+    _told(stranger, "_forget", [], session_hash="kept")
+    assert {*holder.session_data} == {*before, "kept"}

@@ -491,7 +491,7 @@ def test_a_request_holds_not_too_many_values(
     monkeypatch: pytest.MonkeyPatch, body: bytes, encoding: str
 ) -> None:
     app = server.create(_mount)
-    monkeypatch.setattr(json, "loads", lambda body: pytest.fail("it was read"))
+    monkeypatch.setattr(json, "loads", lambda body, **_: pytest.fail("it was read"))
     status, text, _ = _asked(app, "POST", "/gradio_api/call", [body.decode().encode(encoding)])
     assert (status, text) == (
         400,
@@ -507,14 +507,31 @@ def test_a_full_painting_is_not_too_many_values(uploads: Uploads) -> None:
     assert _asked(server.create(_mount), "POST", "/gradio_api/call", [body])[0] == 200
 
 
+@pytest.mark.parametrize(
+    "number", ["NaN", "Infinity", "-Infinity", "1e999", "-" + "9" * 400 + ".0"]
+)
+def test_a_request_holds_finite_numbers(client: TestClient, number: str) -> None:
+    """Python's JSON has signs for what is no number, and no answer could hold them."""
+    body = f'{{"data": [[{number}]]}}'
+    headers = {"content-type": "application/json"}
+    answer = client.post("/gradio_api/call", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["detail"]) == (
+        400,
+        f"the request holds {number[:20]}; expected finite numbers",
+    )
+
+
 def test_a_request_is_read_beside_the_others(
     monkeypatch: pytest.MonkeyPatch, uploads: Uploads
 ) -> None:
     threads = []
     loads = json.loads
-    monkeypatch.setattr(
-        json, "loads", lambda body: (threads.append(threading.current_thread()), loads(body))[1]
-    )
+
+    def told(body: bytes, **how: Any) -> Any:
+        threads.append(threading.current_thread())
+        return loads(body, **how)
+
+    monkeypatch.setattr(json, "loads", told)
     assert _asked(server.create(_mount), "POST", "/gradio_api/call", [b"[1]"])[0] == 200
     assert threads[0] is not threading.main_thread()  # where all visitors are served
 

@@ -1041,7 +1041,7 @@ ENDPOINTS = (
     *("caption", "caption_batch", "explain", "translate"),
     *(
         "_write",
-        *(f"_write_{name}" for name in CONTROLS),
+        *(f"_write_{name}" for name in (*CONTROLS, "again")),
         "_go_on",
         "_undo",
         "_in_language",
@@ -1087,12 +1087,14 @@ class Stranger:
         event = posted.json()["event_id"]
         return str(self.client.get(f"/gradio_api/call/{name}/{event}").text)
 
-    def join(self, name: str, data: list[Any], **more: Any) -> str:
+    def join(self, name: str, data: list[Any], status: int = 200, **more: Any) -> str:
         """Everything that the page itself would be told, within one session."""
         number = self.config()[0][name]["id"]
         body = {"data": data, "fn_index": number, "session_hash": "one visit", **more}
         posted = self.client.post("/gradio_api/queue/join", json=body)
-        assert posted.status_code == 200, posted.text
+        assert posted.status_code == status, posted.text
+        if status != 200:
+            return str(posted.text)
         return self.client.get("/gradio_api/queue/data?session_hash=one visit").text
 
     def upload(self, photo: str) -> Any:
@@ -1153,9 +1155,13 @@ def test_the_endpoints_below_are_all(guarded: Stranger) -> None:
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_no_endpoint_reads_a_file_that_was_not_uploaded(guarded: Stranger, name: str) -> None:
+    told = guarded.config()[0][name]["collects_event_data"]
     for data in guarded.attempts(name):
-        for more in ({}, {"event_data": data[-1]}):
-            answer = guarded.ask(name, data, **more)
+        for happened in ({}, {"index": data[-1]}):
+            if told:
+                answer = guarded.join(name, data, status=400, event_data=happened)
+            else:
+                answer = guarded.ask(name, data, event_data=happened)
             assert "a file was given that is not among the uploads; upload it" in answer
     assert guarded.copies() == []
 

@@ -571,3 +571,82 @@ def _with(caption: Any, maps: Any) -> Any:
     import dataclasses
 
     return dataclasses.replace(caption, maps=maps)
+
+
+ODD = {(2, 3000): "171", (3000, 2): "1024", (1, 1): "64", (300, 200): "300"}
+
+
+def test_strips_and_specks_can_be_seen_and_pointed_at(
+    alone: Any, tmp_path: Path, plain: Desk
+) -> None:
+    drawing, steps = alone("viewer"), alone("steps")
+    for (width, height), drawn in ODD.items():
+        path = str(tmp_path / f"{width}x{height}.png")
+        Image.new("RGB", (width, height), "orange").save(path)
+        value, caption = plain.paint(path, None, [])
+        drawing.show(value)
+        page = drawing.page
+        canvas = page.locator(f"canvas.photo[width='{drawn}']")
+        canvas.wait_for()
+        box = canvas.bounding_box()
+        assert min(box["width"], box["height"]) >= 40
+        assert max(box["width"], box["height"]) >= 200
+        strip = max(width / height, height / width) > 6
+        assert ("drawn stretched" in page.locator(".honest").inner_text()) is strip
+        steps.show(plain.inside(path, caption.text))
+        grid = steps.page.locator(".scores .grid canvas")
+        grid.wait_for()
+        box = grid.bounding_box()
+        assert min(box["width"], box["height"]) >= 25
+
+
+def test_a_brush_covers_of_a_strip_what_it_covers_of_the_photo(
+    alone: Any, tmp_path: Path, plain: Desk
+) -> None:
+    path = str(tmp_path / "strip.png")
+    Image.new("RGB", (4, 800), "orange").save(path)
+    value, _ = plain.paint(path, None, [])
+    found = alone("viewer")
+    found.show({**value, "fill": [0, 0, 255]})
+    page = found.page
+    canvas = page.locator("canvas.photo[width='133']")
+    canvas.wait_for()
+    box = canvas.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    blue = page.evaluate(
+        """() => { const canvas = document.querySelector("canvas.photo");
+        const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+        return Array.from({length: data.length / 4}, (_, i) => data[4 * i + 2] > 200); }"""
+    )
+    seen = np.array(blue).reshape(800, 133)
+    assert seen[400].all()  # all across
+    assert 60 < seen.any(1).sum() < 84  # 9 % of the longer side
+
+
+def test_whoever_has_no_pointer_reads_the_numbers_of_a_step(
+    alone: Any, picture: str, plain: Desk
+) -> None:
+    found = alone("steps")
+    found.show(plain.inside(picture, SAID))
+    page = found.page
+    page.locator(".cards .next").wait_for()
+    vector, told = page.locator(".query .strip"), page.locator(".query .told")
+    vector.focus()
+    read = []
+    for key in ("ArrowRight", "ArrowRight", "ArrowLeft", "End"):
+        page.keyboard.press(key)
+        read.append(told.inner_text())
+        assert read[-1] in page.locator(".live").inner_text()
+    assert read[0] == read[2] != read[1] != read[3]
+    page.keyboard.press("Tab")
+    assert told.inner_text() == ""
+    bars = page.locator(".next .bars")
+    shown = "all => all.map(one => getComputedStyle(one).opacity)"
+    assert "0" in bars.locator("b").evaluate_all(shown)
+    for _ in range(8):
+        if bars.evaluate("node => node === document.activeElement"):
+            break
+        page.keyboard.press("Tab")
+    assert set(bars.locator("b").evaluate_all(shown)) == {"1"}
+    assert bars.evaluate("node => getComputedStyle(node).outlineStyle") == "solid"
+    assert axe_of(found) == []

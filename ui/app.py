@@ -34,6 +34,7 @@ from captioner.ui.tabs.translate import TranslateTab
 from captioner.ui.tabs.what_if import WhatIfTab
 
 QUEUE = 32  # requests that wait; the next one is told so
+VISITS = 512  # whose state is kept: twice as many as connections; of more, the oldest are forgotten
 
 # Gradio makes `css` hold for what is inside of the page's frame only.
 HEAD = (
@@ -141,14 +142,22 @@ def questions_of(blocks: gr.Blocks) -> Questions:
             one["parameter_name"]: not one["parameter_has_default"] for one in public["parameters"]
         }
         seen = [block for block in function.inputs if not block.skip_api]
-        event = Event(arguments, frozenset((len(function.inputs), len(seen))))
+        counts = frozenset((len(function.inputs), len(seen)))
+        event = Event(arguments, counts, function.collects_event_data)
         numbers[number] = events[str(function.api_name)] = event
     queue = blocks._queue
 
     def waits(event: str) -> bool:
         return any(event in waiting for waiting in [*queue.pending_event_ids_session.values()])
 
-    return Questions(events, numbers, waits)
+    def forget(event: str) -> None:
+        # Gradio makes a visit of every question that names none, and keeps what was sent with it.
+        blocks.state_holder.session_data.pop(event, None)
+        blocks.state_holder.time_last_used.pop(event, None)
+
+    return Questions(
+        events, numbers, waits, forget, queue.pending_messages_per_session.__contains__
+    )
 
 
 def mount(app: FastAPI, blocks: gr.Blocks, **more: Any) -> None:
@@ -156,6 +165,7 @@ def mount(app: FastAPI, blocks: gr.Blocks, **more: Any) -> None:
 
     Gradio checks nothing before its own server was launched, which this one stands in for.
     """
+    blocks.state_session_capacity = VISITS
     gr.mount_gradio_app(app, blocks, path="/", **{**mount_settings(), **more})
     blocks.has_launched = True
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 from urllib.parse import unquote
 
@@ -139,7 +140,8 @@ class Bodies:
                 400, f"the request holds more than {self.limits.values} values; send less at once"
             )
         try:
-            return json.loads(body)  # as Gradio reads it, in whatever encoding
+            # As Gradio reads it, in whatever encoding; but it would take what is no number.
+            return json.loads(body, parse_constant=_no_number, parse_float=_finite)
         except RecursionError:
             raise _too_deep() from None
         except ValueError:
@@ -178,6 +180,15 @@ class Bodies:
 
     def _path(self, name: object) -> str | None:
         return None if self.uploads is None else self.uploads.path(name)
+
+
+def _no_number(name: str) -> float:
+    raise HTTPException(400, f"the request holds {name[:20]}; expected finite numbers")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if isfinite(number) else _no_number(text)
 
 
 def _too_deep() -> HTTPException:

@@ -54,6 +54,9 @@ COLUMNS = (
 # Excel splits by semicolons in half of the world.
 _FORMULA = re.compile(r"(?:^|(?<=[;\t\r\n]))(?=[ ]*[=+\-@\t\r])")
 _LONGEST_NAME = 80
+_MOST_BYTES = 200  # of a name in an archive, as of an upload; file systems take 255
+_ESCAPED = re.compile("%(?:22|0A|0D)")  # what browsers make of the signs " and line feed in a name
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?=\.|$)", re.IGNORECASE)  # Windows' own
 _LONGEST_LINE = 500  # characters of a credit
 _PHOTO = re.compile(r"data:image/jpeg;base64,[0-9A-Za-z+/=]+")
 
@@ -228,8 +231,13 @@ def base_name(path: str) -> str:
 def file_name(caption: Caption, suffix: str) -> str:
     """A name for a download that every file system takes: `dog.html` for `holiday/dog.jpg`."""
     stem = unicodedata.normalize("NFC", Path(base_name(caption.file or "")).stem)
-    kept = "".join(c if c.isalnum() or c in "-_" else " " for c in stem)
-    return f"{'-'.join(kept.split())[:_LONGEST_NAME].strip('-') or 'caption'}{suffix}"
+    kept = "".join(c if c.isalnum() or c in "-_" else " " for c in _ESCAPED.sub(" ", stem))
+    name = "-".join(kept.split())[:_LONGEST_NAME].strip("-") or "caption"
+    return f"{_no_device(name)}{suffix}"
+
+
+def _no_device(name: str) -> str:
+    return _DEVICE.sub(r"\g<0>_", name, count=1) if _DEVICE.match(name) else name
 
 
 def sheet(caption: Caption, *, grid: bool = False) -> bytes:
@@ -313,23 +321,36 @@ def _inert(text: str) -> str:
 def sidecars(captions: Sequence[Caption], alts: Sequence[str]) -> dict[str, str]:
     """A text file for each photo, as `captioner caption --sidecar .txt` names it: `lion.txt`.
 
-    Photos of one name in two formats, or from two folders, get texts of two names.
+    Photos of one name in two formats, or from two folders, get texts of two names. Signs that some
+    file system does not take are replaced, and what is too long is cut.
     """
     found: dict[str, str] = {}
     taken: set[str] = set()
     for caption, alt in zip(captions, alts, strict=True):
         if caption.error is not None:
             continue
-        shown = "".join(c if c.isprintable() else "_" for c in base_name(caption.file or ""))
-        stem = Path(shown).stem.strip(". ") or "caption"
+        stem = _stem(caption)
         name = f"{stem}.txt"
         for number in itertools.count(2):
-            if name.casefold() not in taken:
+            if _key(name) not in taken:
                 break
             name = f"{stem}-{number}.txt"
-        taken.add(name.casefold())
+        taken.add(_key(name))
         found[name] = f"{alt}\n"
     return found
+
+
+def _stem(caption: Caption) -> str:
+    """The name of a caption's photo without its ending, as a name in an archive."""
+    name = base_name(caption.file or "")
+    shown = "".join(c if c.isprintable() and c not in '<>:"|?*' else "_" for c in name)
+    stem = Path(shown).stem.encode()[:_MOST_BYTES].decode(errors="ignore")
+    return _no_device(stem.strip(". ") or "caption")
+
+
+def _key(name: str) -> str:
+    """Alike for names that some file system takes for one."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def sidecar_archive(captions: Sequence[Caption], alts: Sequence[str]) -> bytes:

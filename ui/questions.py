@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
@@ -18,6 +19,7 @@ from captioner.errors import shown
 from captioner.ui.routes import API
 
 _READ = "docs/api.md says what can be asked"
+_LONGEST_SESSION = 64  # characters of what a visit is called
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,12 @@ class Event:
     Attributes:
         arguments: of a public one, by name; whether each must be given.
         counts: how many values a request's `data` may hold.
+        told: it is also told what happened in the page, in `event_data`.
     """
 
     arguments: Mapping[str, bool] | None
     counts: frozenset[int]
+    told: bool = False
 
 
 class Questions:
@@ -40,6 +44,8 @@ class Questions:
         events: by name.
         numbers: of all events.
         waits: whether an event of this id was asked for and its answer not handed out.
+        forget: what an event without a visit of its own left behind, once it is answered.
+        visits: whether anything was asked in a visit of this name.
     """
 
     def __init__(
@@ -47,8 +53,11 @@ class Questions:
         events: Mapping[str, Event],
         numbers: Mapping[int, Event],
         waits: Callable[[str], bool],
+        forget: Callable[[str], object] = str,
+        visits: Callable[[str], bool] = bool,
     ) -> None:
-        self.events, self.numbers, self.waits = events, numbers, waits
+        self.events, self.numbers, self.waits, self.forget = events, numbers, waits, forget
+        self.visits = visits
         self._handed_out: set[str | None] = set()  # ids whose answer is on its way
 
     def is_one(self, scope: Scope) -> bool:
@@ -76,15 +85,23 @@ class Questions:
             self._check_named("/".join(rest[1:]), values)
         else:
             name = "/".join(rest)
-            _check_data(f"/{name}", self._event(name), values)
+            event = self._event(name)
+            _check_data(f"/{name}", event, values)
+            if event.told:
+                raise HTTPException(404, f"/{name} is for the page alone; {_READ}")
+        _check_session(values, needed=route == "queue")
 
     def _check_numbered(self, values: dict[str, Any]) -> None:
         number = values.get("fn_index")
         if isinstance(number, bool) or not isinstance(number, int) or number not in self.numbers:
             raise HTTPException(404, f"there is no event fn_index {shown(number)}; {_READ}")
-        if not isinstance(values.get("session_hash"), str):
-            raise HTTPException(400, "session_hash is missing; expected a text")
-        _check_data(f"event {number}", self.numbers[number], values)
+        event = self.numbers[number]
+        _check_data(f"event {number}", event, values)
+        if event.told and not isinstance(values.get("event_data"), dict):
+            came = shown(values.get("event_data"))
+            raise HTTPException(
+                400, f"event {number} takes an object as its event_data; {came} came"
+            )
 
     def _check_named(self, name: str, values: dict[str, Any]) -> None:
         event = self._event(name)
@@ -115,6 +132,9 @@ class Questions:
         Raises:
             HTTPException: with one line that says so.
         """
+        visit = _listening(scope)
+        if visit is not None and not self.visits(visit):  # Gradio would begin to answer, and fail
+            raise HTTPException(404, "nothing was asked in this visit; ask a question first")
         event = _fetched(scope)
         if event in self._handed_out:
             raise HTTPException(409, "this answer is being handed out to another request")
@@ -133,12 +153,21 @@ class Questions:
             yield
         finally:
             self._handed_out.discard(event)
+            if event is not None and not self.waits(event):
+                self.forget(event)
 
 
 def _fetched(scope: Scope) -> str | None:
     """The event whose answer a request is for; None for any other request."""
     route, *rest = _parts(scope)
     return rest[-1] if scope["method"] == "GET" and route == "call" and rest[1:] else None
+
+
+def _listening(scope: Scope) -> str | None:
+    """The visit whose answers a request is for; None for any other request."""
+    if scope["method"] != "GET" or _parts(scope) != ["queue", "data"]:
+        return None
+    return dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("session_hash")
 
 
 def _parts(scope: Scope) -> list[str]:
@@ -154,4 +183,16 @@ def _check_data(called: str, event: Event, values: dict[str, Any]) -> None:
         takes = f" ({', '.join(event.arguments)})" if event.arguments else ""
         raise HTTPException(
             400, f"{called} takes {max(event.counts)} values{takes}; {len(data)} came"
+        )
+
+
+def _check_session(values: dict[str, Any], needed: bool) -> None:
+    """Refuses what names no visit: Gradio fails over an empty name, and keeps a long one."""
+    session = values.get("session_hash")
+    if session is None and not needed:
+        return
+    if not isinstance(session, str) or not 0 < len(session) <= _LONGEST_SESSION:
+        came = "missing" if session is None else shown(session)
+        raise HTTPException(
+            400, f"session_hash is {came}; expected a text of at most {_LONGEST_SESSION} characters"
         )

@@ -53,8 +53,8 @@ def draw_curves(found: Comparison) -> Image.Image:
         verb = "covered" if name == "deletion" else "uncovered"
         _axis(axes, f"pixels {verb} in the map's order, %")
         axes.set_ylabel("probability of the word", **lettering(9.5, MUTED))
-    _legend(panels[0])  # of both
-    figure.tight_layout()
+    figure.tight_layout()  # before the legend of both, for which it would make one panel room
+    _legend(panels[0])
     return painted(figure)
 
 

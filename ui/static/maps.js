@@ -4,6 +4,20 @@ import { INFERNO } from "./colours.js";
 import { make } from "./dom.js";
 
 const SURFACE = 192; // pixels of a smoothed map's side; the browser enlarges it further
+const LONGEST = 6; // times as long as it is wide that a photo is drawn, or as wide as it is long
+const LEAST = 64; // pixels of the longer side of what a photo is drawn on
+
+export function isStretched([width, height]) {
+  return Math.max(width / height, height / width) > LONGEST;
+}
+
+// [width, height] on which a photo is drawn. A line of pixels is stretched, or nobody could see or
+// point at what lies on it; a speck is enlarged, or the map over it would have no more pixels.
+export function shapeOf({ naturalWidth: width, naturalHeight: height }) {
+  const sides = [Math.max(width, height / LONGEST), Math.max(height, width / LONGEST)];
+  const scale = Math.max(1, LEAST / Math.max(...sides));
+  return sides.map((side) => Math.round(side * scale));
+}
 
 function bytesOf(text) {
   return Uint8Array.from(atob(text || ""), (character) => character.charCodeAt(0));

@@ -50,8 +50,16 @@
     const event = events.get(name);
     late = Boolean(event) && event.forgotten !== forgotten;
     if (event) event.answered = event.run;
+    if (event && overtaken(name, event.run)) document.getElementById("again")?.click();
     mark();
     groupLanguages();
+  }
+
+  // Whether what has come was asked before something else of the same viewer, whose answer it may
+  // have replaced: a translation of the photo before, or a caption without the language chosen since.
+  function overtaken(name, run) {
+    const others = [...events].filter(([other]) => other !== name && !other.startsWith("_open"));
+    return run > 0 && !name.startsWith("_open") && others.some(([, other]) => other.asked > run);
   }
 
   // Presses the button of the tab that is open, which asks for what is written now.

@@ -57,6 +57,9 @@ export function drawStrokes(view, pen, width, height) {
   pen.strokeStyle = colour;
   pen.lineCap = "round";
   pen.lineJoin = "round";
+  // A brush is round on the photo, and not where that is drawn stretched.
+  const [wide, high] = view.value.size || [width, height];
+  const longer = Math.max(wide, high);
   for (const stroke of view.strokes) {
     if (stroke.cell !== undefined) {
       const [h, w] = view.value.grid;
@@ -65,16 +68,19 @@ export function drawStrokes(view, pen, width, height) {
       pen.fillRect(x, y, width / w, height / h);
       continue;
     }
-    pen.lineWidth = 2 * stroke.radius * Math.max(width, height);
+    pen.save();
+    pen.scale(width / wide, height / high);
+    pen.lineWidth = 2 * stroke.radius * longer;
     pen.beginPath();
     stroke.points.forEach(([x, y], i) => {
-      if (i) pen.lineTo(x * width, y * height);
-      else pen.moveTo(x * width, y * height);
+      if (i) pen.lineTo(x * wide, y * high);
+      else pen.moveTo(x * wide, y * high);
     });
     if (stroke.points.length === 1) {
       const [x, y] = stroke.points[0];
-      pen.lineTo(x * width + 0.01, y * height);
+      pen.lineTo(x * wide + 0.01, y * high);
     }
     pen.stroke();
+    pen.restore();
   }
 }

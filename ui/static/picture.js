@@ -1,6 +1,6 @@
 // The photo with what lies over it: a map, the cells' lines, what was painted.
 
-import { greyOf, heatOf, linesOf } from "./maps.js";
+import { greyOf, heatOf, linesOf, shapeOf } from "./maps.js";
 import { drawStrokes } from "./painting.js";
 import { wordAt } from "./selection.js";
 
@@ -8,7 +8,7 @@ export function load(view, source) {
   const picture = new Image();
   picture.onload = () => {
     if (source !== view.value.photo) return; // another photo came meanwhile
-    const { naturalWidth: width, naturalHeight: height } = picture;
+    const [width, height] = shapeOf(picture);
     view.part.canvas.width = width;
     view.part.canvas.height = height;
     view.part.canvas.style.aspectRatio = width + " / " + height;

@@ -2,7 +2,7 @@
 // moves it in everything that is drawn of the same memory; no number stands there by itself.
 
 import { make } from "./dom.js";
-import { coloured, linesOf, placeOf } from "./maps.js";
+import { coloured, linesOf, placeOf, shapeOf } from "./maps.js";
 
 const SIDE = 336; // CSS pixels of the longer side of a drawn grid
 
@@ -123,7 +123,8 @@ function gridPart(view, point) {
   const ring = make("div", "ring");
   ring.hidden = true;
   node.append(canvas, ring);
-  const aspect = view.photo.naturalWidth / view.photo.naturalHeight;
+  const [wide, high] = shapeOf(view.photo);
+  const aspect = wide / high;
   node.style.setProperty("--aspect", String(aspect));
   canvas.width = 2 * (aspect >= 1 ? SIDE : Math.round(SIDE * aspect));
   canvas.height = 2 * (aspect >= 1 ? Math.round(SIDE / aspect) : SIDE);

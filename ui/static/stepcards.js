@@ -220,6 +220,8 @@ export function nextCard(view) {
   const word = view.value.words[view.number] || texts.end;
   const node = card(5, texts.next, filled(texts.nextText, { word }));
   const list = make("ul", "bars");
+  list.tabIndex = 0; // whoever has no pointer sees the numbers while it has the focus
+  list.setAttribute("aria-label", texts.next);
   for (const [text, prob] of step.next) {
     const shown = text || texts.end;
     const item = make("li", shown === word ? "said" : "");

@@ -11,6 +11,7 @@ import { fillEdit } from "./edit.js";
 import { keepingFocus } from "./focus.js";
 import { beckon, follow } from "./hand.js";
 import { viewBefore } from "./kept.js";
+import { isStretched } from "./maps.js";
 import { draw, load, warmUp } from "./picture.js";
 import { listenToPhoto } from "./pointing.js";
 import { stop, wordAt } from "./selection.js";
@@ -24,7 +25,7 @@ export function start(page) {
     value: {},
     photo: null, // the picture, once it is decoded
     grey: null,
-    rows: {}, // name → {words, maps, buttons}
+    rows: { main: { words: [], maps: [], buttons: [] } }, // by name
     choice: 0, // the card that is shown
     shown: null, // {row, index}: whose map lies over the photo now
     pinned: null,
@@ -141,7 +142,9 @@ function render(view) {
   for (const button of [part.play, part.mean]) button.disabled = idle;
   fillCards(view);
   fillEdit(view);
-  part.honest.textContent = value.paint ? texts.causal : texts.honest;
+  const honest = [value.paint ? texts.causal : texts.honest];
+  if (value.size && isStretched(value.size)) honest.push(texts.stretched);
+  part.honest.textContent = honest.join(" ");
   part.honest.hidden = !value.words || (!value.words.length && !value.paint);
   part.doubt.textContent = doubtText(view);
   part.doubt.hidden = !part.doubt.textContent;

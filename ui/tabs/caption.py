@@ -14,7 +14,7 @@ from captioner.options import DRAWING
 from captioner.ui import exports
 from captioner.ui.desk import Desk, Written
 from captioner.ui.messages import public_message
-from captioner.ui.tabs.components import Drawing
+from captioner.ui.tabs.components import Drawing, Radio
 from captioner.ui.tabs.events import (
     ASKING,
     CARD,
@@ -48,6 +48,7 @@ class CaptionTab:
             for kind in FILES:
                 self._download(kind)
         self.restored = gr.Button(elem_id="restore", elem_classes="fetch")
+        self.again = gr.Button(elem_id="again", elem_classes="fetch")
         self._listen()
 
     def _listen(self) -> None:
@@ -62,6 +63,7 @@ class CaptionTab:
             listen = control.release if isinstance(control, gr.Slider) else control.input
             changes[f"write_{name}"] = ([listen], self.rewrite)
         changes |= {
+            "write_again": ([self.again.click], self.rewrite),
             "go_on": ([self.viewer.select], self.go_on),
             "undo": ([self.viewer.undo], self.undo),
         }
@@ -200,7 +202,8 @@ class CaptionTab:
             gr.Markdown(I18N("no_translation"), elem_classes="quiet", elem_id="no-languages")
             return gr.State("")
         choices = [(I18N("no_language"), ""), *((called(c), c) for c in spoken)]
-        return gr.Radio(choices, value="", label=I18N("to"), elem_id="to", container=False)
+        label = I18N("to")
+        return Radio("to", choices=choices, value="", label=label, elem_id="to", container=False)
 
     def translate(
         self, photo: str | None, written: Written | None, shown: View | None, to: str

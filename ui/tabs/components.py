@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import gradio as gr
-from gradio.data_classes import ImageData, ListFiles
+from gradio.components import Component
+from gradio.data_classes import FileData, ImageData, ListFiles
 from pydantic import BaseModel, ValidationError
 
+from captioner.errors import shown
 from captioner.ui import answers, assets, batches, bodies
 
 M = TypeVar("M", bound=BaseModel)
@@ -39,6 +41,8 @@ class Drawing(gr.HTML):
 
     def preprocess(self, payload: Any) -> Any:
         """The value that was drawn, which holds no file: a download would tell its path."""
+        if payload is not None and not isinstance(payload, dict):
+            raise _unlike("a drawing", payload, "send what was drawn")
         if bodies.holds_file(payload):
             raise gr.Error("a drawing holds no file; send what was drawn", print_exception=False)
         return payload
@@ -53,6 +57,17 @@ class PhotoData(ImageData):
         if not isinstance(obj, dict):
             raise _unlike("a photo", obj, "upload one and send its path")
         return _valid(super().model_validate, "a photo", obj, **settings)
+
+
+class LinesData(FileData):
+    """A file as it is sent: an object that names an upload."""
+
+    @classmethod
+    def model_validate(cls, obj: Any, **settings: Any) -> LinesData:
+        """What came, as it is worked on; or one line that says what else came."""
+        if not isinstance(obj, dict):
+            raise _unlike("a file", obj, "upload one and send its path")
+        return _valid(super().model_validate, "a file", obj, **settings)
 
 
 class FilesData(ListFiles):
@@ -166,6 +181,21 @@ class Files(gr.File):
         return super().preprocess(payload)
 
 
+class Lines(gr.File):
+    """One file, of captions a line each."""
+
+    is_template = True
+    data_model = LinesData
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(file_count="single", **settings)
+        self.data_model = LinesData
+
+    def get_config(self, cls: Any = None) -> dict[str, Any]:
+        """What the browser is told of it."""
+        return super().get_config(gr.File)
+
+
 class Number(gr.Number):
     """A number, and nothing else: Gradio would fail over it without a word."""
 
@@ -199,7 +229,51 @@ class Slider(gr.Slider):
         if payload is None:
             raise gr.Error(f"{self.setting} is missing; expected a number", print_exception=False)
         _check_number(self.setting, payload)
+        if not self.minimum <= payload <= self.maximum:
+            raise gr.Error(
+                f"{self.setting} is {payload}; expected a number from {self.minimum} to "
+                f"{self.maximum}",
+                print_exception=False,
+            )
         return super().preprocess(payload)
+
+
+class Radio(gr.Radio):
+    """One of a few choices, and nothing else."""
+
+    is_template = True
+
+    def __init__(self, setting: str = "", **settings: Any) -> None:
+        super().__init__(**settings)
+        self.setting = setting
+
+    def get_config(self, cls: Any = None) -> dict[str, Any]:
+        """What the browser is told of it."""
+        return super().get_config(gr.Radio)
+
+    def preprocess(self, payload: Any) -> Any:
+        """The choice as it was sent."""
+        _check_choice(self.setting, payload, [value for _, value in self.choices])
+        return payload
+
+
+class Dropdown(gr.Dropdown):
+    """One of some choices, and nothing else."""
+
+    is_template = True
+
+    def __init__(self, setting: str = "", **settings: Any) -> None:
+        super().__init__(**settings)
+        self.setting = setting
+
+    def get_config(self, cls: Any = None) -> dict[str, Any]:
+        """What the browser is told of it."""
+        return super().get_config(gr.Dropdown)
+
+    def preprocess(self, payload: Any) -> Any:
+        """The choice as it was sent."""
+        _check_choice(self.setting, payload, [value for _, value in self.choices])
+        return payload
 
 
 class Flag(gr.Checkbox):
@@ -207,14 +281,17 @@ class Flag(gr.Checkbox):
 
     is_template = True
 
-    setting = ""  # its name, for whoever sends something else
+    def __init__(self, setting: str = "", **settings: Any) -> None:
+        super().__init__(**settings)
+        self.setting = setting  # its name, for whoever sends something else
 
-    @classmethod
-    def of(cls, setting: str, value: bool, **settings: Any) -> Flag:
-        """The flag of a setting; Gradio reads the constructor's own signature."""
-        made = cls(value, **settings)
-        made.setting = setting
-        return made
+    def get_config(self, cls: Any = None) -> dict[str, Any]:
+        """What the browser is told of it."""
+        own = (
+            super().get_config()
+        )  # which takes no class, and tells what the constructor here names
+        del own["setting"]
+        return {**own, **Component.get_config(self, gr.Checkbox)}
 
     def preprocess(self, payload: Any) -> bool:
         """True or false, as it was sent."""
@@ -230,3 +307,12 @@ def _check_number(name: object, value: Any) -> None:
         raise gr.Error(f"{name} is {_kind(value)}; expected a number", print_exception=False)
     if value is not None and not -(2**53) < value < 2**53:
         raise gr.Error(f"{name} is far out of range; expected a number", print_exception=False)
+
+
+def _check_choice(name: str, value: Any, choices: list[Any]) -> None:
+    if not isinstance(value, str) or value not in choices:
+        named = ", ".join(choice or '""' for choice in choices)
+        raise gr.Error(
+            f"{name} is {shown(value)}; expected one of {named}",
+            print_exception=False,
+        )

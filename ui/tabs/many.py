@@ -15,7 +15,7 @@ from captioner.errors import ConfigError
 from captioner.pictures.open import open_photo
 from captioner.ui import batches, exports, imports
 from captioner.ui.desk import Desk
-from captioner.ui.tabs.components import Drawing, Files
+from captioner.ui.tabs.components import Drawing, Files, Lines
 from captioner.ui.tabs.events import MANY, PRIVATE, QUIET, streaming_with_errors, with_errors
 from captioner.ui.tabs.texts import I18N, in_both
 from captioner.ui.values import LONGEST, View, view
@@ -47,8 +47,8 @@ class ManyTab:
                 start = gr.Button(I18N("start"), variant="primary")
                 with gr.Accordion(I18N("import"), open=False):
                     gr.Markdown(I18N("import_help"), elem_classes="quiet")
-                    lines = gr.File(label=I18N("import_file"), height=140, elem_id="lines")
-                    beside = gr.File(label=I18N("import_beside"), height=140, elem_id="beside")
+                    lines = Lines(label=I18N("import_file"), height=140, elem_id="lines")
+                    beside = Lines(label=I18N("import_beside"), height=140, elem_id="beside")
                     their_photos = Files(label=I18N("import_photos"), height=140)
                     opened = gr.Button(I18N("open"))
         with gr.Row(elem_id="many-sheet"):

@@ -73,9 +73,9 @@ def _controls(options: SearchOptions) -> dict[str, Any]:
     return {
         "beam_size": _slider("beam_size", options, info=I18N("beam_size_info")),
         "n_best": _slider("n_best", options),
-        "compare": Flag.of("compare", False, label=I18N("compare")),
+        "compare": Flag("compare", value=False, label=I18N("compare")),
         "max_length": _slider("max_length", options),
-        "sample": Flag.of("sample", options.sample, label=I18N("sample")),
+        "sample": Flag("sample", value=options.sample, label=I18N("sample")),
         **{name: _slider(name, options, visible=options.sample) for name in DRAWING},
     }
 

@@ -33,7 +33,7 @@ class Programs:
             Number(value, label=label, visible=False)
             for label, value in (("beam_size", None), ("n_best", 1), ("max_length", None))
         )
-        maps = Flag.of("maps", True, label="maps", visible=False)
+        maps = Flag("maps", value=True, label="maps", visible=False)
         batch = {"batch": True, "max_batch_size": 16}
         self._endpoint("caption", with_errors(answers.caption), photo, beam, count, most, maps, to)
         self._endpoint("caption_batch", answers.caption_batch, photo, maps, **batch)

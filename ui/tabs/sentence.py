@@ -63,7 +63,9 @@ class SentenceTab:
         except ImageError as error:
             return {**self.desk.shown(None), "error": public_message(error, photo)}, None
 
-    def explain(self, photo: str | None, sentence: str) -> tuple[View, tuple[str, str] | None]:
+    def explain(
+        self, photo: str | None, sentence: str | None
+    ) -> tuple[View, tuple[str, str] | None]:
         """The sentence with its probabilities and maps, and what it is about.
 
         What is wrong with it stands where it would, over the photo.
@@ -71,6 +73,7 @@ class SentenceTab:
         if photo is None:
             return {**self.desk.shown(None), "error": in_both("need_photo")}, None
         try:
-            return self.desk.explain(photo, sentence)[0], (photo, sentence)
+            said = sentence or ""
+            return self.desk.explain(photo, said)[0], (photo, said)
         except ConfigError as error:
             return {**self.desk.shown(photo), "error": public_message(error, photo)}, (photo, "")

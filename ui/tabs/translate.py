@@ -12,7 +12,7 @@ from captioner.languages import called
 from captioner.ui import exports
 from captioner.ui.desk import Desk
 from captioner.ui.messages import public_message
-from captioner.ui.tabs.components import Drawing, Photo, Text
+from captioner.ui.tabs.components import Drawing, Dropdown, Photo, Text
 from captioner.ui.tabs.events import ASKING, PRIVATE, QUIET, with_errors
 from captioner.ui.tabs.texts import I18N
 from captioner.ui.values import View
@@ -41,9 +41,11 @@ class TranslateTab:
                     elem_id="text",
                 )
                 named = [(called(code), code) for code in spoken.sources]
-                source = gr.Dropdown([(I18N("guess"), ""), *named], value="", label=I18N("source"))
+                guessed = [(I18N("guess"), ""), *named]
+                source = Dropdown("source", choices=guessed, value="", label=I18N("source"))
                 named = [(called(code), code) for code in spoken.targets]
-                to = gr.Dropdown(named, value=desk.first_target(), label=I18N("target"))
+                target = I18N("target")
+                to = Dropdown("to", choices=named, value=desk.first_target(), label=target)
                 self.photo = self._photo(desk)
                 go = gr.Button(I18N("translate"), variant="primary")
             with gr.Column(scale=3):
@@ -61,11 +63,11 @@ class TranslateTab:
         )
 
     def translate(
-        self, text: str, to: str, source: str = "", photo: Any = None
+        self, text: str | None, to: str, source: str = "", photo: Any = None
     ) -> tuple[View, View]:
         """The values of both viewers; what is wrong stands where the translation would."""
         try:
-            return self.desk.translate(text, to, source, photo)
+            return self.desk.translate(text or "", to, source, photo)
         except CaptionerError as error:
             return {"error": public_message(error)}, {}
 
