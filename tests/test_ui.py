@@ -737,7 +737,7 @@ def test_a_script_holds_the_modules_it_needs_once(viewer: str) -> None:
 
 def test_every_module_and_style_belongs_to_a_viewer() -> None:
     needed = {f"{name}.js" for viewer in VIEWERS for name in assets.modules(viewer)}
-    needed |= {"page.js", "icon.svg"}  # for the whole page
+    needed |= {"page.js", "frames.js", "icon.svg"}  # for the whole page
     styles = {f"{viewer}.css" for viewer in (*VIEWERS, "page", "frame")}
     assert {path.name for path in (UI / "static").iterdir()} == needed | styles
 
