@@ -1019,6 +1019,15 @@ def test_a_link_leads_to_a_word_of_an_example_and_a_reload_keeps_what_was_chosen
     edit.wait_for(state="hidden")
     kept = "sessionStorage.getItem('captioner')"
     assert 0 < len(page.evaluate(kept)) < 2 * MEGABYTE
+    page.evaluate("""() => {  // as if the server had got weights that speak other languages
+      const kept = JSON.parse(sessionStorage.captioner);
+      sessionStorage.captioner = JSON.stringify({...kept, to: "xx"});
+    }""")
+    page.reload()
+    page.locator("#to input[value='']:checked").wait_for()
+    german.first.wait_for(state="detached")
+    page.locator("#stage[aria-busy=true]").wait_for(state="detached")
+    assert page.locator("#caption-viewer .error").is_hidden()
     page.get_by_role("button", name="Forget this photo").click()
     page.locator("#caption-viewer .empty").wait_for()
     page.locator("#photo button:focus").wait_for()

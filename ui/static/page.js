@@ -109,7 +109,9 @@
   // The inputs of the event that writes it again, so that the server knows it, too.
   function kept() {
     const { photo, view, to, controls } = restoring;
-    return [photo, { choice: view.choice || 0, edits: view.edits || [] }, to, ...controls];
+    const choices = [...document.querySelectorAll("#to input[type=radio]")];
+    const spoken = choices.some((choice) => choice.value === to) ? to : ""; // other weights may lack it
+    return [photo, { choice: view.choice || 0, edits: view.edits || [] }, spoken, ...controls];
   }
 
   function forget() {
