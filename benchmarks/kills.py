@@ -138,6 +138,9 @@ class Trial:
         self.seconds = 1.0  # that a run takes which nobody stops
         self.count = Count()
 
+    def ready(self, output: Path) -> None:
+        """Puts there what the command works on, which nobody kills."""
+
     def work(self, output: Path, resume: bool) -> int:
         """Does all of it, in a process of its own; returns its exit code."""
         raise NotImplementedError
@@ -173,22 +176,26 @@ class Trial:
     def run(self, kills: int) -> Count:
         """Kills so many times, and once more lets every round come to its end."""
         whole, output = self.folder / "whole", self.folder / "killed"
+        self.ready(whole)
         self.once(lambda: self._imports(self.work(whole, False)))
         for name in self.errors.with_suffix(".modules").read_text().split():
             with contextlib.suppress(ImportError):  # a part of another module
                 importlib.import_module(name)
         shutil.rmtree(whole)
+        self.ready(whole)
         began = time.monotonic()
         self.once(lambda: self.work(whole, False))
         self.seconds = time.monotonic() - began
         while sum(self.count.kills.values()) < kills:
             shutil.rmtree(output, ignore_errors=True)
-            self._round(output, kills)
-            self.count.wrong += self.check(whole, output)
+            self.ready(output)
+            if self._round(output, kills):
+                self.count.wrong += self.check(whole, output)
             self.count.rounds += 1
         return self.count
 
-    def _round(self, output: Path, kills: int) -> None:
+    def _round(self, output: Path, kills: int) -> bool:
+        """Whether it came to its end."""
         resume = False
         while True:
             killed = sum(self.count.kills.values())
@@ -206,10 +213,10 @@ class Trial:
                 os.kill(process, signal.SIGKILL)
                 raise RuntimeError(f"a process did not end: {self.errors.read_text()}")
             if code == 0:
-                return
+                return True
             if code not in (-signal.SIGKILL, *self.expected):
                 self.count.wrong.append(f"exit code {code}: {self.errors.read_text()}")
-                return
+                return False
             if end:
                 self.count.kills[end] += 1
                 told = f"{killed + 1} of {kills}, {self.count.rounds} rounds, {self.count.wrong}"
@@ -244,14 +251,12 @@ class Captions(Trial):
         checkpoints.save(tiny, self.weights, torch.float32)
         return 0
 
+    def ready(self, output: Path) -> None:
+        """A copy of the photos, beside which the sidecars go."""
+        shutil.copytree(self.photos, output / "photos")
+
     def work(self, output: Path, resume: bool) -> int:
         """Captions the folder; a photo that was captioned is a line of the log."""
-        photos = output / "photos"  # a copy, beside whose photos the sidecars go
-        if not photos.exists():
-            copied = output.parent / f"{output.name}-{os.getpid()}"
-            shutil.copytree(self.photos, copied)
-            output.mkdir(exist_ok=True)
-            copied.rename(photos)
         os.chdir(output)
         log = os.open(self.log, os.O_WRONLY | os.O_APPEND)
         write = Writer.write
