@@ -1,5 +1,5 @@
 // The clock behind Gradio's "Loading…" goes on for as long as the page is open, asking for a frame
-// each time: the screen never rests, and a touched word waits for the frame after next. Here before
+// each time: the screen never rests, and a touched word waits for the next frame of many. Here before
 // Gradio's own scripts, this hands them a clock that slows down once the page is there; whoever asks
 // for a frame from then on asks the browser itself.
 

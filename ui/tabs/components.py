@@ -287,9 +287,7 @@ class Flag(gr.Checkbox):
 
     def get_config(self, cls: Any = None) -> dict[str, Any]:
         """What the browser is told of it."""
-        own = (
-            super().get_config()
-        )  # which takes no class, and tells what the constructor here names
+        own = super().get_config()  # which takes no class, and tells what the constructor names
         del own["setting"]
         return {**own, **Component.get_config(self, gr.Checkbox)}
 
