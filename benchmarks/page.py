@@ -56,6 +56,38 @@ LEAVES = "LEAVES THE MACHINE"  # what that line starts with
 _LATENCY = 300  # milliseconds a request waits, of the slow network
 _REST = 160  # milliseconds between touches: a hand is not there again within a frame
 _PATIENCE = 120_000  # milliseconds; a slow machine is slow, not broken
+# The page's own clock: Playwright asks again after 100 milliseconds, and then after 500.
+_READY = """window.captionerReady = new Promise((told) => {
+  const observer = new MutationObserver(() => {
+    const photo = document.querySelector('#photo input[type=file]');
+    if (!photo || !document.querySelector('.strip .example')) return;
+    observer.disconnect();
+    told(performance.now());
+  });
+  observer.observe(document, {childList: true, subtree: true});
+})"""
+# Not the words of the photo that the page begins with, and not before they are painted.
+_DROP = """width => ({told: new Promise((told) => {
+  let start;
+  const there = () => {
+    const viewer = document.querySelector('#caption-viewer .viewer');
+    const busy = viewer.classList.contains('busy');
+    const canvas = viewer.querySelector(`canvas.photo[width='${width}']`);
+    const words = viewer.querySelector('.main .word');
+    if (start === undefined || !canvas || !words || busy) return;
+    observer.disconnect();
+    requestAnimationFrame(() => {
+      const {port1, port2} = new MessageChannel();
+      port1.onmessage = () => told(performance.now() - start);
+      port2.postMessage(0);
+    });
+  };
+  const observer = new MutationObserver(there);
+  const watched = {childList: true, subtree: true, attributes: true};
+  const dropped = () => { start = performance.now(); };
+  document.addEventListener('change', dropped, {capture: true, once: true});
+  observer.observe(document.querySelector('#caption-viewer'), watched);
+})})"""
 _TOUCH = """node => new Promise((told) => {
   const canvas = document.querySelector('#caption-viewer canvas.photo');
   const start = performance.now();
@@ -147,11 +179,10 @@ def _visit(browser: Any, address: str) -> tuple[Any, float]:
     """A fresh profile's page, and how long it took until its photo can be dropped, in seconds."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.set_default_timeout(_PATIENCE)
-    start = time.perf_counter()
+    page.add_init_script(_READY)
     page.goto(address)
-    page.locator("#photo input[type=file]").wait_for(state="attached")
     page.locator(".strip .example").first.wait_for()
-    return page, time.perf_counter() - start
+    return page, float(page.evaluate("() => captionerReady")) / 1000
 
 
 def _slow(page: Any) -> None:
@@ -171,12 +202,9 @@ def _drop(page: Any, photo: Path) -> float:
 
     with Image.open(photo) as opened:
         width = round(opened.width * min(1, LONGEST / max(opened.size)))
-    start = time.perf_counter()
+    told = page.evaluate_handle(_DROP, width)
     page.locator("#photo input[type=file]").set_input_files(photo)
-    # Not those of the photo that the page begins with.
-    page.locator(f"#caption-viewer canvas.photo[width='{width}']").wait_for()
-    page.locator("#caption-viewer .viewer:not(.busy) .main .word").first.wait_for()
-    return time.perf_counter() - start
+    return float(told.evaluate("({told}) => told")) / 1000
 
 
 def _touches(page: Any, rounds: int) -> list[float]:

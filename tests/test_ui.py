@@ -1460,3 +1460,51 @@ if "%s" == "loading":
     pages.load_captioner = load
 sys.exit(main(["ui", "--port", "0", "--checkpoint", sys.argv[1]]))
 """
+
+
+def test_a_drawing_listens_to_what_its_script_names_as_gradio_has_it() -> None:
+    import gradio as gr
+
+    from captioner.ui.tabs.components import Drawing
+
+    def heard(component: Any) -> dict[str, bool]:
+        return {name: hasattr(component, name) for name in ("select", "undo", "input", "unheard")}
+
+    for viewer in ("viewer", "strip", "table"):
+        with gr.Blocks():
+            drawing = Drawing(viewer)
+            plain = gr.HTML(js_on_load=assets.script(viewer))
+        assert heard(drawing) == heard(plain)
+        with pytest.raises(AttributeError, match="'Drawing' object has no attribute 'unheard'"):
+            _ = drawing.unheard
+
+
+def test_a_visit_searches_no_script(bilingual: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    import gradio as gr
+    from gradio.state_holder import SessionState
+
+    from captioner.ui import app
+
+    blocks = app.Page(bilingual).blocks
+    found: list[str] = []
+    search = gr.HTML.__getattr__
+
+    def counted(self: Any, name: str) -> Any:
+        found.append(name)
+        return search(self, name)
+
+    monkeypatch.setattr(gr.HTML, "__getattr__", counted)
+    SessionState(blocks)  # what Gradio makes before a visitor's first answer
+    assert not found
+    assert hasattr(gr.HTML(js_on_load="'ours'"), "ours")
+    assert found[-1] == "ours"
+
+
+def test_gradio_need_not_look_for_a_screen_before_its_first_answer(bilingual: Desk) -> None:
+    import matplotlib
+
+    from captioner.ui import app
+
+    matplotlib.use("svg")
+    app.serving(bilingual.captioner)
+    assert matplotlib.get_backend(auto_select=False) == "agg"  # else it imports all of pyplot

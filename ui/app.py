@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
+import matplotlib
 from fastapi import FastAPI
 
 from captioner.captions.captioner import Captioner
@@ -168,6 +169,9 @@ def mount(app: FastAPI, blocks: gr.Blocks, **more: Any) -> None:
     blocks.state_session_capacity = VISITS
     gr.mount_gradio_app(app, blocks, path="/", **{**mount_settings(), **more})
     blocks.has_launched = True
+    # Else Gradio asks before its first answer which one there is, and all of pyplot is imported: a
+    # quarter of a second that the first visitor would wait.
+    matplotlib.use("agg")
 
 
 def mount_settings() -> dict[str, Any]:

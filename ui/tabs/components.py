@@ -5,6 +5,7 @@ The browser is not the only one that sends something.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -23,13 +24,25 @@ class Drawing(gr.HTML):
     """A component that draws itself in the browser from a value; data never meets a template."""
 
     def __init__(self, viewer: str, **settings: Any) -> None:
+        script = assets.script(viewer)
+        self._quoted = frozenset(re.findall(r"[\"'`](\w+)[\"'`]", script))
         super().__init__(
             html_template=assets.markup(viewer),
             css_template=assets.style(viewer),
-            js_on_load=assets.script(viewer),
+            js_on_load=script,
             apply_default_css=False,
             **settings,
         )
+
+    def __getattr__(self, name: str) -> Any:
+        """The listener of an event that its script names in quotes, as Gradio has it.
+
+        Gradio searches the whole script for every attribute that it asks for and does not find,
+        anew at every visit: 40 milliseconds that each visitor's first caption had to wait for.
+        """
+        if name not in self.__dict__.get("_quoted", ()):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return super().__getattr__(name)
 
     def get_block_name(self) -> str:
         """What the browser takes it for."""
@@ -238,42 +251,39 @@ class Slider(gr.Slider):
         return super().preprocess(payload)
 
 
-class Radio(gr.Radio):
-    """One of a few choices, and nothing else."""
-
-    is_template = True
+class _Choice:
+    """One of some choices, and nothing else; before the component of Gradio that shows them."""
 
     def __init__(self, setting: str = "", **settings: Any) -> None:
         super().__init__(**settings)
-        self.setting = setting
+        self.setting = setting  # its name, for whoever sends something else
+
+    def preprocess(self, payload: Any) -> Any:
+        """The choice as it was sent."""
+        choices = [value for _, value in self.choices]  # type: ignore[attr-defined]
+        if not isinstance(payload, str) or payload not in choices:
+            named = ", ".join(choice or '""' for choice in choices)
+            raise gr.Error(
+                f"{self.setting} is {shown(payload)}; expected one of {named}",
+                print_exception=False,
+            )
+        return payload
+
+
+class Radio(_Choice, gr.Radio):
+    """One of a few choices."""
 
     def get_config(self, cls: Any = None) -> dict[str, Any]:
         """What the browser is told of it."""
         return super().get_config(gr.Radio)
 
-    def preprocess(self, payload: Any) -> Any:
-        """The choice as it was sent."""
-        _check_choice(self.setting, payload, [value for _, value in self.choices])
-        return payload
 
-
-class Dropdown(gr.Dropdown):
-    """One of some choices, and nothing else."""
-
-    is_template = True
-
-    def __init__(self, setting: str = "", **settings: Any) -> None:
-        super().__init__(**settings)
-        self.setting = setting
+class Dropdown(_Choice, gr.Dropdown):
+    """One of some choices, in a list that opens."""
 
     def get_config(self, cls: Any = None) -> dict[str, Any]:
         """What the browser is told of it."""
         return super().get_config(gr.Dropdown)
-
-    def preprocess(self, payload: Any) -> Any:
-        """The choice as it was sent."""
-        _check_choice(self.setting, payload, [value for _, value in self.choices])
-        return payload
 
 
 class Flag(gr.Checkbox):
@@ -305,12 +315,3 @@ def _check_number(name: object, value: Any) -> None:
         raise gr.Error(f"{name} is {_kind(value)}; expected a number", print_exception=False)
     if value is not None and not -(2**53) < value < 2**53:
         raise gr.Error(f"{name} is far out of range; expected a number", print_exception=False)
-
-
-def _check_choice(name: str, value: Any, choices: list[Any]) -> None:
-    if not isinstance(value, str) or value not in choices:
-        named = ", ".join(choice or '""' for choice in choices)
-        raise gr.Error(
-            f"{name} is {shown(value)}; expected one of {named}",
-            print_exception=False,
-        )
