@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -183,6 +184,20 @@ def test_old_runs_and_keys_stay_what_they_were(study: Path) -> None:
     config = read_study("study.toml")
     recipe = config.recipe_of(config.variants[0], 1)
     assert _key(config, recipe) != _key(read_study("study.toml", [("masked", False)]), recipe)
+
+
+def test_a_run_over_other_items_is_another_run(study: Path) -> None:
+    """The first seed sets the items aside: a run of it knows which were not learned."""
+    from captioner.studies.runs import _key
+
+    config = read_study("study.toml")
+    recipe = config.recipe_of(config.variants[0], 4)
+    keys = {
+        tuple(seeds): _key(dataclasses.replace(config, seeds=tuple(seeds)), recipe)
+        for seeds in ([1, 4], [1, 2, 4], [4], [4, 5])
+    }
+    assert keys[1, 4] == keys[1, 2, 4]
+    assert keys[4,] == keys[4, 5] != keys[1, 4]
 
 
 def test_captions_have_no_masked_words() -> None:

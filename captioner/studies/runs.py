@@ -23,6 +23,7 @@ from captioner.studies.subjects import Outcome, subject_of
 from captioner.training.callbacks import Interrupt, Log, Save, Validation, Watch
 from captioner.training.loop import Trainer
 
+_FIRST = 1  # the seed that a study begins with unless it says another one
 _WATCHERS = (Validation, Log, Save)  # a run of minutes is judged once, at its end
 
 
@@ -116,6 +117,8 @@ def _key(config: StudyConfig, recipe: Any) -> str:
     ]
     if config.masked:  # a key of before there were masks stays what it was
         asked.append("masked")
+    if config.seeds[0] != _FIRST:  # by which items are set aside, see `_made`; as above
+        asked.append(f"items of seed {config.seeds[0]}")
     settings = {name: value for name, value in to_dict(recipe).items() if name != "output"}
     text = json.dumps([settings, asked, config.curve_items])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
