@@ -9,11 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from captioner.errors import ConfigError
 from captioner.nn.architecture import SCORES, CombinedAttentionConfig, MultimodalConfig
 from captioner.nn.attention import Attended, Attention, Query
 from captioner.nn.combined import PHOTO_SHARE, Combined, Flat, Hierarchical
 from captioner.nn.memory import Memory
-from captioner.nn.model import MultimodalModel, build_attention, build_multimodal_model
+from captioner.nn.model import (
+    Dropouts,
+    MultimodalModel,
+    build_attention,
+    build_multimodal_model,
+)
 from captioner.nn.scores import Additive
 from captioner.options import SearchOptions
 from captioner.search import Start, force, search
@@ -223,3 +229,42 @@ def test_the_cnn_does_not_learn_and_the_rest_does() -> None:
     learns = {name for name, each in made.named_parameters() if each.requires_grad}
     assert not [name for name in learns if name.startswith("encoder.photo.features")]
     assert {"encoder.photo.project.weight", "encoder.sentence.embedding.weight"} <= learns
+
+
+def test_hidden_photos_are_none_at_all_and_only_in_training() -> None:
+    made = model("hierarchical")
+    count = 400
+    tokens, lengths = torch.randint(4, V, (count, 4)), torch.full((count,), 4)
+    grids = torch.randn(count, 2, 3, made.encoder.photo.project.in_features)
+    unreadable = torch.arange(count) < 40
+    made.set_dropouts(Dropouts(0.0, 0.0, 0.0, 0.0, 0.0, photos=0.25))
+
+    def there(given: Tensor | None = None) -> Tensor | None:
+        beside = made.encoder(tokens, lengths, grids, given).beside
+        assert beside is not None
+        found: Tensor | None = beside.there
+        return found
+
+    assert there() is None  # in evaluation mode
+    made.train()
+    first, again = there(), there()
+    assert first is not None
+    assert again is not None
+    assert 60 < int((~first).sum()) < 140  # of 400 a quarter
+    assert not torch.equal(first, again)
+    among = there(~unreadable)
+    assert among is not None
+    assert not among[:40].any()
+    assert 0 < int((~among[40:]).sum()) < 180
+    made.set_dropouts(Dropouts(0.0, 0.0, 0.0, 0.0, 0.0))
+    assert there() is None
+    assert made.encoder(tokens, lengths).beside is None
+
+
+def test_a_model_hides_photos_as_its_settings_say() -> None:
+    values = {"photo_dropout": 0.5, "photo": {"feature_size": 12}, "encoder": {"hidden_size": 6}}
+    made = build_multimodal_model(from_dict(MultimodalConfig, values), V)
+    assert made.encoder.hidden == 0.5
+    assert Dropouts.of(from_dict(MultimodalConfig, values)).photos == 0.5
+    with pytest.raises(ConfigError, match=r"photo_dropout is 1\.0; expected a share from 0 to bel"):
+        from_dict(MultimodalConfig, {**values, "photo_dropout": 1.0})

@@ -33,6 +33,7 @@ DROPOUTS = (  # what a model is trained or asked with, and no part of what it is
     "decoder.dropout",
     "decoder.word_dropout",
     "photo.dropout",
+    "photo_dropout",
 )
 NORMS = ("layer", "batch", "none")
 POSITIONS = ("sinusoid", "learned", "none")
@@ -504,9 +505,15 @@ class MultimodalConfig(TranslationConfig):
         "the attention module",
     )
     photo: EncoderConfig = setting(EncoderConfig, "the photo's encoder, whose CNN does not learn")
+    photo_dropout: float = setting(
+        0.0,
+        "share of the sentences whose photo is hidden in training, so that they have to be read "
+        "(ModDrop: Neverova et al. 2016)",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_share(self, "photo_dropout")
         if self.decoder.kind != "recurrent":
             raise ConfigError(
                 f"decoder.kind is {self.decoder.kind}, but attention.combination is defined for a "

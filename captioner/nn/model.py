@@ -52,6 +52,7 @@ class Dropouts:
     decoder: float
     decoder_words: float
     photo: float = 0.0  # beside a source sentence
+    photos: float = 0.0  # whole ones
 
     @classmethod
     def of(cls, config: ModelConfig | TranslationConfig) -> Dropouts:
@@ -65,11 +66,12 @@ class Dropouts:
             decoder=decoder.dropout,
             decoder_words=decoder.word_dropout,
             photo=config.photo.dropout if isinstance(config, MultimodalConfig) else 0.0,
+            photos=config.photo_dropout if isinstance(config, MultimodalConfig) else 0.0,
         )
 
     def without_inputs(self) -> Dropouts:
         """Nothing dropped of what the decoder reads: of the memory, its weights and the words."""
-        nothing = ("encoder", "encoder_words", "attention", "decoder_words", "photo")
+        nothing = ("encoder", "encoder_words", "attention", "decoder_words", "photo", "photos")
         return replace(self, **dict.fromkeys(nothing, 0.0))
 
 
@@ -156,6 +158,7 @@ class MultimodalModel(TranslationModel):
         sentence = self.encoder.sentence
         sentence.dropout.p, sentence.word_dropout.p = rates.encoder, rates.encoder_words
         self.encoder.photo.set_dropout(rates.photo)
+        self.encoder.hidden = rates.photos
         _set_decoder_dropouts(self.decoder, rates)
 
 
@@ -257,7 +260,9 @@ def build_multimodal_model(config: MultimodalConfig, vocabulary_size: int) -> Mu
     model = build_translation_model(config, vocabulary_size)
     photo = _image_encoder(config.photo)
     photo.fine_tune(0)
-    return MultimodalModel(SightedEncoder(model.encoder, photo), model.decoder)
+    return MultimodalModel(
+        SightedEncoder(model.encoder, photo, config.photo_dropout), model.decoder
+    )
 
 
 def _decoder(

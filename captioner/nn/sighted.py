@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
 from captioner.nn.encoders import ImageEncoder
@@ -15,11 +16,27 @@ from captioner.nn.sentences import SentenceEncoder, TransformerEncoder
 
 
 class SightedEncoder(nn.Module):
-    """A sentence's encoder, and the photo's, whose CNN stays as it came."""
+    """A sentence's encoder, and the photo's, whose CNN stays as it came.
 
-    def __init__(self, sentence: SentenceEncoder | TransformerEncoder, photo: ImageEncoder) -> None:
+    A frozen CNN says from the first step on what is on a photo, and a sentence's encoder has to
+    learn what its words mean: left alone, the decoder looks at the photo until nothing teaches the
+    sentence's encoder any more. Photos hidden at random (ModDrop: Neverova, Wolf, Taylor, Nebout
+    2016) make it read.
+
+    Args:
+        sentence: its encoder.
+        photo: its encoder.
+        hidden: share of the photos that are hidden in training, 0 to 1.
+    """
+
+    def __init__(
+        self,
+        sentence: SentenceEncoder | TransformerEncoder,
+        photo: ImageEncoder,
+        hidden: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.sentence, self.photo = sentence, photo
+        self.sentence, self.photo, self.hidden = sentence, photo, hidden
 
     def forward(
         self,
@@ -40,4 +57,7 @@ class SightedEncoder(nn.Module):
         memory: Memory = self.sentence(tokens, lengths)
         if grids is None:
             return memory
+        if self.training and self.hidden:
+            kept = torch.rand(len(grids), device=grids.device) >= self.hidden
+            there = kept if there is None else there & kept
         return replace(memory, beside=replace(self.photo.read(grids), there=there))
