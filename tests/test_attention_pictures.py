@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.attention_pictures import memories
 from benchmarks.attention_pictures.__main__ import DRAWINGS, Runs, made, main, shown
 from benchmarks.attention_pictures.layout import LARGEST, packed, picture_of
 from benchmarks.attention_pictures.rows import Asked, Row, Tile, drawn, each_head, plain, so_far
@@ -21,6 +23,7 @@ from captioner.errors import ConfigError
 from captioner.nn.model import build_model
 from captioner.settings import from_dict, to_dict
 from captioner.studies.config import read_study
+from captioner.translation import Translator
 
 ROOT = Path(__file__).parent.parent
 SENTENCE, WORDS = "A dog jumps over the log.", ("dog", "log")
@@ -158,6 +161,31 @@ def test_marks_are_drawn_where_they_are_said(asked: Asked) -> None:
     assert abs(columns.mean() - left - 25) < 1
 
 
+def test_two_memories_say_how_much_of_a_look_lay_on_the_photo(
+    seen_weights: Path, seen_world: Path, tmp_path: Path
+) -> None:
+    for variant, _, _ in memories.ROWS:
+        shutil.copy(seen_weights, tmp_path / f"{variant}-1.safetensors")
+    photo = seen_world / "red.png"
+    about = Asked(Image.open(photo), photo, "A ball.", (), ())
+    rows = memories.memories(tmp_path, about, "Ein roter Ball.", ("roter", "Ball"))
+    assert [row.note for row in rows] == [
+        "A ball." if not m else "A [v]." for *_, m in memories.ROWS
+    ]
+    found = Translator.load(seen_weights).explain(
+        "A ball.", "Ein roter Ball.", to="de", photo=photo
+    )
+    assert found.seen is not None
+    assert [tile.note for tile in rows[0].tiles] == [
+        f"photo {share:.2f}" for share in found.seen.shares[1:3]
+    ]
+    np.testing.assert_allclose(rows[0].tiles[0].weights, found.seen.maps[1], atol=1e-6)
+    with pytest.raises(ConfigError, match="has no word 'Hund'; its words are: Ein, roter, Ball"):
+        memories.memories(tmp_path, about, "Ein roter Ball.", ("Hund",))
+    (tmp_path / "flat-1.safetensors").unlink()
+    assert memories.missing(tmp_path, 1) == [tmp_path / "flat-1.safetensors"]
+
+
 def test_pages_show_what_is_drawn_and_wait_for_the_rest() -> None:
     page = "A\n\n<!-- picture hard: Maps\nand rings -->\n\n<!-- picture local: W -->\n"
     assert shown(page, ["hard"], "pictures") == (
@@ -166,7 +194,7 @@ def test_pages_show_what_is_drawn_and_wait_for_the_rest() -> None:
 
 
 def test_the_pages_have_a_place_for_every_picture() -> None:
-    names = {drawing.name for drawing in DRAWINGS}
+    names = {*(drawing.name for drawing in DRAWINGS), memories.NAME}
     for page in ("attention.md", "attention.ko.md"):
         text = shown((ROOT / "docs" / page).read_text(encoding="utf-8"), [*names], "attention")
         assert {name for name in names if f"(attention/{name}.webp)" not in text} == set()

@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from PIL import Image
@@ -15,6 +16,7 @@ from captioner.checkpoint import Checkpoint
 from captioner.outputs import write_text
 
 from . import __doc__ as about
+from . import memories
 from .layout import TILE, packed, picture_of
 from .rows import Asked, cells_look, drawn, each_head, plain, so_far
 from .words import mixed, positions, word_looks
@@ -156,6 +158,14 @@ def made(
         )
 
 
+def _memories(folder: Path, asked: Asked, seed: int) -> Image.Image | str:
+    missing = memories.missing(folder, seed)
+    if missing:
+        return ", ".join(map(str, missing))
+    rows = memories.memories(folder, asked, seed=seed)
+    return picture_of(asked, rows, memories.WORDS, TILE)
+
+
 def shown(page: str, drawn: Sequence[str], folder: str) -> str:
     """A page (Markdown) with the pictures that are there in the place of its notes of them.
 
@@ -185,7 +195,14 @@ def main(arguments: list[str] | None = None) -> None:
         "--spots", nargs="+", default=SPOTS, help="names and places (x y, shares of the photo)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the runs (default: 1)")
-    parser.add_argument("--only", nargs="+", default=(), choices=[each.name for each in DRAWINGS])
+    names = [*(each.name for each in DRAWINGS), memories.NAME]
+    parser.add_argument("--only", nargs="+", default=names, choices=names, metavar="NAME")
+    parser.add_argument(
+        "--multimodal",
+        type=Path,
+        metavar="DIR",
+        help="folder in which `captioner study multimodal` keeps its runs, for memories.webp",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     parser.add_argument(
         "--pages",
@@ -203,7 +220,12 @@ def main(arguments: list[str] | None = None) -> None:
     asked = Asked(photo, typed.photo, typed.sentence, tuple(typed.words), spots)
     typed.output.mkdir(parents=True, exist_ok=True)
     drawn: list[str] = []
-    for name, found in made(Runs(typed.runs, typed.seed), asked, typed.only):
+    pictures = made(Runs(typed.runs, typed.seed), asked, typed.only)
+    if typed.multimodal and memories.NAME in typed.only:
+        pictures = chain(
+            pictures, [(memories.NAME, _memories(typed.multimodal, asked, typed.seed))]
+        )
+    for name, found in pictures:
         if isinstance(found, str):
             print(f"{name}: left as it is; there is no {found}")
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from captioner.errors import ConfigError
@@ -11,9 +11,22 @@ from captioner.translations.translator import Translator
 
 from .rows import Asked, Row, Tile
 
-VARIANTS = ("flat", "hierarchical")
+NAME = "memories"
+ROWS = (  # variant of `captioner study multimodal`, title, whether visible words are masked
+    ("flat", "flat, photo always in view", False),
+    ("flat-hidden", "flat, half of the photos hidden", False),
+    ("flat-hidden", "the same, words masked", True),
+    ("hierarchical-hidden", "hierarchical, half of the photos hidden", False),
+    ("hierarchical-hidden", "the same, words masked", True),
+)
 TRANSLATION = "Ein brauner Hund steht auf dem Gras neben einem Mann."
 WORDS = ("brauner", "Hund", "steht", "Gras", "neben", "Mann")
+
+
+def missing(folder: Path, seed: int) -> list[Path]:
+    """The runs that are not there."""
+    paths = dict.fromkeys(_path(folder, variant, seed) for variant, _, _ in ROWS)
+    return [path for path in paths if not path.is_file()]
 
 
 def memories(
@@ -23,7 +36,7 @@ def memories(
     words: Sequence[str] = WORDS,
     seed: int = 1,
 ) -> list[Row]:
-    """Two rows a variant: the sentence as it is, and with its visible words masked.
+    """What translators with the photo in view looked at.
 
     Args:
         folder: in which `captioner study multimodal` keeps its runs.
@@ -36,34 +49,43 @@ def memories(
         ConfigError: the translation lacks a word.
         CheckpointError: a run is not there.
     """
+    known = {
+        variant: Translator.load(_path(folder, variant, seed))
+        for variant in dict.fromkeys(variant for variant, _, _ in ROWS)
+    }
     return [
-        row
-        for variant in VARIANTS
-        for row in _of(
-            Translator.load(folder / f"{variant}-{seed}.safetensors"),
-            *(variant, asked, translation, words),
-        )
+        _row(known[variant], title, asked, masks, translation, words)
+        for variant, title, masks in ROWS
     ]
 
 
-def _of(
-    translator: Translator, variant: str, asked: Asked, translation: str, words: Sequence[str]
-) -> Iterator[Row]:
+def _path(folder: Path, variant: str, seed: int) -> Path:
+    return folder / f"{variant}-{seed}.safetensors"
+
+
+def _row(
+    translator: Translator,
+    title: str,
+    asked: Asked,
+    masks: bool,
+    translation: str,
+    words: Sequence[str],
+) -> Row:
+    source = mask(asked.sentence).text if masks else asked.sentence
     read, into = LANGUAGES
-    for title, source in (
-        (variant, asked.sentence),
-        (f"{variant}, words masked", mask(asked.sentence).text),
-    ):
-        found = translator.explain(
-            source, translation, to=into, source_language=read, photo=asked.source
+    found = translator.explain(
+        source, translation, to=into, source_language=read, photo=asked.source
+    )
+    assert found.seen is not None
+    said = [word.text for word in found.words]
+    absent = next((word for word in words if word not in said), None)
+    if absent is not None:
+        raise ConfigError(
+            f"the translation {translation!r} has no word {absent!r}; its words are: "
+            f"{', '.join(said)}"
         )
-        assert found.seen is not None
-        said = [word.text for word in found.words]
-        missing = next((word for word in words if word not in said), None)
-        if missing is not None:
-            raise ConfigError(f"{translation!r} has no word {missing!r}; its words are: {said}")
-        tiles = [
-            Tile(found.seen.maps[place], f"photo {found.seen.shares[place]:.2f}")
-            for place in map(said.index, words)
-        ]
-        yield Row(title, source, tiles)
+    tiles = [
+        Tile(found.seen.maps[place], f"photo {found.seen.shares[place]:.2f}")
+        for place in map(said.index, words)
+    ]
+    return Row(title, source, tiles)
