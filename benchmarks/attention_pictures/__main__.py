@@ -163,7 +163,7 @@ def _memories(folder: Path, asked: Asked, seed: int) -> Image.Image | str:
     if missing:
         return ", ".join(map(str, missing))
     rows = memories.memories(folder, asked, seed=seed)
-    return picture_of(asked, rows, memories.WORDS, TILE)
+    return picture_of(asked, rows, memories.WORDS, 112)
 
 
 def shown(page: str, drawn: Sequence[str], folder: str) -> str:
