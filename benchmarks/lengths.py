@@ -9,8 +9,9 @@ back), what it keeps for the way back, and the time of writing the n pieces one 
 recurrent decoder's attention looks at n pieces n times, and a Transformer's words at one another
 besides (Vaswani et al. 2017, table 1). Pieces are drawn: what they say costs nothing.
 
-Times are the processor's, on one core, so that what else the machine does lengthens none. Kept are
-the numbers that torch's autograd saves, each storage once, the weights apart.
+Times are the processor's, on one core, the least of several: what else a machine does can only
+lengthen them. Kept are the numbers that torch's autograd saves, each storage once, the weights
+apart.
 
 `lengths.md` and `lengths.png` are written.
 """
@@ -97,7 +98,7 @@ def _least(work: Callable[[], object], rounds: int) -> float:
         start = time.process_time()
         work()
         taken.append(time.process_time() - start)
-    return min(taken)  # what else the machine does can only lengthen it
+    return min(taken)
 
 
 def _kept(work: Callable[[], object], weights: Any) -> int:
@@ -116,12 +117,11 @@ def _kept(work: Callable[[], object], weights: Any) -> int:
 
 
 def measure(
-    translators: Mapping[str, Translator], lengths: Sequence[int], rounds: int, show: bool
+    translators: Mapping[str, Translator], lengths: Sequence[int], rounds: int
 ) -> dict[str, list[Cost]]:
     """Every system's costs, a list in the order of the lengths."""
     found: dict[str, list[Cost]] = {name: [] for name in translators}
-    show = show and is_seen()
-    with bar(total=len(found) * len(lengths), desc="lengths", disable=not show) as moved:
+    with bar(total=len(found) * len(lengths), desc="lengths", disable=not is_seen()) as moved:
         for length in lengths:
             for name, translator in translators.items():
                 found[name].append(costs(translator, length, rounds))
@@ -201,7 +201,10 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"--lengths {min(typed.lengths)}: expected at least 2 pieces")
     torch.set_num_threads(1)
     translators = {_name(path): Translator.load(path) for path in typed.checkpoints}
-    found = measure(translators, typed.lengths, typed.rounds, show=True)
+    if len(translators) < len(typed.checkpoints):
+        names = ", ".join(map(_name, typed.checkpoints))
+        parser.error(f"each system needs a name of its own, without its seed; these are {names}")
+    found = measure(translators, typed.lengths, typed.rounds)
     text = table(typed.lengths, found)
     print(text)
     if typed.output:

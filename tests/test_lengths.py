@@ -55,3 +55,6 @@ def test_it_writes_a_table_and_a_figure(
     with pytest.raises(SystemExit):
         main([translation_weights, "--lengths", "1"])
     assert "--lengths 1: expected at least 2 pieces" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([translation_weights, translation_weights])
+    assert "these are translate, translate" in capsys.readouterr().err
