@@ -12,6 +12,7 @@ import re
 import socket
 import struct
 import threading
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -78,6 +79,40 @@ class Visit:
     page: Any
     errors: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    open_requests: set[Any] = field(default_factory=set)
+
+    def rest(self) -> None:
+        """Waits until every request is answered, but for the one that says that the page is open.
+
+        A page that is left earlier says so as an error, which no visitor sees and every visit has.
+        """
+        quiet = 0
+        for _ in range(PATIENCE // 50):
+            waiting = [each for each in self.open_requests if "/heartbeat/" not in each.url]
+            quiet = 0 if waiting else quiet + 1
+            if quiet == 3:
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"never answered: {[each.url for each in waiting]}")
+
+    def reload(self) -> None:
+        """Loads the page again, once it is at rest."""
+        self.rest()
+        self.page.reload()
+
+    def go(self, address: str) -> None:
+        """Leads to another address, once the page is at rest."""
+        self.rest()
+        self.page.goto(address)
+
+    def delay(self, address: str, seconds: float) -> None:
+        """Lets requests wait for seconds from now on, as a slow network does."""
+
+        def late(route: Any) -> None:
+            time.sleep(seconds)
+            route.continue_()
+
+        self.page.route(address, late)
 
     def drop(self, photo: Path, width: int = 0) -> None:
         """Drops a photo and waits for its caption."""
@@ -145,12 +180,16 @@ def visit(browser: Any, server: Server) -> Iterator[Callable[..., Visit]]:
         page.on("pageerror", lambda error: found.errors.append(str(error)))
         page.on("dialog", lambda dialog: (found.errors.append(dialog.message), dialog.dismiss()))
         page.on("request", lambda request: found.asked.append(request.url))
+        page.on("request", lambda request: found.open_requests.add(request))
+        page.on("requestfinished", lambda request: found.open_requests.discard(request))
+        page.on("requestfailed", lambda request: found.open_requests.discard(request))
         page.on(
             "console",
             lambda said: found.errors.append(said.text) if said.type == "error" else None,
         )
         page.goto(server.address)
         page.locator(".strip .example").first.wait_for()
+        page.locator("#again").wait_for(state="attached")  # Gradio draws what is hidden last
         return found
 
     yield opened
@@ -497,13 +536,14 @@ def test_whatever_is_touched_the_photo_stays_where_it_is(
 
 
 def test_the_page_rests_while_nothing_happens(visit: Callable[..., Visit]) -> None:
-    page = visit(reduced_motion="reduce").page
+    found = visit(reduced_motion="reduce")
+    page = found.page
     page.add_init_script(
         """window.framesAsked = 0;
         const real = window.requestAnimationFrame;
         window.requestAnimationFrame = (act) => { window.framesAsked += 1; return real(act); };"""
     )
-    page.reload()
+    found.reload()
     page.locator("#caption-viewer .word").first.wait_for()
     asked = [int(page.evaluate("window.framesAsked"))]
     assert asked[0] > 0  # by Gradio's clock, while the page loads
@@ -981,7 +1021,7 @@ def test_the_page_opens_with_a_result_that_a_hand_plays_once(visit: Callable[...
     assert page.locator("#caption-viewer .alt, #under button").evaluate_all(lowest) <= 900
     assert len([url for url in found.asked if "/queue/" in url]) == asked
     page.emulate_media(reduced_motion="reduce")
-    page.reload()
+    found.reload()
     page.locator(".hand").wait_for()
     page.wait_for_timeout(1500)
     assert shown.count() == 0
@@ -992,7 +1032,7 @@ def test_a_link_leads_to_a_word_of_an_example_and_a_reload_keeps_what_was_chosen
 ) -> None:
     found = visit(permissions=["clipboard-read", "clipboard-write"])
     page = found.page
-    page.goto(f"{server.address}/?example=cheetah&word=2&to=de")
+    found.go(f"{server.address}/?example=cheetah&word=2&to=de")
     german = page.locator("#caption-viewer .links .word")
     german.first.wait_for()
     pinned = page.locator("#caption-viewer .main .word[aria-pressed=true] .text")
@@ -1009,7 +1049,7 @@ def test_a_link_leads_to_a_word_of_an_example_and_a_reload_keeps_what_was_chosen
     german.first.wait_for()
     page.locator("#stage[aria-busy=true]").wait_for(state="detached")
     words, others = found.words(), found.words(row="links")
-    page.reload()
+    found.reload()
     edit.get_by_text("You chose").wait_for()
     page.locator("#to input[value=de]:checked").wait_for()
     page.locator("#stage[aria-busy=true]").wait_for(state="detached")
@@ -1023,11 +1063,12 @@ def test_a_link_leads_to_a_word_of_an_example_and_a_reload_keeps_what_was_chosen
       const kept = JSON.parse(sessionStorage.captioner);
       sessionStorage.captioner = JSON.stringify({...kept, to: "xx"});
     }""")
-    page.reload()
+    found.reload()
     page.locator("#to input[value='']:checked").wait_for()
     german.first.wait_for(state="detached")
     page.locator("#stage[aria-busy=true]").wait_for(state="detached")
     assert page.locator("#caption-viewer .error").is_hidden()
+    found.delay("**/queue/join**", 1.0)  # the focus waits for the answer, however long it takes
     page.get_by_role("button", name="Forget this photo").click()
     page.locator("#caption-viewer .empty").wait_for()
     page.locator("#photo button:focus").wait_for()
@@ -1038,7 +1079,7 @@ def test_a_link_leads_to_a_word_of_an_example_and_a_reload_keeps_what_was_chosen
       captionerPage.keep({ path: "a" }, { words: [{}] }, "");
     }""")
     assert page.evaluate(kept) is None
-    page.goto(f"{server.address}/?example=nobody&word=99&to=xx")  # leads nowhere, harmlessly
+    found.go(f"{server.address}/?example=nobody&word=99&to=xx")  # leads nowhere, harmlessly
     page.locator("#caption-viewer .main .word").first.wait_for()
 
 
@@ -1647,6 +1688,6 @@ def test_an_answer_that_was_overtaken_is_asked_for_again(
     found.drop(photos["tower"])
     page.locator("#stage[aria-busy=false]").wait_for()
     page.locator("#caption-viewer .links .word").first.wait_for()
-    page.reload()  # measured before it is drawn; at the end, no error was seen
+    found.reload()  # measured before it is drawn; at the end, no error was seen
     page.locator("#caption-viewer canvas.photo[width='227']").wait_for()
     page.locator("#caption-viewer .links .word").first.wait_for()

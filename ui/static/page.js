@@ -117,8 +117,24 @@
   function forget() {
     forgotten += 1;
     remember(null);
-    setTimeout(() => document.querySelector("#photo button")?.focus(), 300);
+    focusUpload();
     return [];
+  }
+
+  // What was pressed goes with the photo: the focus waits for the button that takes the next one,
+  // however long the server needs, unless the visitor moves it on.
+  function focusUpload() {
+    const place = document.querySelector("#photo");
+    const pressed = document.activeElement;
+    const watch = new MutationObserver(() => {
+      const now = document.activeElement;
+      const moved = now && now !== document.body && now !== pressed && !place.contains(now);
+      const button = [...place.querySelectorAll("button")].find((each) => each.checkVisibility());
+      const empty = button && !place.querySelector("img");
+      if (moved || empty) watch.disconnect();
+      if (empty && !moved) button.focus();
+    });
+    watch.observe(place, { childList: true, subtree: true });
   }
 
   // A photo that the server has forgotten is sent again, as it was shown.
