@@ -71,7 +71,7 @@ def test_lengths_are_those_of_the_losss_differences(changes: dict[str, Any]) -> 
         assert found[place] == pytest.approx(float(np.linalg.norm(slopes)), rel=5e-3, abs=1e-6)
 
 
-def test_shares_are_told_from_the_sources_end(tiny_translator: Translator) -> None:
+def test_multiples_of_the_mean_are_told_from_the_sources_end(tiny_translator: Translator) -> None:
     pairs = [
         Pair("A dog runs over the log.", "Ein Hund läuft über den Stamm.", "en", "de"),
         Pair("I am a student.", "Ich bin Student.", "en", "de"),
@@ -85,6 +85,6 @@ def test_shares_are_told_from_the_sources_end(tiny_translator: Translator) -> No
     assert len(known) == min(longest, DISTANCES)
     assert bool((known > 0).all())
     [alone] = [by_distance(tiny_translator, pairs[1:])]
-    assert np.nansum(alone) == pytest.approx(1)
+    assert np.nanmean(alone) == pytest.approx(1)  # whatever the loss, and however long it is
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert not model.encoder.embedding._forward_hooks

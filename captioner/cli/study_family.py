@@ -121,7 +121,7 @@ def _run(arguments: argparse.Namespace, config: StudyConfig, name: str) -> int:
     write_text(folder / "results.csv", summary.results(found))
     shown = summary.by_variant(config, found, True) or summary.by_variant(config, found, False)
     draw(curves.curves(shown), folder / "curves.png")
-    reached = curves.gradients(shown)
+    reached = curves.gradients(summary.by_variant(config, found))
     if reached is not None:
         draw(reached, folder / "gradients.png")
     print(f"\n{folder}/: table.md, results.csv, curves.png" + (", gradients.png" * bool(reached)))

@@ -17,6 +17,7 @@ from captioner.studies.runs import Run
 # Told apart with every kind of colour blindness (Okabe and Ito 2008), and by their marks in grey.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#56544f", "#b8860b")
 _MARKS = ("o", "s", "^", "D", "v", "P")
+_PANELS = 4  # in a row
 
 
 def curves(runs: dict[str, list[Run]]) -> Image.Image:
@@ -39,19 +40,35 @@ def curves(runs: dict[str, list[Run]]) -> Image.Image:
 
 
 def gradients(runs: dict[str, list[Run]]) -> Image.Image | None:
-    """Shares of the gradient by distance from the source's end; None where none was measured."""
-    known = {k: own for k, own in runs.items() if all("gradients" in r.outcome.series for r in own)}
+    """The gradient by distance from the source's end; None where none was measured.
+
+    A panel a variant, on the same axes: each seed's line, and 1, where distance means nothing.
+    """
+    known = {
+        name: [each for run in own if (each := run.outcome.series.get("reach"))]
+        for name, own in runs.items()
+    }
+    known = {name: reach for name, reach in known.items() if reach}
     if not known:
         return None
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4.2))
-    axes = figure.add_axes((0, 0, 1, 1))
-    for (variant, own), style in zip(known.items(), _styles(len(known)), strict=True):
-        shares = np.array([run.outcome.series["gradients"] for run in own], float)
-        axes.plot(np.arange(shares.shape[1]), shares.mean(0), label=variant, **style)
-    axes.set_yscale("log")
-    _dress(axes, "pieces from the source's end", "share of the last word's gradient")
+    columns = min(_PANELS, len(known))
+    rows = -(-len(known) // columns)
+    figure = Figure(figsize=(2.75 * columns, 2 * rows))
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    figure.subplots_adjust(wspace=0.08, hspace=0.3)
+    for axes, (variant, reach) in zip(panels.flat, known.items(), strict=False):
+        for line in np.array(reach, float):
+            axes.plot(np.arange(len(line)), line, color=_COLOURS[0], linewidth=1.3, alpha=0.8)
+        axes.axhline(1, color=shade(MUTED), linewidth=0.8, linestyle=":")
+        axes.set_yscale("log")
+        axes.set_title(variant, fontsize=10.5, color=shade(INK), loc="left", pad=4)
+        _bare(axes)
+    for axes in panels.flat[len(known) :]:
+        axes.set_axis_off()
+    figure.supxlabel("pieces from the source's end", fontsize=11, color=shade(MUTED), y=-0.1 / rows)
+    figure.supylabel("gradient, times the sentence's mean", fontsize=11, color=shade(MUTED), x=0.04)
     return painted(figure)
 
 
@@ -84,12 +101,16 @@ def _styles(count: int) -> Sequence[dict[str, Any]]:
     ]
 
 
-def _dress(axes: Any, across: str, up: str) -> None:
+def _bare(axes: Any) -> None:
     axes.set_facecolor("none")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(shade(LINE))
     axes.grid(axis="y", color=shade(LINE), linewidth=0.8)
-    axes.tick_params(length=0, pad=6, labelsize=10.5, labelcolor=shade(MUTED))
+    axes.tick_params(which="both", length=0, pad=6, labelsize=10.5, labelcolor=shade(MUTED))
+
+
+def _dress(axes: Any, across: str, up: str) -> None:
+    _bare(axes)
     axes.set_xlabel(across, fontsize=11, color=shade(MUTED), labelpad=8)
     axes.set_ylabel(up, fontsize=11, color=shade(MUTED), labelpad=8)
     legend = axes.legend(

@@ -31,8 +31,10 @@ def by_distance(translator: Translator, pairs: Sequence[Pair]) -> NDArray[np.flo
         pairs: sentences with their translations.
 
     Returns:
-        (`DISTANCES`,): of the last source piece, the one before it, …, each over the sum of its
-        sentence, so that models of any loss compare; nan where no sentence is as long.
+        (`DISTANCES`,): of the last source piece, the one before it, …, each over the mean of its
+        sentence, so that models of any loss compare, and far pieces, which only long sentences
+        have, with near ones: 1 is as much as each gets where distance means nothing. nan where no
+        sentence is as long.
     """
     sums, counts = np.zeros(DISTANCES), np.zeros(DISTANCES)
     for pair in pairs:
@@ -42,9 +44,9 @@ def by_distance(translator: Translator, pairs: Sequence[Pair]) -> NDArray[np.flo
             continue
         start = translator.subwords.start(pair.target_language)
         lengths = of_last_word(translator.model, source, [start, *said])
-        shares = lengths[::-1][:DISTANCES] / max(lengths.sum(), 1e-30)
-        sums[: len(shares)] += shares
-        counts[: len(shares)] += 1
+        reach = lengths[::-1][:DISTANCES] / max(lengths.mean(), 1e-30)
+        sums[: len(reach)] += reach
+        counts[: len(reach)] += 1
     found: NDArray[np.float64] = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
     return found
 

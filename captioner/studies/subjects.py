@@ -138,7 +138,7 @@ class Translations:
             self._masks(model, measures, conditions)
         series = {}
         if self.gradients:
-            series["gradients"] = by_distance(model, self.pairs[: self.gradients]).tolist()
+            series["reach"] = by_distance(model, self.pairs[: self.gradients]).tolist()
         return Outcome(
             found.scores["bleu"].value,
             [float(value) for value in found.each],

@@ -30,12 +30,15 @@ _COLUMNS = (
     "still_climbs",
     "settings",
 )
+_BANDS = ((0, 2), (2, 6), (6, 12), (12, 24))  # distances from a source's end, in pieces
 Interval = tuple[float, float, float]  # value, low and high end of its 95 % interval
 
 
-def by_variant(config: StudyConfig, runs: Sequence[Run], core: bool) -> dict[str, list[Run]]:
-    """The runs of the core variants, or of the others, in the order of the config."""
-    names = [variant.name for variant in config.variants if variant.core == core]
+def by_variant(
+    config: StudyConfig, runs: Sequence[Run], core: bool | None = None
+) -> dict[str, list[Run]]:
+    """The runs of the core variants, of the others, or of all, in the order of the config."""
+    names = [each.name for each in config.variants if core is None or each.core == core]
     own = {name: [run for run in runs if run.variant == name] for name in names}
     return {name: found for name, found in own.items() if found}
 
@@ -96,6 +99,7 @@ def table(config: StudyConfig, runs: Sequence[Run], command: str, machine: str) 
             f"Tried once each, to show that it works: one seed's {first.score} ranks nothing.",
             _compared(others),
         ]
+    parts += _reach(by_variant(config, runs))
     parts += [
         f"![{first.score} by updates and by time](curves.png)",
         f"Each run trains {config.minutes:g} minutes ({config.recipe}; learning rates rise over "
@@ -177,6 +181,29 @@ def _conditions(runs: dict[str, list[Run]]) -> list[str]:
     return parts
 
 
+def _reach(runs: dict[str, list[Run]]) -> list[str]:
+    """How much of the last word's gradient comes to near and to far pieces of the source."""
+    rows = []
+    for name, own in runs.items():
+        known = [each for run in own if (each := run.outcome.series.get("reach"))]
+        if known:
+            reach = np.array(known, float).mean(0)
+            bands = [reach[low:high] for low, high in _BANDS]
+            means = [_mean(band[np.isfinite(band)].tolist(), 2) for band in bands]
+            rows.append([name, str(len(known)), *means])
+    if not rows:
+        return []
+    heads = ["variant", "seeds", *(f"{low} to {high - 1}" for low, high in _BANDS)]
+    return [
+        "## How far the last word's gradient reaches",
+        "The gradient of the last word's loss at a piece of the source, by the piece's distance "
+        "from the source's end, as a multiple of the mean over its sentence: 1 is what each gets "
+        "where distance means nothing.",
+        _markdown(heads, rows),
+        "![Gradient by distance, a panel a variant](gradients.png)",
+    ]
+
+
 def _verdict(value: Interval) -> str:
     return "noise" if value[1] <= 0 <= value[2] else ""
 
@@ -194,9 +221,9 @@ def _shown(value: Interval, signed: bool = False) -> str:
     return "{:{s}.3f} [{:{s}.3f}, {:{s}.3f}]".format(*value, s=sign)
 
 
-def _mean(values: Sequence[float | None]) -> str:
+def _mean(values: Sequence[float | None], digits: int = 3) -> str:
     known = [value for value in values if value is not None]
-    return f"{np.mean(known):.3f}" if known else ""
+    return f"{np.mean(known):.{digits}f}" if known else ""
 
 
 def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
