@@ -219,6 +219,19 @@ def resample(statistics: np.ndarray, bootstrap: int, seed: int) -> np.ndarray:
     return resample_photos({"own": statistics}, len(statistics), bootstrap, seed)["own"]
 
 
+def moses_bleu_counts(
+    said: Sequence[str], references: Sequence[Sequence[str]], language: str
+) -> np.ndarray:
+    """The counts (P, 9) of translations, as `bleu` returns them, of tokens as Moses makes them.
+
+    Raises:
+        MetricError: the package sacremoses is missing.
+    """
+    tokens = iter(tokenise_moses(chain.from_iterable(references), language))
+    wanted = [list(islice(tokens, len(own))) for own in references]
+    return bleu(tokenise_moses(said, language), wanted)[1]
+
+
 def summed_bleu(counts: np.ndarray) -> np.ndarray:
     """BLEU-4 (...) of summed counts (..., 9), which `bleu` returns for every sentence."""
     values: np.ndarray = _bleu_values(counts, 0)[..., -1]
@@ -516,11 +529,9 @@ class _Counted:
 
 
 def _moses_bleu(said: Sequence[str], wanted: _References, language: str) -> _Counted:
-    tokens = iter(tokenise_moses(chain.from_iterable(wanted), language))
-    references = [list(islice(tokens, len(own))) for own in wanted]
-    values, counts = bleu(tokenise_moses(said, language), references)
+    counts = moses_bleu_counts(said, wanted, language)
     title = f"{moses_recipe(language)} | {_length_ratio(counts)}"
-    return _Counted(title, float(values[-1]), counts, summed_bleu)
+    return _Counted(title, float(summed_bleu(counts.sum(0))), counts, summed_bleu)
 
 
 def _sacrebleu(said: Sequence[str], wanted: _References, _language: str) -> _Counted:

@@ -14,6 +14,7 @@ from captioner.errors import DataError, MetricError
 from captioner.studies.length import (
     LengthStudy,
     Section,
+    bleu_by_length,
     cut_by_length,
     study_lengths,
     translate_sections,
@@ -125,6 +126,23 @@ def test_bleu_of_a_section_equals_the_one_of_its_sentences() -> None:
         )["bleu"]
         assert study.bleu[0, number, 0] == pytest.approx(score.value)
         assert study.bleu[0, number, 1:] == pytest.approx(score.interval)
+
+
+def test_bleu_of_what_is_translated_already_is_that_of_each_section() -> None:
+    sources, references = sentences(40)
+    sources = [source.replace("w", f"w{number}") for number, source in enumerate(sources)]
+    said = worn(references, 0.2)
+    wanted = [(reference,) for reference in references]
+    found = bleu_by_length(sources, said, wanted, "de", bounds=(5, 9))
+    sections = cut_by_length(sources, references, bounds=(5, 9), joined=())
+    assert list(found) == [section.name for section in sections]
+    of_source = dict(zip(sources, said, strict=True))
+    for section in sections:
+        own = [of_source[source] for source in section.sources]
+        score = metrics.score_translations(
+            own, section.references, "de", names=["bleu"], bootstrap=0
+        )
+        assert found[section.name] == pytest.approx(score["bleu"].value)
 
 
 def test_a_perfect_system_is_perfect_at_every_length() -> None:

@@ -102,6 +102,36 @@ def _range_name(low: int, high: int) -> str:
     return f"≥ {low + 1}" if high == 10**9 else f"{low + 1}–{high}"
 
 
+def bleu_by_length(
+    sources: Sequence[str],
+    said: Sequence[str],
+    references: Sequence[Sequence[str]],
+    language: str,
+    *,
+    bounds: Sequence[int] = BOUNDS,
+) -> dict[str, float]:
+    """BLEU of translations that are there already, section by section.
+
+    Args:
+        sources: raw sentences.
+        said: their translations.
+        references: what people wrote of each.
+        language: of the translations; its Moses tokens are compared, lower-cased.
+        bounds: most words of a source in each section but the last, ascending.
+
+    Returns:
+        By the section's name, such as "9–12"; without those that would be empty.
+    """
+    counts = metrics.moses_bleu_counts(said, references, language)
+    lengths = np.array([len(source.split()) for source in sources])
+    found = {}
+    for low, high in pairwise([0, *bounds, 10**9]):
+        inside = (low < lengths) & (lengths <= high)
+        if inside.any():
+            found[_range_name(low, high)] = float(metrics.summed_bleu(counts[inside].sum(0)))
+    return found
+
+
 def translate_sections(
     translate: Callable[[Iterable[str]], Iterable[Translation]],
     sections: Sequence[Section],

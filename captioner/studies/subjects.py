@@ -23,6 +23,7 @@ from captioner.sights import Sight
 from captioner.studies import masked
 from captioner.studies.budget import clock_of
 from captioner.studies.gradients import by_distance
+from captioner.studies.length import bleu_by_length
 from captioner.tasks import CAPTION, MULTIMODAL, TRANSLATE
 from captioner.training.start import some
 from captioner.translations.evaluation import TranslationEvaluation
@@ -129,7 +130,15 @@ class Translations:
     def whole(self, model: Translator) -> Outcome:
         """BLEU, chrF and, where asked for, gradients by distance, other photos, masked words."""
         seconds, found = _timed(self.judged(model, self.pairs, self.views[0]), self.search)
+        said = [each.text for each in found.answers]
         measures, conditions = {"chrf": found.scores["chrf"].value}, {}
+        for name, value in bleu_by_length(
+            [pair.source_text for pair in self.pairs],
+            said,
+            [pair.references for pair in self.pairs],
+            self.pairs[0].target_language,
+        ).items():
+            measures[f"BLEU, {name} words"] = value
         for view in self.views[1:]:
             other = self.judged(model, self.pairs, view).run(self.search, bootstrap=0)
             measures[f"BLEU, {_SHOWN[view]}"] = other.scores["bleu"].value
@@ -143,7 +152,7 @@ class Translations:
             found.scores["bleu"].value,
             [float(value) for value in found.each],
             seconds,
-            [each.text for each in found.answers],
+            said,
             measures,
             series,
             conditions,
