@@ -55,7 +55,8 @@ def gradients(runs: dict[str, list[Run]]) -> Image.Image | None:
 
     columns = min(_PANELS, len(known))
     rows = -(-len(known) // columns)
-    figure = Figure(figsize=(2.75 * columns, 2 * rows))
+    height = 1.9 * rows
+    figure = Figure(figsize=(2.75 * columns, height))
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     figure.subplots_adjust(wspace=0.08, hspace=0.3)
     for axes, (variant, reach) in zip(panels.flat, known.items(), strict=False):
@@ -63,12 +64,18 @@ def gradients(runs: dict[str, list[Run]]) -> Image.Image | None:
             axes.plot(np.arange(len(line)), line, color=_COLOURS[0], linewidth=1.3, alpha=0.8)
         axes.axhline(1, color=shade(MUTED), linewidth=0.8, linestyle=":")
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.set_title(variant, fontsize=10.5, color=shade(INK), loc="left", pad=4)
         _bare(axes)
-    for axes in panels.flat[len(known) :]:
+    for axes, above in zip(
+        panels.flat[len(known) :], panels.flat[len(known) - columns :], strict=False
+    ):
         axes.set_axis_off()
-    figure.supxlabel("pieces from the source's end", fontsize=11, color=shade(MUTED), y=-0.1 / rows)
-    figure.supylabel("gradient, times the sentence's mean", fontsize=11, color=shade(MUTED), x=0.04)
+        above.tick_params(labelbottom=True)  # the lowest of its column
+    said: dict[str, Any] = {"fontsize": 11, "color": shade(MUTED)}
+    under = panels[-1, 0].get_position().y0 - 0.45 / height
+    figure.text(0.5, under, "pieces from the source's end", ha="center", va="top", **said)
+    figure.supylabel("gradient, times the sentence's mean", x=0.05, **said)
     return painted(figure)
 
 
