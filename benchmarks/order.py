@@ -6,9 +6,9 @@ r"""Does a translator use the order of the words? It reads the same words in ano
 
 A translator that reads a source as a bag of words says the same of both, whatever it scores; one
 that uses the order loses what the order told it. The words between spaces are put in an order that
-is drawn from the seed, the first one's capital goes to whoever comes first, and what ends the
-sentence stays at its end. Checkpoints that differ in the number behind their name alone, as a
-study's seeds do, are one row: the mean over them.
+is drawn from the seed, letter by letter as they are, and what ends the sentence stays at its end.
+Checkpoints that differ in the number behind their name alone, as a study's seeds do, are one row:
+the mean over them.
 """
 
 from __future__ import annotations
@@ -46,11 +46,7 @@ def shuffled(text: str, seed: int) -> str:
     end = _END.search(text)
     assert end is not None
     words = text[: end.start()].split()
-    if words:
-        words[0] = words[0][:1].lower() + words[0][1:]
     random.Random(f"{seed} {text}").shuffle(words)
-    if words:
-        words[0] = words[0][:1].upper() + words[0][1:]
     return " ".join(words) + end.group()
 
 
@@ -60,7 +56,8 @@ def measure(translator: Translator, pairs: Sequence[Pair], seed: int) -> Found:
     reports = [TranslationEvaluation(translator, each).run(bootstrap=0) for each in (pairs, others)]
     said = [[answer.text for answer in report.answers] for report in reports]
     same = float(np.mean([one == other for one, other in zip(*said, strict=True)]))
-    return Found(*(report.scores["bleu"].value for report in reports), same)
+    ordered, mixed = (report.scores["bleu"].value for report in reports)
+    return Found(ordered, mixed, same)
 
 
 def table(found: dict[str, list[Found]]) -> str:
