@@ -1,8 +1,10 @@
 r"""Does a translator use the order of the words? It reads the same words in another one.
 
-    python -m benchmarks.order runs/study-family-translations/transformer-?.safetensors \
+    python -m benchmarks.order \
+        runs/study-family-translations/{transformer,general-after}-?.safetensors \
+        runs/study-positions/{sinusoid,none,none-in-decoder,none-in-encoder}-1.safetensors \
         --source runs/data/multi30k/val.en --target runs/data/multi30k/val.de \
-        --from en --to de -o docs/positions/order.md
+        --from en --to de --count 100 -o docs/positions/order.md
 
 A translator that reads a source as a bag of words says the same of both, whatever it scores; one
 that uses the order loses what the order told it. The words between spaces are put in an order that
