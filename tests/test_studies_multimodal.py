@@ -112,6 +112,7 @@ def test_a_study_with_photos_and_without(study: Path) -> None:
     assert len(flat.outcome.conditions["masked words said"]) == 4
     assert set(flat.outcome.measures) == {
         "chrf",
+        "BLEU, ≤ 8 words",
         "BLEU, a wrong photo",
         "BLEU, no photo",
         "BLEU, masked",
