@@ -164,6 +164,8 @@ def test_other_options_are_refused_and_nothing_changes(
     flags = ("--jsonl", "all.jsonl", "--resume", "--quiet")
     assert typed("caption", "five", *flags, "--prefix", "the") == 2
     assert "--resume: prefix was '' in the run that wrote the lines" in one_error(capsys)
+    assert typed("caption", "five", *flags, "--map-size", "128") == 2
+    assert "--resume: map_size was None in the run that wrote the lines" in one_error(capsys)
     (photos / "all.jsonl.run").unlink()
     assert typed("caption", "five", *flags) == 2
     assert "all.jsonl.run is missing, which says with which weights" in one_error(capsys)

@@ -96,7 +96,7 @@ class Desk:
     def _take_up(self, photo: str) -> PhotoAtHand:
         look = self.captioner.look(photo, side=LONGEST)
         assert look.picture is not None
-        value = {**blank(look.picture), "grid": list(look.geometry.grid)}
+        value = {**blank(look.picture), "grid": list(look.map_grid)}
         fill = mean_colour(look.picture)
         return PhotoAtHand(dataclasses.replace(look, picture=None), value, fill)
 
@@ -226,8 +226,8 @@ class Desk:
         }
         if not painting:
             return {**view(caption, at_hand.value), **brush}, caption
-        whole = open_photo(photo, side=self.captioner.preprocess.size)
-        look = self.captioner.look(painting.over(whole, at_hand.look.geometry.grid))
+        whole = open_photo(photo, side=self.captioner.map_preprocess.size)
+        look = self.captioner.look(painting.over(whole, at_hand.look.map_grid))
         now = look.caption(options=options)
         after = look.explain(" ".join(word.text for word in caption.words)).words
         peak = values.peak_of([now, caption])

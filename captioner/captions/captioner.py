@@ -43,6 +43,7 @@ class Captioner:
         device: str | torch.device = "cpu",
         translator: Translator | None = None,
         runtime: str = "auto",
+        map_size: int | None = None,
     ) -> None:
         """Takes the weights.
 
@@ -54,10 +55,13 @@ class Captioner:
             runtime: what computes photos' features on a CPU: `openvino`, in bfloat16 where the CPU
                 has it; `openvino-f32`, as exact as torch; `torch`; or `auto`, the first of these
                 that can be used.
+            map_size: side in pixels, a multiple of 32, at which the maps of a sentence are read
+                from the photo once it is written; left out, maps are those of the search. Twice
+                the model's size gives twice the cells each way, and takes as long again as writing.
 
         Raises:
             ConfigError: `checkpoint` is none of a captioner, `translator` no `Translator`, or the
-                device or the runtime cannot be used.
+                device, the runtime or the size cannot be used.
         """
         if not isinstance(checkpoint, Checkpoint):
             raise ConfigError(
@@ -67,11 +71,13 @@ class Captioner:
         check_translator(translator)
         self.checkpoint = checkpoint
         self.device = devices.pick(device)
-        self._runtime = runtime
-        self.writer = Writer(checkpoint, self.device, translator, runtime)
+        self._runtime, self.map_size = runtime, map_size
+        self.writer = Writer(checkpoint, self.device, translator, runtime, map_size)
         self.model = self.writer.model
         self.vocabulary = checkpoint.vocabulary
         self.preprocess: Preprocess = checkpoint.preprocess
+        # Makes the pixels from which maps are read.
+        self.map_preprocess = self._closer or self.preprocess
 
     @classmethod
     def load(
@@ -80,6 +86,7 @@ class Captioner:
         device: str | torch.device = "cpu",
         translator: Translator | None = None,
         runtime: str = "auto",
+        map_size: int | None = None,
     ) -> Captioner:
         """The captioner of a checkpoint; without a path, of the weights that came along.
 
@@ -88,15 +95,16 @@ class Captioner:
             device: where to compute; `auto` is a GPU where there is one.
             translator: for captions in other languages.
             runtime: what computes photos' features, as when a captioner is made.
+            map_size: side in pixels at which maps are read, as when a captioner is made.
 
         Raises:
-            ConfigError: the device or the runtime cannot be used, or `translator` is no
+            ConfigError: the device, the runtime or the size cannot be used, or `translator` is no
                 `Translator`.
             CheckpointError: there is no usable checkpoint at `path`.
         """
         check_translator(translator)
         device = devices.pick(device)  # before the weights are read
-        return cls(Checkpoint.load(path), device, translator, runtime)
+        return cls(Checkpoint.load(path), device, translator, runtime, map_size)
 
     def options(self, own: SearchOptions | None = None, /, **settings: Any) -> SearchOptions:
         """`own`, or the checkpoint's options, with `settings` (fields of `SearchOptions`) put in.
@@ -112,7 +120,13 @@ class Captioner:
         So it holds no thread, lock or graph of this process, and needs no file on that machine.
         """
         given = self.writer.interpreter.given
-        return type(self), (self.checkpoint, str(self.device), given, self._runtime)
+        own = self.checkpoint, str(self.device), given, self._runtime, self.map_size
+        return type(self), own
+
+    @property
+    def _closer(self) -> Preprocess | None:
+        closer = self.writer.closer
+        return None if closer is None else closer.preprocess
 
     def __repr__(self) -> str:
         words = len(self.checkpoint.vocabulary.words)
@@ -143,14 +157,14 @@ class Captioner:
         check_photo(photo)
         check_side(side)
         self.writer.check_process()
-        opened = open_one(photo, self.preprocess, side)
+        opened = open_one(photo, self.preprocess, side, self._closer)
         if opened.error is not None:
             raise ImageError(opened.error)
         memory, refinement = self.writer.look(opened)
         assert memory.grid is not None
         geometry = Geometry(opened.size, memory.grid)
         about = (opened.file, opened.source, self.writer, opened.picture, opened.note)
-        return Look(memory, geometry, *about, refinement)
+        return Look(memory, geometry, *about, refinement, self.writer.enlarged([opened]))
 
     def __call__(
         self,
@@ -266,7 +280,7 @@ class Captioner:
         check_workers(workers)
         check_time_limit(time_limit)
         request = self.writer.request(options, prefix=prefix, to=to, batch_size=batch_size)
-        opener = Opener(self.preprocess)
+        opener = Opener(self.preprocess, self._closer)
         limit = None if time_limit is None else opener.limit(time_limit)
         if numbers is not None and not isinstance(numbers, Iterable):
             raise ConfigError(f"the photos' numbers are {shown(numbers)}; expected an iterable")
@@ -307,7 +321,7 @@ class Captioner:
         check_workers(workers)
         self.writer.request(options, batch_size=batch_size)
 
-        opener = Opener(self.preprocess)
+        opener = Opener(self.preprocess, self._closer)
 
         def read(pair: tuple[ImageSource, str]) -> tuple[Opened, list[str]]:
             photo, sentence = pair
@@ -321,7 +335,8 @@ class Captioner:
                 photos = [opened for opened, _ in good]
                 sentences = [words for _, words in good]
                 memory = self.writer.encode(photos)
-                found = self.writer.explain(memory, photos, sentences, alternatives)
+                enlarged = self.writer.enlarged(photos)
+                found = self.writer.explain(memory, photos, sentences, alternatives, enlarged)
             yield from _in_order([opened for opened, _ in several], found)
 
 
@@ -361,7 +376,8 @@ def _written(
     found: list[Caption] = []
     if good:
         there = [batch[place] for place in good]
-        found = writer.write(writer.encode(there), there, request, [numbers[p] for p in good])
+        own = [numbers[place] for place in good]
+        found = writer.write(writer.encode(there), there, request, own, writer.enlarged(there))
     return list(_in_order(batch, found))
 
 

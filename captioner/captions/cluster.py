@@ -29,6 +29,7 @@ class Job:
     device: str  # "cpu" or "cuda"
     runtime: str  # as of a `Captioner`
     options: dict[str, Any]  # fields of `SearchOptions`
+    map_size: int | None = None  # at which maps are read
     prefix: str = ""
     to: str | None = None
     maps: bool = False
@@ -144,7 +145,9 @@ class Actor:
         device = "cuda" if job.device.startswith("cuda") else job.device
         translator = Translator.load(job.translator, device) if job.translator else None
         self.job = job
-        self.captioner = Captioner.load(job.checkpoint, device, translator, job.runtime)
+        self.captioner = Captioner.load(
+            job.checkpoint, device, translator, job.runtime, job.map_size
+        )
         self.options = SearchOptions(**job.options)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:

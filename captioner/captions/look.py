@@ -53,6 +53,13 @@ class Look:
     # What the cells looked at in one another, layer by layer and head by head, (L, H, N, N): the
     # row looks at the column; rows sum to 1. None where no layer refines the grid.
     refinement: NDArray[np.float32] | None = None
+    enlarged: Memory | None = None  # from which maps are read, where they have a size of their own
+
+    @property
+    def map_grid(self) -> tuple[int, int]:
+        """(h, w), cells of its captions' maps: the memory's, unless these have their own size."""
+        grid = None if self.enlarged is None else self.enlarged.grid
+        return self.geometry.grid if grid is None else grid
 
     def __repr__(self) -> str:
         photo = type(self.source).__name__ if self.file is None else repr(self.file)
@@ -89,7 +96,9 @@ class Look:
 
     def answer(self, request: Request) -> Caption:
         """The caption for a request that was checked before the photo was opened."""
-        [caption] = self.writer.write(self.memory, [self._about], request)
+        [caption] = self.writer.write(
+            self.memory, [self._about], request, enlarged=self.enlarged
+        )
         if caption.error is not None:
             raise ImageError(caption.error)
         return caption
@@ -131,7 +140,7 @@ class Look:
         check_alternatives(alternatives)
         self.writer.check_process()
         [caption] = self.writer.explain(
-            self.memory, [self._about], [tokenise(sentence)], alternatives
+            self.memory, [self._about], [tokenise(sentence)], alternatives, self.enlarged
         )
         return caption
 

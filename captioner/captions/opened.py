@@ -37,6 +37,7 @@ class Opened:
     pixels: NDArray[np.uint8] | None = None
     error: str | None = None
     picture: Image.Image | None = None  # the photo at another size, where one is wanted
+    enlarged: NDArray[np.uint8] | None = None  # pixels for finer maps, where these are wanted
     note: str | None = None  # what its owner should know of how it was read
 
     def checked(self, sentence: str) -> Opened:
@@ -51,16 +52,31 @@ class Opened:
         return Caption("", (), 0.0, empty, file=self.file, error=self.error, source=self.source)
 
 
-def open_one(source: ImageSource, preprocess: Preprocess, side: int | None = None) -> Opened:
-    """The photo, or why there is none: whatever goes wrong with one is no matter of the others."""
+def open_one(
+    source: ImageSource,
+    preprocess: Preprocess,
+    side: int | None = None,
+    closer: Preprocess | None = None,
+) -> Opened:
+    """The photo, or why there is none: whatever goes wrong with one is no matter of the others.
+
+    Args:
+        source: path, PIL image, array, bytes or binary file.
+        preprocess: makes its pixels.
+        side: the shorter side of the `picture` that is kept; left out, none is.
+        closer: makes its `enlarged` pixels; left out, there are none.
+    """
     file = fspath(source) if isinstance(source, (str, PathLike)) else None
     try:
         source = _kept(source)
-        photo, *others = open_sizes(source, [preprocess.size, *([] if side is None else [side])])
-        picture = others[0] if others else None
+        wanted = [preprocess.size, side, None if closer is None else closer.size]
+        opened = iter(open_sizes(source, [each for each in wanted if each is not None]))
+        photo = next(opened)
+        picture = None if side is None else next(opened)
+        enlarged = None if closer is None else closer.pixels(next(opened))
         size = original_size(photo)
         note = PREVIEW.format(*size) if is_preview(photo) else None
-        return Opened(source, file, size, preprocess.pixels(photo), None, picture, note)
+        return Opened(source, file, size, preprocess.pixels(photo), None, picture, enlarged, note)
     except CaptionerError as error:
         return Opened(source, file, error=str(error))
     except Exception as error:
@@ -72,8 +88,8 @@ def open_one(source: ImageSource, preprocess: Preprocess, side: int | None = Non
 class Opener:
     """Opens photos in threads, where no Ctrl-C arrives, and knows which may take their time."""
 
-    def __init__(self, preprocess: Preprocess) -> None:
-        self.preprocess = preprocess
+    def __init__(self, preprocess: Preprocess, closer: Preprocess | None = None) -> None:
+        self.preprocess, self.closer = preprocess, closer
         self._pipes: set[str] = set()
 
     def open(self, source: ImageSource) -> Opened:
@@ -81,7 +97,7 @@ class Opener:
         try:
             if (file := _file_of(source)) is not None and is_pipe(file):
                 self._pipes.add(file)
-            return open_one(source, self.preprocess)
+            return open_one(source, self.preprocess, closer=self.closer)
         except BaseException as error:
             reason = f"{type(error).__name__}: {error}".rstrip(": ")
             return _unopened(source, f"cannot be opened ({reason})")

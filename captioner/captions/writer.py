@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from captioner import devices
 from captioner.captions.caption import Caption
 from captioner.captions.checkpoint import Checkpoint
+from captioner.captions.closer import Closer, check_map_size
 from captioner.captions.inputs import check_text
 from captioner.captions.interpreter import Interpreter, Way
 from captioner.captions.opened import Opened
@@ -63,6 +64,7 @@ class Writer:
         device: torch.device,
         translator: Translator | None = None,
         runtime: str = "auto",
+        map_size: int | None = None,
     ) -> None:
         self.device = device
         self.process = os.getpid()  # that put the model there
@@ -73,6 +75,10 @@ class Writer:
         model.encoder.features = fold_batch_norm(model.encoder.features)
         self.model = model.to(device)
         self.runtime: Runtime = choose(runtime, self.model, self.preprocess, device)
+        self.closer: Closer | None = None  # where maps are read at a size of their own
+        if map_size is not None:
+            size = check_map_size(checkpoint.config, map_size)
+            self.closer = Closer(self.model, self.preprocess, device, runtime, size)
         self.interpreter = Interpreter(self.vocabulary, device, translator)
 
     def request(
@@ -108,6 +114,7 @@ class Writer:
         """A writer for several batches at once, as many as its `at_once`, with the same model."""
         several = copy.copy(self)
         several.runtime = self.runtime.shared
+        several.closer = None if self.closer is None else self.closer.shared()
         return several
 
     def at_once(self, request: Request) -> int:
@@ -143,6 +150,14 @@ class Writer:
         return self.runtime.encode(self._pixels(photos))
 
     @torch.inference_mode()
+    def enlarged(self, photos: Sequence[Opened]) -> Memory | None:
+        """The memory of B photos from which maps are read, where that is another one."""
+        if self.closer is None:
+            return None
+        pixels = np.stack([photo.enlarged for photo in photos if photo.enlarged is not None])
+        return self.closer.encode(torch.from_numpy(pixels).to(self.device))
+
+    @torch.inference_mode()
     def look(self, photo: Opened) -> tuple[Memory, NDArray[np.float32] | None]:
         """The memory of a photo, and what its cells looked at in one another, (L, H, N, N).
 
@@ -166,6 +181,7 @@ class Writer:
         photos: Sequence[Opened],
         request: Request,
         numbers: Sequence[int] | None = None,
+        enlarged: Memory | None = None,
     ) -> list[Caption]:
         """Captions of B photos, translated where that is wanted.
 
@@ -174,12 +190,14 @@ class Writer:
             photos: where it comes from.
             request: what is asked for.
             numbers: the photos' own numbers, which seed their draws; left out, 0 to B − 1.
+            enlarged: the memory that maps are read from; left out, that of the search.
         """
         found = search(
             self.runtime.decoder, memory, request.options, request.prefix, numbers, request.start
         )
+        grid, found = self._mapped(memory, found, enlarged)
         captions = [
-            self._judged(self._caption(memory, photo, hypotheses), kinds)
+            self._judged(self._caption(grid, photo, hypotheses), kinds)
             for photo, hypotheses, kinds in zip(
                 photos, found, _recognised(memory, len(photos)), strict=True
             )
@@ -194,14 +212,25 @@ class Writer:
         photos: Sequence[Opened],
         sentences: Sequence[Sequence[str]],
         alternatives: int,
+        enlarged: Memory | None = None,
     ) -> list[Caption]:
         """What the model thinks of a sentence, in words, about each of B photos."""
         tokens = [self.vocabulary.encode(words) for words in sentences]
-        found = force(self.model.decoder, memory, tokens, alternatives=alternatives)
+        read = force(self.model.decoder, memory, tokens, alternatives=alternatives)
+        grid, found = self._mapped(memory, [[one] for one in read], enlarged)
         return [
-            self._caption(memory, photo, [hypothesis], words)
-            for photo, hypothesis, words in zip(photos, found, sentences, strict=True)
+            self._caption(grid, photo, hypotheses, words)
+            for photo, hypotheses, words in zip(photos, found, sentences, strict=True)
         ]
+
+    def _mapped(
+        self, memory: Memory, found: list[list[Hypothesis]], enlarged: Memory | None
+    ) -> tuple[tuple[int, int], list[list[Hypothesis]]]:
+        """The grid of the maps, and hypotheses that show them."""
+        if enlarged is not None and self.closer is not None:
+            memory, found = enlarged, self.closer.read(enlarged, found)
+        assert memory.grid is not None
+        return memory.grid, found
 
     def trace(self, memory: Memory, words: Sequence[str], alternatives: int) -> Trace:
         """Every step of a sentence about one photo, see `captioner.tracing`."""
@@ -220,13 +249,12 @@ class Writer:
 
     def _caption(
         self,
-        memory: Memory,
+        grid: tuple[int, int],
         opened: Opened,
         hypotheses: Sequence[Hypothesis],
         words: Sequence[str] | None = None,
     ) -> Caption:
-        assert memory.grid is not None
-        geometry = Geometry(opened.size, memory.grid)
+        geometry = Geometry(opened.size, grid)
         captions = [self._result(h, opened, geometry, words) for h in hypotheses]
         return dataclasses.replace(captions[0], n_best=tuple(captions[1:]))
 

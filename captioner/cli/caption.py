@@ -93,6 +93,7 @@ preview in it is read, which is said.""",
     flags.add_languages(parser)
     flags.add_model(parser)
     flags.add_runtime(parser)
+    flags.add_map_size(parser)
     flags.add_loudness(parser)
     flags.add_speed(parser)
     parser.add_argument(
@@ -270,6 +271,7 @@ def _on_cluster(
         translator=arguments.translator and str(Path(arguments.translator).absolute()),
         device=pick_device(arguments.device),
         runtime=arguments.runtime,
+        map_size=arguments.map_size,
         options=to_dict(options),
         prefix=arguments.prefix,
         to=arguments.to,
@@ -295,6 +297,7 @@ def _settings(arguments: argparse.Namespace, options: SearchOptions) -> dict[str
         "prefix": arguments.prefix,
         "maps": arguments.maps,
         "runtime": arguments.runtime,
+        "map_size": arguments.map_size,
         WRITTEN: arguments.write or [],
     }
 

@@ -138,6 +138,7 @@ METEOR is the Java program METEOR 1.5: it needs a Java runtime and pip install p
     )
     flags.add_model(parser)
     flags.add_runtime(parser)
+    flags.add_map_size(parser)
     flags.add_loudness(parser)
     flags.add_decoding(parser, omit=("n_best", "alternatives"))
     parser.set_defaults(run=run)

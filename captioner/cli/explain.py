@@ -51,6 +51,7 @@ examples:
     flags.add_outputs(parser)
     flags.add_model(parser)
     flags.add_runtime(parser)
+    flags.add_map_size(parser)
     flags.add_loudness(parser)
     flags.add_speed(parser)
     flags.add_fields(parser, SearchOptions, only=("alternatives",))

@@ -17,7 +17,7 @@ def load_captioner(arguments: argparse.Namespace) -> Captioner:
     """The captioner of --checkpoint, or the one that came along, with --translator, on --device.
 
     Raises:
-        ConfigError: the device or the runtime cannot be used.
+        ConfigError: the device, the runtime or the size of maps cannot be used.
         CheckpointError: the checkpoint cannot be read.
     """
     device = _chosen(arguments)
@@ -29,7 +29,8 @@ def load_captioner(arguments: argparse.Namespace) -> Captioner:
 
         translator = Translator.load(arguments.translator, device)
     runtime = getattr(arguments, "runtime", "torch")
-    return Captioner.load(arguments.checkpoint, device, translator, runtime)
+    size = getattr(arguments, "map_size", None)
+    return Captioner.load(arguments.checkpoint, device, translator, runtime, size)
 
 
 def load_translator(arguments: argparse.Namespace) -> Translator:

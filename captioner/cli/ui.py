@@ -81,6 +81,7 @@ examples:
     )
     flags.add_model(parser)
     flags.add_runtime(parser)
+    flags.add_map_size(parser)
     parser.set_defaults(run=run)
 
 

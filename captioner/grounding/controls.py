@@ -73,7 +73,8 @@ def randomised(captioner: Captioner, part: str, seed: int = 0) -> Captioner:
     else:
         raise ConfigError(f"no part is called {part!r}; expected one of {', '.join(PARTS)}")
     changed = dataclasses.replace(checkpoint, model=model.eval())
-    return Captioner(changed, captioner.device, runtime=captioner.writer.runtime.name)
+    runtime, size = captioner.writer.runtime.name, captioner.map_size
+    return Captioner(changed, captioner.device, runtime=runtime, map_size=size)
 
 
 @dataclass(frozen=True)
@@ -300,7 +301,7 @@ def _known(sentences: Sequence[Sequence[int]]) -> NDArray[np.bool_]:
 
 def _unseen(captioner: Captioner, sentences: Sequence[Sequence[int]]) -> Tensor:
     """Log probabilities (K, T) of words before a picture of the preprocessing's mean colour."""
-    side = captioner.preprocess.size
+    side = captioner.map_preprocess.size
     memory = captioner.model.encoder(torch.zeros(1, 3, side, side, device=captioner.device))
     rows = torch.zeros(len(sentences), dtype=torch.long, device=memory.device)
     return read_steps(captioner.model.decoder, memory.select(rows), sentences)

@@ -109,7 +109,7 @@ def opened(
         The asked photos, normalised pixels (B, 3, S, S) on the captioner's device, and a line for
         each photo that cannot be read.
     """
-    preprocess = captioner.preprocess
+    preprocess = captioner.map_preprocess
 
     def pixels(entry: Asked) -> NDArray[np.uint8] | ImageError:
         try:

@@ -91,16 +91,26 @@ class _Graphs:
 class OpenVINO:
     """The model's encoder and decoder as graphs, built when the first photo comes."""
 
-    def __init__(self, name: str, plain: Torch, *, required: bool, streams: int = 1) -> None:
+    def __init__(
+        self,
+        name: str,
+        plain: Torch,
+        *,
+        required: bool,
+        searches: bool = True,
+        streams: int = 1,
+    ) -> None:
         """Takes what is to be built.
 
         Args:
             name: `openvino`, in bfloat16 where the CPU has it, or `openvino-f32`.
             plain: the model, and what computes where no graph can.
             required: whether it is an error if there can be no graph of the encoder.
+            searches: whether a graph of the decoder is wanted, too.
             streams: batches computed at once, which share the threads.
         """
         self.name, self.plain, self.required, self.streams = name, plain, required, streams
+        self.searches = searches
         self.building = threading.Lock()
         self.process = os.getpid()
         self.built: _Graphs | None = None
@@ -138,7 +148,9 @@ class OpenVINO:
         and nothing else is computed while Python chooses words.
         """
         streams = min(torch.get_num_threads(), _AT_ONCE)
-        return OpenVINO(self.name, self.plain, required=self.required, streams=streams)
+        return OpenVINO(
+            self.name, self.plain, required=self.required, searches=self.searches, streams=streams
+        )
 
     def _graphs(self) -> _Graphs | None:
         # A forked child has the graphs' threads no more, and would wait for them for ever.
@@ -166,12 +178,20 @@ class OpenVINO:
             return
         decoder = None
         with contextlib.suppress(UnknownLayerError):
-            decoder = GraphDecoder(model.decoder, number_type, threads, self.streams)
+            if self.searches:
+                decoder = GraphDecoder(
+                    model.decoder, number_type, threads, self.streams
+                )
         self.built = _Graphs(encoder, decoder)
 
 
 def choose(
-    name: Any, model: CaptionModel, preprocess: Preprocess, device: torch.device
+    name: Any,
+    model: CaptionModel,
+    preprocess: Preprocess,
+    device: torch.device,
+    *,
+    searches: bool = True,
 ) -> Torch | OpenVINO:
     """The runtime of that name for a model on a device.
 
@@ -180,6 +200,7 @@ def choose(
         model: in evaluation mode, with batch norm folded.
         preprocess: of its photos.
         device: where it lies.
+        searches: whether sentences are searched for, or photos only encoded.
 
     Raises:
         ConfigError: there is no such runtime, or it cannot be used here.
@@ -191,11 +212,11 @@ def choose(
     if name == "auto":
         if not usable or PREFERRED == "torch":
             return plain
-        return OpenVINO(PREFERRED, plain, required=False)
+        return OpenVINO(PREFERRED, plain, required=False, searches=searches)
     if name == "torch":
         return plain
     if device.type != "cpu":
         raise ConfigError(f"runtime {name} computes on a CPU, not on {device}; use torch")
     if not usable:
         raise ConfigError(f"runtime {name} is not installed; pip install openvino, or use torch")
-    return OpenVINO(name, plain, required=True)
+    return OpenVINO(name, plain, required=True, searches=searches)
