@@ -554,6 +554,19 @@ def test_draws_by_temperature_go_on_where_they_stopped(
     assert drawn == 12
 
 
+def test_words_that_a_step_draws_are_drawn_again(
+    press: list[str], corpus: Path, tmp_path: Path
+) -> None:
+    changes: dict[str, Any] = {"training": {"sampled_words": 20}, "phases": [{"epochs": 1}]}
+    whole, parts = (recipe(corpus, tmp_path / name, **changes) for name in ("whole", "parts"))
+    train(whole)
+    press.append("step 2")
+    with pytest.raises(Interrupted):
+        train(parts)
+    train(parts, resume=True)
+    assert equal_runs(tmp_path / "parts", tmp_path / "whole")
+
+
 # ---- what a run leaves in its folder -------------------------------------------------------------
 
 

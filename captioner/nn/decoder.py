@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from captioner.nn.attention import Attended
 from captioner.nn.copying import Copied
 from captioner.nn.memory import Memory
+from captioner.nn.vocabulary import Compared
 
 
 class State(Protocol):
@@ -57,7 +58,7 @@ class Probe(Generic[S]):
 class Unrolled:
     """All steps of given sentences (teacher forcing)."""
 
-    logits: PackedSequence  # (W, V): no word's scores are computed for padding
+    logits: PackedSequence  # (W, V), or (W, C) of what is compared; none for padding
     weights: Tensor  # (K, T, H, N), 0 beyond a sentence's end
     extras: Mapping[str, Tensor]  # the attention's by-products, (K, T, …) each
     copied: Copied | None = None  # (K, T, S), where the decoder copies
@@ -97,7 +98,12 @@ class Decoder(Stepwise[S], Protocol[S]):
         """A step with everything that is computed on the way; None where nothing is attended to."""
 
     def unroll(
-        self, tokens: Tensor, lengths: Tensor, memory: Memory, owners: Tensor | None = None
+        self,
+        tokens: Tensor,
+        lengths: Tensor,
+        memory: Memory,
+        owners: Tensor | None = None,
+        compared: Compared | None = None,
     ) -> Unrolled:
         """Reads given sentences.
 
@@ -107,6 +113,7 @@ class Decoder(Stepwise[S], Protocol[S]):
             memory: B memories, fresh from an encoder.
             owners: which of them each sentence is about, (K,), best on the CPU; left out, the k-th
                 is about the k-th.
+            compared: the words whose logits are wanted, in their order; left out, all.
         """
 
     def resize_vocabulary(self, size: int) -> None:

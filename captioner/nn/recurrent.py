@@ -22,7 +22,7 @@ from captioner.nn.copying import Copied, Copying
 from captioner.nn.decoder import Probe, Step, Unrolled
 from captioner.nn.memory import Memory, of_each, rows
 from captioner.nn.query import Query
-from captioner.nn.vocabulary import WordLayers
+from captioner.nn.vocabulary import Compared, WordLayers
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,12 @@ class RecurrentDecoder(WordLayers):
         return self.unroll(tokens, lengths, memory, owners)
 
     def unroll(
-        self, tokens: Tensor, lengths: Tensor, memory: Memory, owners: Tensor | None = None
+        self,
+        tokens: Tensor,
+        lengths: Tensor,
+        memory: Memory,
+        owners: Tensor | None = None,
+        compared: Compared | None = None,
     ) -> Unrolled:
         """Reads given sentences.
 
@@ -226,6 +231,7 @@ class RecurrentDecoder(WordLayers):
             memory: B memories, fresh from an encoder.
             owners: which of them each sentence is about, (K,), best on the CPU, where they are
                 sorted; left out, the k-th is about the k-th.
+            compared: the words whose logits are wanted, in their order; left out, all.
         """
         owners = torch.arange(len(tokens)) if owners is None else owners.cpu()
         layout = _Layout.of(lengths, owners).to(memory.device)
@@ -235,7 +241,7 @@ class RecurrentDecoder(WordLayers):
         steps, hidden = self._read(embedded, layout, state, memory)
         contexts = layout.gather([step.context for step in steps])
         deep = self._deep(embedded, layout.gather(hidden), contexts)  # (W, E)
-        logits, copied = self._read_out(deep, memory, layout.owners)  # (W, V)
+        logits, copied = self._read_out(deep, memory, layout.owners, compared)  # (W, V)
 
         def padded(words: Tensor) -> Tensor:
             return pad_packed_sequence(packed._replace(data=words), batch_first=True)[0]

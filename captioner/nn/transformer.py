@@ -30,7 +30,7 @@ from captioner.nn.selfattention import (
     fitted,
     start_evenly,
 )
-from captioner.nn.vocabulary import WordLayers
+from captioner.nn.vocabulary import Compared, WordLayers
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,12 @@ class TransformerDecoder(WordLayers):
         return self.unroll(tokens, lengths, memory, owners)
 
     def unroll(
-        self, tokens: Tensor, lengths: Tensor, memory: Memory, owners: Tensor | None = None
+        self,
+        tokens: Tensor,
+        lengths: Tensor,
+        memory: Memory,
+        owners: Tensor | None = None,
+        compared: Compared | None = None,
     ) -> Unrolled:
         """Reads given sentences, all words at once: none sees those behind it.
 
@@ -243,6 +248,7 @@ class TransformerDecoder(WordLayers):
             memory: B memories, fresh from an encoder.
             owners: which of them each sentence is about, (K,), best on the CPU; left out, the k-th
                 is about the k-th.
+            compared: the words whose logits are wanted, in their order; left out, all.
         """
         owners = torch.arange(len(tokens)) if owners is None else owners.cpu()
         places = _Places.of(lengths, owners).to(memory.device)
@@ -261,7 +267,7 @@ class TransformerDecoder(WordLayers):
             return pad_packed_sequence(words, batch_first=True)[0]
 
         deep, owned = packed(self._deep(values)), packed(places.owners.expand_as(side_by_side))
-        logits, copied = self._read_out(deep.data, memory, owned.data)  # (W, V)
+        logits, copied = self._read_out(deep.data, memory, owned.data, compared)  # (W, V)
         attended = self._seen(layers)
         size = side_by_side.shape
         if copied is not None:

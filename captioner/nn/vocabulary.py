@@ -1,15 +1,26 @@
 """The layers between words and features that every decoder has: words in, words out.
 
-Shapes: E embedding, V vocabulary, W words of all sentences together.
+Shapes: E embedding, V vocabulary, W words of all sentences together, C words that are compared.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from captioner.nn.copying import Copied, Copying
-from captioner.nn.memory import Memory
+from captioner.nn.memory import Memory, rows
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The words among which one is chosen, where these are not the whole vocabulary."""
+
+    words: Tensor  # (C,), each once
+    offsets: Tensor  # (C,), what is added to the logit of each
 
 
 class WordLayers(nn.Module):
@@ -54,10 +65,25 @@ class WordLayers(nn.Module):
         return embedded
 
     def _read_out(
-        self, deep: Tensor, memory: Memory, owners: Tensor | None = None
+        self,
+        deep: Tensor,
+        memory: Memory,
+        owners: Tensor | None = None,
+        compared: Compared | None = None,
     ) -> tuple[Tensor, Copied | None]:
-        """Logits (…, V), what is copied taken in; `owners` (W,) tells the memory of each row."""
+        """Logits (…, V), what is copied taken in; `owners` (W,) tells the memory of each row.
+
+        Those of the words that are `compared` (…, C), where not all are.
+
+        Raises:
+            ValueError: what is copied may not be among the words that are compared.
+        """
         deep = self.dropout(deep)
+        if compared is not None:
+            if self.copying is not None:
+                raise ValueError("a decoder that copies compares all words")
+            bias = rows(self.output.bias, compared.words) + compared.offsets
+            return F.linear(deep, rows(self.output.weight, compared.words), bias), None
         logits = self.output(deep)
         if self.copying is None:
             return logits, None

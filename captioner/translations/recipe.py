@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from captioner.errors import ConfigError
+from captioner.errors import ConfigError, shown
 from captioner.nn.architecture import TranslationConfig
 from captioner.options import SearchOptions
 from captioner.recipes import shared
@@ -195,6 +195,12 @@ class TranslationTrainingConfig:
         8000, "pieces of a step, sources and translations together, pairs of like lengths"
     )
     label_smoothing: float = shared.label_smoothing("pieces")
+    sampled_words: int = setting(
+        0,
+        "a step's cross-entropy compares its own pieces with so many others, drawn anew, instead "
+        "of all (sampled softmax, Jean et al. 2015), but for phases with r_drop; 0: all",
+        unit="pieces",
+    )
     weight_decay: float = shared.weight_decay()
     gradient_clip: float = shared.gradient_clip(1.0)
     weight_average: float = shared.weight_average()
@@ -206,6 +212,11 @@ class TranslationTrainingConfig:
     def __post_init__(self) -> None:
         check_positive(self, "batch_tokens")
         shared.check_often(self)
+        if not 0 <= self.sampled_words <= _PIECES:
+            raise ConfigError(
+                f"sampled_words is {shown(self.sampled_words)}; expected 0 or more, and at most "
+                f"{_PIECES:,}"
+            )
         check_share(self, "label_smoothing", "weight_average")
         if self.gradient_clip < 0 or self.weight_decay < 0:
             raise ConfigError(

@@ -6,6 +6,7 @@ Shapes: B pairs, K drawn translations of them all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from captioner.search import Start
 from captioner.training.attending import attention_terms, averaged
 from captioner.training.callbacks import Validation, Watch
 from captioner.training.loop import Trainer, weighted
+from captioner.training.sampled import compared_with
 from captioner.training.scheduled import mixed_inputs, own_share
 from captioner.training.self_critical import Drawn, draw
 from captioner.translations.checkpoint import TranslationCheckpoint
@@ -57,16 +59,24 @@ class TranslationTrainer(Trainer):
         """Cross-entropy, and what the phase adds to it.
 
         With R-Drop it is that of two passes, and how far these are apart comes on top; the
-        self-critical loss takes the place of a share of it.
+        self-critical loss takes the place of a share of it. With `sampled_words`, it is one among
+        the words that are drawn, over which label smoothing is spread; R-Drop compares the passes
+        over the whole vocabulary, and so does the self-critical loss its draws.
         """
-        phase = self.phase
+        phase, decoder = self.phase, self.model.decoder
         smoothing, passes = self.recipe.training.label_smoothing, []
         inputs, attention = self._inputs(batch), self.checkpoint.config.attention
+        told, compared = batch, None
+        if self.recipe.training.sampled_words and not phase.r_drop:
+            compared, places = compared_with(
+                batch.targets, decoder.vocabulary_size, self.recipe.training.sampled_words
+            )
+            told = replace(batch, targets=places)
         for _ in range(2 if phase.r_drop else 1):
             memory = self.memory(batch)
-            passes.append(self.model.decoder.unroll(inputs, batch.lengths, memory))
-        each = [losses.cross_entropy(one.logits, batch.targets, smoothing) for one in passes]
-        asked = [attention_terms(attention, phase, one, batch, self.kept) for one in passes]
+            passes.append(decoder.unroll(inputs, batch.lengths, memory, compared=compared))
+        each = [losses.cross_entropy(one.logits, told.targets, smoothing) for one in passes]
+        asked = [attention_terms(attention, phase, one, told, self.kept) for one in passes]
         terms = {
             "cross_entropy": (1 - phase.self_critical, torch.stack(each).mean()),
             **averaged(asked),
