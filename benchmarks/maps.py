@@ -63,6 +63,11 @@ def asked_of(typed: argparse.Namespace) -> list[Asked]:
     return sentences.ask(photos_of(typed), naming(found, typed.drawn), found)
 
 
+def _loaded(typed: argparse.Namespace) -> Captioner:
+    """The captioner of --checkpoint, which reads maps at --map-size."""
+    return Captioner.load(typed.checkpoint, map_size=typed.map_size)
+
+
 def naming(found: regions.Regions, drawn: bool) -> Namer:
     """How captions name the kinds of a file; the drawn world has words of its own."""
     if drawn:
@@ -72,13 +77,13 @@ def naming(found: regions.Regions, drawn: bool) -> Namer:
 
 def point(typed: argparse.Namespace) -> Any:
     """Pointing game and mass against four baselines, as published maps are judged."""
-    captioner = Captioner.load(typed.checkpoint)
+    captioner = _loaded(typed)
     return pointing.measure(sentences.explained(captioner, asked_of(typed)))
 
 
 def randomise(typed: argparse.Namespace) -> Any:
     """The same with a part of the weights forgotten, and how alike the maps still are."""
-    captioner = Captioner.load(typed.checkpoint)
+    captioner = _loaded(typed)
     asked = sentences.sample(asked_of(typed), typed.photos, typed.words)
     own = [entry for entry in sentences.explained(captioner, asked) if not isinstance(entry, str)]
     found: dict[str, Any] = {"own": pointing.measure(own)}
@@ -94,8 +99,8 @@ def seeds(typed: argparse.Namespace) -> Any:
     """How alike the maps are that two trainings of one recipe came to."""
     asked = asked_of(typed)
     one, other = [
-        [e for e in sentences.explained(Captioner.load(path), asked) if not isinstance(e, str)]
-        for path in (typed.checkpoint, typed.other)
+        [entry for entry in sentences.explained(captioner, asked) if not isinstance(entry, str)]
+        for captioner in (_loaded(typed), Captioner.load(typed.other, map_size=typed.map_size))
     ]
     found = {"one": pointing.measure(one), "other": pointing.measure(other)}
     return {**found, "alike": controls.agreement(one, other)}
@@ -105,7 +110,7 @@ def words(typed: argparse.Namespace) -> Any:
     """Attention beside gradient × input, Grad-CAM and occlusion; deletion and insertion."""
     asked = sentences.sample(asked_of(typed), typed.photos, typed.words)
     return comparison.compare(
-        Captioner.load(typed.checkpoint),
+        _loaded(typed),
         asked,
         patches=Patches(side=typed.side),
         shares=(0.05, 0.1, 0.2, 0.4),
@@ -117,7 +122,7 @@ def words(typed: argparse.Namespace) -> Any:
 
 def locate(typed: argparse.Namespace) -> Any:
     """Pointing alone, at difficult things: does another explanation know better where they are?"""
-    captioner, asked = Captioner.load(typed.checkpoint), [difficult(e) for e in asked_of(typed)]
+    captioner, asked = _loaded(typed), [difficult(e) for e in asked_of(typed)]
     return comparison.compare(
         captioner, [entry for entry in asked if entry.mentions], occlude=False
     )
@@ -138,12 +143,12 @@ def control(typed: argparse.Namespace) -> Any:
     """What words lose with uniform maps, another photo's maps, another photo, and none."""
     asked = sentences.sample(asked_of(typed), typed.photos, typed.words)
     unseeing = Captioner.load(typed.other) if typed.other else None
-    return controls.losses(Captioner.load(typed.checkpoint), asked, unseeing=unseeing)
+    return controls.losses(_loaded(typed), asked, unseeing=unseeing)
 
 
 def invent(typed: argparse.Namespace) -> Any:
     """Made-up words told from the others by probability, by map, and by both."""
-    captioner, photos = Captioner.load(typed.checkpoint), photos_of(typed)
+    captioner, photos = _loaded(typed), photos_of(typed)
     kinds = {*SYNONYMS, *captioner.checkpoint.kinds}
     stream = captioner.stream([photo.path for photo in photos], alternatives=0, n_best=1)
     references = [photo.captions for photo in photos]
@@ -153,7 +158,7 @@ def invent(typed: argparse.Namespace) -> Any:
 
 def carry(typed: argparse.Namespace) -> Any:
     """Whether the German word points where the English one does, and where the thing is."""
-    captioner = Captioner.load(typed.checkpoint)
+    captioner = _loaded(typed)
     asked = sentences.sample(asked_of(typed), typed.photos, typed.words)
 
     def captions() -> Iterator[tuple[Asked, list[Caption]]]:
@@ -226,6 +231,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--target", metavar="FILE", help="masking: their translations")
     parser.add_argument("--to", default="de", help="masking: into this language (default: de)")
     parser.add_argument("--limit", type=int, help="only the first photos of the file")
+    parser.add_argument("--map-size", type=int, help="pixels of the photo that maps are read from")
     parser.add_argument(
         "--photos", type=int, default=60, help="drawn for slow stages (default: 60)"
     )

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from captioner.captions.captioner import Captioner
-from captioner.captions.closer import check_map_size
+from captioner.captions.closer import agreed, check_map_size
 from captioner.checkpoint import Checkpoint
 from captioner.datasets import Photo
 from captioner.errors import ConfigError
@@ -36,13 +38,26 @@ def photos(here: Path) -> list[Path]:
     return sorted(here.rglob("*.*"))
 
 
-def test_maps_at_the_models_own_size_are_those_of_the_search(
-    tiny_checkpoint: Checkpoint, tiny_captioner: Captioner, picture: Image.Image
-) -> None:
-    same = Captioner(tiny_checkpoint, map_size=64)(picture, n_best=3)
-    plain = tiny_captioner(picture, n_best=3)
-    for one, other in zip((same, *same.n_best), (plain, *plain.n_best), strict=True):
-        np.testing.assert_allclose(one.maps, other.maps, atol=1e-6)
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_readings_that_agree_are_their_own_mean(seed: int) -> None:
+    one = torch.from_numpy(np.random.default_rng(seed).dirichlet(np.ones(12), 2)).reshape(2, 3, 4)
+    torch.testing.assert_close(agreed(one, one, one.flip(-1)), one, atol=1e-5, rtol=1e-3)
+    torch.testing.assert_close(
+        agreed(3 * one, one, 2 * one.flip(-1)), agreed(one, one, one.flip(-1))
+    )
+
+
+def test_what_one_reading_saw_alone_is_lost() -> None:
+    own = torch.tensor([[[0.0, 1.0], [0.0, 0.0]]])
+    enlarged = torch.zeros(1, 4, 4)
+    enlarged[0, 0, 3], enlarged[0, 3, 0] = 0.5, 0.5  # above on the right, and astray
+    mirrored = torch.zeros(1, 4, 4)
+    mirrored[0, 0, 0] = 1.0  # where above on the right lies in a mirror
+    found = agreed(own, enlarged, mirrored)
+    assert found.sum() == pytest.approx(1)
+    assert found[0, 0, 3] > 0.9
+    assert found[0, 3, 0] < 1e-3
 
 
 def test_the_sentence_stays_and_its_maps_get_finer(
@@ -57,21 +72,32 @@ def test_the_sentence_stays_and_its_maps_get_finer(
         np.testing.assert_allclose(one.maps.sum((1, 2)), 1, rtol=1e-5)
 
 
-def test_finer_maps_are_the_attention_over_the_larger_photo(
+def test_finer_maps_are_three_readings_joined(
     closer: Captioner, tiny_captioner: Captioner, picture: Image.Image
 ) -> None:
-    """An oracle: the CNN and the decoder themselves, before the photo at 128 pixels."""
-    preprocess = dataclasses.replace(tiny_captioner.preprocess, size=128)
-    assert closer.map_preprocess == preprocess
-    pixels = torch.from_numpy(preprocess.pixels(open_photo(picture, side=128))).unsqueeze(0)
-    model = tiny_captioner.model
-    with torch.inference_mode():
-        memory = model.encoder(normalise(pixels, preprocess.mean, preprocess.std))
-        found = closer(picture)
-        tokens = closer.vocabulary.encode(word.text for word in found.words)
-        [wanted] = force(model.decoder, memory, [tokens])
-    weights = wanted.weights.mean(1).reshape(-1, 4, 4)
-    np.testing.assert_allclose(found.maps, weights, atol=1e-6)
+    """An oracle: CNN and decoder before the photo at 128 pixels and its mirror image, in numpy."""
+    preprocess, model = dataclasses.replace(closer.preprocess, size=128), closer.model
+    found, plain = closer(picture), tiny_captioner(picture)
+    tokens = closer.vocabulary.encode(word.text for word in found.words)
+    pixels = preprocess.pixels(open_photo(picture, side=128))
+    logs = [np.log(_enlarged(plain.maps) + 1e-6)]
+    for turn in (1, -1):
+        seen = torch.from_numpy(pixels[:, :, ::turn].copy()).unsqueeze(0)
+        with torch.inference_mode():
+            memory = model.encoder(normalise(seen, preprocess.mean, preprocess.std))
+            [read] = force(model.decoder, memory, [tokens])
+        maps = read.weights.mean(1).reshape(-1, 4, 4)[:, :, ::turn]
+        logs.append(np.log(maps / maps.sum((1, 2), keepdims=True) + 1e-6))
+    wanted = np.exp(np.mean(logs, 0))
+    wanted /= wanted.sum((1, 2), keepdims=True)
+    np.testing.assert_allclose(found.maps, wanted, atol=1e-6)
+
+
+def _enlarged(maps: np.ndarray) -> np.ndarray:
+    """Maps (T, 2, 2) as (T, 4, 4), linear between the cells' centres, summing to 1."""
+    way = np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
+    smooth = way @ maps @ way.T
+    return np.asarray(smooth / smooth.sum((1, 2), keepdims=True))
 
 
 def test_one_photo_many_and_a_look_agree(closer: Captioner, photos: list[Path]) -> None:

@@ -329,6 +329,20 @@ def test_open_tabs_follow_the_photo(page: Any, photo: str, tmp_path: Path) -> No
     assert page.what_if.paint(event, other, painted, *controls) == (gr.skip(), gr.skip())
 
 
+def test_finer_maps_are_shown_and_covered(tiny_checkpoint: Checkpoint, photo: str) -> None:
+    closer = Desk(Captioner(tiny_checkpoint, map_size=128))  # 4×4 cells, of a model with 2×2
+    *_, (value, written) = closer.write(photo)
+    assert value["grid"] == [4, 4]
+    assert len(_decoded(value["maps"])) == 16 * len(value["words"])
+    opened, caption = closer.paint(photo, None, [])
+    assert caption.maps.shape[1:] == (4, 4)
+    cells = opened["covers"][0]["looked"]
+    assert set(cells) <= set(range(16))
+    covered, _ = closer.paint(photo, caption, [{"cell": cell} for cell in cells])
+    assert len(covered["moved"]["words"]) == len(caption.words)
+    assert closer.inside(photo, written.caption().text)["grid"] == [2, 2]  # of the search itself
+
+
 # What if
 
 
@@ -352,7 +366,8 @@ def test_painting_covers_what_was_painted_and_nothing_else(picture: Image.Image)
         [{"radius": 0.1, "points": [[0.5, 1e300]]}],
         [{"radius": 0.1, "points": [[float("nan"), 0.5]]}],
         [{"cell": "dog"}],
-        [{"cell": 1}] * 401,
+        [{"radius": 0.1, "points": [[0.5, 0.5]]}] * 401,
+        [{"cell": 1}] * 4097,
     ],
 )
 def test_a_damaged_painting_is_refused(strokes: object) -> None:

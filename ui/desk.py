@@ -226,7 +226,7 @@ class Desk:
         }
         if not painting:
             return {**view(caption, at_hand.value), **brush}, caption
-        whole = open_photo(photo, side=self.captioner.map_preprocess.size)
+        whole = open_photo(photo, side=self.captioner.largest_size)
         look = self.captioner.look(painting.over(whole, at_hand.look.map_grid))
         now = look.caption(options=options)
         after = look.explain(" ".join(word.text for word in caption.words)).words
@@ -341,7 +341,7 @@ class Desk:
         own = family.moves(self.captioner.checkpoint.config)
         among = at_hand.look.refinement
         inside = insides.steps(found.trace, found.words, found.following, own, among=among)
-        return {**at_hand.value, **inside}
+        return {**at_hand.value, **inside, "grid": list(found.grid)}
 
 
 def _covers(caption: Caption) -> list[View]:

@@ -14,6 +14,7 @@ from captioner.errors import ConfigError
 from captioner.pictures.geometry import Geometry
 
 MOST_STROKES, MOST_POINTS = 400, 20_000  # of a painting
+MOST_CELLS = 64 * 64  # of the finest maps
 LOOKED = 0.5  # of a map's peak: a word looked at the cells above it
 COVERS = ("looked", "elsewhere")  # what one click covers
 
@@ -37,8 +38,9 @@ class Painting:
             lines = [(float(s["radius"]), _points(s["points"])) for s in strokes if "points" in s]
             cells = tuple(int(s["cell"]) for s in strokes if "cell" in s)
             count = sum(len(points) for _, points in lines)
-            assert len(strokes) <= MOST_STROKES
+            assert len(lines) <= MOST_STROKES
             assert count <= MOST_POINTS
+            assert len(cells) <= MOST_CELLS
             assert all(0 < radius < 1 for radius, _ in lines)
         except (AssertionError, KeyError, TypeError, ValueError, OverflowError):
             raise ConfigError(

@@ -55,9 +55,9 @@ class Captioner:
             runtime: what computes photos' features on a CPU: `openvino`, in bfloat16 where the CPU
                 has it; `openvino-f32`, as exact as torch; `torch`; or `auto`, the first of these
                 that can be used.
-            map_size: side in pixels, a multiple of 32, at which the maps of a sentence are read
-                from the photo once it is written; left out, maps are those of the search. Twice
-                the model's size gives twice the cells each way, and takes as long again as writing.
+            map_size: side in pixels, a multiple of 32, to which the photo is enlarged when a
+                sentence is written, for maps on a finer grid, see `captions.closer`; left out,
+                maps are those of the search. Twice the model's size gives twice the cells each way.
 
         Raises:
             ConfigError: `checkpoint` is none of a captioner, `translator` no `Translator`, or the
@@ -76,8 +76,8 @@ class Captioner:
         self.model = self.writer.model
         self.vocabulary = checkpoint.vocabulary
         self.preprocess: Preprocess = checkpoint.preprocess
-        # Makes the pixels from which maps are read.
-        self.map_preprocess = self._closer or self.preprocess
+        # Pixels beyond which nothing more of a photo is seen, on the shorter side.
+        self.largest_size = self.preprocess.size if self._closer is None else self._closer.size
 
     @classmethod
     def load(

@@ -53,11 +53,11 @@ class Look:
     # What the cells looked at in one another, layer by layer and head by head, (L, H, N, N): the
     # row looks at the column; rows sum to 1. None where no layer refines the grid.
     refinement: NDArray[np.float32] | None = None
-    enlarged: Memory | None = None  # from which maps are read, where they have a size of their own
+    enlarged: Memory | None = None  # (2, N', D), what a closer look saw, where there is one
 
     @property
     def map_grid(self) -> tuple[int, int]:
-        """(h, w), cells of its captions' maps: the memory's, unless these have their own size."""
+        """(h, w), cells of its captions' maps: more than the memory's after a closer look."""
         grid = None if self.enlarged is None else self.enlarged.grid
         return self.geometry.grid if grid is None else grid
 
@@ -96,9 +96,7 @@ class Look:
 
     def answer(self, request: Request) -> Caption:
         """The caption for a request that was checked before the photo was opened."""
-        [caption] = self.writer.write(
-            self.memory, [self._about], request, enlarged=self.enlarged
-        )
+        [caption] = self.writer.write(self.memory, [self._about], request, enlarged=self.enlarged)
         if caption.error is not None:
             raise ImageError(caption.error)
         return caption

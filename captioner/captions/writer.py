@@ -151,7 +151,7 @@ class Writer:
 
     @torch.inference_mode()
     def enlarged(self, photos: Sequence[Opened]) -> Memory | None:
-        """The memory of B photos from which maps are read, where that is another one."""
+        """What a closer look saw of B photos, where there is one; see `Closer.encode`."""
         if self.closer is None:
             return None
         pixels = np.stack([photo.enlarged for photo in photos if photo.enlarged is not None])
@@ -190,7 +190,7 @@ class Writer:
             photos: where it comes from.
             request: what is asked for.
             numbers: the photos' own numbers, which seed their draws; left out, 0 to B − 1.
-            enlarged: the memory that maps are read from; left out, that of the search.
+            enlarged: what a closer look saw of them; left out, maps are those of the search.
         """
         found = search(
             self.runtime.decoder, memory, request.options, request.prefix, numbers, request.start
@@ -227,9 +227,9 @@ class Writer:
         self, memory: Memory, found: list[list[Hypothesis]], enlarged: Memory | None
     ) -> tuple[tuple[int, int], list[list[Hypothesis]]]:
         """The grid of the maps, and hypotheses that show them."""
-        if enlarged is not None and self.closer is not None:
-            memory, found = enlarged, self.closer.read(enlarged, found)
         assert memory.grid is not None
+        if self.closer is not None and enlarged is not None and enlarged.grid is not None:
+            return enlarged.grid, self.closer.read(enlarged, memory.grid, found)
         return memory.grid, found
 
     def trace(self, memory: Memory, words: Sequence[str], alternatives: int) -> Trace:

@@ -164,7 +164,7 @@ def compare(
     if not values:
         raise DataError("no photo can be read, or no word that is asked about is in the vocabulary")
     rows, ahead = _summary(values, np.array(owners), bootstrap)
-    side = captioner.map_preprocess.size * patches.side / patches.windows
+    side = captioner.preprocess.size * patches.side / patches.windows
     covering = [
         f"occlusion: {len(patches)} patches of {side:.0f} pixels, mean colour",
         "covered and hidden: area under the word's probability",

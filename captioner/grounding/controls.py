@@ -301,7 +301,7 @@ def _known(sentences: Sequence[Sequence[int]]) -> NDArray[np.bool_]:
 
 def _unseen(captioner: Captioner, sentences: Sequence[Sequence[int]]) -> Tensor:
     """Log probabilities (K, T) of words before a picture of the preprocessing's mean colour."""
-    side = captioner.map_preprocess.size
+    side = captioner.preprocess.size
     memory = captioner.model.encoder(torch.zeros(1, 3, side, side, device=captioner.device))
     rows = torch.zeros(len(sentences), dtype=torch.long, device=memory.device)
     return read_steps(captioner.model.decoder, memory.select(rows), sentences)

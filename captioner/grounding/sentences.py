@@ -6,6 +6,7 @@ asked about the same words, or from a JSONL file of any model, as `docs/maps-for
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from captioner.captions.captioner import Captioner
+from captioner.captions.closer import agreed
 from captioner.datasets import Photo, photo_id
 from captioner.errors import DataError, ImageError
 from captioner.grounding.reading import read_sentences
@@ -28,6 +30,7 @@ from captioner.grounding.synonyms import Kinds, Namer
 from captioner.nn.encoders import normalise
 from captioner.nn.memory import Memory
 from captioner.pictures.open import open_photo
+from captioner.pictures.preprocess import Preprocess
 from captioner.text import Vocabulary, tokenise
 
 _BATCH = 32  # photos at a time
@@ -101,15 +104,24 @@ def ask(
 
 
 def opened(
-    captioner: Captioner, asked: Sequence[Asked], batch_size: int = _BATCH
+    captioner: Captioner,
+    asked: Sequence[Asked],
+    batch_size: int = _BATCH,
+    preprocess: Preprocess | None = None,
 ) -> Iterator[tuple[list[Asked], Tensor, list[str]]]:
     """The photos in batches: those that can be read, their pixels, and why others are missing.
+
+    Args:
+        captioner: who is to see them.
+        asked: the photos.
+        batch_size: photos at a time.
+        preprocess: makes their pixels; left out, the captioner's.
 
     Yields:
         The asked photos, normalised pixels (B, 3, S, S) on the captioner's device, and a line for
         each photo that cannot be read.
     """
-    preprocess = captioner.map_preprocess
+    preprocess = preprocess or captioner.preprocess
 
     def pixels(entry: Asked) -> NDArray[np.uint8] | ImageError:
         try:
@@ -140,7 +152,7 @@ def explained(
     """What a captioner shows for every given sentence, photo by photo; heads are averaged.
 
     Args:
-        captioner: whose maps.
+        captioner: whose maps; those of a closer look, where it takes one.
         asked: see `ask`.
         memory_of: changes what the encoder made of a batch, such as for a control.
         progress: called with a number of photos when these are done.
@@ -148,26 +160,40 @@ def explained(
     Yields:
         The photo with what is shown of its sentences, or why it cannot be read.
     """
-    for entries, pixels, lines in opened(captioner, asked):
+    encoder, closer = captioner.model.encoder, captioner.writer.closer
+    enlarged: Iterable[Any] = itertools.repeat(None)
+    if closer is not None:
+        enlarged = opened(captioner, asked, preprocess=closer.preprocess)
+    for (entries, pixels, lines), larger in zip(opened(captioner, asked), enlarged, strict=False):
         yield from lines
         if entries:
             with torch.inference_mode():
-                memory = memory_of(captioner.model.encoder(pixels))
-                yield from _shown(captioner, entries, memory)
+                memory, near = memory_of(encoder(pixels)), None
+                if larger is not None:
+                    near = memory_of(encoder(torch.cat([larger[1], larger[1].flip(-1)])))
+                yield from _shown(captioner, entries, memory, near)
         progress(len(entries) + len(lines))
 
 
 def _shown(
-    captioner: Captioner, entries: Sequence[Asked], memory: Memory
+    captioner: Captioner, entries: Sequence[Asked], memory: Memory, near: Memory | None
 ) -> list[tuple[Asked, list[Shown]]]:
+    """What is shown of the sentences about a batch; `near` is what a closer look saw of it."""
     assert memory.grid is not None
     owners = [n for n, entry in enumerate(entries) for _ in entry.sentences]
     words = [sentence for entry in entries for sentence in entry.sentences]
     tokens = [captioner.vocabulary.encode(sentence) for sentence in words]
-    maps = read_sentences(captioner.model.decoder, memory, tokens, owners).maps.cpu().numpy()
+    decoder, grid = captioner.model.decoder, memory.grid
+    maps = read_sentences(decoder, memory, tokens, owners).maps.unflatten(-1, grid)
+    if near is not None and near.grid is not None:
+        grid = near.grid
+        behind = [len(entries) + owner for owner in owners]
+        read = read_sentences(decoder, near, tokens * 2, owners + behind).maps
+        maps = agreed(maps, *read.unflatten(-1, grid).split(len(tokens)))
+    drawn = maps.cpu().numpy()
     found: list[tuple[Asked, list[Shown]]] = [(entry, []) for entry in entries]
     for row, (owner, sentence) in enumerate(zip(owners, words, strict=True)):
-        own = maps[row, : len(sentence) + 1].reshape(-1, *memory.grid)
+        own = drawn[row, : len(sentence) + 1]
         shown = Shown(entries[owner].photo.photo_id, sentence, own[:-1], own[1:])
         found[owner][1].append(shown)
     return found

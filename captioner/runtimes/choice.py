@@ -179,9 +179,7 @@ class OpenVINO:
         decoder = None
         with contextlib.suppress(UnknownLayerError):
             if self.searches:
-                decoder = GraphDecoder(
-                    model.decoder, number_type, threads, self.streams
-                )
+                decoder = GraphDecoder(model.decoder, number_type, threads, self.streams)
         self.built = _Graphs(encoder, decoder)
 
 
