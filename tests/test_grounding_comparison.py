@@ -15,7 +15,14 @@ from captioner.checkpoint import Checkpoint
 from captioner.datasets import read_coco
 from captioner.errors import DataError
 from captioner.grounding import regions
-from captioner.grounding.comparison import ATTENTION, CAM, OCCLUSION, Comparison, compare
+from captioner.grounding.comparison import (
+    ATTENTION,
+    CAM,
+    CLOSER,
+    OCCLUSION,
+    Comparison,
+    compare,
+)
 from captioner.grounding.covering import Patches
 from captioner.grounding.sentences import Asked, ask, sample
 from captioner.grounding.synonyms import by_word
@@ -148,3 +155,15 @@ def test_pointing_alone_covers_nothing(looking: Captioner, asked: list[Asked]) -
     lines = str(alone).splitlines()
     assert "attention ahead, paired" in lines[0]
     assert "occlusion" not in str(alone)
+
+
+def test_a_closer_look_is_asked_beside_the_others(looking: Captioner, asked: list[Asked]) -> None:
+    closer = Captioner(looking.checkpoint, map_size=128)
+    both = compare(closer, asked, patches=Patches(4, 2), curves_of=0, bootstrap=0)
+    plain = compare(looking, asked, patches=Patches(4, 2), curves_of=0, bootstrap=0)
+    assert set(both.rows) - set(plain.rows) == {CLOSER}
+    for name, row in plain.rows.items():
+        for measure, estimate in row.items():
+            assert both.rows[name][measure].value == pytest.approx(estimate.value, nan_ok=True)
+    assert -1 <= both.rows[CLOSER]["agreement"].value <= 1
+    assert both.rows[CLOSER]["agreement"].value != both.rows[ATTENTION]["agreement"].value

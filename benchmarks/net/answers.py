@@ -73,7 +73,8 @@ def of_captioners(
 
     def load(path: str) -> Any:
         # As torch computes it, exactly; the code before graph runtimes knows no other.
-        plain = {"runtime": "torch"} if "runtime" in signature(Captioner.load).parameters else {}
+        known = signature(Captioner.load).parameters
+        plain: dict[str, Any] = {"runtime": "torch"} if "runtime" in known else {}
         return Captioner.load(path, translator=translators, **plain)
 
     return {

@@ -288,9 +288,9 @@ def add_map_size(parser: argparse.ArgumentParser) -> None:
         "--map-size",
         type=int,
         metavar="PIXELS",
-        help="side at which a sentence's maps are read from the photo once it is written, a "
-        "multiple of 32; 448 gives 28×28 cells in the place of 14×14, which point better, for "
-        "about twice the time (default: the maps of the search)",
+        help="take a closer look: read each sentence again over the photo enlarged to this side, a "
+        "multiple of 32; 448 gives 28×28 cells in the place of 14×14, which point better, for some "
+        "seven times the time (default: the maps of the search)",
     )
 
 

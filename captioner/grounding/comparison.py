@@ -9,7 +9,8 @@ Shapes: M words, N cells, V patches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch.nn import functional as F
 
 from captioner import intervals
 from captioner.captions.captioner import Captioner
+from captioner.captions.closer import agreed
 from captioner.errors import DataError
 from captioner.grounding import explanations
 from captioner.grounding.covering import Patches, Words, occlusion
@@ -35,6 +37,7 @@ from captioner.options import RESAMPLES
 from captioner.text import UNK
 
 ATTENTION = "attention"
+CLOSER = "attention, closer look"
 OCCLUSION = "occlusion"
 CAM = "class activation"
 _AT_ONCE = 8  # photos
@@ -148,10 +151,15 @@ def compare(
     drawn: list[dict[str, tuple[Curves, Curves]]] = []
     owners: list[int] = []
     photos = 0
-    for entries, pixels, lines in opened(captioner, asked, _AT_ONCE):
+    closer = captioner.writer.closer
+    larger: Iterable[Any] = itertools.repeat((None, None, None))
+    if closer is not None:
+        larger = opened(captioner, asked, _AT_ONCE, closer.preprocess)
+    both = zip(opened(captioner, asked, _AT_ONCE), larger, strict=False)
+    for (entries, pixels, lines), (_, enlarged, _) in both:
         words, kept = _words(captioner, entries)
         if words.places:
-            batch = _Batch(captioner, entries, kept, pixels, words)
+            batch = _Batch(captioner, entries, kept, pixels, words, enlarged)
             maps = batch.maps()
             found = batch.agreement(maps, patches, second_fill) if occlude else {}
             batch.point(maps, found)
@@ -222,8 +230,10 @@ class _Batch:
         kept: Sequence[tuple[int, int]],
         pixels: Tensor,
         words: Words,
+        enlarged: Tensor | None = None,
     ) -> None:
         self.model, self.pixels, self.words = captioner.model, pixels, words
+        self.enlarged = enlarged  # pixels of a closer look
         self.entries, self.kept = entries, kept
         with torch.no_grad():
             self.cnn = self.model.encoder.grid(pixels)
@@ -241,6 +251,8 @@ class _Batch:
         found = {ATTENTION: own, "attention, next step": following}
         found |= explanations.gradients(self.model, self.memory, self.words)
         found = {name: each.unflatten(1, self.grid) for name, each in found.items()}
+        if self.enlarged is not None:
+            found[CLOSER] = self._looked_closer(found[ATTENTION], self.enlarged)
         found["Grad-CAM"] = explanations.grad_cam(self.model, self.cnn, self.words)
         if any(self.classes):
             found[CAM] = self._class_activation()
@@ -248,6 +260,17 @@ class _Batch:
         centre = torch.from_numpy(baselines(self.grid)["centre"]).float()
         found["centre"] = centre.unflatten(0, self.grid).expand(len(own), -1, -1)
         return found
+
+    @torch.no_grad()
+    def _looked_closer(self, own: Tensor, enlarged: Tensor) -> Tensor:
+        """Maps (M, h', w') of a closer look, as captions show them."""
+        memory = self.model.encoder(torch.cat([enlarged, enlarged.flip(-1)]))
+        assert memory.grid is not None
+        words, count = self.words, len(enlarged)
+        behind = [count + owner for owner in words.owners]
+        twice = Words(words.tokens * 2, words.places * 2, words.owners + behind)
+        read, _ = explanations.attention(self.model, memory, twice)
+        return agreed(own, *read.unflatten(1, memory.grid).split(len(own)))
 
     def _class_activation(self) -> Tensor:
         """Maps (M, h, w) of the classifier's kinds; nan where a word names none of them."""
