@@ -230,10 +230,10 @@ def test_a_photo_that_hangs_its_decoder_is_given_up(
 ) -> None:
     real, never = opened.open_one, threading.Event()
 
-    def hanging(source: Any, *rest: Any) -> Any:
+    def hanging(source: Any, *rest: Any, **settings: Any) -> Any:
         if str(source) == "five/1.png":
             never.wait()
-        return real(source, *rest)
+        return real(source, *rest, **settings)
 
     monkeypatch.setattr(opened, "open_one", hanging)
     try:

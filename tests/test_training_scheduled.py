@@ -97,9 +97,9 @@ def test_training_reads_more_of_its_own_words_as_the_phase_goes_on(
     read = []
     unroll = trainer.model.decoder.unroll
 
-    def told(inputs: torch.Tensor, *others: Any) -> Any:
+    def told(inputs: torch.Tensor, *others: Any, **settings: Any) -> Any:
         read.append(inputs)
-        return unroll(inputs, *others)
+        return unroll(inputs, *others, **settings)
 
     monkeypatch.setattr(trainer.model.decoder, "unroll", told)
     batches = list(trainer.batches(0, 0))
