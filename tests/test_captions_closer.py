@@ -48,6 +48,32 @@ def test_readings_that_agree_are_their_own_mean(seed: int) -> None:
     )
 
 
+def test_a_sentence_without_words_has_no_maps() -> None:
+    assert agreed(*(torch.zeros(0, 1, side, side) for side in (2, 4, 4))).shape == (0, 1, 4, 4)
+
+
+def test_many_photos_are_encoded_a_few_at_a_time(
+    tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, photos: list[Path]
+) -> None:
+    closer = Captioner(tiny_checkpoint, map_size=128)
+    whole = [caption.maps for caption in closer.stream(photos)]
+    reader = closer.writer.closer
+    assert reader is not None
+    assert reader.at_once == 8  # 32 photos of 64 pixels
+    sizes = []
+    encode = reader.runtime.encode
+
+    def counted(pictures: torch.Tensor) -> Any:
+        sizes.append(len(pictures))
+        return encode(pictures)
+
+    monkeypatch.setattr(reader, "at_once", 2)
+    monkeypatch.setattr(reader.runtime, "encode", counted)
+    for one, caption in zip(whole, closer.stream(photos), strict=True):
+        np.testing.assert_allclose(caption.maps, one, atol=1e-6)
+    assert sizes == [2, 2, 2]  # three photos and their mirror images
+
+
 def test_what_one_reading_saw_alone_is_lost() -> None:
     own = torch.tensor([[[0.0, 1.0], [0.0, 0.0]]])
     enlarged = torch.zeros(1, 4, 4)

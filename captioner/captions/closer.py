@@ -28,6 +28,7 @@ from captioner.nn.architecture import ModelConfig
 from captioner.nn.decoder import Decoder
 from captioner.nn.memory import Memory
 from captioner.nn.model import CaptionModel
+from captioner.options import PHOTOS_AT_ONCE
 from captioner.pictures.preprocess import Preprocess
 from captioner.runtimes.choice import Runtime, choose
 from captioner.search import Hypothesis, force
@@ -70,7 +71,7 @@ def agreed(own: Tensor, enlarged: Tensor, mirrored: Tensor) -> Tensor:
         mirrored: of its mirror image, (…, h', w'), as they lie there.
     """
     size = (enlarged.shape[-2], enlarged.shape[-1])
-    flat = own.reshape(-1, 1, *own.shape[-2:])
+    flat = own.flatten(0, -3).unsqueeze(1)  # of no words, too
     smooth = F.interpolate(flat, size=size, mode="bilinear").reshape(enlarged.shape)
     logs = [
         (each / each.sum((-2, -1), keepdim=True) + _LEAST).log()
@@ -105,6 +106,8 @@ class Closer:
         """
         self.decoder: Decoder[Any] = model.decoder
         self.preprocess = dataclasses.replace(preprocess, size=size)
+        # Pictures that take as much memory as a batch of the model's own size.
+        self.at_once = max(1, PHOTOS_AT_ONCE * preprocess.size**2 // size**2)
         self.runtime: Runtime = choose(runtime, model, self.preprocess, device, searches=False)
 
     def shared(self) -> Closer:
@@ -118,7 +121,14 @@ class Closer:
 
         Pixels lie on the model's device, and so do the memories.
         """
-        return self.runtime.encode(torch.cat([photos, photos.flip(-1)]))
+        parts = torch.cat([photos, photos.flip(-1)]).split(self.at_once)
+        found = [self.runtime.encode(part) for part in parts]
+        kinds = [part.kinds for part in found if part.kinds is not None]
+        return dataclasses.replace(
+            found[0],
+            values=torch.cat([part.values for part in found]),
+            kinds=torch.cat(kinds) if kinds else None,
+        )
 
     @torch.inference_mode()
     def read(
